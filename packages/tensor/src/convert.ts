@@ -1,0 +1,139 @@
+import { rangeError, typeError } from "./errors.ts";
+import { float16ToFloat32 } from "./float16.ts";
+import { type DataOf, type DType, type NestedArray, Tensor, describe, sizeOf } from "./tensor.ts";
+
+/** A numeric typed array, `Float16Array` included where the engine has it. */
+export type NumericArray =
+  | Float32Array | Float64Array | Int32Array | Uint8Array | Int8Array | Int16Array | Uint16Array | Uint32Array | BigInt64Array;
+
+/** Something with the fields of an ONNX Runtime or Transformers.js tensor. */
+export interface OnnxTensorLike {
+  readonly data: unknown;
+  readonly dims: readonly number[];
+  readonly type?: string;
+  readonly location?: string;
+}
+
+/** Something with the fields of a plain tensor. */
+export interface PlainTensorLike {
+  readonly data: unknown;
+  readonly shape: readonly number[];
+  readonly dtype?: string;
+}
+
+/**
+ * What public functions accept: a `Tensor`; a typed array (rank 1: one row, labels, scores); `{ data, dims, type? }`;
+ * `{ data, shape, dtype? }`; nested number arrays. Anything but float32, int32 and uint8 is converted once, here.
+ */
+export type TensorLike = Tensor | NumericArray | OnnxTensorLike | PlainTensorLike | readonly NestedArray[];
+
+type Source = ArrayLike<number | bigint> & { readonly length: number };
+
+/** The argument as float32. Values that float32 cannot hold (finite but beyond its range, integers beyond 2^24) are a RangeError. */
+export function asFloat32(where: string, argument: string, x: TensorLike): Tensor<"float32"> {
+  if (x instanceof Tensor && x.dtype === "float32") return x as Tensor<"float32">;
+  if (x instanceof Float32Array) return new Tensor("float32", [x.length], x);
+  return convert(where, argument, x, "float32");
+}
+
+/** The argument as int32, for labels and lengths. A value that is no integer or out of range is a RangeError that names its index. */
+export function asInt32(where: string, argument: string, x: TensorLike): Tensor<"int32"> {
+  if (x instanceof Tensor && x.dtype === "int32") return x as Tensor<"int32">;
+  if (x instanceof Int32Array) return new Tensor("int32", [x.length], x);
+  return convert(where, argument, x, "int32");
+}
+
+/** The argument as a uint8 mask: every element 0 or 1 (1 = takes part); booleans are accepted. */
+export function asMask(where: string, argument: string, x: TensorLike): Tensor<"uint8"> {
+  const mask = x instanceof Tensor && x.dtype === "uint8" ? (x as Tensor<"uint8">) : convert(where, argument, x, "uint8");
+  const at = mask.data.findIndex((value) => value > 1);
+  if (at >= 0) throw rangeError(where, argument, "of 0 and 1", `${mask.data[at]} at index ${at}`);
+  return mask;
+}
+
+/**
+ * A tensor from numbers, with the shape given or read off the nesting.
+ *
+ * @example
+ *   tensor([[1, 2], [3, 4]])            // float32 [2, 2]
+ *   tensor([1, 2, 3, 4], [2, 2])
+ *   tensor([0, 1], [2], "int32")
+ */
+export function tensor(data: TensorLike): Tensor<"float32">;
+export function tensor<D extends DType = "float32">(data: TensorLike, shape: readonly number[] | undefined, dtype?: D): Tensor<D>;
+export function tensor(data: TensorLike, shape?: readonly number[], dtype: DType = "float32"): Tensor {
+  const flat = dtype === "float32" ? asFloat32("tensor", "data", data) : dtype === "int32" ? asInt32("tensor", "data", data) : convert("tensor", "data", data, dtype);
+  return shape === undefined ? flat : new Tensor(dtype, checkDims("tensor", "shape", shape), flat.data);
+}
+
+function convert<D extends DType>(where: string, argument: string, x: TensorLike, dtype: D): Tensor<D> {
+  const fail = (got: string, todo?: string): TypeError =>
+    typeError(where, argument, "a tensor (Tensor, typed array, { data, dims } or nested number arrays)", got, todo);
+  let source: Source;
+  let shape: readonly number[];
+  let name = "";
+  if (ArrayBuffer.isView(x)) {
+    if (x instanceof DataView) throw fail("DataView");
+    source = x as unknown as Source;
+    shape = [source.length];
+  } else if (Array.isArray(x)) {
+    shape = shapeOf(where, argument, x);
+    source = x.flat(shape.length - 1 || 1) as number[];
+    checkFlat(where, argument, source, shape);
+  } else {
+    const like = x as Partial<OnnxTensorLike & PlainTensorLike> | null | undefined;
+    if (typeof like !== "object" || like === null) throw fail(describe(x));
+    if (like.location !== undefined && like.location !== "cpu" && like.location !== "cpu-pinned") {
+      throw fail(`a tensor at location ${like.location}`, "Await its getData() and pass { data, dims }");
+    }
+    const { data } = like;
+    const dims = like.dims ?? like.shape;
+    if (!dims || typeof data !== "object" || data === null || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
+      throw fail(typeof data === "function" ? `${describe(x)} whose data is a function` : describe(x), typeof data === "function" ? "Pass { data: await x.data(), shape: x.shape }" : undefined);
+    }
+    source = data as unknown as Source;
+    shape = checkDims(where, argument, dims);
+    name = like.type ?? like.dtype ?? "";
+    if (source.length !== sizeOf(shape)) throw rangeError(where, argument, `with ${sizeOf(shape)} elements for shape [${shape.join(", ")}]`, `${source.length}`, source.length === 0 ? "A detached or transferred buffer has none" : undefined);
+  }
+  if (source instanceof Uint16Array) {
+    if (name !== "float16") throw fail("Uint16Array", 'For float16 bits pass { data, dims, type: "float16" }');
+    source = float16ToFloat32(source);
+  }
+  const Kind = dtype === "float32" ? Float32Array : dtype === "int32" ? Int32Array : Uint8Array;
+  if (source instanceof Kind) return new Tensor<D>(dtype, shape, source as DataOf<D>);
+  const integers = dtype !== "float32";
+  if (integers && (source instanceof Float32Array || source instanceof Float64Array || name === "float16")) {
+    throw typeError(where, argument, `of integers (${dtype})`, describe(source), "Convert with Int32Array.from");
+  }
+  const limit = dtype === "uint8" ? 255 : integers ? 2147483647 : source instanceof Float64Array || Array.isArray(source) ? 3.4028234663852886e38 : 16777216;
+  const out = new Kind(source.length);
+  for (let i = 0; i < out.length; i++) {
+    const raw = source[i] as unknown;
+    const value = Number(raw);
+    if (typeof raw !== "number" && typeof raw !== "bigint" && typeof raw !== "boolean") throw typeError(where, argument, "of numbers", `${describe(raw)} at index ${i}`);
+    out[i] = value;
+    if ((integers && out[i] !== value) || (Math.abs(value) > limit && Math.abs(value) !== Infinity)) {
+      throw rangeError(where, argument, integers ? `of integers that ${dtype} holds` : "of values that float32 holds", `${value} at index ${i}`);
+    }
+  }
+  return new Tensor<D>(dtype, shape, out as DataOf<D>);
+}
+
+function shapeOf(where: string, argument: string, x: readonly unknown[]): number[] {
+  const shape: number[] = [];
+  for (let level: unknown = x; Array.isArray(level); level = level[0]) shape.push(level.length);
+  if (shape.length > 1 && shape.includes(0)) throw rangeError(where, argument, "without empty rows", `nested arrays of shape [${shape.join(", ")}]`);
+  return shape;
+}
+
+function checkFlat(where: string, argument: string, flat: Source, shape: readonly number[]): void {
+  if (flat.length !== sizeOf(shape)) throw rangeError(where, argument, `with rows of equal length (shape [${shape.join(", ")}])`, `${flat.length} elements`);
+}
+
+function checkDims(where: string, argument: string, dims: readonly number[]): readonly number[] {
+  for (let i = 0; i < dims.length; i++) {
+    if (!(Number.isInteger(dims[i]) && dims[i] >= 0)) throw rangeError(where, argument, "with a shape of integers from 0 up", `${dims[i]} at axis ${i}`);
+  }
+  return dims;
+}

@@ -1,0 +1,43 @@
+/**
+ * IEEE 754 half precision (as bits) to float32, exact for every one of the 65,536 patterns.
+ *
+ * sign 1, exponent 5 (bias 15), mantissa 10. Subnormals are m * 2^-24.
+ */
+export function float16ToFloat32(bits: Uint16Array): Float32Array {
+  const out = new Float32Array(bits.length);
+  const words = new Uint32Array(out.buffer);
+  for (let i = 0; i < bits.length; i++) {
+    const h = bits[i];
+    const sign = (h & 0x8000) << 16;
+    const exponent = (h >> 10) & 31;
+    const mantissa = h & 1023;
+    if (exponent === 0) out[i] = (sign ? -mantissa : mantissa) / 16777216;
+    else words[i] = sign | ((exponent === 31 ? 255 : exponent + 112) << 23) | (mantissa << 13);
+  }
+  return out;
+}
+
+/** float32 to half precision bits, round to nearest, ties to even; NaN becomes 0x7e00; beyond 65,504 becomes Infinity. */
+export function float32ToFloat16(values: Float32Array): Uint16Array {
+  const out = new Uint16Array(values.length);
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < values.length; i++) {
+    const word = words[i];
+    const sign = (word >>> 16) & 0x8000;
+    const magnitude = word & 0x7fffffff;
+    if (magnitude > 0x7f800000) out[i] = 0x7e00;
+    else if (magnitude >= 0x47800000) out[i] = sign | 0x7c00;
+    else if (magnitude < 0x38800000) out[i] = sign | roundHalfEven(Math.abs(values[i]) * 16777216);
+    else {
+      const kept = magnitude - 0x38000000;
+      out[i] = sign | ((kept + 0xfff + ((kept >>> 13) & 1)) >>> 13);
+    }
+  }
+  return out;
+}
+
+function roundHalfEven(x: number): number {
+  const below = Math.floor(x);
+  const rest = x - below;
+  return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
+}

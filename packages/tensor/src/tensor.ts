@@ -1,0 +1,115 @@
+import { rangeError, typeError } from "./errors.ts";
+
+/** Element types of version 1. uint8 is for masks: 1 = takes part. */
+export type DType = "float32" | "int32" | "uint8";
+
+/** The typed array that holds a dtype. */
+export type DataOf<D extends DType> = D extends "float32" ? Float32Array : D extends "int32" ? Int32Array : Uint8Array;
+
+/** Nested number arrays, one level per axis. */
+export type NestedArray = number | NestedArray[];
+
+/** Number of elements of a shape; 1 for `[]`. */
+export function sizeOf(shape: readonly number[]): number {
+  let size = 1;
+  for (let i = 0; i < shape.length; i++) size *= shape[i];
+  return size;
+}
+
+const inspect: unique symbol = Symbol.for("nodejs.util.inspect.custom");
+const KINDS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
+
+/**
+ * A dense array: `dtype`, `shape`, `data`, row-major and contiguous. Answers to `dims` and `type` too, so that it can be
+ * handed where an ONNX Runtime or Transformers.js tensor is read.
+ *
+ * `data` is a getter: for a tensor that lives in WebAssembly memory the view is made anew after the memory has grown.
+ */
+export class Tensor<D extends DType = DType> {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  /** Number of elements. */
+  readonly size: number;
+  protected readonly values: DataOf<D> | undefined;
+
+  /**
+   * @param values - the elements; `undefined` only for a subclass that overrides `data`
+   * @throws TypeError if `values` does not hold `dtype`; RangeError if `shape` has another number of elements
+   */
+  constructor(dtype: D, shape: readonly number[], values: DataOf<D> | undefined) {
+    this.dtype = dtype;
+    this.shape = shape;
+    this.size = sizeOf(shape);
+    this.values = values;
+    if (values !== undefined) {
+      if (!(values instanceof KINDS[dtype])) throw typeError("Tensor", "data", `a ${KINDS[dtype]?.name ?? "known dtype"} for ${dtype}`, describe(values));
+      if (values.length !== this.size) throw rangeError("Tensor", "data", `of length ${this.size} for shape [${shape.join(", ")}]`, `${values.length} elements`);
+    }
+  }
+
+  get data(): DataOf<D> {
+    return this.values!;
+  }
+
+  /** The shape, under the name ONNX Runtime uses. */
+  get dims(): readonly number[] {
+    return this.shape;
+  }
+
+  /** The dtype, under the name ONNX Runtime uses. */
+  get type(): D {
+    return this.dtype;
+  }
+
+  /** The only element. RangeError if there is not exactly one. */
+  item(): number {
+    if (this.size !== 1) throw rangeError("Tensor.item", "this", "with one element", `shape [${this.shape.join(", ")}]`, "Use at(...) or toArray()");
+    return this.data[0];
+  }
+
+  /** One element by its indices, one per axis. */
+  at(...indices: number[]): number {
+    const { shape } = this;
+    let offset = 0;
+    if (indices.length !== shape.length) throw rangeError("Tensor.at", "indices", `${shape.length} numbers`, `${indices.length}`);
+    for (let i = 0; i < shape.length; i++) {
+      const index = indices[i];
+      if (!(Number.isInteger(index) && index >= 0 && index < shape[i])) throw rangeError("Tensor.at", "indices", `in [0, ${shape[i]})`, `${index} at axis ${i}`);
+      offset = offset * shape[i] + index;
+    }
+    return this.data[offset];
+  }
+
+  /** Row `i` of the first axis: a view that shares memory. */
+  row(i: number): Tensor<D> {
+    const { shape } = this;
+    if (!(shape.length > 0 && Number.isInteger(i) && i >= 0 && i < shape[0])) throw rangeError("Tensor.row", "i", `a row of shape [${shape.join(", ")}]`, `${i}`);
+    const width = this.size / shape[0];
+    return new Tensor<D>(this.dtype, shape.slice(1), this.data.subarray(i * width, (i + 1) * width) as DataOf<D>);
+  }
+
+  /** Nested number arrays, one level per axis; a number for shape `[]`. */
+  toArray(): NestedArray {
+    const { data, shape } = this;
+    let next = 0;
+    const build = (axis: number): NestedArray => (axis === shape.length ? data[next++] : Array.from({ length: shape[axis] }, () => build(axis + 1)));
+    return build(0);
+  }
+
+  /** `Tensor float32 [2, 3] 1, 2, 3, 4, 5, 6`; long data is cut after 16 elements. */
+  toString(): string {
+    const shown = Array.from(this.data.subarray(0, 16)).join(", ");
+    return `Tensor ${this.dtype} [${this.shape.join(", ")}] ${shown}${this.size > 16 ? `, ... (${this.size} elements)` : ""}`;
+  }
+
+  /** What Node, Deno and Bun print. */
+  [inspect](): string {
+    return this.toString();
+  }
+}
+
+/** What a value is, in words for an error message: `Float64Array`, `string`, `null`, `object`. */
+export function describe(value: unknown): string {
+  if (value === null || typeof value !== "object") return value === null ? "null" : typeof value;
+  return value.constructor?.name ?? "object";
+}
