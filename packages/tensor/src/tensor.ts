@@ -16,7 +16,6 @@ export function sizeOf(shape: readonly number[]): number {
   return size;
 }
 
-const inspect: unique symbol = Symbol.for("nodejs.util.inspect.custom");
 const KINDS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
 
 /**
@@ -101,12 +100,10 @@ export class Tensor<D extends DType = DType> {
     const shown = Array.from(this.data.subarray(0, 16)).join(", ");
     return `Tensor ${this.dtype} [${this.shape.join(", ")}] ${shown}${this.size > 16 ? `, ... (${this.size} elements)` : ""}`;
   }
-
-  /** What Node, Deno and Bun print. */
-  [inspect](): string {
-    return this.toString();
-  }
 }
+
+// What Node, Deno and Bun print.
+Object.defineProperty(Tensor.prototype, Symbol.for("nodejs.util.inspect.custom"), { value: Tensor.prototype.toString });
 
 /** What a value is, in words for an error message: `Float64Array`, `string`, `null`, `object`. */
 export function describe(value: unknown): string {
