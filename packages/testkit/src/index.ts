@@ -1,1 +1,1 @@
-export {};
+export { AssertionError, expectClose, expectExact, ulpDistance, type Closeness, type Comparable } from "./compare.ts";
