@@ -19,14 +19,15 @@ function sources(): { find: RegExp; replacement: string }[] {
 }
 
 const alias = sources();
+const setupFiles = ["tools/variant.setup.ts"];
 const include = ["packages/*/src/**/*.test.ts", "tools/*.test.ts", "tools/checks/**/*.test.ts", "papers/**/*.test.ts"];
 
 export default defineConfig({
   test: {
     testTimeout: 60_000,
     projects: [
-      { resolve: { alias }, test: { name: "relaxed", include, env: { LOGITS_VARIANT: "relaxed-simd" }, testTimeout: 60_000 } },
-      { resolve: { alias }, test: { name: "baseline", include: ["packages/core-wasm/src/**/*.test.ts"], env: { LOGITS_VARIANT: "simd" }, testTimeout: 60_000 } },
+      { resolve: { alias }, test: { name: "relaxed", include, setupFiles, env: { LOGITS_VARIANT: "relaxed-simd" }, testTimeout: 60_000 } },
+      { resolve: { alias }, test: { name: "baseline", include: ["packages/core-wasm/src/**/*.test.ts"], setupFiles, env: { LOGITS_VARIANT: "simd" }, testTimeout: 60_000 } },
     ],
   },
 });

@@ -1,1 +1,4 @@
-export {};
+export { configureWasm, initWasm, type Variant, type WasmOptions } from "./family.ts";
+export { core, ResidentTensor } from "./resident.ts";
+export { type AxisOptions } from "./rows.ts";
+export { logSoftmax, logSumExp, softmax, type SoftmaxOptions } from "./softmax.ts";

@@ -1,0 +1,42 @@
+// a * b + c. One fused operation in the relaxed build (rounded once), two in the baseline build.
+// @ts-ignore: decorator
+@inline
+export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
+// Sum of the four lanes, as (0 + 2) + (1 + 3).
+// @ts-ignore: decorator
+@inline
+export function sumLanes(v: v128): f32 {
+  const pairs = f32x4.add(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
+}
+
+// Maximum of the four lanes; no lane is NaN.
+// @ts-ignore: decorator
+@inline
+export function maxLanes(v: v128): f32 {
+  const pairs = f32x4.pmax(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(f32x4.pmax(pairs, v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2)), 0);
+}
+
+// The `count` (1 to 3) elements at p, the other lanes hold `fill`. Reads nothing beyond them.
+// @ts-ignore: decorator
+@inline
+export function loadTail(p: usize, count: usize, fill: v128): v128 {
+  let v = v128.load_lane<f32>(p, fill, 0);
+  if (count > 1) v = v128.load_lane<f32>(p, v, 1, 4);
+  if (count > 2) v = v128.load_lane<f32>(p, v, 2, 8);
+  return v;
+}
+
+// Writes the first `count` (1 to 3) lanes to p.
+// @ts-ignore: decorator
+@inline
+export function storeTail(p: usize, count: usize, v: v128): void {
+  v128.store_lane<f32>(p, v, 0);
+  if (count > 1) v128.store_lane<f32>(p, v, 1, 4);
+  if (count > 2) v128.store_lane<f32>(p, v, 2, 8);
+}

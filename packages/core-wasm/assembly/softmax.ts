@@ -1,0 +1,204 @@
+import { EXP, halfExp } from "./lib/exp";
+import { log64 } from "./lib/log";
+import { loadTail, madd, maxLanes, storeTail, sumLanes } from "./lib/vector";
+export { ABI_VERSION } from "./lib/abi";
+
+// What a call computes; x: f32[rows, cols].
+const SOFTMAX = 0; // y[r, c] = exp(z[r, c] - logSumExp(z[r]))     y: f32[rows, cols]
+const LOG_SOFTMAX = 1; // y[r, c] = z[r, c] - logSumExp(z[r])      y: f32[rows, cols]
+// otherwise: y[r] = logSumExp(z[r])                               y: f32[rows]
+
+// Rows of up to this many columns go four at a time, one per lane.
+const NARROW: i32 = 1024;
+
+// z = scale * x, with scale = 1 / temperature. y may be x itself (SOFTMAX, LOG_SOFTMAX). Sizes are in elements.
+// lanes: scratch of 16 * min(cols, 1024) bytes, used when rows >= 4.
+// A NaN makes its row NaN. +Infinity in a row: NaN (logSumExp: +Infinity). A row of -Infinity: NaN (logSumExp: -Infinity).
+export function f32_softmax(x: usize, y: usize, rows: i32, cols: i32, scale: f32, mode: i32, lanes: usize): void {
+  const rowBytes = <usize>cols << 2;
+  const outBytes: usize = mode > LOG_SOFTMAX ? 4 : rowBytes;
+  if (cols <= NARROW) {
+    for (; rows >= 4; rows -= 4) {
+      fourRows(x, y, cols, scale, mode, lanes);
+      x += rowBytes << 2;
+      y += outBytes << 2;
+    }
+  }
+  for (; rows > 0; rows--) {
+    oneRow(x, y, cols, scale, mode);
+    x += rowBytes;
+    y += outBytes;
+  }
+}
+
+function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
+  const bytes = (<usize>cols & ~3) << 2;
+  const rest = <usize>cols & 3;
+  const impossible = f32x4.splat(-Infinity);
+
+  // pmax(v, m) keeps m where v is NaN: NaN comes back through the sum of exponentials.
+  let m = impossible, m1 = impossible, m2 = impossible, m3 = impossible, p = x;
+  let end = x + bytes;
+  for (const stop = x + (bytes & ~63); p < stop; p += 64) {
+    m = f32x4.pmax(m, v128.load(p));
+    m1 = f32x4.pmax(m1, v128.load(p, 16));
+    m2 = f32x4.pmax(m2, v128.load(p, 32));
+    m3 = f32x4.pmax(m3, v128.load(p, 48));
+  }
+  for (; p < end; p += 16) m = f32x4.pmax(m, v128.load(p));
+  if (rest) m1 = f32x4.pmax(m1, loadTail(end, rest, impossible));
+  const top = maxLanes(f32x4.pmax(f32x4.pmax(m, m1), f32x4.pmax(m2, m3)));
+  m = f32x4.splat(top);
+
+  const keep = mode == SOFTMAX;
+  const by = f32x4.splat(scale);
+  let from = x;
+  if (keep && scale != 1) {
+    // Scores divided by the temperature go to y; their maximum is 0.
+    for (p = 0; p < bytes; p += 16) v128.store(y + p, f32x4.mul(f32x4.sub(v128.load(x + p), m), by));
+    if (rest) storeTail(y + bytes, rest, f32x4.mul(f32x4.sub(loadTail(x + bytes, rest, impossible), m), by));
+    from = y;
+    end = y + bytes;
+    m = f32x4.splat(0);
+  }
+
+  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
+  const p6 = v128.load32_splat(EXP, 16), p5 = v128.load32_splat(EXP, 20), p4 = v128.load32_splat(EXP, 24), p3 = v128.load32_splat(EXP, 28), p2 = v128.load32_splat(EXP, 32);
+  const one = v128.load32_splat(EXP, 36), lowest = v128.load32_splat(EXP, 40);
+
+  // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64.
+  let half: f64 = 0;
+  p = from;
+  let to = y;
+  while (p < end) {
+    let s = f32x4.splat(0);
+    const stop = min(p + 4096, end);
+    if (keep) {
+      for (; p < stop; p += 16, to += 16) {
+        const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest);
+        v128.store(to, e);
+        s = f32x4.add(s, e);
+      }
+    } else {
+      for (; p < stop; p += 16) {
+        s = f32x4.add(s, halfExp(f32x4.mul(f32x4.sub(v128.load(p), m), by), log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest));
+      }
+    }
+    half += sumLanes(s);
+  }
+  if (rest) {
+    let z = f32x4.sub(loadTail(end, rest, impossible), m);
+    if (!keep) z = f32x4.mul(z, by);
+    const e = halfExp(z, log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest);
+    if (keep) storeTail(to, rest, e);
+    half += sumLanes(e);
+  }
+
+  if (mode > LOG_SOFTMAX) {
+    store<f32>(y, logPartition(x, cols, 4, top, scale, half));
+  } else if (keep) {
+    const inverse = f32x4.splat(<f32>(1 / half));
+    for (to = y; to < y + bytes; to += 16) v128.store(to, f32x4.mul(v128.load(to), inverse));
+    if (rest) storeTail(to, rest, f32x4.mul(loadTail(to, rest, impossible), inverse));
+  } else {
+    const logTotal = f32x4.splat(<f32>log64(2 * half));
+    for (p = 0; p < bytes; p += 16) v128.store(y + p, f32x4.sub(f32x4.mul(f32x4.sub(v128.load(x + p), m), by), logTotal));
+    if (rest) storeTail(y + bytes, rest, f32x4.sub(f32x4.mul(f32x4.sub(loadTail(x + bytes, rest, impossible), m), by), logTotal));
+  }
+}
+
+// log Z of one row from its maximum and half its sum of exponentials; where the maximum is infinite it is the answer, unless the row has a NaN.
+// The row's elements stand `step` bytes apart.
+function logPartition(x: usize, cols: i32, step: usize, top: f32, scale: f32, half: f64): f32 {
+  if (top - top == 0) return <f32>(<f64>top * <f64>scale + log64(2 * half));
+  for (; cols > 0; cols--, x += step) {
+    const v = load<f32>(x);
+    if (v != v) return v;
+  }
+  return top;
+}
+
+// Four rows at once: transposed into `lanes` (one vector per column), so that no remainder and no horizontal step is left.
+function fourRows(x: usize, y: usize, cols: i32, scale: f32, mode: i32, lanes: usize): void {
+  const rowBytes = <usize>cols << 2;
+  const whole = (<usize>cols & ~3) << 2;
+  const stop = lanes + (<usize>cols << 4);
+  const x1 = x + rowBytes, x2 = x1 + rowBytes, x3 = x2 + rowBytes;
+
+  let m = f32x4.splat(-Infinity), p = lanes, at: usize = 0;
+  for (; at < whole; at += 16, p += 64) {
+    const a = v128.load(x + at), b = v128.load(x1 + at), c = v128.load(x2 + at), d = v128.load(x3 + at);
+    const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+    const AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+    const c0 = v128.shuffle<f64>(ab, cd, 0, 2), c1 = v128.shuffle<f64>(ab, cd, 1, 3);
+    const c2 = v128.shuffle<f64>(AB, CD, 0, 2), c3 = v128.shuffle<f64>(AB, CD, 1, 3);
+    m = f32x4.pmax(m, f32x4.pmax(f32x4.pmax(c0, c1), f32x4.pmax(c2, c3)));
+    v128.store(p, c0);
+    v128.store(p, c1, 16);
+    v128.store(p, c2, 32);
+    v128.store(p, c3, 48);
+  }
+  for (; at < rowBytes; at += 4, p += 16) {
+    const v = v128.load_lane<f32>(x3 + at, v128.load_lane<f32>(x2 + at, v128.load_lane<f32>(x1 + at, v128.load32_zero(x + at), 1), 2), 3);
+    m = f32x4.pmax(m, v);
+    v128.store(p, v);
+  }
+
+  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
+  const p6 = v128.load32_splat(EXP, 16), p5 = v128.load32_splat(EXP, 20), p4 = v128.load32_splat(EXP, 24), p3 = v128.load32_splat(EXP, 28), p2 = v128.load32_splat(EXP, 32);
+  const one = v128.load32_splat(EXP, 36), lowest = v128.load32_splat(EXP, 40);
+  const by = f32x4.splat(scale);
+  let s = f32x4.splat(0);
+  if (mode == SOFTMAX) {
+    for (p = lanes; p < stop; p += 16) {
+      const e = halfExp(f32x4.mul(f32x4.sub(v128.load(p), m), by), log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest);
+      v128.store(p, e);
+      s = f32x4.add(s, e);
+    }
+  } else {
+    for (p = lanes; p < stop; p += 16) {
+      const z = f32x4.mul(f32x4.sub(v128.load(p), m), by);
+      if (mode == LOG_SOFTMAX) v128.store(p, z);
+      s = f32x4.add(s, halfExp(z, log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest));
+    }
+  }
+
+  if (mode > LOG_SOFTMAX) {
+    store<f32>(y, logPartition(lanes, cols, 16, f32x4.extract_lane(m, 0), scale, f32x4.extract_lane(s, 0)));
+    store<f32>(y, logPartition(lanes + 4, cols, 16, f32x4.extract_lane(m, 1), scale, f32x4.extract_lane(s, 1)), 4);
+    store<f32>(y, logPartition(lanes + 8, cols, 16, f32x4.extract_lane(m, 2), scale, f32x4.extract_lane(s, 2)), 8);
+    store<f32>(y, logPartition(lanes + 12, cols, 16, f32x4.extract_lane(m, 3), scale, f32x4.extract_lane(s, 3)), 12);
+    return;
+  }
+
+  // softmax: e * (1 / s) + 0; log-softmax: z * 1 - log 2 s.
+  let times = one, plus = f32x4.splat(0);
+  if (mode == SOFTMAX) {
+    times = f32x4.div(one, s);
+  } else {
+    plus = f32x4(
+      <f32>-log64(2 * f32x4.extract_lane(s, 0)),
+      <f32>-log64(2 * f32x4.extract_lane(s, 1)),
+      <f32>-log64(2 * f32x4.extract_lane(s, 2)),
+      <f32>-log64(2 * f32x4.extract_lane(s, 3)),
+    );
+  }
+  const y1 = y + rowBytes, y2 = y1 + rowBytes, y3 = y2 + rowBytes;
+  for (p = lanes, at = 0; at < whole; at += 16, p += 64) {
+    const a = madd(v128.load(p), times, plus), b = madd(v128.load(p, 16), times, plus);
+    const c = madd(v128.load(p, 32), times, plus), d = madd(v128.load(p, 48), times, plus);
+    const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+    const AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+    v128.store(y + at, v128.shuffle<f64>(ab, cd, 0, 2));
+    v128.store(y1 + at, v128.shuffle<f64>(ab, cd, 1, 3));
+    v128.store(y2 + at, v128.shuffle<f64>(AB, CD, 0, 2));
+    v128.store(y3 + at, v128.shuffle<f64>(AB, CD, 1, 3));
+  }
+  for (; at < rowBytes; at += 4, p += 16) {
+    const v = madd(v128.load(p), times, plus);
+    v128.store_lane<f32>(y + at, v, 0);
+    v128.store_lane<f32>(y1 + at, v, 1);
+    v128.store_lane<f32>(y2 + at, v, 2);
+    v128.store_lane<f32>(y3 + at, v, 3);
+  }
+}
