@@ -1,0 +1,30 @@
+import { execFileSync } from "node:child_process";
+import { cpus, loadavg } from "node:os";
+import type { Meta } from "./types.ts";
+
+/** What a reader needs to judge a figure; `load` is the average of the last minute when the run began. */
+export function machine(seed: number, versions: Record<string, string>): Meta {
+  const cores = cpus();
+  return {
+    cpu: cores[0]?.model.trim() || "unknown",
+    cores: cores.length,
+    load: Math.round(loadavg()[0] * 100) / 100,
+    platform: `${process.platform} ${process.arch}`,
+    node: process.version,
+    v8: process.versions.v8,
+    seed,
+    commit: commit(),
+    date: new Date().toISOString(),
+    versions,
+  };
+}
+
+/** Outside a git checkout there is no commit to name. */
+function commit(): string {
+  try {
+    const git = (...args: string[]): string => execFileSync("git", args, { cwd: import.meta.dirname, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+    return git("rev-parse", "--short", "HEAD") + (git("status", "--porcelain") === "" ? "" : " with changes");
+  } catch {
+    return "unknown";
+  }
+}

@@ -1,0 +1,6 @@
+import { matmul } from "./matmul.ts";
+import { latency, logsumexp, softmax, topk } from "./rows.ts";
+import type { Suite } from "./suite.ts";
+import { temperature } from "./temperature.ts";
+
+export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, latency];

@@ -1,0 +1,42 @@
+import { RedCheckError } from "./harness.ts";
+import { machine } from "./machine.ts";
+import { loadCore } from "./ours.ts";
+import { loadPeers } from "./peers/index.ts";
+import { SUITES } from "./suites/index.ts";
+import type { BenchRecord, Variant } from "./types.ts";
+
+/**
+ * One process for one variant: ours and its like-for-like peers take turns in it. The two variants need two processes because @logits/core-wasm chooses its
+ * binaries once. Whatever a library prints goes to the parent's stderr; records go over the IPC channel.
+ */
+
+export interface Job {
+  suites: readonly string[];
+  variant: Variant;
+  filter: string;
+  seed: number;
+}
+
+export type Message = { record: BenchRecord } | { progress: string } | { red: string };
+
+const send = (message: Message): Promise<void> => new Promise((resolve, reject) => process.send?.(message, (error: Error | null) => (error ? reject(error) : resolve())));
+
+const { suites, variant, filter, seed } = JSON.parse(process.argv[2]) as Job;
+const library = await loadCore(variant);
+const peers = await loadPeers(variant);
+const meta = machine(seed, { "@logits/core-wasm": library.core.version, ...Object.fromEntries(peers.map(({ name, version }) => [name, version])) });
+try {
+  for (const suite of SUITES.filter(({ name }) => suites.includes(name))) {
+    for (const benchCase of suite.cases.filter(({ name }) => name.includes(filter))) {
+      await send({ progress: `${suite.name} ${benchCase.name} ${variant}` });
+      const outcome = await benchCase.run({ variant, library, peers, seed });
+      await send({ record: { suite: suite.name, case: benchCase.name, variant, ...outcome, meta } });
+      (globalThis as { gc?: () => void }).gc?.();
+    }
+  }
+} catch (error) {
+  if (!(error instanceof RedCheckError)) throw error;
+  await send({ red: error.message });
+  process.exit(1);
+}
+process.exit(0);
