@@ -2,6 +2,7 @@ import { fork } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { SUITES } from "./suites/index.ts";
+import { casesOf } from "./suites/suite.ts";
 import { summary, table } from "./table.ts";
 import type { BenchRecord, Variant } from "./types.ts";
 import type { Job, Message } from "./worker.ts";
@@ -33,7 +34,7 @@ function options(args: string[]): Options | "list" {
   const { case: filter = "", variant, seed = "1", json = false } = values;
   if (variant !== undefined && variant !== "simd" && variant !== "relaxed-simd") throw new UsageError(`expected --variant simd or relaxed-simd, got ${variant}`);
   if (!/^\d{1,9}$/.test(seed)) throw new UsageError(`expected --seed as an integer from 0 up, got ${seed}`);
-  if (!SUITES.some(({ name, cases }) => suites.includes(name) && cases.some((one) => one.name.includes(filter)))) throw new UsageError(`no case of ${suites.join(", ")} contains ${filter}`);
+  if (!SUITES.some((suite) => suites.includes(suite.name) && casesOf(suite, filter).length > 0)) throw new UsageError(`no case of ${suites.join(", ")} contains ${filter}`);
   return { suites, variants: variant === undefined ? ["relaxed-simd", "simd"] : [variant], filter, seed: Number(seed), json };
 }
 

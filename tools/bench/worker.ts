@@ -3,6 +3,7 @@ import { machine } from "./machine.ts";
 import { loadCore } from "./ours.ts";
 import { loadPeers } from "./peers/index.ts";
 import { SUITES } from "./suites/index.ts";
+import { casesOf } from "./suites/suite.ts";
 import type { BenchRecord, Variant } from "./types.ts";
 
 /**
@@ -27,7 +28,7 @@ const peers = await loadPeers(variant);
 const meta = machine(seed, { "@logits/core-wasm": library.core.version, ...Object.fromEntries(peers.map(({ name, version }) => [name, version])) });
 try {
   for (const suite of SUITES.filter(({ name }) => suites.includes(name))) {
-    for (const benchCase of suite.cases.filter(({ name }) => name.includes(filter))) {
+    for (const benchCase of casesOf(suite, filter)) {
       await send({ progress: `${suite.name} ${benchCase.name} ${variant}` });
       const outcome = await benchCase.run({ variant, library, peers, seed });
       await send({ record: { suite: suite.name, case: benchCase.name, variant, ...outcome, meta } });

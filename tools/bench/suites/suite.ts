@@ -25,6 +25,12 @@ export interface Suite {
   cases: readonly Case[];
 }
 
+/** Cases whose name contains the filter; a name that equals it is meant alone (50000x10 is part of 50000x100). */
+export function casesOf(suite: Suite, filter: string): readonly Case[] {
+  const exact = suite.cases.filter(({ name }) => name === filter);
+  return exact.length > 0 ? exact : suite.cases.filter(({ name }) => name.includes(filter));
+}
+
 interface Settings {
   problem(seed: number): Problem;
   mode?: Mode;
