@@ -2,3 +2,4 @@ export { configureWasm, initWasm, type Variant, type WasmOptions } from "./famil
 export { core, ResidentTensor } from "./resident.ts";
 export { type AxisOptions } from "./rows.ts";
 export { logSoftmax, logSumExp, softmax, type SoftmaxOptions } from "./softmax.ts";
+export { temperatureMoments, type TemperatureMoments, type TemperatureMomentsOptions } from "./temperatureMoments.ts";
