@@ -31,21 +31,21 @@ type Source = ArrayLike<number | bigint> & { readonly length: number };
 
 /** The argument as float32. Values that float32 cannot hold (finite but beyond its range, integers beyond 2^24) are a RangeError. */
 export function asFloat32(where: string, argument: string, x: TensorLike): Tensor<"float32"> {
-  if (x instanceof Tensor && x.dtype === "float32") return x as Tensor<"float32">;
-  if (x instanceof Float32Array) return new Tensor("float32", [x.length], x);
+  if (x instanceof Tensor && x.dtype === "float32") return attached(where, argument, x as Tensor<"float32">);
+  if (x instanceof Float32Array) return attached(where, argument, new Tensor("float32", [x.length], x));
   return convert(where, argument, x, "float32");
 }
 
 /** The argument as int32, for labels and lengths. A value that is no integer or out of range is a RangeError that names its index. */
 export function asInt32(where: string, argument: string, x: TensorLike): Tensor<"int32"> {
-  if (x instanceof Tensor && x.dtype === "int32") return x as Tensor<"int32">;
-  if (x instanceof Int32Array) return new Tensor("int32", [x.length], x);
+  if (x instanceof Tensor && x.dtype === "int32") return attached(where, argument, x as Tensor<"int32">);
+  if (x instanceof Int32Array) return attached(where, argument, new Tensor("int32", [x.length], x));
   return convert(where, argument, x, "int32");
 }
 
 /** The argument as a uint8 mask: every element 0 or 1 (1 = takes part); booleans are accepted. */
 export function asMask(where: string, argument: string, x: TensorLike): Tensor<"uint8"> {
-  const mask = x instanceof Tensor && x.dtype === "uint8" ? (x as Tensor<"uint8">) : convert(where, argument, x, "uint8");
+  const mask = x instanceof Tensor && x.dtype === "uint8" ? attached(where, argument, x as Tensor<"uint8">) : convert(where, argument, x, "uint8");
   const at = mask.data.findIndex((value) => value > 1);
   if (at >= 0) throw rangeError(where, argument, "of 0 and 1", `${mask.data[at]} at index ${at}`);
   return mask;
@@ -78,8 +78,8 @@ function convert<D extends DType>(where: string, argument: string, x: TensorLike
     shape = [source.length];
   } else if (Array.isArray(x)) {
     shape = shapeOf(where, argument, x);
-    source = x.flat(shape.length - 1 || 1) as number[];
-    checkFlat(where, argument, source, shape);
+    source = [];
+    flatten(where, argument, x, shape, 0, source as number[]);
   } else {
     const like = x as Partial<OnnxTensorLike & PlainTensorLike> | null | undefined;
     if (typeof like !== "object" || like === null) throw fail(describe(x));
@@ -88,7 +88,7 @@ function convert<D extends DType>(where: string, argument: string, x: TensorLike
     }
     const { data } = like;
     const dims = like.dims ?? like.shape;
-    if (!dims || typeof data !== "object" || data === null || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
+    if (!Array.isArray(dims) || typeof data !== "object" || data === null || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
       throw fail(typeof data === "function" ? `${describe(x)} whose data is a function` : describe(x), typeof data === "function" ? "Pass { data: await x.data(), shape: x.shape }" : undefined);
     }
     source = data as unknown as Source;
@@ -101,20 +101,19 @@ function convert<D extends DType>(where: string, argument: string, x: TensorLike
     source = float16ToFloat32(source);
   }
   const Kind = dtype === "float32" ? Float32Array : dtype === "int32" ? Int32Array : Uint8Array;
-  if (source instanceof Kind) return new Tensor<D>(dtype, shape, source as DataOf<D>);
+  if (source instanceof Kind) return attached(where, argument, new Tensor<D>(dtype, shape, source as DataOf<D>));
   const integers = dtype !== "float32";
-  if (integers && (source instanceof Float32Array || source instanceof Float64Array || name === "float16")) {
+  if (integers && (/^Float/.test(describe(source)) || name === "float16")) {
     throw typeError(where, argument, `of integers (${dtype})`, describe(source), "Convert with Int32Array.from");
   }
-  const limit = dtype === "uint8" ? 255 : integers ? 2147483647 : source instanceof Float64Array || Array.isArray(source) ? 3.4028234663852886e38 : 16777216;
+  const limit = source instanceof Float64Array || Array.isArray(source) ? 3.4028234663852886e38 : 16777216;
   const out = new Kind(source.length);
   for (let i = 0; i < out.length; i++) {
     const raw = source[i] as unknown;
-    const value = Number(raw);
     if (typeof raw !== "number" && typeof raw !== "bigint" && typeof raw !== "boolean") throw typeError(where, argument, "of numbers", `${describe(raw)} at index ${i}`);
-    out[i] = value;
-    if ((integers && out[i] !== value) || (Math.abs(value) > limit && Math.abs(value) !== Infinity)) {
-      throw rangeError(where, argument, integers ? `of integers that ${dtype} holds` : "of values that float32 holds", `${value} at index ${i}`);
+    const value = (out[i] = Number(raw));
+    if (integers ? out[i] !== value : Math.abs(value) > limit && Math.abs(value) !== Infinity) {
+      throw rangeError(where, argument, integers ? `of integers that ${dtype} holds` : "of values that float32 holds", `${raw} at index ${i}`);
     }
   }
   return new Tensor<D>(dtype, shape, out as DataOf<D>);
@@ -127,13 +126,23 @@ function shapeOf(where: string, argument: string, x: readonly unknown[]): number
   return shape;
 }
 
-function checkFlat(where: string, argument: string, flat: Source, shape: readonly number[]): void {
-  if (flat.length !== sizeOf(shape)) throw rangeError(where, argument, `with rows of equal length (shape [${shape.join(", ")}])`, `${flat.length} elements`);
+function flatten(where: string, argument: string, x: unknown, shape: readonly number[], axis: number, out: unknown[]): void {
+  if (axis === shape.length) out.push(x);
+  else if (!Array.isArray(x) || x.length !== shape[axis]) {
+    throw rangeError(where, argument, `with rows of equal length (shape [${shape.join(", ")}])`, `${Array.isArray(x) ? `${x.length} elements` : describe(x)} at axis ${axis}`);
+  } else for (let i = 0; i < x.length; i++) flatten(where, argument, x[i], shape, axis + 1, out);
+}
+
+/** A buffer that was transferred, or a memory that has grown, leaves arrays of length 0; nothing may be computed from them. */
+function attached<D extends DType>(where: string, argument: string, x: Tensor<D>): Tensor<D> {
+  const { data } = x;
+  if (data.length !== x.size || (data.buffer as { detached?: boolean }).detached) throw rangeError(where, argument, "with its elements", "a detached buffer", "Pass a copy made before the transfer");
+  return x;
 }
 
 function checkDims(where: string, argument: string, dims: readonly number[]): readonly number[] {
   for (let i = 0; i < dims.length; i++) {
     if (!(Number.isInteger(dims[i]) && dims[i] >= 0)) throw rangeError(where, argument, "with a shape of integers from 0 up", `${dims[i]} at axis ${i}`);
   }
-  return dims;
+  return [...dims];
 }

@@ -80,6 +80,7 @@ class Philox implements RandomSource {
   }
 
   permutation(n: number): Int32Array {
+    if (!(Number.isInteger(n) && n >= 0 && n < 2147483648)) throw rangeError("RandomSource.permutation", "n", "an integer in [0, 2^31)", `${n}`);
     const order = Int32Array.from({ length: n }, (_, i) => i);
     for (let i = n - 1; i > 0; i--) {
       const j = this.integer(i + 1);

@@ -33,7 +33,7 @@ export class Tensor<D extends DType = DType> {
 
   /**
    * @param values - the elements; `undefined` only for a subclass that overrides `data`
-   * @throws TypeError if `values` does not hold `dtype`; RangeError if `shape` has another number of elements
+   * @throws TypeError if `dtype` is unknown or `values` does not hold it; RangeError if `shape` has another number of elements
    */
   constructor(dtype: D, shape: readonly number[], values: DataOf<D> | undefined) {
     this.dtype = dtype;
@@ -41,7 +41,8 @@ export class Tensor<D extends DType = DType> {
     this.size = sizeOf(shape);
     this.values = values;
     if (values !== undefined) {
-      if (!(values instanceof KINDS[dtype])) throw typeError("Tensor", "data", `a ${KINDS[dtype]?.name ?? "known dtype"} for ${dtype}`, describe(values));
+      if (!KINDS[dtype]) throw typeError("Tensor", "dtype", Object.keys(KINDS).join(" or "), `${dtype}`);
+      if (!(values instanceof KINDS[dtype])) throw typeError("Tensor", "data", `a ${KINDS[dtype].name} for ${dtype}`, describe(values));
       if (values.length !== this.size) throw rangeError("Tensor", "data", `of length ${this.size} for shape [${shape.join(", ")}]`, `${values.length} elements`);
     }
   }
