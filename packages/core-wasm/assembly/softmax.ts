@@ -9,19 +9,22 @@ const LOG_SOFTMAX = 1; // y[r, c] = z[r, c] - logSumExp(z[r])      y: f32[rows, 
 // otherwise: y[r] = logSumExp(z[r])                               y: f32[rows]
 
 // Rows of up to this many columns go four at a time, one per lane.
-const NARROW: i32 = 1024;
+const NARROW: i32 = 48;
 
 // z = scale * x, with scale = 1 / temperature. y may be x itself (SOFTMAX, LOG_SOFTMAX). Sizes are in elements.
-// lanes: scratch of 16 * min(cols, 1024) bytes, used when rows >= 4.
+// lanes: 16 KiB of scratch, used for narrow rows.
 // A NaN makes its row NaN. +Infinity in a row: NaN (logSumExp: +Infinity). A row of -Infinity: NaN (logSumExp: -Infinity).
 export function f32_softmax(x: usize, y: usize, rows: i32, cols: i32, scale: f32, mode: i32, lanes: usize): void {
   const rowBytes = <usize>cols << 2;
   const outBytes: usize = mode > LOG_SOFTMAX ? 4 : rowBytes;
   if (cols <= NARROW) {
-    for (; rows >= 4; rows -= 4) {
-      fourRows(x, y, cols, scale, mode, lanes);
-      x += rowBytes << 2;
-      y += outBytes << 2;
+    const most = 1024 / (cols + 2);
+    while (rows >= 4) {
+      const groups = min(rows >> 2, most);
+      narrowRows(x, y, groups, cols, scale, mode, lanes);
+      x += rowBytes * <usize>(groups << 2);
+      y += outBytes * <usize>(groups << 2);
+      rows -= groups << 2;
     }
   }
   for (; rows > 0; rows--) {
@@ -63,8 +66,8 @@ function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
   }
 
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const p6 = v128.load32_splat(EXP, 16), p5 = v128.load32_splat(EXP, 20), p4 = v128.load32_splat(EXP, 24), p3 = v128.load32_splat(EXP, 28), p2 = v128.load32_splat(EXP, 32);
-  const one = v128.load32_splat(EXP, 36), lowest = v128.load32_splat(EXP, 40);
+  const c2 = v128.load32_splat(EXP, 16), c1 = v128.load32_splat(EXP, 20), c0 = v128.load32_splat(EXP, 24);
+  const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
 
   // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64.
   let half: f64 = 0;
@@ -75,13 +78,13 @@ function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
     const stop = min(p + 4096, end);
     if (keep) {
       for (; p < stop; p += 16, to += 16) {
-        const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest);
+        const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
         v128.store(to, e);
         s = f32x4.add(s, e);
       }
     } else {
       for (; p < stop; p += 16) {
-        s = f32x4.add(s, halfExp(f32x4.mul(f32x4.sub(v128.load(p), m), by), log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest));
+        s = f32x4.add(s, halfExp(f32x4.mul(f32x4.sub(v128.load(p), m), by), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest));
       }
     }
     half += sumLanes(s);
@@ -89,7 +92,7 @@ function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
   if (rest) {
     let z = f32x4.sub(loadTail(end, rest, impossible), m);
     if (!keep) z = f32x4.mul(z, by);
-    const e = halfExp(z, log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest);
+    const e = halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
     if (keep) storeTail(to, rest, e);
     half += sumLanes(e);
   }
@@ -118,87 +121,100 @@ function logPartition(x: usize, cols: i32, step: usize, top: f32, scale: f32, ha
   return top;
 }
 
-// Four rows at once: transposed into `lanes` (one vector per column), so that no remainder and no horizontal step is left.
-function fourRows(x: usize, y: usize, cols: i32, scale: f32, mode: i32, lanes: usize): void {
+// Groups of four rows: transposed into `lanes` (one vector per column), so that no remainder and no horizontal step is left.
+// Each phase runs over as many groups as fit into 16 KiB, so that the long chains of one group overlap with the next one's.
+function narrowRows(x: usize, y: usize, groups: i32, cols: i32, scale: f32, mode: i32, lanes: usize): void {
   const rowBytes = <usize>cols << 2;
   const whole = (<usize>cols & ~3) << 2;
-  const stop = lanes + (<usize>cols << 4);
-  const x1 = x + rowBytes, x2 = x1 + rowBytes, x3 = x2 + rowBytes;
+  const stride = (<usize>cols + 2) << 4; // the columns, then maximum and sum (or its inverse, or its logarithm) of the four rows
+  const end = lanes + <usize>groups * stride;
 
-  let m = f32x4.splat(-Infinity), p = lanes, at: usize = 0;
-  for (; at < whole; at += 16, p += 64) {
-    const a = v128.load(x + at), b = v128.load(x1 + at), c = v128.load(x2 + at), d = v128.load(x3 + at);
-    const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-    const AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-    const c0 = v128.shuffle<f64>(ab, cd, 0, 2), c1 = v128.shuffle<f64>(ab, cd, 1, 3);
-    const c2 = v128.shuffle<f64>(AB, CD, 0, 2), c3 = v128.shuffle<f64>(AB, CD, 1, 3);
-    m = f32x4.pmax(m, f32x4.pmax(f32x4.pmax(c0, c1), f32x4.pmax(c2, c3)));
-    v128.store(p, c0);
-    v128.store(p, c1, 16);
-    v128.store(p, c2, 32);
-    v128.store(p, c3, 48);
-  }
-  for (; at < rowBytes; at += 4, p += 16) {
-    const v = v128.load_lane<f32>(x3 + at, v128.load_lane<f32>(x2 + at, v128.load_lane<f32>(x1 + at, v128.load32_zero(x + at), 1), 2), 3);
-    m = f32x4.pmax(m, v);
-    v128.store(p, v);
+  let p = lanes;
+  while (p < end) {
+    let m = f32x4.splat(-Infinity), at: usize = 0;
+    const x1 = x + rowBytes, x2 = x1 + rowBytes, x3 = x2 + rowBytes;
+    for (; at < whole; at += 16, p += 64) {
+      const a = v128.load(x + at), b = v128.load(x1 + at), c = v128.load(x2 + at), d = v128.load(x3 + at);
+      const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+      const AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+      const k0 = v128.shuffle<f64>(ab, cd, 0, 2), k1 = v128.shuffle<f64>(ab, cd, 1, 3);
+      const k2 = v128.shuffle<f64>(AB, CD, 0, 2), k3 = v128.shuffle<f64>(AB, CD, 1, 3);
+      m = f32x4.pmax(m, f32x4.pmax(f32x4.pmax(k0, k1), f32x4.pmax(k2, k3)));
+      v128.store(p, k0);
+      v128.store(p, k1, 16);
+      v128.store(p, k2, 32);
+      v128.store(p, k3, 48);
+    }
+    for (; at < rowBytes; at += 4, p += 16) {
+      const v = v128.load_lane<f32>(x3 + at, v128.load_lane<f32>(x2 + at, v128.load_lane<f32>(x1 + at, v128.load32_zero(x + at), 1), 2), 3);
+      m = f32x4.pmax(m, v);
+      v128.store(p, v);
+    }
+    v128.store(p, m);
+    p += 32;
+    x = x3 + rowBytes;
   }
 
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const p6 = v128.load32_splat(EXP, 16), p5 = v128.load32_splat(EXP, 20), p4 = v128.load32_splat(EXP, 24), p3 = v128.load32_splat(EXP, 28), p2 = v128.load32_splat(EXP, 32);
-  const one = v128.load32_splat(EXP, 36), lowest = v128.load32_splat(EXP, 40);
-  const by = f32x4.splat(scale);
-  let s = f32x4.splat(0);
-  if (mode == SOFTMAX) {
-    for (p = lanes; p < stop; p += 16) {
-      const e = halfExp(f32x4.mul(f32x4.sub(v128.load(p), m), by), log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest);
-      v128.store(p, e);
-      s = f32x4.add(s, e);
+  const c2 = v128.load32_splat(EXP, 16), c1 = v128.load32_splat(EXP, 20), c0 = v128.load32_splat(EXP, 24);
+  const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
+  const by = f32x4.splat(scale), one = f32x4.splat(1);
+  p = lanes;
+  while (p < end) {
+    const stop = p + (<usize>cols << 4), first = p;
+    const m = v128.load(stop);
+    let s = f32x4.splat(0);
+    if (mode == SOFTMAX) {
+      for (; p < stop; p += 16) {
+        const e = halfExp(f32x4.mul(f32x4.sub(v128.load(p), m), by), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+        v128.store(p, e);
+        s = f32x4.add(s, e);
+      }
+      v128.store(p, f32x4.div(one, s), 16);
+    } else {
+      for (; p < stop; p += 16) {
+        const z = f32x4.mul(f32x4.sub(v128.load(p), m), by);
+        if (mode == LOG_SOFTMAX) v128.store(p, z);
+        s = f32x4.add(s, halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest));
+      }
+      v128.store(p, s, 16);
+      for (let row: usize = 0; row < 16; row += 4) {
+        const half = <f64>load<f32>(p + row, 16);
+        if (mode == LOG_SOFTMAX) store<f32>(p + row, <f32>-log64(2 * half), 16);
+        else store<f32>(y + row, logPartition(first + row, cols, 16, load<f32>(p + row), scale, half));
+      }
+      y += mode == LOG_SOFTMAX ? 0 : 16;
     }
-  } else {
-    for (p = lanes; p < stop; p += 16) {
-      const z = f32x4.mul(f32x4.sub(v128.load(p), m), by);
-      if (mode == LOG_SOFTMAX) v128.store(p, z);
-      s = f32x4.add(s, halfExp(z, log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest));
-    }
+    p += 32;
   }
-
-  if (mode > LOG_SOFTMAX) {
-    store<f32>(y, logPartition(lanes, cols, 16, f32x4.extract_lane(m, 0), scale, f32x4.extract_lane(s, 0)));
-    store<f32>(y, logPartition(lanes + 4, cols, 16, f32x4.extract_lane(m, 1), scale, f32x4.extract_lane(s, 1)), 4);
-    store<f32>(y, logPartition(lanes + 8, cols, 16, f32x4.extract_lane(m, 2), scale, f32x4.extract_lane(s, 2)), 8);
-    store<f32>(y, logPartition(lanes + 12, cols, 16, f32x4.extract_lane(m, 3), scale, f32x4.extract_lane(s, 3)), 12);
-    return;
-  }
+  if (mode > LOG_SOFTMAX) return;
 
   // softmax: e * (1 / s) + 0; log-softmax: z * 1 - log 2 s.
-  let times = one, plus = f32x4.splat(0);
-  if (mode == SOFTMAX) {
-    times = f32x4.div(one, s);
-  } else {
-    plus = f32x4(
-      <f32>-log64(2 * f32x4.extract_lane(s, 0)),
-      <f32>-log64(2 * f32x4.extract_lane(s, 1)),
-      <f32>-log64(2 * f32x4.extract_lane(s, 2)),
-      <f32>-log64(2 * f32x4.extract_lane(s, 3)),
-    );
-  }
-  const y1 = y + rowBytes, y2 = y1 + rowBytes, y3 = y2 + rowBytes;
-  for (p = lanes, at = 0; at < whole; at += 16, p += 64) {
-    const a = madd(v128.load(p), times, plus), b = madd(v128.load(p, 16), times, plus);
-    const c = madd(v128.load(p, 32), times, plus), d = madd(v128.load(p, 48), times, plus);
-    const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-    const AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-    v128.store(y + at, v128.shuffle<f64>(ab, cd, 0, 2));
-    v128.store(y1 + at, v128.shuffle<f64>(ab, cd, 1, 3));
-    v128.store(y2 + at, v128.shuffle<f64>(AB, CD, 0, 2));
-    v128.store(y3 + at, v128.shuffle<f64>(AB, CD, 1, 3));
-  }
-  for (; at < rowBytes; at += 4, p += 16) {
-    const v = madd(v128.load(p), times, plus);
-    v128.store_lane<f32>(y + at, v, 0);
-    v128.store_lane<f32>(y1 + at, v, 1);
-    v128.store_lane<f32>(y2 + at, v, 2);
-    v128.store_lane<f32>(y3 + at, v, 3);
+  p = lanes;
+  while (p < end) {
+    const value = v128.load(p + (<usize>cols << 4), 16);
+    let times = one, plus = f32x4.splat(0), at: usize = 0;
+    if (mode == SOFTMAX) times = value;
+    else plus = value;
+    const y1 = y + rowBytes, y2 = y1 + rowBytes, y3 = y2 + rowBytes;
+    for (; at < whole; at += 16, p += 64) {
+      const a = madd(v128.load(p), times, plus), b = madd(v128.load(p, 16), times, plus);
+      const c = madd(v128.load(p, 32), times, plus), d = madd(v128.load(p, 48), times, plus);
+      const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+      const AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+      v128.store(y + at, v128.shuffle<f64>(ab, cd, 0, 2));
+      v128.store(y1 + at, v128.shuffle<f64>(ab, cd, 1, 3));
+      v128.store(y2 + at, v128.shuffle<f64>(AB, CD, 0, 2));
+      v128.store(y3 + at, v128.shuffle<f64>(AB, CD, 1, 3));
+    }
+    for (; at < rowBytes; at += 4, p += 16) {
+      const v = madd(v128.load(p), times, plus);
+      v128.store_lane<f32>(y + at, v, 0);
+      v128.store_lane<f32>(y1 + at, v, 1);
+      v128.store_lane<f32>(y2 + at, v, 2);
+      v128.store_lane<f32>(y3 + at, v, 3);
+    }
+    p += 32;
+    y = y3 + rowBytes;
   }
 }
