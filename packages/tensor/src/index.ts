@@ -16,3 +16,5 @@ export {
 } from "./errors.ts";
 export { philox, randomSource, type RandomSource } from "./random.ts";
 export { reduceRows, rowWeights, type Loss, type LossOptions, type Reduction } from "./loss.ts";
+export { checkProbabilities } from "./probabilities.ts";
+export { readJson, toBase64, type JsonFields } from "./json.ts";
