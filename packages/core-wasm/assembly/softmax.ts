@@ -129,9 +129,11 @@ function narrowRows(x: usize, y: usize, groups: i32, cols: i32, scale: f32, mode
   const stride = (<usize>cols + 2) << 4; // the columns, then maximum and sum (or its inverse, or its logarithm) of the four rows
   const end = lanes + <usize>groups * stride;
 
+  const impossible = v128.load32_splat(EXP, 36), one = v128.load32_splat(EXP, 40);
+
   let p = lanes;
   while (p < end) {
-    let m = f32x4.splat(-Infinity), at: usize = 0;
+    let m = impossible, at: usize = 0;
     const x1 = x + rowBytes, x2 = x1 + rowBytes, x3 = x2 + rowBytes;
     for (; at < whole; at += 16, p += 64) {
       const a = v128.load(x + at), b = v128.load(x1 + at), c = v128.load(x2 + at), d = v128.load(x3 + at);
@@ -158,7 +160,7 @@ function narrowRows(x: usize, y: usize, groups: i32, cols: i32, scale: f32, mode
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
   const c2 = v128.load32_splat(EXP, 16), c1 = v128.load32_splat(EXP, 20), c0 = v128.load32_splat(EXP, 24);
   const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
-  const by = f32x4.splat(scale), one = f32x4.splat(1);
+  const by = f32x4.splat(scale);
   p = lanes;
   while (p < end) {
     const stop = p + (<usize>cols << 4), first = p;

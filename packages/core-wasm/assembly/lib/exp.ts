@@ -12,6 +12,7 @@ export const EXP: usize = memory.data<f32>([
   -0.00276598, 0.16666618, 2, // C from degree 2 down
   0.5,
   -88, // below this (and a little above) k is -127 and the result 0
+  -Infinity, 1,
 ]);
 
 // exp(x) / 2 of four lanes with x <= 0 or NaN. Where exp(x) < 2^-126.5 it is 0; NaN stays NaN, whatever its payload.
