@@ -14,35 +14,35 @@ export function highWord(x: number): number {
   return words[HIGH];
 }
 
-/** `x` with its upper 32 bits replaced. */
-export function withHighWord(x: number, high: number): number {
-  float[0] = x;
-  words[HIGH] = high;
-  return float[0];
+/** 2^k for k in [-1074, 1023]. A table: assembling a float64 from words costs a failed store forwarding, 30 ns of the 57 that `log` took. */
+const POWERS = /* @__PURE__ */ powersOfTwo();
+
+function powersOfTwo(): Float64Array {
+  const table = new Float64Array(2098);
+  for (let k = 0, power = 5e-324; k < 2098; k++, power *= 2) table[k] = power;
+  return table;
 }
 
-/** 2^k for k in [-1022, 1023]. */
+/** 2^k for k in [-1074, 1023]. */
 export function powerOfTwo(k: number): number {
-  words[1 - HIGH] = 0;
-  words[HIGH] = (k + 1023) << 20;
-  return float[0];
+  return POWERS[k + 1074];
 }
 
 /** x 2^k for x in [1/2, 2] and k in [-1080, 1024]: exact unless the result is subnormal, then rounded once. */
 export function scaleByPowerOfTwo(x: number, k: number): number {
   if (k > 1023) return x * 2 * 8.98846567431158e307;
-  if (k < -1021) return x * powerOfTwo(k + 200) * 6.223015277861142e-61;
-  return x * powerOfTwo(k);
+  return k < -1074 ? x * 0.0078125 * powerOfTwo(k + 7) : x * powerOfTwo(k);
 }
 
-/** The next float64 towards +Infinity; NaN and +Infinity are kept. */
-export function nextUp(x: number): number {
-  if (x !== x || x === Infinity) return x;
-  if (x === 0) return 5e-324;
-  float[0] = x;
-  const up = x > 0 ? 1 : -1;
-  const low = words[1 - HIGH] + up;
-  words[1 - HIGH] = low;
-  if (low > 0xffffffff || low < 0) words[HIGH] += up;
+/** The float64 halfway between 0 <= low < high in the order of their bits: `low` or one above when they are neighbours. */
+export function midpoint(low: number, high: number): number {
+  float[0] = low;
+  const lowHigh = words[HIGH], lowLow = words[1 - HIGH];
+  float[0] = high;
+  // Positive float64 are ordered as their bits; half the sum of two 63-bit integers by words.
+  const sumLow = lowLow + words[1 - HIGH];
+  const sumHigh = lowHigh + words[HIGH] + (sumLow > 0xffffffff ? 1 : 0);
+  words[1 - HIGH] = (sumLow % 4294967296) / 2 + (sumHigh % 2) * 2147483648;
+  words[HIGH] = Math.floor(sumHigh / 2);
   return float[0];
 }

@@ -1,4 +1,4 @@
-import { highWord, withHighWord } from "./bits.ts";
+import { highWord, powerOfTwo } from "./bits.ts";
 import { productError, sumError } from "./doubleDouble.ts";
 
 const LN2_HIGH = 0.6931471803691238;
@@ -48,7 +48,7 @@ export function log(x: number): number {
   }
   const high = highWord(x);
   const e = exponentOf(high);
-  return assemble(k + e, withHighWord(x, high - (e << 20)) - 1, 0);
+  return assemble(k + e, x * powerOfTwo(-e) - 1, 0);
 }
 
 /**
@@ -68,7 +68,7 @@ export function log1p(x: number): number {
   const u = 1 + x;
   const high = highWord(u);
   const e = exponentOf(high);
-  return assemble(e, withHighWord(u, high - (e << 20)) - 1, sumError(1, x, u) / u);
+  return assemble(e, u * powerOfTwo(-e) - 1, sumError(1, x, u) / u);
 }
 
 /**
@@ -83,7 +83,7 @@ export function logPair(x: number, out: Float64Array): void {
   }
   const word = highWord(x);
   const e = exponentOf(word);
-  const f = withHighWord(x, word - (e << 20)) - 1;
+  const f = x * powerOfTwo(-e) - 1;
   k += e;
   // s = f / (2 + f) = sh + sl
   const d = 2 + f, dl = sumError(2, f, d);

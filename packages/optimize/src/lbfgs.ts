@@ -1,0 +1,120 @@
+import { checkInteger } from "@logits/tensor";
+import { checkEvaluation, checkStart, checkTolerance, dot, normOf, startOf } from "./check.ts";
+import { type LinePoint, lineSearch } from "./lineSearch.ts";
+import type { Objective, OptimizerResult, OptimizerSteps } from "./result.ts";
+import { run } from "./run.ts";
+
+/** Options of `lbfgs`. */
+export interface LbfgsOptions {
+  /** Stops when the largest absolute component of the gradient is at most this; default 1e-8. */
+  gradientTolerance?: number;
+  /** Accepted steps at most, integer >= 0; default 500. */
+  maxIterations?: number;
+  /** Pairs of differences that approximate the curvature, integer >= 1; default 10. */
+  memory?: number;
+}
+
+/**
+ * Minimises a smooth function by limited-memory BFGS with a strong Wolfe line search.
+ *
+ * Stopping rule: max_i |df/dx_i| <= gradientTolerance. Every accepted step satisfies
+ * f(x + s) <= f(x) + 1e-4 g's and |g(x + s)'s| <= 0.9 |g's| (within rounding of f, the decrease is judged by slopes).
+ *
+ * @param f - returns the value and writes the gradient; +Infinity is a point outside the domain
+ * @param x0 - start, shape [P], P >= 1, finite, in the domain; not changed
+ * @returns the lowest point found; `converged` says whether the rule was met, it never throws because it was not
+ * @throws RangeError if f returns NaN or -Infinity or a gradient that is not finite, or an option is out of range
+ * @example lbfgs((x, g) => { g[0] = 2 * (x[0] - 3); return (x[0] - 3) ** 2; }, [0]).x // Float64Array [3]
+ * Source: Nocedal and Wright, Numerical Optimization (2006), algorithms 7.4 and 7.5.
+ */
+export function lbfgs(f: Objective, x0: Float64Array | readonly number[], options: LbfgsOptions = {}): OptimizerResult {
+  return run(lbfgsSteps(f, x0, options));
+}
+
+/**
+ * `lbfgs` one evaluation at a time, for `runAsync`.
+ * @param f - as `lbfgs`
+ * @param x0 - as `lbfgs`
+ * @throws RangeError as `lbfgs`
+ * @example await runAsync(lbfgsSteps(f, x0), { signal })
+ * Source: as `lbfgs`.
+ */
+export function* lbfgsSteps(f: Objective, x0: Float64Array | readonly number[], options: LbfgsOptions = {}): OptimizerSteps {
+  const { gradientTolerance = 1e-8, maxIterations = 500, memory = 10 } = options;
+  const where = "lbfgs";
+  checkTolerance(where, "gradientTolerance", gradientTolerance);
+  checkInteger(where, "maxIterations", maxIterations, 0, Number.MAX_SAFE_INTEGER);
+  checkInteger(where, "memory", memory, 1, 1000);
+  const x = startOf(where, x0);
+  const p = x.length;
+  const gradient = new Float64Array(p), trial = new Float64Array(p), trialGradient = new Float64Array(p), direction = new Float64Array(p);
+  let value = f(x, gradient), evaluations = 1, iterations = 0;
+  checkEvaluation(where, value, gradient, evaluations);
+  checkStart(where, value);
+  let gradientNorm = normOf(gradient);
+  const progress = (): { x: Float64Array; value: number; gradientNorm: number; iterations: number; evaluations: number } => ({ x, value, gradientNorm, iterations, evaluations });
+  const result = (reason: OptimizerResult["reason"]): OptimizerResult => ({ ...progress(), x: x.slice(), converged: reason === "gradient", reason });
+  yield progress();
+  // Differences of points and gradients, oldest first.
+  let pairs: { s: Float64Array; y: Float64Array; rho: number }[] = [];
+  const weights = new Float64Array(memory);
+  while (gradientNorm > gradientTolerance) {
+    if (iterations === maxIterations) return result("iterations");
+    for (let i = 0; i < p; i++) direction[i] = -gradient[i];
+    for (let k = pairs.length - 1; k >= 0; k--) {
+      weights[k] = pairs[k].rho * dot(pairs[k].s, direction);
+      add(direction, -weights[k], pairs[k].y);
+    }
+    if (pairs.length > 0) {
+      const { y, rho } = pairs[pairs.length - 1];
+      const scale = 1 / (rho * dot(y, y));
+      for (let i = 0; i < p; i++) direction[i] *= scale;
+    }
+    for (let k = 0; k < pairs.length; k++) add(direction, weights[k] - pairs[k].rho * dot(pairs[k].y, direction), pairs[k].s);
+    const slope = dot(gradient, direction);
+    if (!(slope < 0 && slope > -Infinity)) {
+      if (pairs.length === 0) return result("precision");
+      pairs = [];
+      continue;
+    }
+    const start: LinePoint = { step: 0, value, slope };
+    const search = lineSearch(start, pairs.length > 0 ? 1 : Math.min(1, 1 / gradientNorm));
+    let asked = search.next();
+    let atStep = 0, atValue = value;
+    while (!asked.done) {
+      atStep = asked.value;
+      for (let i = 0; i < p; i++) trial[i] = x[i] + atStep * direction[i];
+      atValue = f(trial, trialGradient);
+      evaluations++;
+      checkEvaluation(where, atValue, trialGradient, evaluations);
+      yield progress();
+      asked = search.next({ step: atStep, value: atValue, slope: atValue < Infinity ? dot(trialGradient, direction) : NaN });
+    }
+    if (!asked.value.ok) {
+      // Curvature that misleads is forgotten once; then no lower value can be reached.
+      if (pairs.length === 0) return result("precision");
+      pairs = [];
+      continue;
+    }
+    const pair = pairs.length === memory ? pairs.shift()! : { s: new Float64Array(p), y: new Float64Array(p), rho: 0 };
+    for (let i = 0; i < p; i++) {
+      pair.s[i] = trial[i] - x[i];
+      pair.y[i] = trialGradient[i] - gradient[i];
+    }
+    const sy = dot(pair.s, pair.y);
+    x.set(trial);
+    gradient.set(trialGradient);
+    value = atValue;
+    gradientNorm = normOf(gradient);
+    iterations++;
+    if (sy > 2.220446049250313e-16 * dot(pair.y, pair.y)) {
+      pair.rho = 1 / sy;
+      pairs.push(pair);
+    }
+  }
+  return result("gradient");
+}
+
+function add(x: Float64Array, scale: number, y: Float64Array): void {
+  for (let i = 0; i < x.length; i++) x[i] += scale * y[i];
+}
