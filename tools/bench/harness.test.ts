@@ -62,7 +62,7 @@ describe("gate", () => {
 });
 
 describe("alternate", () => {
-  const plan = { warmUpMs: 0, sampleMs: 0, rounds: 4 };
+  const plan = { clock: "wall" as const, warmUpMs: 0, sampleMs: 0, rounds: 4 };
 
   it("lets everybody run in every round, starting with another one each time", async () => {
     const log: string[] = [];
@@ -75,9 +75,14 @@ describe("alternate", () => {
     const busy: Contender = { run: () => { const end = performance.now() + 1; while (performance.now() < end); }, read: () => ({ values: [] }), dispose: () => {} };
     let runs = 0;
     const counted = { ...busy, run: () => { runs++; busy.run(); } };
-    const timings = await alternate(new Map([["busy", counted]]), { warmUpMs: 20, sampleMs: 10, rounds: 3 });
+    const timings = await alternate(new Map([["busy", counted]]), { clock: "wall", warmUpMs: 20, sampleMs: 10, rounds: 3 });
     expect(runs).toBeGreaterThan(20);
     expect(timings.get("busy")?.median).toBeGreaterThanOrEqual(1);
+  });
+  it("can count the time that the thread runs, which a sleep does not lengthen", async () => {
+    const sleeping: Contender = { run: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20), read: () => ({ values: [] }), dispose: () => {} };
+    const timings = await alternate(new Map([["sleeping", sleeping]]), { clock: "cpu", warmUpMs: 0, sampleMs: 0, rounds: 3 });
+    expect(timings.get("sleeping")?.median).toBeLessThan(10);
   });
   it("waits for work that is asynchronous", async () => {
     let running = 0, most = 0;
@@ -85,7 +90,7 @@ describe("alternate", () => {
       run: async () => { most = Math.max(most, ++running); await new Promise((resolve) => setTimeout(resolve, 1)); running--; },
       read: () => ({ values: [] }), dispose: () => {},
     };
-    await alternate(new Map([["slow", slow]]), { warmUpMs: 0, sampleMs: 3, rounds: 2 });
+    await alternate(new Map([["slow", slow]]), { clock: "wall", warmUpMs: 0, sampleMs: 3, rounds: 2 });
     expect(most).toBe(1);
   });
 });

@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { cpus, loadavg } from "node:os";
+import type { Clock } from "./harness.ts";
 import type { Meta } from "./types.ts";
 
 /** What a reader needs to judge a figure; `load` is the average of the last minute when the run began. */
-export function machine(seed: number, versions: Record<string, string>): Meta {
+export function machine(seed: number, clock: Clock, versions: Record<string, string>): Meta {
   const cores = cpus();
   return {
     cpu: cores[0]?.model.trim() || "unknown",
@@ -13,6 +14,7 @@ export function machine(seed: number, versions: Record<string, string>): Meta {
     node: process.version,
     v8: process.versions.v8,
     seed,
+    clock,
     commit: commit(),
     date: new Date().toISOString(),
     versions,

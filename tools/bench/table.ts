@@ -17,7 +17,7 @@ export function table(records: readonly BenchRecord[]): string {
     record.variant,
     time(record.ours),
     ...names.map((name) => (name in record.peers ? time(record.peers[name]) : name in (record.refused ?? {}) ? "refused" : "")),
-    record.ratio === null ? "" : `${record.ratio.toFixed(2)} (${record.fastest})`,
+    record.ratio === null ? "" : `${record.ratio.toFixed(2)} (paired ${record.pairedRatio?.toFixed(2)}, ${record.fastest})`,
     record.ulp === undefined ? "" : record.ulp.toFixed(2),
     Object.entries(record.figures).map(([name, value]) => `${name} ${figure(value)}`).join(", "),
   ]);

@@ -64,6 +64,7 @@ export interface Meta {
   node: string;
   v8: string;
   seed: number;
+  clock: "wall" | "cpu";
   commit: string;
   date: string;
   versions: Record<string, string>;

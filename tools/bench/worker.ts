@@ -1,4 +1,4 @@
-import { RedCheckError } from "./harness.ts";
+import { RedCheckError, type Clock } from "./harness.ts";
 import { machine } from "./machine.ts";
 import { loadCore } from "./ours.ts";
 import { loadPeers } from "./peers/index.ts";
@@ -16,21 +16,22 @@ export interface Job {
   variant: Variant;
   filter: string;
   seed: number;
+  clock: Clock;
 }
 
 export type Message = { record: BenchRecord } | { progress: string } | { red: string };
 
 const send = (message: Message): Promise<void> => new Promise((resolve, reject) => process.send?.(message, (error: Error | null) => (error ? reject(error) : resolve())));
 
-const { suites, variant, filter, seed } = JSON.parse(process.argv[2]) as Job;
+const { suites, variant, filter, seed, clock } = JSON.parse(process.argv[2]) as Job;
 const library = await loadCore(variant);
 const peers = await loadPeers(variant);
-const meta = machine(seed, { "@logits/core-wasm": library.core.version, ...Object.fromEntries(peers.map(({ name, version }) => [name, version])) });
+const meta = machine(seed, clock, { "@logits/core-wasm": library.core.version, ...Object.fromEntries(peers.map(({ name, version }) => [name, version])) });
 try {
   for (const suite of SUITES.filter(({ name }) => suites.includes(name))) {
     for (const benchCase of casesOf(suite, filter)) {
       await send({ progress: `${suite.name} ${benchCase.name} ${variant}` });
-      const outcome = await benchCase.run({ variant, library, peers, seed });
+      const outcome = await benchCase.run({ variant, library, peers, seed, clock });
       await send({ record: { suite: suite.name, case: benchCase.name, variant, ...outcome, meta } });
       (globalThis as { gc?: () => void }).gc?.();
     }

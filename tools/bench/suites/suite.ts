@@ -1,4 +1,4 @@
-import { PLAN, RedCheckError, alternate, compare, gate, type Plan } from "../harness.ts";
+import { PLAN, RedCheckError, alternate, compare, gate, type Clock, type Plan } from "../harness.ts";
 import { oursOf, type CoreWasm } from "../ours.ts";
 import { checkOf } from "../reference.ts";
 import type { BenchRecord, Contender, Mode, Peer, Problem, Variant } from "../types.ts";
@@ -9,6 +9,7 @@ export interface Context {
   library: CoreWasm;
   peers: readonly Peer[];
   seed: number;
+  clock: Clock;
 }
 
 export type Outcome = Omit<BenchRecord, "suite" | "case" | "variant" | "meta">;
@@ -48,7 +49,7 @@ export function problemCase(name: string, settings: Settings): Case {
   return {
     name,
     async run(context): Promise<Outcome> {
-      const { variant, library, peers, seed } = context, { mode = "resident", plan, shownOnly = () => false } = settings;
+      const { variant, library, peers, seed, clock } = context, { mode = "resident", plan, shownOnly = () => false } = settings;
       const problem = settings.problem(seed), check = checkOf(problem);
       const ours = oursOf(library, problem, mode), others = new Map<string, Contender>();
       for (const peer of peers) {
@@ -58,7 +59,7 @@ export function problemCase(name: string, settings: Settings): Case {
       const { ulp, peersUlp, refused } = await gate(`${name} (${variant})`, ours, others, check);
       for (const refusedName of Object.keys(refused)) { others.get(refusedName)?.dispose(); others.delete(refusedName); }
       const extra = settings.extra?.(variant) ?? new Map<string, Contender>();
-      const timings = await alternate(new Map([["ours", ours], ...others, ...extra]), { ...PLAN, ...plan });
+      const timings = await alternate(new Map([["ours", ours], ...others, ...extra]), { ...PLAN, clock, ...plan });
       // The last result is checked again: a kernel that goes wrong only when it runs often would be caught here.
       const after = check(await ours.read(), "ours");
       if (after.failure !== undefined) throw new RedCheckError(`${name} (${variant}): our result went wrong while timing: ${after.failure}`);

@@ -33,7 +33,7 @@ function temperatureCase(rows: number, cols: number): Case {
   const name = `${rows}x${cols}`;
   return {
     name,
-    async run({ variant, library, seed }) {
+    async run({ variant, library, seed, clock }) {
       const { TemperatureScaling } = await import("@logits/calibration");
       const { core, softmax } = library;
       const data = logits(rows * cols, seed), labels = labelsFor(data, cols, 1.7, seed + 1);
@@ -50,7 +50,7 @@ function temperatureCase(rows: number, cols: number): Case {
       const { refused } = await gate(`${name} (${variant})`, ours, new Map([["loops", loops]]), check);
       const pass: Contender = { run: () => void softmax(x, { out }), read: () => ({ values: out.data }), dispose: () => {} };
       const typed = fit(() => TemperatureScaling.fit({ data, shape: [rows, cols] }, labels).temperature);
-      const timings = await alternate(new Map([["ours", ours], ["loops", loops], ["pass", pass], ["typed array", typed]]), { ...PLAN, rounds: 7 });
+      const timings = await alternate(new Map([["ours", ours], ["loops", loops], ["pass", pass], ["typed array", typed]]), { ...PLAN, clock, rounds: 7 });
       const after = check(await ours.read(), "ours");
       if (after.failure !== undefined) throw new RedCheckError(`${name} (${variant}): our result went wrong while timing: ${after.failure}`);
       x.dispose();
