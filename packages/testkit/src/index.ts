@@ -7,3 +7,4 @@ export { checkKernel, kernelChecks, type KernelSpec, type SpecialRow } from "./k
 export { checkEstimator, estimatorChecks, type EstimatorSpec, type PlantedTruth } from "./estimator.ts";
 export { checkLoss, lossChecks, type Differentiable, type LossArgument, type LossCase, type LossLike, type LossSpec } from "./loss.ts";
 export { checkGuarantee, type GuaranteeResult, type GuaranteeSpec, type Outcome } from "./guarantee.ts";
+export { cifar10Vgg16, densenetCifar100, type RealData } from "./realData.ts";

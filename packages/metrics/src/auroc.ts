@@ -1,0 +1,44 @@
+import { asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+import { numbers } from "./rows.ts";
+
+/**
+ * Area under the ROC curve: the probability that a positive row scores higher than a negative one.
+ *
+ *   P(s+ > s-) + P(s+ = s-) / 2
+ *
+ * Exact: pairs are counted, equal scores count one half, no interpolation. Any increasing function of the scores gives the same number. O(N log N).
+ *
+ * @param scores - float32 or float64 [N]; higher = more positive; infinities are ordinary scores
+ * @param positives - mask [N]: 1 or true = positive
+ * @returns a number in [0, 1]; 0.5 when all scores are equal
+ * @throws RangeError for another shape, a NaN (its row is named), and when there is no positive or no negative row: the area does not exist
+ * @example
+ *   auroc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]); // 0.75
+ * Source: Hanley and McNeil, "The meaning and use of the area under a ROC curve", 1982.
+ */
+export function auroc(scores: TensorLike, positives: TensorLike): number {
+  const s = numbers("auroc", "scores", scores);
+  const mask = asMask("auroc", "positives", positives);
+  checkShape("auroc", "positives", mask, ["N"]);
+  if (mask.size !== s.length) throw rangeError("auroc", "positives", `of shape [${s.length}]`, `[${mask.size}]`);
+  let count = 0;
+  for (let i = 0; i < mask.size; i++) count += mask.data[i];
+  if (count === 0 || count === s.length) throw rangeError("auroc", "positives", "with at least one positive and one negative row", `${count} of ${s.length} positive`);
+  const high = new Float64Array(count), low = new Float64Array(s.length - count);
+  for (let i = 0, h = 0, l = 0; i < s.length; i++) {
+    // + 0 turns -0 into 0, which sorts apart.
+    if (mask.data[i]) high[h++] = s[i] + 0;
+    else low[l++] = s[i] + 0;
+  }
+  high.sort();
+  low.sort();
+  // Twice the number of pairs won, a pair of equals counting 1.
+  let pairs = 0;
+  for (let i = 0, below = 0, upTo = 0; i < high.length; i++) {
+    while (below < low.length && low[below] < high[i]) below++;
+    if (upTo < below) upTo = below;
+    while (upTo < low.length && low[upTo] === high[i]) upTo++;
+    pairs += below + upTo;
+  }
+  return pairs / 2 / high.length / low.length;
+}

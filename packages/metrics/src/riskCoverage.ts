@@ -1,0 +1,55 @@
+import { asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+import { numbers } from "./rows.ts";
+
+/** What a model that may abstain trades: risk against coverage. */
+export interface RiskCoverage {
+  /** i / N for i = 1..N, the share of rows that are answered. */
+  readonly coverage: Float64Array;
+  /** Share of errors among the i most confident rows. */
+  readonly risk: Float64Array;
+  /** Area under the curve: the mean of `risk`. */
+  readonly aurc: number;
+  /** `aurc` minus that of an order that puts every error last: 0 for perfect confidences. */
+  readonly eAurc: number;
+}
+
+/**
+ * Risk-coverage curve of a selective classifier, with its area.
+ *
+ *   risk[i - 1] = (errors among the i most confident rows) / i        aurc = (1 / N) sum_i risk[i - 1]
+ *
+ * Equal confidences: the errors of a block of ties arrive evenly, which is the mean over all orders inside the block. So the result does not
+ * depend on the order of the rows. O(N log N).
+ *
+ * @param confidence - float32 or float64 [N]; higher = answered earlier
+ * @param errors - mask [N]: 1 or true = the answer was wrong
+ * @returns `coverage`, `risk` (float64 [N]), `aurc`, `eAurc`
+ * @throws RangeError for no rows, another shape, a NaN (its row is named)
+ * @example
+ *   riskCoverage([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 0]).aurc; // 0.1458
+ * Source: Geifman, Uziel, El-Yaniv, "Bias-reduced uncertainty estimation for deep neural classifiers", ICLR 2019.
+ */
+export function riskCoverage(confidence: TensorLike, errors: TensorLike): RiskCoverage {
+  const c = numbers("riskCoverage", "confidence", confidence);
+  const mask = asMask("riskCoverage", "errors", errors);
+  checkShape("riskCoverage", "errors", mask, ["N"]);
+  const n = c.length;
+  if (mask.size !== n) throw rangeError("riskCoverage", "errors", `of shape [${n}]`, `[${mask.size}]`);
+  const order = Uint32Array.from({ length: n }, (_, i) => i).sort((i, j) => c[j] - c[i] || (c[i] < c[j] ? 1 : c[i] > c[j] ? -1 : 0));
+  const coverage = new Float64Array(n), risk = new Float64Array(n);
+  let total = 0, sum = 0;
+  for (let start = 0; start < n; ) {
+    let end = start, wrong = 0;
+    while (end < n && c[order[end]] === c[order[start]]) wrong += mask.data[order[end++]];
+    for (let i = start; i < end; i++) {
+      coverage[i] = (i + 1) / n;
+      risk[i] = (total + (wrong * (i + 1 - start)) / (end - start)) / (i + 1);
+      sum += risk[i];
+    }
+    total += wrong;
+    start = end;
+  }
+  let best = 0;
+  for (let i = n - total; i < n; i++) best += (i + 1 - (n - total)) / (i + 1);
+  return { coverage, risk, aurc: sum / n, eAurc: (sum - best) / n };
+}
