@@ -1,0 +1,78 @@
+import { figures } from "./figures.ts";
+import type { ReportMetrics } from "./types.ts";
+import { findings } from "./words.ts";
+
+const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+
+const STYLE = `
+:root { color-scheme: light dark; --ink: #1c2430; --paper: #fff; --soft: #5a6675; --line: #d8dde4; --before: #b94a17; --after: #1f6da3; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --paper: #12161c; --soft: #9aa7b6; --line: #2d3642; --before: #f0905f; --after: #6ab7e8; } }
+body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 56rem; font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
+p.sub { color: var(--soft); margin: 0 0 1.2rem; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; }
+.row { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; max-width: 100%; } figure svg { max-width: 100%; height: auto; }
+figcaption { color: var(--soft); font-size: .9rem; max-width: 26rem; } figcaption.wide { max-width: 52rem; }
+.before { color: var(--before); } .after { color: var(--after); } ul { padding-left: 1.1rem; } li { margin: .5rem 0; }
+`;
+
+/** The report as one HTML page: no script, no outside file. */
+export function reportPage(metrics: ReportMetrics): string {
+  const { before, after, rows } = metrics;
+  const drawn = figures(metrics);
+  const line = (name: string, a: number, b: number, digits: number): string => `<tr><td>${name}</td><td class="before">${a.toFixed(digits)}</td><td class="after">${b.toFixed(digits)}</td></tr>`;
+  const figure = (svg: string, caption: string, wide = false): string => `<figure>${svg}<figcaption${wide ? ' class="wide"' : ""}>${caption}</figcaption></figure>`;
+  const setRows = metrics.sets.map((sets) => {
+    const worst = sets.byClass.filter((entry) => entry.rows > 0).reduce((least, entry) => (entry.share < least.share ? entry : least));
+    return `<tr><td>${sets.method}</td><td>${sets.n}</td><td>${(1 - sets.alpha).toFixed(2)}</td><td>${sets.coverage.share.toFixed(3)} [${sets.coverage.interval.map((x) => x.toFixed(3)).join(", ")}]</td><td>${sets.meanSize.toFixed(2)}</td><td>${escape(worst.label)}: ${worst.share.toFixed(2)} of ${worst.rows}</td></tr>`;
+  });
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="logits ${escape(metrics.versions.logits)}">
+<title>${escape(metrics.title)}: calibration report</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<h1>${escape(metrics.title)}</h1>
+<p class="sub">${metrics.classes} classes. Temperature fitted on ${rows.fit} rows, sets calibrated on ${rows.calibration}, tested on ${rows.test}; no row is used twice (${escape(rows.split)}).</p>
+<h2>What was found</h2>
+<ul>${findings(metrics).map((text) => `<li>${escape(text)}</li>`).join("\n")}</ul>
+<h2>Before and after</h2>
+<table>
+<tr><th scope="col">on ${rows.shown} rows the temperature never saw</th><th scope="col" class="before">before</th><th scope="col" class="after">after</th></tr>
+${line("accuracy", before.accuracy, after.accuracy, 4)}
+${line("mean confidence", before.meanConfidence, after.meanConfidence, 4)}
+${line("log-loss (nats)", before.nll, after.nll, 4)}
+${line("Brier score (sum over classes)", before.brier, after.brier, 4)}
+${line("calibration error, 15 bins (lo, hi]", before.ece, after.ece, 4)}
+${line("the same for a perfect model: mean", before.eceNull.mean, after.eceNull.mean, 4)}
+${line("the same for a perfect model: 95 % point", before.eceNull.quantile95, after.eceNull.quantile95, 4)}
+${line("p-value of perfect calibration", before.eceNull.pValue, after.eceNull.pValue, 3)}
+${line("area under the risk-coverage curve", before.aurc, after.aurc, 4)}
+</table>
+<h2>Reliability</h2>
+<div class="row">
+${figure(drawn.reliabilityBefore, '<b class="before">Before.</b> A point is a bin of confidences, its area the number of rows. The line to the diagonal is the gap; grey: where a perfectly calibrated model would lie 95 times of 100.')}
+${figure(drawn.reliabilityAfter, '<b class="after">After</b> dividing the scores by the temperature.')}
+</div>
+<h2>Confidences</h2>
+${figure(drawn.confidence, "Rows by confidence, before and after.", true)}
+<h2>Answering only when sure, and sets of labels</h2>
+<div class="row">
+${figure(drawn.riskCoverage, 'Answer the most confident share of rows (x): how many answers are wrong (y), <b class="before">before</b> (dashed) and <b class="after">after</b>.')}
+${figure(drawn.setSize, `How often ${metrics.sets[0].method} sets hold the right label, by their size, with exact 95 % intervals. Dashed: the promise for all rows together.`)}
+</div>
+<table>
+<tr><th scope="col">sets</th><th scope="col">rows behind the promise</th><th scope="col">promised</th><th scope="col">covered</th><th scope="col">mean size</th><th scope="col">worst class</th></tr>
+${setRows.join("\n")}
+</table>
+<h2>Coverage by class</h2>
+${figure(drawn.classes, "Every class with its exact 95 % interval; a marginal promise does not hold for each class.", true)}
+<p class="sub">Written by logits ${escape(metrics.versions.logits)} (${escape(metrics.versions.variant)}). All numbers are in metrics.json.</p>
+</body>
+</html>
+`;
+}

@@ -1,0 +1,67 @@
+/** One bin (lower, upper] of a reliability diagram. */
+export interface ReliabilityBin {
+  readonly lower: number;
+  readonly upper: number;
+  readonly count: number;
+  /** Mean confidence and accuracy of the rows in the bin; null if there are none. */
+  readonly confidence: number | null;
+  readonly accuracy: number | null;
+  /** Where the accuracy of a perfectly calibrated model would lie 95 times of 100. */
+  readonly band: readonly [number, number] | null;
+}
+
+/** What is measured on the shown rows, before and after calibration. Information in nats, shares in [0, 1]. */
+export interface Measures {
+  readonly accuracy: number;
+  readonly meanConfidence: number;
+  readonly nll: number;
+  readonly brier: number;
+  readonly ece: number;
+  /** The same error for a perfectly calibrated model with these confidences: mean, 95 % point, and how often it is at least as large. */
+  readonly eceNull: { readonly mean: number; readonly quantile95: number; readonly pValue: number; readonly repetitions: number };
+  readonly aurc: number;
+  /** Rows whose largest probability is shared by several classes; the smallest index counts as the prediction. */
+  readonly ties: number;
+  readonly reliability: readonly ReliabilityBin[];
+  /** At most 200 points. */
+  readonly riskCoverage: readonly { readonly coverage: number; readonly risk: number }[];
+}
+
+/** A share with its exact (Clopper-Pearson) 95 % interval. */
+export interface Share {
+  readonly rows: number;
+  readonly share: number;
+  readonly interval: readonly [number, number];
+}
+
+/** Prediction sets measured on the test rows. */
+export interface SetMeasures {
+  readonly method: "LAC" | "APS";
+  readonly alpha: number;
+  /** Calibration rows behind the quantile. */
+  readonly n: number;
+  readonly quantile: number | null;
+  readonly coverage: Share;
+  readonly meanSize: number;
+  readonly bySize: readonly ({ readonly from: number; readonly to: number } & Share)[];
+  readonly byClass: readonly ({ readonly label: string } & Share)[];
+}
+
+/** `metrics.json`. */
+export interface ReportMetrics {
+  readonly format: "logits/report";
+  readonly version: 1;
+  readonly title: string;
+  readonly classes: number;
+  /** No row is in two of fit, calibration and test. `shown` = calibration and test: rows that the temperature never saw. */
+  readonly rows: { readonly fit: number; readonly calibration: number; readonly test: number; readonly shown: number; readonly split: string; readonly seed: number | null };
+  /** Probabilities that were below 2^-126 and were set to it. */
+  readonly input: { readonly kind: "logits" | "probabilities"; readonly clipped: number };
+  readonly temperature: number;
+  readonly temperatureStandardError: number;
+  readonly temperatureAtBound: boolean;
+  readonly before: Measures;
+  readonly after: Measures;
+  readonly sets: readonly SetMeasures[];
+  readonly versions: { readonly logits: string; readonly variant: string };
+}
