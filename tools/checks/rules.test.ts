@@ -1,0 +1,153 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { type Rule, engineDependentMath, everyExportIsDocumented, listFiles, manifestsAreComplete, noEngineDependentMath, nothingForeign, pagesNamePapers } from "./rules.ts";
+
+const made: string[] = [];
+afterEach(() => made.splice(0).forEach((folder) => rmSync(folder, { recursive: true })));
+
+/** Runs a rule over a tree made of these files. */
+function run(rule: Rule, files: Record<string, string | Uint8Array>): string[] {
+  const root = mkdtempSync(join(tmpdir(), "checks-"));
+  made.push(root);
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  }
+  return rule(root, Object.keys(files));
+}
+
+const manifest = (fields: object): string =>
+  JSON.stringify({ name: "@logits/x", license: "MIT", type: "module", sideEffects: false, exports: { ".": { types: "./dist/index.d.ts", default: "./dist/index.js" } }, ...fields });
+
+describe("engineDependentMath", () => {
+  it.each([
+    ["Math.exp(x)", "Math.exp"],
+    ["Math . log(x)", "Math.log"],
+    ["Math?.tanh(x)", "Math.tanh"],
+    ["globalThis.Math.pow(2, x)", "Math.pow"],
+    ["Math.random()", "Math.random"],
+    ["Math.hypot(a, b)", "Math.hypot"],
+    ['Math["exp"](x)', "Math without a plain member"],
+    ["const { exp } = Math;", "Math without a plain member"],
+    ["`${Math.exp(1)}`", "Math.exp"],
+    ["x ** y", "** with an exponent that is no integer literal"],
+    ["x ** 0.5", "** with an exponent that is no integer literal"],
+    ["x **= y", "**= with an exponent that is no integer literal"],
+    ["2 ** -k", "** with an exponent that is no integer literal"],
+  ])("finds %s", (source, found) => {
+    expect(engineDependentMath(`let a;\n${source}`)).toEqual([{ line: 2, found }]);
+  });
+
+  it.each(["Math.sqrt(x) + Math.max(1, Math.imul(a, b)) + Math.PI", "x ** 2", "2 ** 31", "2 ** (-126)", "2 ** -126", "// Math.exp", '"Math.exp"', "/** x ** y */", "myMath.exp(x)", "this.Math.exp"])("lets pass: %s", (source) => {
+    expect(engineDependentMath(source)).toEqual([]);
+  });
+});
+
+describe("noEngineDependentMath", () => {
+  it("looks at published sources only", () => {
+    const bad = "export const a = Math.exp(1);\n";
+    expect(
+      run(noEngineDependentMath, {
+        "packages/x/src/a.ts": bad, "packages/x/src/a.test.ts": bad, "packages/x/src/a.ref.ts": bad, "packages/x/src/a.bench.ts": bad, "packages/testkit/src/a.ts": bad,
+        "packages/logits/src/cli.ts": bad, "packages/logits/src/cli/a.ts": bad, "packages/logits/src/report/a.ts": bad, "packages/logits/src/client.ts": bad, "tools/a.ts": bad, "packages/x/build.ts": bad,
+      }),
+    ).toEqual(["packages/x/src/a.ts", "packages/logits/src/client.ts"].map((file) => `${file}:1: Math.exp differs between engines; use @logits/statistics or a kernel`));
+  });
+});
+
+describe("everyExportIsDocumented", () => {
+  it("follows re-exports to the declaration, also into other packages", () => {
+    expect(
+      run(everyExportIsDocumented, {
+        "packages/x/package.json": manifest({}),
+        "packages/x/src/index.ts": 'export { good, bare, type Kind } from "./a.ts";\n',
+        "packages/x/src/a.ts": '/** Good. */\nexport function good(): void {}\nexport function bare(): void {}\nexport { type Kind } from "./kind.ts";\n',
+        "packages/x/src/kind.ts": "export interface Kind {}\n",
+        "packages/logits/package.json": manifest({ name: "logits" }),
+        "packages/logits/src/index.ts": 'export { good } from "@logits/x";\nexport { gone } from "@logits/x";\nexport { other } from "@logits/y";\n',
+      }),
+    ).toEqual([
+      "packages/x/src/a.ts: bare is public and has no documentation comment",
+      "packages/x/src/kind.ts: Kind is public and has no documentation comment",
+      "packages/logits/src/index.ts: gone is not found in packages/x/src/index.ts",
+      "packages/logits/src/index.ts: other comes from @logits/y, which is not found",
+    ]);
+  });
+
+  it("looks at subpaths, and refuses export *", () => {
+    expect(
+      run(everyExportIsDocumented, {
+        "packages/x/package.json": manifest({ exports: { "./sub": { types: "./dist/sub.d.ts", default: "./dist/sub.js" } } }),
+        "packages/x/src/sub.ts": 'export * from "./a.ts";\nexport const bare = 1;\n',
+      }),
+    ).toEqual(["packages/x/src/sub.ts: export * hides the list of public names", "packages/x/src/sub.ts: bare is public and has no documentation comment"]);
+  });
+});
+
+describe("nothingForeign", () => {
+  it("finds build output, large files, paths of a machine and registries", () => {
+    const registry = ["https:/", "registry.npmjs.org", "x"].join("/");
+    expect(
+      run(nothingForeign, {
+        "packages/x/dist/a.js": "", "packages/core-wasm/wasm/a.js": "", "a/k.wasm": "", "x.tgz": "", "packages/x/src/a.d.ts": "", "a/__pycache__/b.pyc": "",
+        "big.bin": new Uint8Array(5_000_001), "home.md": `see ${homedir()}/x/y`, "other.md": `in ${["", "home", "someone", "project", "a.txt"].join("/")}`, "lock.yaml": `tarball: ${registry}`,
+        "fine.md": "a/home/b, https://example.org/home/x/y, ./packages/home/x/, /dev/stdin, a big /usr/bin/python3", "binary.npy": Uint8Array.from([0, 47, 104]),
+      }),
+    ).toEqual([
+      "packages/x/dist/a.js: build output", "packages/core-wasm/wasm/a.js: build output", "a/k.wasm: build output", "x.tgz: build output", "packages/x/src/a.d.ts: build output", "a/__pycache__/b.pyc: build output",
+      "big.bin: 5000001 bytes, more than 5000000",
+      `home.md: a path of a machine (${homedir()}/x/)`,
+      `other.md: a path of a machine (${["", "home", "someone", "project", ""].join("/")})`,
+      `lock.yaml: a registry (${["https:/", "registry.npmjs.org"].join("/")})`,
+    ]);
+  });
+
+  it("finds the path of the checkout itself", () => {
+    const found = run((root, files) => {
+      writeFileSync(join(root, "a.md"), `run ${root}/tools/x`);
+      return nothingForeign(root, files);
+    }, { "a.md": "" });
+    expect(found).toHaveLength(1);
+    expect(found[0]).toMatch(/^a\.md: a path of a machine/);
+  });
+});
+
+describe("manifestsAreComplete", () => {
+  it.each([
+    ["license", { license: undefined }, ["no license"]],
+    ["another license", { license: "GPL-3.0" }, ["license GPL-3.0, not MIT"]],
+    ["module", { type: undefined }, ['no "type": "module"']],
+    ["exports", { exports: undefined }, ["no exports"]],
+    ["types behind default", { exports: { ".": { default: "./dist/a.js", types: "./dist/a.d.ts" } } }, ['exports["."]: types is not first']],
+    ["types behind workerd", { exports: { "./w": { workerd: "./dist/w.js", types: "./dist/a.d.ts", default: "./dist/a.js" } } }, ['exports["./w"]: types is not first']],
+    ["side effects", { sideEffects: undefined }, ["sideEffects is not false"]],
+    ["an outside dependency", { dependencies: { lodash: "^4" } }, ["dependencies: lodash is not of this house"]],
+    ["an outside peer", { peerDependencies: { react: "*" } }, ["peerDependencies: react is not of this house"]],
+    ["a pinned dependency", { dependencies: { "@logits/tensor": "workspace:*" } }, ["dependencies: @logits/tensor is workspace:*, not workspace:^"]],
+  ])("finds what is wrong: %s", (_, fields, want) => {
+    expect(run(manifestsAreComplete, { "packages/x/package.json": manifest(fields) })).toEqual(want.map((problem) => `packages/x/package.json: ${problem}`));
+  });
+
+  it("lets a complete one pass", () => {
+    expect(run(manifestsAreComplete, { "packages/x/package.json": manifest({ dependencies: { "@logits/tensor": "workspace:^" }, devDependencies: { vitest: "*" } }) })).toEqual([]);
+  });
+});
+
+describe("pagesNamePapers", () => {
+  it("finds ids that the catalogue lacks", () => {
+    expect(run(pagesNamePapers, { "papers/papers.json": '[{"id":"known"}]', "docs/a.md": "Paper: known\n", "docs/sub/b.md": "x\nPaper: unknown\nPaper:\n", "README.md": "Paper: other\n" })).toEqual([
+      'docs/sub/b.md: the catalogue has no paper "unknown"',
+      'docs/sub/b.md: the catalogue has no paper ""',
+    ]);
+  });
+});
+
+describe("listFiles", () => {
+  it("knows this file and nothing that git ignores", () => {
+    const files = listFiles(join(import.meta.dirname, "..", ".."));
+    expect(files).toContain("tools/checks/rules.test.ts");
+    expect(files.filter((file) => file.includes("node_modules/"))).toEqual([]);
+  });
+});
