@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import asc from "assemblyscript/asc";
-import { loopConstants, dataSegments } from "./wasmChecks.ts";
+import { checkRanges, dataSegments, loopConstants } from "./wasmChecks.ts";
 
 const RANGE = 1024;
 const here = import.meta.dirname;
@@ -13,12 +13,8 @@ const bases = JSON.parse(readFileSync(join(here, "families.json"), "utf8")) as R
 const only = process.argv[2];
 mkdirSync(join(here, "wasm"), { recursive: true });
 
-const taken = new Map<number, string>();
-for (const [family, base] of Object.entries(bases)) {
-  if (base % RANGE !== 0 || base < RANGE || base + RANGE > 65536) throw new Error(`${family}: base ${base} is not a 1 KiB range of page 0 (families.json)`);
-  if (taken.has(base)) throw new Error(`${family} and ${taken.get(base)} share the range at ${base} (families.json)`);
-  taken.set(base, family);
-}
+const faults = checkRanges(bases);
+if (faults.length > 0) throw new Error(`families.json: ${faults.join("; ")}`);
 
 for (const [family, base] of Object.entries(bases)) {
   if ((only && only !== family) || !existsSync(join(here, "assembly", `${family}.ts`))) continue;

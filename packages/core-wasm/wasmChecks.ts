@@ -1,9 +1,22 @@
+/** What is wrong with the table of static ranges: each family has its own KiB of page 0. */
+export function checkRanges(bases: Readonly<Record<string, number>>): string[] {
+  const faults: string[] = [];
+  const taken = new Map<number, string>();
+  for (const [family, base] of Object.entries(bases)) {
+    if (!Number.isInteger(base / 1024) || base < 1024 || base + 1024 > 65536) faults.push(`${family}: base ${base} is not a 1 KiB range of page 0`);
+    else if (taken.has(base)) faults.push(`${family} and ${taken.get(base)} share the range at ${base}`);
+    taken.set(base, family);
+  }
+  return faults;
+}
+
 /** Where the active data segments of a binary lie in memory. */
 export function dataSegments(bytes: Uint8Array): { start: number; end: number }[] {
   let at = 8;
   const unsigned = (): number => {
     let value = 0;
     for (let shift = 0; ; shift += 7) {
+      if (at >= bytes.length) throw new Error("the binary ends inside a section");
       const byte = bytes[at++];
       value += (byte & 127) * 2 ** shift;
       if (byte < 128) return value;

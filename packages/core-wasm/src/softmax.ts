@@ -1,21 +1,21 @@
-import { checkPositive, type Tensor, type TensorLike } from "@logits/tensor";
+import type { Tensor, TensorLike } from "@logits/tensor";
 import * as binary from "#wasm/softmax";
 import { family } from "./family.ts";
 import { mapRows, type AxisOptions } from "./rows.ts";
+import { inverseTemperature } from "./temperature.ts";
 
 const kernels = family<{ f32_softmax(x: number, y: number, rows: number, cols: number, scale: number, mode: number, lanes: number): void }>("softmax", binary);
 
 /** Options of softmax, logSoftmax and logSumExp. */
 export interface SoftmaxOptions extends AxisOptions {
-  /** Divides the scores; a finite number > 0. Default 1. */
+  /** Divides the scores; in [2^-126, 2^126]. Default 1. */
   readonly temperature?: number;
 }
 
 function run(where: string, x: TensorLike, options: SoftmaxOptions, mode: 0 | 1 | 2): Tensor<"float32"> {
-  const { temperature = 1 } = options;
-  checkPositive(where, "temperature", temperature);
+  const scale = inverseTemperature(where, options.temperature ?? 1);
   const { f32_softmax } = kernels();
-  return mapRows(where, x, options, mode === 2 ? "one" : "row", (cols) => (px, py, rows, lanes) => f32_softmax(px, py, rows, cols, 1 / temperature, mode, lanes));
+  return mapRows(where, x, options, mode === 2 ? "one" : "row", (cols) => (px, py, rows, lanes) => f32_softmax(px, py, rows, cols, scale, mode, lanes));
 }
 
 /**
@@ -28,7 +28,7 @@ function run(where: string, x: TensorLike, options: SoftmaxOptions, mode: 0 | 1 
  * @param x - scores, float32 [..., C], C >= 1; -Infinity = impossible, probability exactly 0
  * @param options - `temperature` T (default 1), `axis` (default -1), `out`
  * @returns float32, shape of `x`. One element: 1. A row with NaN or +Infinity, or of -Infinity only (no distribution exists): NaN.
- * @throws RangeError for a row without elements or a temperature that is not finite and > 0
+ * @throws RangeError for a row without elements or a temperature outside [2^-126, 2^126]
  * @example
  *   softmax([1, 2, 3]); // 0.0900, 0.2447, 0.6652
  */
@@ -44,7 +44,7 @@ export function softmax(x: TensorLike, options: SoftmaxOptions = {}): Tensor<"fl
  * @param x - scores, float32 [..., C], C >= 1; -Infinity = impossible
  * @param options - `temperature` T (default 1), `axis` (default -1), `out`
  * @returns float32, shape of `x`; -Infinity stays -Infinity. A row with NaN or +Infinity, or of -Infinity only: NaN.
- * @throws RangeError for a row without elements or a temperature that is not finite and > 0
+ * @throws RangeError for a row without elements or a temperature outside [2^-126, 2^126]
  * @example
  *   logSoftmax([1, 2, 3]); // -2.4076, -1.4076, -0.4076
  */
@@ -60,7 +60,7 @@ export function logSoftmax(x: TensorLike, options: SoftmaxOptions = {}): Tensor<
  * @param x - scores, float32 [..., C], C >= 1
  * @param options - `temperature` T (default 1), `axis` (default -1), `out`
  * @returns float32, shape of `x` without the axis. A row of -Infinity: -Infinity; with NaN: NaN; with +Infinity and no NaN: +Infinity.
- * @throws RangeError for a row without elements or a temperature that is not finite and > 0
+ * @throws RangeError for a row without elements or a temperature outside [2^-126, 2^126]
  * @example
  *   logSumExp([1000, 1000]).item(); // 1000.6931
  */
