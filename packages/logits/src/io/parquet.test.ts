@@ -50,4 +50,23 @@ describe("readParquet", () => {
     expect(await refusal(() => readParquet(good.subarray(0, 200), "x.parquet"))).toMatchInlineSnapshot(`"readParquet: expected \`x.parquet\` to be a readable .parquet file, got parquet file invalid (footer != PAR1). Write it with compression snappy and default encodings"`);
     expect(await refusal(() => readParquet(good, "x.parquet", "c9"))).toMatchInlineSnapshot(`"readParquet: expected \`x.parquet\` to have a column "c9", got columns c0, c1, c2"`);
   });
+
+  it("refuses a run that claims more values than its page has, before it is decoded", async () => {
+    const bytes = file(fixture.cases.find((c) => c.name === "constant column")!.base64);
+    // Two runs of 5,000 (varint 90 4e of 10,000): definition levels and indices into the dictionary.
+    const runs = [...Buffer.from(bytes).entries()].filter(([i, byte]) => i < 110 && byte === 0x90 && bytes[i + 1] === 0x4e && bytes[i + 2] < 2 && bytes[i - 1] < 2).map(([i]) => i);
+    expect(runs).toHaveLength(2);
+    const messages = [];
+    for (const at of runs) {
+      const damaged = Uint8Array.from(bytes);
+      damaged.set([0xfe, 0x7f], at);
+      messages.push(await refusal(() => readParquet(damaged, "x.parquet")));
+    }
+    expect(messages).toMatchInlineSnapshot(`
+      [
+        "readParquet: expected \`x.parquet\` to be a readable .parquet file, got a run of 8191 values where 5000 are left. Write it with compression snappy and default encodings",
+        "readParquet: expected \`x.parquet\` to be a readable .parquet file, got a run of 8191 values where 5000 are left. Write it with compression snappy and default encodings",
+      ]
+    `);
+  });
 });
