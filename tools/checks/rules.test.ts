@@ -93,7 +93,7 @@ describe("nothingForeign", () => {
       run(nothingForeign, {
         "packages/x/dist/a.js": "", "packages/core-wasm/wasm/a.js": "", "a/k.wasm": "", "x.tgz": "", "packages/x/src/a.d.ts": "", "a/__pycache__/b.pyc": "",
         "big.bin": new Uint8Array(5_000_001), "home.md": `see ${homedir()}/x/y`, "other.md": `in ${["", "home", "someone", "project", "a.txt"].join("/")}`, "lock.yaml": `tarball: ${registry}`,
-        "fine.md": "a/home/b, https://example.org/home/x/y, ./packages/home/x/, /dev/stdin, a big /usr/bin/python3", "binary.npy": Uint8Array.from([0, 47, 104]),
+        "fine.md": "a/home/b, https://example.org/home/x/y, ./packages/home/x/, /dev/stdin, /tmp/x/y, a big /usr/bin/python3", "binary.npy": Uint8Array.from([0, 47, 104]),
       }),
     ).toEqual([
       "packages/x/dist/a.js: build output", "packages/core-wasm/wasm/a.js: build output", "a/k.wasm: build output", "x.tgz: build output", "packages/x/src/a.d.ts: build output", "a/__pycache__/b.pyc: build output",
