@@ -39,6 +39,10 @@ describe("readCsv", () => {
     expectExact(Array.from(read("-0\n1\n").data, Number), [-0, 1]);
   });
 
+  it("answers at once to a cell of a million digits that is no number", () => {
+    expect(refusal(() => read(`1\n${"1".repeat(1_000_000)}x\n`))).toMatchInlineSnapshot(`"readCsv: expected \`m.csv\` to hold a number in every cell, got "1111111111111111111111111111111111111111..." in line 2, column 1. Write nan where a value is missing"`);
+  });
+
   it("says what is wrong, with line and column", () => {
     expect(refusal(() => read(""))).toMatchInlineSnapshot(`"readCsv: expected \`m.csv\` to hold numbers, got an empty file"`);
     expect(refusal(() => read("\n\n"))).toMatchInlineSnapshot(`"readCsv: expected \`m.csv\` to hold numbers, got blank lines"`);

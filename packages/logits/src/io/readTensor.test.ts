@@ -20,6 +20,7 @@ describe("parseFileReference", () => {
   it.each([
     ["outputs.npz:logits", "outputs.npz", "logits"],
     ["a/b.NPZ:layer:0", "a/b.NPZ", "layer:0"],
+    ["a.npz:b.npy:c", "a.npz", "b.npy:c"],
     ["C:\\data\\logits.npy", "C:\\data\\logits.npy", undefined],
     ["logits.npz", "logits.npz", undefined],
     ["logits.npz:", "logits.npz:", undefined],

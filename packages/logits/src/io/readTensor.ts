@@ -25,9 +25,9 @@ export interface FileReference {
   readonly key: string | undefined;
 }
 
-/** Splits `FILE:KEY` after a known extension, so that `C:\data.npy` and paths with colons stay whole. */
+/** Splits `FILE:KEY` after the first known extension with a colon behind it, so that `C:\data.npy` and paths with colons stay whole. */
 export function parseFileReference(text: string): FileReference {
-  const match = /^(.*\.(?:npy|npz|csv|tsv|txt|json|ndjson|jsonl|safetensors|parquet)):(.+)$/is.exec(text);
+  const match = /^(.*?\.(?:npy|npz|csv|tsv|txt|json|ndjson|jsonl|safetensors|parquet)):(.+)$/is.exec(text);
   return match ? { path: match[1], key: match[2] } : { path: text, key: undefined };
 }
 

@@ -14,7 +14,8 @@ export function decodeText(reader: string, bytes: Uint8Array, file: string): str
   }
 }
 
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+// Written so that no digit can be matched in two ways: a cell of a million digits and an x must not take a minute.
+const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i;
 const WORDS: Readonly<Record<string, number>> = { nan: NaN, inf: Infinity, "+inf": Infinity, "-inf": -Infinity, infinity: Infinity, "+infinity": Infinity, "-infinity": -Infinity };
 
 /** The number that a cell spells, `undefined` if it is none: decimal notation, nan and inf in any case. Not hexadecimal, not empty. */
