@@ -1,5 +1,5 @@
 import { checkInteger, checkPositive, rangeError } from "@logits/tensor";
-import { checkEvaluation, checkStart, checkTolerance, normOf, startOf } from "./check.ts";
+import { checkEvaluation, checkTolerance, normOf, startOf } from "./check.ts";
 import type { Objective, OptimizerResult, OptimizerSteps } from "./result.ts";
 import { run } from "./run.ts";
 
@@ -60,7 +60,7 @@ export function* adamSteps(f: Objective, x0: Float64Array | readonly number[], o
   for (let iterations = 0; ; iterations++) {
     const value = f(x, gradient);
     checkEvaluation(where, value, gradient, iterations + 1);
-    checkStart(where, value);
+    if (value === Infinity) throw rangeError(where, "f", "to return a finite number", `Infinity at evaluation ${iterations + 1}`);
     const gradientNorm = normOf(gradient);
     const reason = gradientNorm <= gradientTolerance ? "gradient" : "iterations";
     const progress = { x, value, gradientNorm, iterations, evaluations: iterations + 1 };

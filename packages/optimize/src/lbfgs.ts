@@ -73,7 +73,7 @@ export function* lbfgsSteps(f: Objective, x0: Float64Array | readonly number[], 
     for (let k = 0; k < pairs.length; k++) add(direction, weights[k] - pairs[k].rho * dot(pairs[k].y, direction), pairs[k].s);
     const slope = dot(gradient, direction);
     if (!(slope < 0 && slope > -Infinity)) {
-      if (pairs.length === 0) return result("precision");
+      if (pairs.length === 0) return result("lineSearch");
       pairs = [];
       continue;
     }
@@ -92,7 +92,7 @@ export function* lbfgsSteps(f: Objective, x0: Float64Array | readonly number[], 
     }
     if (!asked.value.ok) {
       // Curvature that misleads is forgotten once; then no lower value can be reached.
-      if (pairs.length === 0) return result("precision");
+      if (pairs.length === 0) return result("lineSearch");
       pairs = [];
       continue;
     }

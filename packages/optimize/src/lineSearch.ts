@@ -47,7 +47,7 @@ export function* lineSearch(start: LinePoint, first: number): Generator<number, 
   for (let i = 0; i < 40; i++) {
     const at = yield step;
     if (at.value < Infinity && satisfiesWolfe(start, at)) return { at, ok: true };
-    if (!decreases(start, at) || (low !== start && at.value >= low.value && at.value > start.value)) high = at;
+    if (!decreases(start, at) || at.value > low.value + 1e-14 * Math.abs(start.value)) high = at;
     else if (high === undefined ? at.slope >= 0 : at.slope * (high.step - low.step) >= 0) {
       high = low;
       low = at;

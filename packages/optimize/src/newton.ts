@@ -89,7 +89,7 @@ export function* newtonSteps(f: SecondOrderObjective, x0: Float64Array | readonl
         continue search;
       }
     }
-    return result("precision");
+    return result("lineSearch");
   }
   return result("gradient");
 }

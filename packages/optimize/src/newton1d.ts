@@ -42,8 +42,8 @@ export interface Newton1dResult {
 /**
  * Minimises a convex function on an interval by Newton's method inside a bracket.
  *
- * A step that leaves the bracket, or a curvature that is not positive, is replaced by the middle of the bracket (a step that leaves the interval by
- * its end, once). Stopping rule: |gradient| <= gradientTolerance, or the next step <= stepTolerance max(|x|, high - low), or the end of the interval is optimal.
+ * A step that leaves the interval, or a curvature that is not positive, leads to the interval's end in that direction, once; any other step that leaves the
+ * bracket, or is not shorter than the one before, is replaced by the bracket's middle. Stopping rule: |gradient| <= gradientTolerance, or the next step <= stepTolerance max(|x|, high - low), or the end of the interval is optimal.
  *
  * @param f - value, gradient and curvature at x in [low, high]
  * @returns the point, whether the rule was met (`converged`) and whether the optimum is at an end (`atBound`)
@@ -99,7 +99,8 @@ export function* newton1dSteps(f: (x: number) => Derivatives, options: Newton1dO
     // Newton's step is taken inside the bracket when it is shorter than the step before; then it cannot go back and forth for ever.
     if (!(curvature > 0 && newton > below && newton < above && Math.abs(newton - x) < lastStep)) {
       const middle = below + (above - below) / 2;
-      next = curvature > 0 && newton <= low && !lowSeen ? low : curvature > 0 && newton >= high && !highSeen ? high : middle;
+      const outside = !(curvature > 0) || newton <= low || newton >= high;
+      next = outside && gradient > 0 && !lowSeen ? low : outside && gradient < 0 && !highSeen ? high : middle;
       lastStep = Infinity;
     } else lastStep = Math.abs(newton - x);
     if (Math.abs(next - x) <= stepTolerance * Math.max(Math.abs(x), high - low) || next === x) return result(true, false);

@@ -12,8 +12,8 @@ export interface OptimizerResult {
   readonly evaluations: number;
   /** Whether the stopping rule was met. */
   readonly converged: boolean;
-  /** Why it stopped: `gradient` (the stopping rule), `iterations` (the limit), `precision` (no lower value is representable along any direction tried). */
-  readonly reason: "gradient" | "iterations" | "precision";
+  /** Why it stopped: `gradient` (the stopping rule), `iterations` (the limit), `lineSearch` (no acceptable point, also along the steepest descent: the precision of f is used up, or its gradient is wrong). */
+  readonly reason: "gradient" | "iterations" | "lineSearch";
 }
 
 /** Where an optimiser stands; yielded after every call of the objective. */
