@@ -1,8 +1,32 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import fixture from "./fixtures/elementary.json" with { type: "json" };
 import { exp, expm1, log, log1p, log2, logAddExp, logit, pow, sigmoid, softplus, tanh } from "./index.ts";
 
 const SPECIAL = [0, -0, 1, -1, 0.5, 2, -2, 3, Infinity, -Infinity, NaN, 5e-324, -5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1.7976931348623157e308, 1e-300];
+
+// The fixture gives the nearest float64 and what it leaves in ULP, so errors of a fraction of an ULP are seen. The bounds are those of the TSDoc; 60,000
+// points each against mpmath gave 0.68, 1.24, 0.79, 0.81, 0.50, 2.21, 2.02, 2.22, 1.39 and 0.74.
+describe("agrees with mpmath", () => {
+  const functions: Record<string, [(...x: number[]) => number, number]> = {
+    exp: [exp, 0.7], expm1: [expm1, 1.3], log: [log, 0.8], log1p: [log1p, 0.9], log2: [log2, 0.51], tanh: [tanh, 2.3], sigmoid: [sigmoid, 2.3], logit: [logit, 2.5],
+    softplus: [softplus, 1.5], pow: [pow, 0.8],
+  };
+  it.each(fixture.cases.map(({ name }) => name))("%s", (name) => {
+    const [f, bound] = functions[name];
+    const { rows } = fixture.cases.find((entry) => entry.name === name)! as { rows: (number | string)[][] };
+    expect(rows.length).toBeGreaterThan(150);
+    for (const row of rows) {
+      const x = row.slice(0, -2).map(Number), [near, rest] = row.slice(-2).map(Number);
+      if (near === Infinity) {
+        expect(f(...x)).toBe(near);
+        continue;
+      }
+      const error = Math.abs((f(...x) - near) / ulp(near) - rest);
+      if (!(error <= bound)) expect.fail(`${name}(${x.join(", ")}): ${error} ULP`);
+    }
+  });
+});
 
 describe("special values are those of ECMAScript", () => {
   it.each(SPECIAL)("at %d", (x) => {

@@ -94,14 +94,14 @@ export function logBeta(a: number, b: number): number {
 }
 
 /**
- * u - log(1 + u), never negative, without the cancellation at small u.
- * @param u - number > -1
- * @param ratio - 1 + u, from the caller who has it without rounding
+ * a (u - log(1 + u)) with u = difference / a = value / a - 1: never negative, without the cancellation at small u.
+ * @param difference - value - a, from the caller who has it with the least rounding
  */
-export function logDeviation(u: number, ratio: number): number {
-  if (u < -0.29 || u > 0.41) return u - log(ratio);
+export function deviance(a: number, difference: number, value: number): number {
+  const u = difference / a;
+  if (u < -0.29 || u > 0.41) return difference - a * (value / a < Infinity ? log(value / a) : log(value) - log(a));
   const s = u / (2 + u), z = s * s;
   let sum = 0;
   for (let n = 23; n >= 3; n -= 2) sum = sum * z + 2 / n;
-  return s * (u - z * sum);
+  return a * (s * (u - z * sum));
 }

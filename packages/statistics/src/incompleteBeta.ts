@@ -1,6 +1,6 @@
 import { productError, sumError } from "./doubleDouble.ts";
 import { exp } from "./exponential.ts";
-import { logDeviation, stirlingError } from "./gamma.ts";
+import { deviance, stirlingError } from "./gamma.ts";
 
 /** x^a (1 - x)^b / B(a, b) with y = 1 - x, by deviances from the mean, so that nothing large cancels. */
 export function betaFront(x: number, y: number, a: number, b: number): number {
@@ -8,8 +8,7 @@ export function betaFront(x: number, y: number, a: number, b: number): number {
   // s x - a, with the rounding errors of s and of the product
   const p = s * x;
   const d = x <= y ? p - a + (productError(s, x, p) + sumError(a, b, s) * x) : b - s * y - (productError(s, y, s * y) + sumError(a, b, s) * y);
-  const deviance = a * logDeviation(d / a, p / a) + b * logDeviation(-d / b, (s * y) / b);
-  return Math.sqrt((a / s) * b) * 0.3989422804014327 * exp(stirlingError(s) - stirlingError(a) - stirlingError(b) - deviance);
+  return Math.sqrt((a / s) * b) * 0.3989422804014327 * exp(stirlingError(s) - stirlingError(a) - stirlingError(b) - deviance(a, d, p) - deviance(b, -d, s * y));
 }
 
 /** The continued fraction of I_x(a, b), x < (a + 1) / (a + b + 2), by Lentz's method. */

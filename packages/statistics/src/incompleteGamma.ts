@@ -1,5 +1,5 @@
 import { exp } from "./exponential.ts";
-import { logDeviation, stirlingError } from "./gamma.ts";
+import { deviance, stirlingError } from "./gamma.ts";
 
 /**
  * Regularised lower and upper incomplete gamma functions of x >= 0 with a > 0: the smaller one is computed, the other is its complement.
@@ -9,7 +9,7 @@ export function incompleteGamma(x: number, a: number): readonly [number, number]
   if (x === 0) return [0, 1];
   if (x === Infinity) return [1, 0];
   // x^a e^-x / Gamma(a)
-  const front = Math.sqrt(a) * 0.3989422804014327 * exp(-a * logDeviation((x - a) / a, x / a) - stirlingError(a));
+  const front = Math.sqrt(a) * 0.3989422804014327 * exp(-deviance(a, x - a, x) - stirlingError(a));
   if (x < a + 1) {
     let term = 1 / a, sum = term;
     for (let n = 1; term > sum * 1.1102230246251565e-17; n++) {
