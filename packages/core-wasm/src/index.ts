@@ -1,7 +1,11 @@
 export { argsort, type ArgsortOptions } from "./argsort.ts";
 export { configureWasm, initWasm, type Variant, type WasmOptions } from "./family.ts";
+export { matmul, type MatmulOptions } from "./matmul.ts";
+export { entmax15, entmax15Grad } from "./entmax15.ts";
 export { core, ResidentTensor } from "./resident.ts";
 export { type AxisOptions } from "./rows.ts";
 export { logSoftmax, logSumExp, softmax, type SoftmaxOptions } from "./softmax.ts";
+export { type SparseGradOptions, type SparseOptions } from "./sparse.ts";
+export { sparsemax, sparsemaxGrad } from "./sparsemax.ts";
 export { temperatureMoments, type TemperatureMoments, type TemperatureMomentsOptions } from "./temperatureMoments.ts";
 export { topK, type TopK, type TopKOptions } from "./topK.ts";
