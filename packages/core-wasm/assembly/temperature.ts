@@ -64,8 +64,8 @@ function oneRow(x: usize, labels: usize, cols: i32, beta: f32, sums: usize, each
   m = f32x4.splat(top);
 
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const p6 = v128.load32_splat(EXP, 16), p5 = v128.load32_splat(EXP, 20), p4 = v128.load32_splat(EXP, 24), p3 = v128.load32_splat(EXP, 28), p2 = v128.load32_splat(EXP, 32);
-  const one = v128.load32_splat(EXP, 36), lowest = v128.load32_splat(EXP, 40);
+  const c2 = v128.load32_splat(EXP, 16), c1 = v128.load32_splat(EXP, 20), c0 = v128.load32_splat(EXP, 24);
+  const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
   const by = f32x4.splat(beta);
 
   // float32 lanes over at most 1024 bytes, blocks added in float64.
@@ -76,7 +76,7 @@ function oneRow(x: usize, labels: usize, cols: i32, beta: f32, sums: usize, each
     const stop = min(p + 1024, end);
     for (; p < stop; p += 16) {
       const d = f32x4.pmax(f32x4.mul(f32x4.sub(v128.load(p), m), by), lowest);
-      const e = halfExp(d, log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest);
+      const e = halfExp(d, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
       const ed = f32x4.mul(e, d);
       s0 = f32x4.add(s0, e);
       s1 = f32x4.add(s1, ed);
@@ -88,7 +88,7 @@ function oneRow(x: usize, labels: usize, cols: i32, beta: f32, sums: usize, each
   }
   if (rest) {
     const d = f32x4.pmax(f32x4.mul(f32x4.sub(loadTail(end, rest, impossible), m), by), lowest);
-    const e = halfExp(d, log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest);
+    const e = halfExp(d, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
     const ed = f32x4.mul(e, d);
     half += sumLanes(e);
     half1 += sumLanes(ed);
@@ -124,8 +124,8 @@ function fourRows(x: usize, labels: usize, cols: i32, beta: f32, sums: usize, ea
   }
 
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const p6 = v128.load32_splat(EXP, 16), p5 = v128.load32_splat(EXP, 20), p4 = v128.load32_splat(EXP, 24), p3 = v128.load32_splat(EXP, 28), p2 = v128.load32_splat(EXP, 32);
-  const one = v128.load32_splat(EXP, 36), lowest = v128.load32_splat(EXP, 40);
+  const c2 = v128.load32_splat(EXP, 16), c1 = v128.load32_splat(EXP, 20), c0 = v128.load32_splat(EXP, 24);
+  const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
   const by = f32x4.splat(beta);
   // Blocks of 64 columns, so that float32 sums stay short.
   let t0 = f32x4.splat(0), t1 = f32x4.splat(0), t2 = f32x4.splat(0);
@@ -134,7 +134,7 @@ function fourRows(x: usize, labels: usize, cols: i32, beta: f32, sums: usize, ea
     let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0);
     for (const block = min(p + 1024, stop); p < block; p += 16) {
       const d = f32x4.pmax(f32x4.mul(f32x4.sub(v128.load(p), m), by), lowest);
-      const e = halfExp(d, log2e, magic, ln2hi, ln2lo, p6, p5, p4, p3, p2, one, lowest);
+      const e = halfExp(d, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
       const ed = f32x4.mul(e, d);
       s0 = f32x4.add(s0, e);
       s1 = f32x4.add(s1, ed);
