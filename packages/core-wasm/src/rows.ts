@@ -45,7 +45,7 @@ export function mapRows(where: string, input: TensorLike, options: AxisOptions, 
   return out;
 }
 
-function checkOut(where: string, out: Tensor, shape: readonly number[]): void {
+export function checkOut(where: string, out: Tensor, shape: readonly number[]): void {
   if (out.dtype !== "float32" || out.shape.length !== shape.length || shape.some((n, i) => n !== out.shape[i])) {
     throw rangeError(where, "out", `float32 of shape [${shape.join(", ")}]`, `${out.dtype} of shape [${out.shape.join(", ")}]`);
   }
