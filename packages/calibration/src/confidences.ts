@@ -1,0 +1,64 @@
+import { asFloat32, asInt32, asMask, checkLabels, checkProbabilities, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+
+/** How sure a model was and whether it was right, one element per row. */
+export interface Confidences {
+  /** float32 or float64 [N], in [0, 1]. */
+  readonly confidence: TensorLike;
+  /** mask [N]: 1 or true = right. */
+  readonly correct: TensorLike;
+}
+
+/** Checked confidences; float64 stays float64. */
+export interface CheckedConfidences {
+  readonly confidence: ArrayLike<number>;
+  readonly correct: Uint8Array;
+}
+
+/** Whether the first argument is `{ confidence, correct }` and not probabilities. */
+export function areConfidences(x: TensorLike | Confidences): x is Confidences {
+  return typeof x === "object" && x !== null && "confidence" in x;
+}
+
+/** Top-label confidences of probabilities [N, C] (max over classes, equal ones: the smaller index), or given ones. */
+export function checkedConfidences(where: string, predictions: TensorLike | Confidences, labels: TensorLike | undefined): CheckedConfidences {
+  return areConfidences(predictions) ? given(where, predictions) : ofProbabilities(where, predictions, labels);
+}
+
+function given(where: string, predictions: Confidences): CheckedConfidences {
+  const { confidence } = predictions;
+  const wide = confidence instanceof Float64Array || (Array.isArray(confidence) && confidence.every((value) => typeof value === "number"));
+  const values = wide ? (confidence as ArrayLike<number>) : asFloat32(where, "confidence", confidence).data;
+  const correct = asMask(where, "correct", predictions.correct);
+  if (values.length === 0) throw rangeError(where, "confidence", "with at least one row", "none");
+  checkShape(where, "correct", correct, ["N"]);
+  if (correct.size !== values.length) throw rangeError(where, "correct", `of shape [${values.length}]`, `[${correct.size}]`);
+  for (let i = 0; i < values.length; i++) if (!(values[i] >= 0 && values[i] <= 1.00001)) throw rangeError(where, "confidence", "in [0, 1]", `${values[i]} in row ${i}`);
+  return { confidence: values, correct: correct.data };
+}
+
+function ofProbabilities(where: string, probabilities: TensorLike, labels: TensorLike | undefined): CheckedConfidences {
+  const p = asFloat32(where, "probabilities", probabilities);
+  checkShape(where, "probabilities", p, ["N", "C"]);
+  const [rows, classes] = p.shape;
+  if (rows === 0 || classes === 0) throw rangeError(where, "probabilities", "with at least one row and one class", `shape [${rows}, ${classes}]`);
+  if (labels === undefined) throw rangeError(where, "labels", `of shape [${rows}]`, "none");
+  const y = asInt32(where, "labels", labels);
+  if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+  checkLabels(where, "labels", y, classes);
+  checkProbabilities(where, "probabilities", p, classes);
+  const confidence = new Float32Array(rows), correct = new Uint8Array(rows);
+  const { data } = p;
+  for (let n = 0, at = 0; n < rows; n++) {
+    let best = 0, top = data[at];
+    for (let c = 1; c < classes; c++) {
+      if (data[at + c] > top) {
+        best = c;
+        top = data[at + c];
+      }
+    }
+    at += classes;
+    confidence[n] = top;
+    correct[n] = best === y.data[n] ? 1 : 0;
+  }
+  return { confidence, correct };
+}
