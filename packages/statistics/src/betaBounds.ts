@@ -14,7 +14,7 @@ function checkOpen(where: string, argument: string, value: number): void {
  *   low = BetaQuantile((1 - c) / 2; k, n - k + 1),  high = BetaQuantile(1 - (1 - c) / 2; k + 1, n - k)
  *
  * @param k - successes, integer in [0, n]
- * @param n - trials, integer >= 0
+ * @param n - trials, integer in [0, 1e12]
  * @param confidence - c in (0, 1), such as 0.95
  * @returns [low, high]; low = 0 for k = 0, high = 1 for k = n; [0, 1] for n = 0. It covers the true proportion with probability at least c
  * @throws RangeError if k or n is no integer in its range, or the confidence is outside (0, 1)
@@ -22,7 +22,7 @@ function checkOpen(where: string, argument: string, value: number): void {
  * Source: Clopper and Pearson, Biometrika 26 (1934).
  */
 export function clopperPearson(k: number, n: number, confidence: number): readonly [low: number, high: number] {
-  if (!(Number.isSafeInteger(n) && n >= 0)) throw rangeError("clopperPearson", "n", "an integer >= 0", `${n}`);
+  if (!(Number.isSafeInteger(n) && n >= 0 && n <= 1e12)) throw rangeError("clopperPearson", "n", "an integer in [0, 1e12]", `${n}`);
   if (!(Number.isInteger(k) && k >= 0 && k <= n)) throw rangeError("clopperPearson", "k", `an integer in [0, ${n}]`, `${k}`);
   checkOpen("clopperPearson", "confidence", confidence);
   const tail = (1 - confidence) / 2;
@@ -48,14 +48,14 @@ export type PacOrderStatistic =
  * The share of the distribution above the k-th largest of N values is Beta(k, N + 1 - k) (continuous distributions; with ties it is smaller).
  * The answer is the largest k with P(Beta(k, N + 1 - k) <= alpha) >= confidence.
  *
- * @param n - number of independent values, integer >= 0
+ * @param n - number of independent values, integer in [0, 1e12]
  * @returns k in [1, N], or that no k exists and how many values would be needed: (1 - alpha)^N <= 1 - confidence
- * @throws RangeError if n is no integer >= 0, or alpha or confidence is outside (0, 1)
+ * @throws RangeError if n is no integer in [0, 1e12], or alpha or confidence is outside (0, 1)
  * @example pacOrderStatistic(100, { alpha: 0.05, confidence: 0.95 }) // { attainable: true, k: 2 }
  * Source: Tong, Feng, Li, "Neyman-Pearson classification algorithms and NP receiver operating characteristics", Science Advances 4 (2018); Wilks (1941).
  */
 export function pacOrderStatistic(n: number, options: PacOptions): PacOrderStatistic {
-  if (!(Number.isSafeInteger(n) && n >= 0)) throw rangeError("pacOrderStatistic", "n", "an integer >= 0", `${n}`);
+  if (!(Number.isSafeInteger(n) && n >= 0 && n <= 1e12)) throw rangeError("pacOrderStatistic", "n", "an integer in [0, 1e12]", `${n}`);
   const { alpha, confidence } = options;
   checkOpen("pacOrderStatistic", "alpha", alpha);
   checkOpen("pacOrderStatistic", "confidence", confidence);

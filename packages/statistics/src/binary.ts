@@ -113,7 +113,7 @@ export class ByteReader {
     if (name !== format) throw this.error(`of format ${format}`, JSON.stringify(name));
     this.version = this.#view.getUint16(this.#take(2), true);
     if (this.version < 1 || this.version > latest) {
-      throw this.error(latest === 1 ? "of version 1" : `of version 1 to ${latest}`, `${this.version}${this.version > latest ? ". Upgrade @logits to read it" : ""}`);
+      throw this.error(latest === 1 ? "of version 1" : `of version 1 to ${latest}`, `${this.version}${this.version > latest ? ". Upgrade to read it" : ""}`);
     }
     const sum = this.#view.getUint32(bytes.length - 4, true);
     if (sum !== crc32(bytes, bytes.length - 4)) throw this.error("intact (CRC-32)", "damaged bytes");

@@ -11,12 +11,16 @@ export function betaFront(x: number, y: number, a: number, b: number): number {
   return Math.sqrt((a / s) * b) * 0.3989422804014327 * exp(stirlingError(s) - stirlingError(a) - stirlingError(b) - deviance(a, d, p) - deviance(b, -d, s * y));
 }
 
-/** The continued fraction of I_x(a, b), x < (a + 1) / (a + b + 2), by Lentz's method. */
+/**
+ * The continued fraction of I_x(a, b), x < (a + 1) / (a + b + 2), by Lentz's method. It needs O(sqrt(max(a, b))) terms; the limit is there because
+ * the last factor may keep on rounding to a neighbour of 1.
+ */
 function fraction(x: number, a: number, b: number): number {
   let c = 1, d = 1 - ((a + b) * x) / (a + 1);
   if (d === 0) d = 1e-300;
   d = 1 / d;
   let h = d;
+  const limit = 200 + 20 * Math.sqrt(Math.max(a, b));
   for (let m = 1; ; m++) {
     const even = ((m * (b - m)) * x) / ((a + 2 * m - 1) * (a + 2 * m));
     d = 1 + even * d;
@@ -33,7 +37,7 @@ function fraction(x: number, a: number, b: number): number {
     d = 1 / d;
     const step = d * c;
     h *= step;
-    if (Math.abs(step - 1) <= 2.220446049250313e-16) return h;
+    if (Math.abs(step - 1) <= 2.220446049250313e-16 || m > limit) return h;
   }
 }
 

@@ -20,6 +20,8 @@ export function incompleteGamma(x: number, a: number): readonly [number, number]
     return [lower, 1 - lower];
   }
   let b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
+  // As for the Beta distribution, O(sqrt(a)) terms are enough, and the last factor may keep on rounding to a neighbour of 1.
+  const limit = 200 + 20 * Math.sqrt(a);
   for (let n = 1; ; n++) {
     const an = n * (a - n);
     b += 2;
@@ -30,7 +32,7 @@ export function incompleteGamma(x: number, a: number): readonly [number, number]
     d = 1 / d;
     const step = d * c;
     h *= step;
-    if (Math.abs(step - 1) <= 2.220446049250313e-16) break;
+    if (Math.abs(step - 1) <= 2.220446049250313e-16 || n > limit) break;
   }
   const upper = Math.min(1, front * h);
   return [1 - upper, upper];

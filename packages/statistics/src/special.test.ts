@@ -110,7 +110,7 @@ describe("special values", () => {
         const q = betaQuantile(0.3, a, b);
         expect(q >= 0 && q <= 1, `quantile(${a}, ${b}) = ${q}`).toBe(true);
       }
-      for (const x of [1e-300, 1e-5, 1, 1e5, 1e10]) expect(regularizedGamma(x, a) >= 0 && regularizedGamma(x, a) <= 1, `P(${a}, ${x})`).toBe(true);
+      for (const x of [1e-300, 1e-5, 1, 1e5, 1e10 - 1e4, 1e10 + 1e4]) expect(regularizedGamma(x, a) >= 0 && regularizedGamma(x, a) <= 1, `P(${a}, ${x})`).toBe(true);
     }
   });
 });
@@ -119,14 +119,14 @@ describe("messages", () => {
   const message = (run: () => unknown): string => { try { run(); } catch (error) { return String(error); } return "no error"; };
   it("name what is wrong", () => {
     expect(message(() => regularizedBeta(1.5, 1, 1))).toMatchInlineSnapshot(`"RangeError: regularizedBeta: expected \`x\` a number in [0, 1], got 1.5"`);
-    expect(message(() => regularizedBeta(0.5, 0, 1))).toMatchInlineSnapshot(`"RangeError: regularizedBeta: expected \`a\` a finite number > 0, got 0"`);
-    expect(message(() => regularizedBetaComplement(0.5, 1, Infinity))).toMatchInlineSnapshot(`"RangeError: regularizedBetaComplement: expected \`b\` a finite number > 0, got Infinity"`);
+    expect(message(() => regularizedBeta(0.5, 0, 1))).toMatchInlineSnapshot(`"RangeError: regularizedBeta: expected \`a\` a number in (0, 1e12], got 0"`);
+    expect(message(() => regularizedBetaComplement(0.5, 1, Infinity))).toMatchInlineSnapshot(`"RangeError: regularizedBetaComplement: expected \`b\` a number in (0, 1e12], got Infinity"`);
     expect(message(() => betaQuantile(-1, 1, 1))).toMatchInlineSnapshot(`"RangeError: betaQuantile: expected \`p\` a number in [0, 1], got -1"`);
     expect(message(() => regularizedGamma(-1, 1))).toMatchInlineSnapshot(`"RangeError: regularizedGamma: expected \`x\` a number >= 0, got -1"`);
-    expect(message(() => regularizedGammaComplement(1, NaN))).toMatchInlineSnapshot(`"RangeError: regularizedGammaComplement: expected \`a\` a finite number > 0, got NaN"`);
-    expect(message(() => chiSquareSurvival(1, 0))).toMatchInlineSnapshot(`"RangeError: chiSquareSurvival: expected \`degrees\` a finite number > 0, got 0"`);
+    expect(message(() => regularizedGammaComplement(1, NaN))).toMatchInlineSnapshot(`"RangeError: regularizedGammaComplement: expected \`a\` a number in (0, 1e12], got NaN"`);
+    expect(message(() => chiSquareSurvival(1, 0))).toMatchInlineSnapshot(`"RangeError: chiSquareSurvival: expected \`degrees\` a number in (0, 1e12], got 0"`);
     expect(message(() => binomialTail(0.5, 1, 0.5))).toMatchInlineSnapshot(`"RangeError: binomialTail: expected \`k\` an integer, got 0.5"`);
-    expect(message(() => binomialTail(1, -1, 0.5))).toMatchInlineSnapshot(`"RangeError: binomialTail: expected \`n\` an integer >= 0, got -1"`);
+    expect(message(() => binomialTail(1, -1, 0.5))).toMatchInlineSnapshot(`"RangeError: binomialTail: expected \`n\` an integer in [0, 1e12], got -1"`);
     expect(message(() => binomialTail(1, 1, 2))).toMatchInlineSnapshot(`"RangeError: binomialTail: expected \`p\` a number in [0, 1], got 2"`);
   });
 });
