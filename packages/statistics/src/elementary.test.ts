@@ -84,7 +84,7 @@ describe("exact cases", () => {
 });
 
 describe("laws", () => {
-  it("each is monotone on a grid ", () => {
+  it("each is monotone on a grid", () => {
     const increasing: [string, (x: number) => number, number, number][] = [
       ["exp", exp, -750, 710], ["expm1", expm1, -40, 60], ["log", log, 0, 8], ["log1p", log1p, -1, 8], ["log2", log2, 0, 8],
       ["tanh", tanh, -23, 23], ["sigmoid", sigmoid, -40, 40], ["softplus", softplus, -40, 40], ["logit", logit, 0, 1],

@@ -23,29 +23,38 @@ export function orderOf(x: Float64Array): Int32Array {
   for (let i = 0; i < n; i++) order[i] = i;
   if (n <= 32) return insertion(x, order);
   // Unsigned integers in the order of the values: the sign bit flipped, all bits for negative values. Adding 0 turns -0 into 0.
-  const keys = new Float64Array(n);
-  for (let i = 0; i < n; i++) keys[i] = x[i] + 0;
-  const words = new Uint32Array(keys.buffer);
+  const values = new Float64Array(n);
+  for (let i = 0; i < n; i++) values[i] = x[i] + 0;
+  const words = new Uint32Array(values.buffer);
   const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0];
+  let low = new Uint32Array(n), high = new Uint32Array(n);
   for (let i = 0; i < n; i++) {
-    const high = words[2 * i + littleEndian], mask = high >>> 31 ? 0xffffffff : 0;
-    words[2 * i + littleEndian] = high ^ (mask | 0x80000000);
-    words[2 * i + 1 - littleEndian] ^= mask;
+    const word = words[2 * i + littleEndian], mask = word >>> 31 ? 0xffffffff : 0;
+    high[i] = word ^ (mask | 0x80000000);
+    low[i] = words[2 * i + 1 - littleEndian] ^ mask;
   }
-  let spare = new Int32Array(n);
+  // The keys move with the indices, so that every pass reads in order: two to three times faster at a million than looking keys up by index.
+  let spareOrder = new Int32Array(n), spareLow = new Uint32Array(n), spareHigh = new Uint32Array(n);
   const counts = new Int32Array(2048);
-  for (const [word, shift] of [[0, 0], [0, 11], [0, 22], [1, 0], [1, 11], [1, 22]] as const) {
-    const offset = word === 1 ? littleEndian : 1 - littleEndian;
+  for (let pass = 0; pass < 6; pass++) {
+    const key = pass < 3 ? low : high, shift = (pass % 3) * 11;
     counts.fill(0);
-    for (let i = 0; i < n; i++) counts[(words[2 * i + offset] >>> shift) & 2047]++;
-    if (counts[(words[offset] >>> shift) & 2047] === n) continue;
-    for (let d = 0, start = 0; d < 2048; d++) {
-      const count = counts[d];
-      counts[d] = start;
+    for (let i = 0; i < n; i++) counts[(key[i] >>> shift) & 2047]++;
+    if (counts[(key[0] >>> shift) & 2047] === n) continue;
+    for (let digit = 0, start = 0; digit < 2048; digit++) {
+      const count = counts[digit];
+      counts[digit] = start;
       start += count;
     }
-    for (let i = 0; i < n; i++) spare[counts[(words[2 * order[i] + offset] >>> shift) & 2047]++] = order[i];
-    [order, spare] = [spare, order];
+    for (let i = 0; i < n; i++) {
+      const to = counts[(key[i] >>> shift) & 2047]++;
+      spareOrder[to] = order[i];
+      spareLow[to] = low[i];
+      spareHigh[to] = high[i];
+    }
+    [order, spareOrder] = [spareOrder, order];
+    [low, spareLow] = [spareLow, low];
+    [high, spareHigh] = [spareHigh, high];
   }
   return order;
 }
