@@ -1,0 +1,30 @@
+import { Tensor, checkInteger } from "@logits/tensor";
+
+/** A set of classes for each row of a batch. */
+export class PredictionSets {
+  /** uint8 [N, C], 1 = in the set. */
+  readonly mask: Tensor<"uint8">;
+  /** int32 [N], the number of classes in each set. */
+  readonly sizes: Tensor<"int32">;
+  /** The miscoverage that was asked for. */
+  readonly alpha: number;
+  /** Classes with a score of at most this are in the set; Infinity where n is too small for alpha. */
+  readonly quantile: number;
+
+  /** Use `SplitConformal.predictionSet`. */
+  constructor(mask: Tensor<"uint8">, sizes: Tensor<"int32">, alpha: number, quantile: number) {
+    this.mask = mask;
+    this.sizes = sizes;
+    this.alpha = alpha;
+    this.quantile = quantile;
+  }
+
+  /** The class indices in the set of row i, ascending. RangeError for a row that is not there. */
+  labels(i: number): number[] {
+    const [rows, classes] = this.mask.shape;
+    checkInteger("PredictionSets.labels", "i", i, 0, rows - 1);
+    const found: number[] = [];
+    for (let c = 0; c < classes; c++) if (this.mask.data[i * classes + c]) found.push(c);
+    return found;
+  }
+}
