@@ -17,6 +17,9 @@ const CLOCKS: Record<Clock, () => number> = {
   },
 };
 
+/** Linux brings the thread's time up to date every 4 ms only. */
+const SHORTEST: Record<Clock, number> = { wall: 0, cpu: 80 };
+
 export interface Plan {
   clock: Clock;
   /** Each contender runs at least this long before anything is written down: V8 compiles hot WASM and JavaScript a second time within the first 0.3 to 0.6 s. */
@@ -58,13 +61,14 @@ export async function alternate(contenders: ReadonlyMap<string, Contender>, plan
   const counts = new Map<string, number>();
   for (const name of names) {
     const contender = contenders.get(name) as Contender;
-    const start = performance.now();
-    let last = 0;
-    for (let done = 0, batch = 1; done < 3 || performance.now() - start < plan.warmUpMs; done++) {
-      last = await sample(contender, batch, now);
-      batch = Math.min(1000, Math.max(1, Math.ceil(plan.sampleMs / Math.max(last, 1e-6))));
+    const start = performance.now(), sampleMs = Math.max(plan.sampleMs, SHORTEST[plan.clock]);
+    // The count is found by the wall clock, and grows at most tenfold at a time: a first run may be compiled, or a clock may stand still.
+    let count = 1;
+    for (let done = 0; done < 3 || performance.now() - start < plan.warmUpMs; done++) {
+      const one = await sample(contender, count, CLOCKS.wall);
+      count = Math.max(1, Math.min(count * 10, Math.ceil(sampleMs / Math.max(one, 1e-6))));
     }
-    counts.set(name, Math.max(1, Math.ceil(plan.sampleMs / Math.max(last, 1e-6))));
+    counts.set(name, count);
   }
   const samples = new Map(names.map((name) => [name, [] as number[]]));
   for (let round = 0; round < plan.rounds; round++) {
