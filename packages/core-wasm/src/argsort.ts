@@ -1,6 +1,7 @@
-import { Tensor, type TensorLike } from "@logits/tensor";
+import { Tensor, checkNoNaN, type TensorLike } from "@logits/tensor";
+import { eachPiece, rowsOf } from "./lastAxis.ts";
 import { intView, scratch } from "./memory.ts";
-import { eachPiece, kernels, rowsOf } from "./select.ts";
+import { kernels } from "./select.ts";
 
 /** Options of argsort. */
 export interface ArgsortOptions {
@@ -26,17 +27,18 @@ const HISTOGRAMS = 4096;
  */
 export function argsort(x: TensorLike, options: ArgsortOptions = {}): Tensor<"int32"> {
   const { descending = false } = options;
-  const rows = rowsOf("argsort", x);
+  const rows = rowsOf("argsort", "x", x);
   const { cols, step } = rows;
   const { f32_argsort } = kernels();
   const held = rows.rows && 4 * step * cols;
   const base = scratch(HISTOGRAMS + 16 * cols + held);
   const room = base + HISTOGRAMS + 16 * cols;
   const result = new Int32Array(rows.x.size);
-  eachPiece("argsort", rows, room, (from, row, count) => {
+  const refused = eachPiece(rows, room, (from, row, count) => {
     const nan = f32_argsort(from, room, count, cols, descending ? 1 : 0, base);
     if (nan < 0) result.set(intView().subarray(room >> 2, (room >> 2) + count * cols), row * cols);
     return nan;
   });
+  if (refused >= 0) checkNoNaN("argsort", "x", rows.x, cols);
   return new Tensor("int32", rows.x.shape, result);
 }

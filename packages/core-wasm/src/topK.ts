@@ -1,6 +1,7 @@
-import { Tensor, checkInteger, type TensorLike } from "@logits/tensor";
+import { Tensor, checkInteger, checkNoNaN, type TensorLike } from "@logits/tensor";
+import { eachPiece, rowsOf } from "./lastAxis.ts";
 import { floatView, intView, scratch } from "./memory.ts";
-import { eachPiece, kernels, rowsOf } from "./select.ts";
+import { kernels } from "./select.ts";
 
 /** Options of topK. */
 export interface TopKOptions {
@@ -30,7 +31,7 @@ export interface TopK {
  */
 export function topK(x: TensorLike, k: number, options: TopKOptions = {}): TopK {
   const { sorted = true } = options;
-  const rows = rowsOf("topK", x);
+  const rows = rowsOf("topK", "x", x);
   const { cols, step, resident } = rows;
   checkInteger("topK", "k", k, 1, cols);
   const { f32_top_k, f32_top_k_scratch } = kernels();
@@ -40,7 +41,7 @@ export function topK(x: TensorLike, k: number, options: TopKOptions = {}): TopK 
   const indices = values + 4 * step * k;
   const top = new Float32Array(rows.rows * k);
   const at = new Int32Array(rows.rows * k);
-  eachPiece("topK", rows, indices + 4 * step * k, (from, row, count) => {
+  const refused = eachPiece(rows, indices + 4 * step * k, (from, row, count) => {
     const nan = f32_top_k(from, count, cols, k, values, indices, sorted ? 0 : 1, base);
     if (nan < 0) {
       top.set(floatView().subarray(values >> 2, (values >> 2) + count * k), row * k);
@@ -48,6 +49,7 @@ export function topK(x: TensorLike, k: number, options: TopKOptions = {}): TopK 
     }
     return nan;
   });
+  if (refused >= 0) checkNoNaN("topK", "x", rows.x, cols);
   const shape = [...rows.x.shape.slice(0, -1), k];
   return { values: new Tensor("float32", shape, top), indices: new Tensor("int32", shape, at) };
 }
