@@ -69,7 +69,7 @@ function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
   const c2 = v128.load32_splat(EXP, 16), c1 = v128.load32_splat(EXP, 20), c0 = v128.load32_splat(EXP, 24);
   const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
 
-  // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64.
+  // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64. y gets e, or z where its logarithm is wanted.
   let half: f64 = 0;
   p = from;
   let to = y;
@@ -83,8 +83,10 @@ function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
         s = f32x4.add(s, e);
       }
     } else {
-      for (; p < stop; p += 16) {
-        s = f32x4.add(s, halfExp(f32x4.mul(f32x4.sub(v128.load(p), m), by), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest));
+      for (; p < stop; p += 16, to += 16) {
+        const z = f32x4.mul(f32x4.sub(v128.load(p), m), by);
+        if (mode == LOG_SOFTMAX) v128.store(to, z);
+        s = f32x4.add(s, halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest));
       }
     }
     half += sumLanes(s);
@@ -93,21 +95,20 @@ function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
     let z = f32x4.sub(loadTail(end, rest, impossible), m);
     if (!keep) z = f32x4.mul(z, by);
     const e = halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
-    if (keep) storeTail(to, rest, e);
+    if (mode <= LOG_SOFTMAX) storeTail(to, rest, keep ? e : z);
     half += sumLanes(e);
   }
 
   if (mode > LOG_SOFTMAX) {
     store<f32>(y, logPartition(x, cols, 4, top, scale, half));
-  } else if (keep) {
-    const inverse = f32x4.splat(<f32>(1 / half));
-    for (to = y; to < y + bytes; to += 16) v128.store(to, f32x4.mul(v128.load(to), inverse));
-    if (rest) storeTail(to, rest, f32x4.mul(loadTail(to, rest, impossible), inverse));
-  } else {
-    const logTotal = f32x4.splat(<f32>log64(2 * half));
-    for (p = 0; p < bytes; p += 16) v128.store(y + p, f32x4.sub(f32x4.mul(f32x4.sub(v128.load(x + p), m), by), logTotal));
-    if (rest) storeTail(y + bytes, rest, f32x4.sub(f32x4.mul(f32x4.sub(loadTail(x + bytes, rest, impossible), m), by), logTotal));
+    return;
   }
+  // softmax: e * (1 / half) + 0; log-softmax: z * 1 - log Z.
+  let times = f32x4.splat(1), plus = f32x4.splat(0);
+  if (keep) times = f32x4.splat(<f32>(1 / half));
+  else plus = f32x4.splat(<f32>-log64(2 * half));
+  for (to = y, end = y + bytes; to < end; to += 16) v128.store(to, madd(v128.load(to), times, plus));
+  if (rest) storeTail(end, rest, madd(loadTail(end, rest, impossible), times, plus));
 }
 
 // log Z of one row from its maximum and half its sum of exponentials; where the maximum is infinite it is the answer, unless the row has a NaN.

@@ -23,21 +23,15 @@ let used = false;
 const supplied = new Map<string, WebAssembly.Module>();
 
 /** The smallest module with a relaxed instruction (f32x4.relaxed_madd): 37 bytes. */
-const RELAXED_PROBE = "AGFzbQEAAAABCAFgA3t7ewF7AwIBAAoNAQsAIAAgASAC/YUCCw==";
-/** The smallest module with a SIMD instruction (i8x16.splat). */
-const SIMD_PROBE = "AGFzbQEAAAABBQFgAAF7AwIBAAoIAQYAQQD9Dws=";
+const RELAXED_PROBE = "0061736d0100000001080160037b7b7b017b030201000a0d010b00200020012002fd85020b";
 
 function decode(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  return Uint8Array.from(text.match(/../g)!, (byte) => parseInt(byte, 16));
 }
 
 /** The variant in force: the one asked for, else `relaxed-simd` where the engine validates it, else `simd`. */
 export function wasmVariant(): Variant {
-  if (!chosen) {
-    if (!WebAssembly.validate(decode(SIMD_PROBE))) throw new BackendUnavailableError("core-wasm: expected WebAssembly SIMD (Chrome 91, Firefox 89, Safari 16.4, Node 16.4 or newer), got an engine without it");
-    chosen = WebAssembly.validate(decode(RELAXED_PROBE)) ? "relaxed-simd" : "simd";
-  }
-  return chosen;
+  return (chosen ??= WebAssembly.validate(decode(RELAXED_PROBE)) ? "relaxed-simd" : "simd");
 }
 
 /**
@@ -76,11 +70,16 @@ export function family<Kernels>(name: string, binary: Binary): () => Kernels {
 }
 
 function instantiate<Kernels>(name: string, binary: Binary): Kernels {
-  const code = supplied.get(name) ?? (wasmVariant() === "simd" ? binary.simd : binary.relaxed);
+  let module: WebAssembly.Module;
+  try {
+    const code = supplied.get(name) ?? (wasmVariant() === "simd" ? binary.simd : binary.relaxed);
+    module = typeof code === "string" ? new WebAssembly.Module(decode(code)) : code;
+  } catch (cause) {
+    throw new BackendUnavailableError("core-wasm: expected WebAssembly SIMD and leave to compile it ('wasm-unsafe-eval' in a page's policy), got an engine that refused", { cause });
+  }
   used = true;
-  const module = typeof code === "string" ? new WebAssembly.Module(decode(code)) : code;
   const { exports } = new WebAssembly.Instance(module, { env: { memory: wasmMemory() } });
   const version = (exports.ABI_VERSION as WebAssembly.Global | undefined)?.value;
-  if (version !== ABI_VERSION) throw new UnsupportedKernelError(`core-wasm: expected family ${name} of ABI version ${ABI_VERSION}, got ${version}. Install one version of all @logits packages`);
+  if (version !== ABI_VERSION) throw new UnsupportedKernelError(`core-wasm: expected ABI version ${ABI_VERSION} of family ${name}, got ${version}. Install one version of all @logits packages`);
   return exports as Kernels;
 }

@@ -1,6 +1,6 @@
 import { Tensor, asFloat32, checkAxis, rangeError, sizeOf, type TensorLike } from "@logits/tensor";
 import { floatView, scratch } from "./memory.ts";
-import { pointerOf } from "./resident.ts";
+import { pointerOf } from "./owner.ts";
 
 /** Elements of each tensor copied into WebAssembly memory at a time. */
 const CHUNK = 32768;

@@ -1,10 +1,9 @@
 import { DisposedError, Tensor, rangeError, type DataOf, type DType } from "@logits/tensor";
 import { version } from "#wasm/version";
-import { allocate, byteView, bytesInUse, floatView, intView, release, wasmMemory } from "./memory.ts";
+import { allocate, bytesInUse, release } from "./heap.ts";
+import { byteView, floatView, intView, wasmMemory } from "./memory.ts";
 import { wasmVariant, type Variant } from "./family.ts";
-
-/** Identity of this copy of the package: resident tensors of another copy live in another memory. */
-const OWNER = { version };
+import { OWNER } from "./owner.ts";
 
 const BYTES = { float32: 4, int32: 4, uint8: 1 };
 
@@ -60,14 +59,6 @@ export class ResidentTensor<D extends DType = DType> extends Tensor<D> {
 const { dispose } = Symbol as { dispose?: symbol };
 if (dispose) Object.defineProperty(ResidentTensor.prototype, dispose, { value: ResidentTensor.prototype.dispose });
 
-/** Byte address of a tensor in this memory; 0 if it is an ordinary one. */
-export function pointerOf(where: string, argument: string, x: Tensor): number {
-  const { owner } = x as Partial<ResidentTensor>;
-  if (owner === undefined) return 0;
-  if (owner !== OWNER) throw rangeError(where, argument, `of this copy of @logits/core-wasm (${version})`, `a resident tensor of another copy (${owner.version})`, "Install one version of all @logits packages, or pass new Float32Array(x.data)");
-  return (x as ResidentTensor).pointer;
-}
-
 /** The WebAssembly backend. */
 export const core: {
   /** Version of @logits/core-wasm. */
@@ -76,7 +67,7 @@ export const core: {
   readonly variant: Variant;
   /** The memory of all families. */
   readonly memory: WebAssembly.Memory;
-  /** Bytes held by resident tensors and the scratch arena. */
+  /** Bytes held by static data, the scratch arena and resident tensors. */
   readonly bytesInUse: number;
   /** A tensor in WebAssembly memory, zero-filled. */
   alloc<D extends DType = "float32">(shape: readonly number[], dtype?: D): ResidentTensor<D>;

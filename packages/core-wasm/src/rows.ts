@@ -1,6 +1,6 @@
-import { Tensor, asFloat32, checkAxis, rangeError, sizeOf, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkAttached, checkAxis, rangeError, sizeOf, type TensorLike } from "@logits/tensor";
 import { floatView, scratch } from "./memory.ts";
-import { pointerOf } from "./resident.ts";
+import { pointerOf } from "./owner.ts";
 
 /** Elements copied into WebAssembly memory at a time: 256 KiB stay in the cache between copy, kernel and copy. */
 const CHUNK = 65536;
@@ -28,27 +28,27 @@ export function mapRows(where: string, input: TensorLike, options: AxisOptions, 
   const x = asFloat32(where, "x", input);
   const { axis = -1, out } = options;
   const { shape } = x;
-  const last = shape.length - 1;
   const index = checkAxis(where, axis, shape.length);
   const cols = shape[index];
   if (cols === 0) throw rangeError(where, "x", "with at least one element along the axis", `shape [${shape.join(", ")}]`);
+  const each = width === "row" ? cols : 1;
   const wanted = width === "row" ? shape : shape.filter((_, i) => i !== index);
-  if (out !== undefined) checkOut(where, out, wanted);
-  if (index === last) return runRows(where, x, cols, width === "row" ? cols : 1, wanted, out, kernel(cols));
-  // Another axis: gather its rows, run, scatter.
+  if (out) checkOut(where, out, wanted);
+  const result = out ?? new Tensor("float32", wanted, new Float32Array((x.size / cols) * each));
   const inner = sizeOf(shape.slice(index + 1));
-  const gathered = swapInner(x.data, cols, inner);
-  const y = runRows(where, new Tensor("float32", [x.size / cols, cols], gathered), cols, width === "row" ? cols : 1, [x.size / cols, width === "row" ? cols : 1], undefined, kernel(cols)).data;
-  const values = width === "row" ? swapInner(y, inner, cols) : y;
-  if (out === undefined) return new Tensor("float32", wanted, values);
-  out.data.set(values);
-  return out;
+  if (inner === 1) runRows(where, x, cols, result, each, kernel(cols));
+  else {
+    // Another axis: gather its rows, run, scatter.
+    const rows = new Tensor("float32", [x.size], swapInner(x.data, cols, inner));
+    const y = new Tensor("float32", [result.size], new Float32Array(result.size));
+    runRows(where, rows, cols, y, each, kernel(cols));
+    result.data.set(swapInner(y.data, inner, each));
+  }
+  return result;
 }
 
 export function checkOut(where: string, out: Tensor, shape: readonly number[]): void {
-  if (out.dtype !== "float32" || out.shape.length !== shape.length || shape.some((n, i) => n !== out.shape[i])) {
-    throw rangeError(where, "out", `float32 of shape [${shape.join(", ")}]`, `${out.dtype} of shape [${out.shape.join(", ")}]`);
-  }
+  if (out.dtype !== "float32" || `${out.shape}` !== `${shape}`) throw rangeError(where, "out", `float32 of shape [${shape.join(", ")}]`, `${out.dtype} of shape [${out.shape.join(", ")}]`);
 }
 
 /** [outer, a, b] to [outer, b, a]. */
@@ -60,35 +60,23 @@ function swapInner(data: Float32Array, a: number, b: number): Float32Array {
   return out;
 }
 
-function runRows(where: string, x: Tensor<"float32">, cols: number, width: number, shape: readonly number[], out: Tensor<"float32"> | undefined, kernel: RowKernel): Tensor<"float32"> {
+/** Rows of `cols` elements of x to rows of `each` elements of y, in chunks where one of them is an ordinary array. */
+function runRows(where: string, x: Tensor<"float32">, cols: number, y: Tensor<"float32">, each: number, kernel: RowKernel): void {
   const rows = x.size / cols;
   const from = pointerOf(where, "x", x);
-  const to = out ? pointerOf(where, "out", out) : 0;
+  const to = pointerOf(where, "out", y);
   const step = from && to ? rows : Math.max(4, Math.floor(CHUNK / cols) & ~3);
-  const held = Math.min(step, rows);
-  const base = scratch(LANES + 4 * held * ((from ? 0 : cols) + (width === cols && !from ? 0 : width)));
-  const source = x.data;
-  if (source.length !== x.size) throw rangeError(where, "x", `of ${x.size} elements`, `${source.length}`, "Its buffer was detached: make the view anew");
-  if (held === rows && !from && !to) {
-    // One piece: the usual small call.
-    const px = base + LANES;
-    const py = width === cols ? px : px + 4 * rows * cols;
-    const view = floatView();
-    view.set(source, px >> 2);
-    kernel(px, py, rows, base);
-    if (out === undefined) return new Tensor("float32", shape, view.slice(py >> 2, (py >> 2) + rows * width));
-    out.data.set(view.subarray(py >> 2, (py >> 2) + rows * width));
-    return out;
-  }
-  const result = out ?? new Tensor("float32", shape, new Float32Array(rows * width));
-  const target = to ? undefined : result.data;
+  const lanes = scratch(LANES + 4 * Math.min(step, rows) * (cols + each));
+  const near = lanes + LANES;
+  // After scratch, which may have grown the memory: a view of it would be empty now.
+  const source = checkAttached(where, "x", x).data;
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
-    const px = from ? from + 4 * row * cols : base + LANES;
-    const py = to ? to + 4 * row * width : from ? base + LANES : width === cols ? px : px + 4 * held * cols;
-    if (!from) floatView().set(source.subarray(row * cols, (row + count) * cols), px >> 2);
-    kernel(px, py, count, base);
-    if (target) target.set(floatView().subarray(py >>> 2, (py >>> 2) + count * width), row * width);
+    const px = from ? from + 4 * row * cols : near;
+    const py = to ? to + 4 * row * each : from || each < cols ? near + (from ? 0 : 4 * count * cols) : px;
+    const view = floatView();
+    if (!from) view.set(source.subarray(row * cols, (row + count) * cols), px >>> 2);
+    kernel(px, py, count, lanes);
+    if (!to) y.data.set(view.subarray(py >>> 2, (py >>> 2) + count * each), row * each);
   }
-  return result;
 }

@@ -1,10 +1,10 @@
 import type { Tensor, TensorLike } from "@logits/tensor";
-import * as binary from "#wasm/softmax";
+import { relaxed, simd } from "#wasm/softmax";
 import { family } from "./family.ts";
 import { mapRows, type AxisOptions } from "./rows.ts";
 import { inverseTemperature } from "./temperature.ts";
 
-const kernels = family<{ f32_softmax(x: number, y: number, rows: number, cols: number, scale: number, mode: number, lanes: number): void }>("softmax", binary);
+const kernels = family<{ f32_softmax(x: number, y: number, rows: number, cols: number, scale: number, mode: number, lanes: number): void }>("softmax", { simd, relaxed });
 
 /** Options of softmax, logSoftmax and logSumExp. */
 export interface SoftmaxOptions extends AxisOptions {

@@ -2,7 +2,7 @@ import { asFloat32, asInt32, checkInteger, checkLabels, checkShape, rangeError, 
 import * as binary from "#wasm/temperature";
 import { family } from "./family.ts";
 import { floatView, intView, scratch } from "./memory.ts";
-import { pointerOf } from "./resident.ts";
+import { pointerOf } from "./owner.ts";
 
 const kernels = family<{ f32_temperature(x: number, labels: number, rows: number, cols: number, beta: number, sums: number, each: number, lanes: number): void }>("temperature", binary);
 

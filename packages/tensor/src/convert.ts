@@ -31,21 +31,21 @@ type Source = ArrayLike<number | bigint> & { readonly length: number };
 
 /** The argument as float32. Values that float32 cannot hold (finite but beyond its range, integers beyond 2^24) are a RangeError. */
 export function asFloat32(where: string, argument: string, x: TensorLike): Tensor<"float32"> {
-  if (x instanceof Tensor && x.dtype === "float32") return attached(where, argument, x as Tensor<"float32">);
-  if (x instanceof Float32Array) return attached(where, argument, new Tensor("float32", [x.length], x));
+  if (x instanceof Tensor && x.dtype === "float32") return checkAttached(where, argument, x as Tensor<"float32">);
+  if (x instanceof Float32Array) return checkAttached(where, argument, new Tensor("float32", [x.length], x));
   return convert(where, argument, x, "float32");
 }
 
 /** The argument as int32, for labels and lengths. A value that is no integer or out of range is a RangeError that names its index. */
 export function asInt32(where: string, argument: string, x: TensorLike): Tensor<"int32"> {
-  if (x instanceof Tensor && x.dtype === "int32") return attached(where, argument, x as Tensor<"int32">);
-  if (x instanceof Int32Array) return attached(where, argument, new Tensor("int32", [x.length], x));
+  if (x instanceof Tensor && x.dtype === "int32") return checkAttached(where, argument, x as Tensor<"int32">);
+  if (x instanceof Int32Array) return checkAttached(where, argument, new Tensor("int32", [x.length], x));
   return convert(where, argument, x, "int32");
 }
 
 /** The argument as a uint8 mask: every element 0 or 1 (1 = takes part); booleans are accepted. */
 export function asMask(where: string, argument: string, x: TensorLike): Tensor<"uint8"> {
-  const mask = x instanceof Tensor && x.dtype === "uint8" ? attached(where, argument, x as Tensor<"uint8">) : convert(where, argument, x, "uint8");
+  const mask = x instanceof Tensor && x.dtype === "uint8" ? checkAttached(where, argument, x as Tensor<"uint8">) : convert(where, argument, x, "uint8");
   const at = mask.data.findIndex((value) => value > 1);
   if (at >= 0) throw rangeError(where, argument, "of 0 and 1", `${mask.data[at]} at index ${at}`);
   return mask;
@@ -72,20 +72,19 @@ function convert<D extends DType>(where: string, argument: string, x: TensorLike
   let source: Source;
   let shape: readonly number[];
   let name = "";
-  if (ArrayBuffer.isView(x)) {
-    if (x instanceof DataView) throw fail("DataView");
+  if (ArrayBuffer.isView(x) && !(x instanceof DataView)) {
     source = x as unknown as Source;
     shape = [source.length];
   } else if (Array.isArray(x)) {
-    shape = shapeOf(where, argument, x);
+    const nesting: number[] = [];
+    for (let level: unknown = x; Array.isArray(level); level = level[0]) nesting.push(level.length);
+    shape = nesting;
     source = [];
     flatten(where, argument, x, shape, 0, source as number[]);
   } else {
     const like = x as Partial<OnnxTensorLike & PlainTensorLike> | null | undefined;
     if (typeof like !== "object" || like === null) throw fail(describe(x));
-    if (like.location !== undefined && like.location !== "cpu" && like.location !== "cpu-pinned") {
-      throw fail(`a tensor at location ${like.location}`, "Await its getData() and pass { data, dims }");
-    }
+    if (!/^(cpu|cpu-pinned)?$/.test(like.location ?? "")) throw fail(`a tensor at location ${like.location}`, "Await its getData() and pass { data, dims }");
     const { data } = like;
     const dims = like.dims ?? like.shape;
     if (!Array.isArray(dims) || typeof data !== "object" || data === null || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
@@ -101,7 +100,7 @@ function convert<D extends DType>(where: string, argument: string, x: TensorLike
     source = float16ToFloat32(source);
   }
   const Kind = dtype === "float32" ? Float32Array : dtype === "int32" ? Int32Array : Uint8Array;
-  if (source instanceof Kind) return attached(where, argument, new Tensor<D>(dtype, shape, source as DataOf<D>));
+  if (source instanceof Kind) return checkAttached(where, argument, new Tensor<D>(dtype, shape, source as DataOf<D>));
   const integers = dtype !== "float32";
   if (integers && (/^Float/.test(describe(source)) || name === "float16")) {
     throw typeError(where, argument, `of integers (${dtype})`, describe(source), "Convert with Int32Array.from");
@@ -119,13 +118,6 @@ function convert<D extends DType>(where: string, argument: string, x: TensorLike
   return new Tensor<D>(dtype, shape, out as DataOf<D>);
 }
 
-function shapeOf(where: string, argument: string, x: readonly unknown[]): number[] {
-  const shape: number[] = [];
-  for (let level: unknown = x; Array.isArray(level); level = level[0]) shape.push(level.length);
-  if (shape.length > 1 && shape.includes(0)) throw rangeError(where, argument, "without empty rows", `nested arrays of shape [${shape.join(", ")}]`);
-  return shape;
-}
-
 function flatten(where: string, argument: string, x: unknown, shape: readonly number[], axis: number, out: unknown[]): void {
   if (axis === shape.length) out.push(x);
   else if (!Array.isArray(x) || x.length !== shape[axis]) {
@@ -133,8 +125,8 @@ function flatten(where: string, argument: string, x: unknown, shape: readonly nu
   } else for (let i = 0; i < x.length; i++) flatten(where, argument, x[i], shape, axis + 1, out);
 }
 
-/** A buffer that was transferred, or a memory that has grown, leaves arrays of length 0; nothing may be computed from them. */
-function attached<D extends DType>(where: string, argument: string, x: Tensor<D>): Tensor<D> {
+/** Checks that the elements are there: a buffer that was transferred, or a memory that has grown, leaves arrays of length 0. */
+export function checkAttached<D extends DType>(where: string, argument: string, x: Tensor<D>): Tensor<D> {
   const { data } = x;
   if (data.length !== x.size || (data.buffer as { detached?: boolean }).detached) throw rangeError(where, argument, "with its elements", "a detached buffer", "Pass a copy made before the transfer");
   return x;

@@ -23,39 +23,39 @@ export class LogitsError extends Error {
   /** Path of the page on the documentation site. */
   readonly docs: string;
 
-  constructor(code: string, text: string, docs: string, options?: ErrorOptions) {
+  constructor(code: string, text: string, options?: ErrorOptions) {
     super(text, options);
     this.name = new.target.name;
     this.code = code;
-    this.docs = docs;
+    this.docs = `errors/${code.toLowerCase().replace("_", "-")}`;
   }
 }
 
 /** A backend (WebAssembly SIMD, WebGPU) does not exist here; the message holds the reason. */
 export class BackendUnavailableError extends LogitsError {
   constructor(text: string, options?: ErrorOptions) {
-    super("BACKEND_UNAVAILABLE", text, "errors/backend-unavailable", options);
+    super("BACKEND_UNAVAILABLE", text, options);
   }
 }
 
 /** The backend exists, but has no kernel for this operation, dtype or binary version. */
 export class UnsupportedKernelError extends LogitsError {
   constructor(text: string, options?: ErrorOptions) {
-    super("UNSUPPORTED_KERNEL", text, "errors/unsupported-kernel", options);
+    super("UNSUPPORTED_KERNEL", text, options);
   }
 }
 
 /** A resident tensor was used after `dispose()`. */
 export class DisposedError extends LogitsError {
   constructor(text: string, options?: ErrorOptions) {
-    super("DISPOSED", text, "errors/disposed", options);
+    super("DISPOSED", text, options);
   }
 }
 
 /** Bytes or JSON that are not what they claim to be: unknown format or version, missing or non-finite field, truncated. */
 export class FormatError extends LogitsError {
   constructor(text: string, options?: ErrorOptions) {
-    super("FORMAT", text, "errors/format", options);
+    super("FORMAT", text, options);
   }
 }
 
@@ -65,7 +65,7 @@ export class ConvergenceError extends LogitsError {
   readonly gradientNorm: number;
 
   constructor(text: string, iterations: number, gradientNorm: number, options?: ErrorOptions) {
-    super("CONVERGENCE", text, "errors/convergence", options);
+    super("CONVERGENCE", text, options);
     this.iterations = iterations;
     this.gradientNorm = gradientNorm;
   }

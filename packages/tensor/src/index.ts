@@ -1,6 +1,6 @@
 export { ABI_VERSION } from "./abi.ts";
 export { Tensor, describe, sizeOf, type DataOf, type DType, type NestedArray } from "./tensor.ts";
-export { asFloat32, asInt32, asMask, tensor, type NumericArray, type OnnxTensorLike, type PlainTensorLike, type TensorLike } from "./convert.ts";
+export { asFloat32, asInt32, asMask, checkAttached, tensor, type NumericArray, type OnnxTensorLike, type PlainTensorLike, type TensorLike } from "./convert.ts";
 export { float16ToFloat32, float32ToFloat16 } from "./float16.ts";
 export { checkAxis, checkInteger, checkLabels, checkNoNaN, checkPositive, checkShape } from "./check.ts";
 export {
@@ -18,3 +18,4 @@ export { philox, randomSource, type RandomSource } from "./random.ts";
 export { reduceRows, rowWeights, type Loss, type LossOptions, type Reduction } from "./loss.ts";
 export { checkProbabilities } from "./probabilities.ts";
 export { readJson, toBase64, type JsonFields } from "./json.ts";
+export { runSteps, runStepsAsync, type LongWorkOptions, type Steps } from "./longWork.ts";

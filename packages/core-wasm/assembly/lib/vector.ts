@@ -23,8 +23,6 @@ export function maxLanes(v: v128): f32 {
 }
 
 // The `count` (1 to 3) elements at p, the other lanes hold `fill`. Reads nothing beyond them.
-// @ts-ignore: decorator
-@inline
 export function loadTail(p: usize, count: usize, fill: v128): v128 {
   let v = v128.load_lane<f32>(p, fill, 0);
   if (count > 1) v = v128.load_lane<f32>(p, v, 1, 4);
@@ -33,8 +31,6 @@ export function loadTail(p: usize, count: usize, fill: v128): v128 {
 }
 
 // Writes the first `count` (1 to 3) lanes to p.
-// @ts-ignore: decorator
-@inline
 export function storeTail(p: usize, count: usize, v: v128): void {
   v128.store_lane<f32>(p, v, 0);
   if (count > 1) v128.store_lane<f32>(p, v, 1, 4);
