@@ -1,5 +1,4 @@
 export { TemperatureScaling, type TemperatureScalingJSON } from "./temperatureScaling.ts";
-export { type LongWorkOptions } from "./steps.ts";
 export { calibratorFromJSON, type Calibrator } from "./calibratorFromJSON.ts";
 export { probabilitiesToLogits, type LogitsOfProbabilities } from "./probabilitiesToLogits.ts";
 export {

@@ -1,6 +1,5 @@
 import { temperatureMoments, type TemperatureMoments } from "@logits/core-wasm";
-import { ConvergenceError, type Tensor } from "@logits/tensor";
-import type { Steps } from "./steps.ts";
+import { ConvergenceError, type Steps, type Tensor } from "@logits/tensor";
 
 /** Bounds of beta = 1 / T. */
 const LOW = 2 ** -10;

@@ -1,6 +1,5 @@
 import { softmax } from "@logits/core-wasm";
-import { Tensor, asFloat32, asInt32, checkLabels, checkShape, rangeError, readJson, type TensorLike } from "@logits/tensor";
-import { run, runAsync, type LongWorkOptions, type Steps } from "./steps.ts";
+import { Tensor, asFloat32, asInt32, checkLabels, checkShape, rangeError, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import { fitBeta, type TemperatureOptimum } from "./temperatureFit.ts";
 
 const FORMAT = "logits/temperature-scaling";
@@ -71,12 +70,12 @@ export class TemperatureScaling {
    *   TemperatureScaling.fit([[4, 0], [4, 0], [4, 0], [4, 0]], [0, 0, 0, 1]).temperature; // 3.6410 = 4 / ln 3
    */
   static fit(logits: TensorLike, labels: TensorLike): TemperatureScaling {
-    return run(TemperatureScaling.#steps("TemperatureScaling.fit", logits, labels));
+    return runSteps(TemperatureScaling.#steps("TemperatureScaling.fit", logits, labels));
   }
 
   /** `fit` with pauses at least every 16 ms: the same bits. The data must not change meanwhile. Rejects with the signal's reason on abort. */
   static async fitAsync(logits: TensorLike, labels: TensorLike, options: LongWorkOptions = {}): Promise<TemperatureScaling> {
-    return runAsync(TemperatureScaling.#steps("TemperatureScaling.fitAsync", logits, labels), options);
+    return runStepsAsync(TemperatureScaling.#steps("TemperatureScaling.fitAsync", logits, labels), options);
   }
 
   static *#steps(where: string, logits: TensorLike, labels: TensorLike): Steps<TemperatureScaling> {

@@ -129,6 +129,21 @@ describe("SplitConformal", () => {
   })).map((check, i) => ({ ...check, name: `${i} ${check.name}` })))("$name", ({ run }) => run());
 });
 
+describe("SplitConformal.fitAsync", () => {
+  it("gives what fit gives, reports progress and stops on abort", async () => {
+    const { logits, labels } = world(1001, 200, 6);
+    for (const method of ["lac", "aps"] as const) {
+      const shares: number[] = [];
+      const fitted = await SplitConformal.fitAsync(logits, labels, { method, onProgress: (share) => shares.push(share) });
+      expect(fitted.toJSON()).toEqual(SplitConformal.fit(logits, labels, { method }).toJSON());
+      expect(shares[0]).toBe(0);
+      expect(shares.at(-1)).toBe(1);
+    }
+    const controller = new AbortController();
+    await expect(SplitConformal.fitAsync(logits, labels, { signal: controller.signal, onProgress: () => controller.abort(new Error("stop")) })).rejects.toThrow("stop");
+  });
+});
+
 describe("the promise", () => {
   const repetitions = process.env.LOGITS_SLOW ? 10000 : 400;
   it.each(["lac", "aps"] as const)("%s covers at least 1 - alpha and at most 1 / (n + 1) more, over calibration and new rows", (method) => {

@@ -6,15 +6,18 @@ export class PredictionSets {
   readonly mask: Tensor<"uint8">;
   /** int32 [N], the number of classes in each set. */
   readonly sizes: Tensor<"int32">;
+  /** float32 [N, C], softmax of the logits. */
+  readonly probabilities: Tensor<"float32">;
   /** The miscoverage that was asked for. */
   readonly alpha: number;
   /** Classes with a score of at most this are in the set; Infinity where n is too small for alpha. */
   readonly quantile: number;
 
   /** Use `SplitConformal.predictionSet`. */
-  constructor(mask: Tensor<"uint8">, sizes: Tensor<"int32">, alpha: number, quantile: number) {
+  constructor(mask: Tensor<"uint8">, sizes: Tensor<"int32">, probabilities: Tensor<"float32">, alpha: number, quantile: number) {
     this.mask = mask;
     this.sizes = sizes;
+    this.probabilities = probabilities;
     this.alpha = alpha;
     this.quantile = quantile;
   }

@@ -1,28 +1,33 @@
 import { softmax } from "@logits/core-wasm";
 import { Tensor, asFloat32, checkShape, philox, rangeError, type TensorLike } from "@logits/tensor";
 
-/** Probabilities of a batch. */
+/** Checked logits of a batch. */
 export interface Batch {
   /** float32, [N, C] row-major. */
-  readonly probabilities: Float32Array;
+  readonly logits: Float32Array;
   readonly rows: number;
   readonly classes: number;
 }
 
 const MOST_CLASSES = 4194304;
 
-/** softmax of logits [N, C]; a row without a distribution is an error that names it. */
-export function probabilitiesOf(where: string, logits: TensorLike): Batch {
+/** Checks the shape [N, C]. */
+export function batchOf(where: string, logits: TensorLike): Batch {
   const z = asFloat32(where, "logits", logits);
   checkShape(where, "logits", z, ["N", "C"]);
   const [rows, classes] = z.shape;
   if (classes === 0 || classes > MOST_CLASSES) throw rangeError(where, "logits", `of 1 to ${MOST_CLASSES} classes`, `shape [${rows}, ${classes}]`);
-  const probabilities = softmaxByRow(z.data, rows, classes);
+  return { logits: z.data, rows, classes };
+}
+
+/** softmax of the rows [from, to); a row without a distribution is an error that names it. */
+export function probabilitiesOf(where: string, { logits, classes }: Batch, from: number, to: number): Float32Array {
+  const p = softmaxByRow(logits.subarray(from * classes, to * classes), to - from, classes);
   // A row has a distribution or is NaN throughout.
-  for (let n = 0, at = 0; n < rows; n++, at += classes) {
-    if (probabilities[at] !== probabilities[at]) throw rangeError(where, "logits", "with finite or -Infinity scores and a finite one in each row", `row ${n} without a distribution (NaN, +Infinity or only -Infinity)`);
+  for (let n = from, at = 0; n < to; n++, at += classes) {
+    if (p[at] !== p[at]) throw rangeError(where, "logits", "with finite or -Infinity scores and a finite one in each row", `row ${n} without a distribution (NaN, +Infinity or only -Infinity)`);
   }
-  return { probabilities, rows, classes };
+  return p;
 }
 
 /**

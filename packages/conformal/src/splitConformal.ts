@@ -1,7 +1,7 @@
 import { betaQuantile } from "@logits/statistics";
-import { Tensor, asInt32, checkLabels, rangeError, readJson, toBase64, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkLabels, rangeError, readJson, runSteps, runStepsAsync, toBase64, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import { PredictionSets } from "./predictionSets.ts";
-import { apsScore, descending, lacScore, probabilitiesOf, uniformOf } from "./scores.ts";
+import { apsScore, batchOf, descending, lacScore, probabilitiesOf, uniformOf } from "./scores.ts";
 
 const FORMAT = "logits/split-conformal";
 const METHODS = ["lac", "aps"] as const;
@@ -105,27 +105,42 @@ export class SplitConformal {
    *   SplitConformal.fit(calibrationLogits, calibrationLabels).predictionSet(logits, { alpha: 0.1 }).labels(0);
    */
   static fit(logits: TensorLike, labels: TensorLike, options: SplitConformalOptions = {}): SplitConformal {
-    const where = "SplitConformal.fit";
+    return runSteps(SplitConformal.#steps("SplitConformal.fit", logits, labels, options));
+  }
+
+  /** `fit` with pauses at least every 16 ms: the same bits. The data must not change meanwhile. Rejects with the signal's reason on abort. */
+  static async fitAsync(logits: TensorLike, labels: TensorLike, options: SplitConformalOptions & LongWorkOptions = {}): Promise<SplitConformal> {
+    return runStepsAsync(SplitConformal.#steps("SplitConformal.fitAsync", logits, labels, options), options);
+  }
+
+  static *#steps(where: string, logits: TensorLike, labels: TensorLike, options: SplitConformalOptions): Steps<SplitConformal> {
     const { method = "lac", randomize = true, seed = 0 } = options;
     if (!METHODS.includes(method)) throw rangeError(where, "method", '"lac" or "aps"', `${method}`);
     if (!(Number.isSafeInteger(seed) && seed >= 0)) throw rangeError(where, "seed", "an integer in [0, 2^53)", `${seed}`);
-    const { probabilities: p, rows, classes } = probabilitiesOf(where, logits);
+    const batch = batchOf(where, logits);
+    const { rows, classes } = batch;
     if (rows === 0) throw rangeError(where, "logits", "with at least one row", `shape [0, ${classes}]`);
     const y = asInt32(where, "labels", labels);
     if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
     checkLabels(where, "labels", y, classes);
-    const scores = new Float32Array(rows);
     const random = method === "aps" && randomize;
-    if (method === "lac") {
-      for (let n = 0; n < rows; n++) scores[n] = lacScore(p[n * classes + y.data[n]]);
-    } else {
-      const keys = new Float64Array(classes), order = new Int32Array(classes);
-      for (let n = 0; n < rows; n++) {
-        descending(p, n * classes, keys, order);
-        let before = 0, r = 0;
-        for (; order[r] !== y.data[n]; r++) before += p[n * classes + order[r]];
-        scores[n] = apsScore(before, p[n * classes + y.data[n]], random ? uniformOf(seed, 0, n) : 0);
+    const scores = new Float32Array(rows), keys = new Float64Array(classes), order = new Int32Array(classes);
+    const piece = Math.max(4, Math.floor((method === "lac" ? 2 ** 19 : 2 ** 16) / classes) & ~3);
+    for (let from = 0; from < rows; from += piece) {
+      const to = Math.min(from + piece, rows);
+      const p = probabilitiesOf(where, batch, from, to);
+      for (let n = from, at = 0; n < to; n++, at += classes) {
+        const own = p[at + y.data[n]];
+        if (method === "lac") {
+          scores[n] = lacScore(own);
+          continue;
+        }
+        descending(p, at, keys, order);
+        let before = 0;
+        for (let r = 0; order[r] !== y.data[n]; r++) before += p[at + order[r]];
+        scores[n] = apsScore(before, own, random ? uniformOf(seed, 0, n) : 0);
       }
+      yield to / rows;
     }
     return new SplitConformal({ method, classes, randomize: random, seed: random ? seed : 0 }, scores.sort());
   }
@@ -149,7 +164,7 @@ export class SplitConformal {
    *
    * @param logits - float32 [N, C]. Treated (calibrated) as the calibration rows were
    * @param options - `alpha` (0.1), `allowEmpty` (false), `ids`
-   * @returns `mask` uint8 [N, C], `sizes` int32 [N], `labels(i)`
+   * @returns `mask` uint8 [N, C], `sizes` int32 [N], `probabilities` float32 [N, C], `labels(i)`
    * @throws RangeError for another width, an alpha outside (0, 1), a row without a distribution (named)
    */
   predictionSet(logits: TensorLike, options: PredictionSetOptions = {}): PredictionSets {
@@ -157,11 +172,13 @@ export class SplitConformal {
     const { alpha = 0.1, allowEmpty = false, ids } = options;
     const k = this.#rank(where, alpha);
     const quantile = k > this.n ? Infinity : this.#scores[k - 1];
-    const { probabilities: p, rows, classes } = probabilitiesOf(where, logits);
+    const batch = batchOf(where, logits);
+    const { rows, classes } = batch;
     if (classes !== this.classes) throw rangeError(where, "logits", `of ${this.classes} classes on the last axis`, `shape [${rows}, ${classes}]`);
     const id = ids === undefined ? undefined : asInt32(where, "ids", ids);
     if (id && (id.shape.length !== 1 || id.size !== rows)) throw rangeError(where, "ids", `of shape [${rows}]`, `[${id.shape.join(", ")}]`);
     if (id) checkLabels(where, "ids", id, 2147483648);
+    const p = probabilitiesOf(where, batch, 0, rows);
     const mask = new Uint8Array(rows * classes), sizes = new Int32Array(rows);
     const keys = new Float64Array(classes), order = new Int32Array(classes);
     for (let n = 0, at = 0; n < rows; n++, at += classes) {
@@ -185,7 +202,7 @@ export class SplitConformal {
       }
       sizes[n] = size;
     }
-    return new PredictionSets(new Tensor("uint8", [rows, classes], mask), new Tensor("int32", [rows], sizes), alpha, quantile);
+    return new PredictionSets(new Tensor("uint8", [rows, classes], mask), new Tensor("int32", [rows], sizes), new Tensor("float32", [rows, classes], p), alpha, quantile);
   }
 
   toJSON(): SplitConformalJSON {
