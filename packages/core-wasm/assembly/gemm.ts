@@ -9,13 +9,15 @@ const WIDTH: i32 = 512;
 // Columns summed at a time where A is one row: they stay in the first-level cache.
 const SEGMENT: i32 = 1024;
 
-// Floats of `work`: one packed panel of A, one tile, packed B. The row path needs SEGMENT floats.
+// Bytes of `work`: one packed panel of A, one tile, packed B. The row path needs 4 * SEGMENT.
 const PANEL: usize = 24 * <usize>DEPTH;
 const TILE: usize = 192;
+// Bytes between packed panels: without them the panels of a full block would compete for the same lines of the first-level cache.
+const PAD: usize = 128;
 
 // c[i, j] (add: +)= sum_p a[i, p] b[p, j]      a: f32[m, k], b: f32[k, n], c: f32[m, n]; m, n, k >= 1.
 // Strides are in elements; of aRow and aCol one is 1, of bRow and bCol one is 1. c overlaps neither a nor b.
-// work: 4 * (6 * 256 + 48 + min(k, 256) * (min(n, 512) rounded up to 8)) bytes, at least 4096, on a 16-byte boundary.
+// work: 4 * (6 * 256 + 48) + (4 * min(k, 256) + 16) * (min(n, 512) rounded up to 8) bytes, at least 4096, on a 16-byte boundary.
 // NaN and infinities go where IEEE sums take them. Reads what the shapes cover, and nothing else.
 export function f32_gemm(a: usize, aRow: usize, aCol: usize, b: usize, bRow: usize, bCol: usize, c: usize, cRow: usize, m: i32, n: i32, k: i32, add: i32, work: usize): void {
   aRow <<= 2;
@@ -23,7 +25,10 @@ export function f32_gemm(a: usize, aRow: usize, aCol: usize, b: usize, bRow: usi
   bRow <<= 2;
   bCol <<= 2;
   cRow <<= 2;
-  if (m == 1 && (aCol == 4 || k == 1)) return row(a, b, bRow, bCol, c, n, k, add, work);
+  if (m <= 2 && (aCol == 4 || k == 1) && (m == 1 || bCol == 4)) {
+    for (; m > 0; m--, a += aRow, c += cRow) row(a, b, bRow, bCol, c, n, k, add, work);
+    return;
+  }
   if (n == 1 && (bRow == 4 || k == 1) && cRow == 4) return row(b, a, aCol, aRow, c, m, k, add, work);
   const tile = work + PANEL;
   const packed = tile + TILE;
@@ -49,7 +54,7 @@ export function f32_gemm(a: usize, aRow: usize, aCol: usize, b: usize, bRow: usi
           if (ASC_FEATURE_RELAXED_SIMD && six) tile6(work, panel, depth, target, step, plus);
           else tile4(work, panel, depth, target, step, plus);
           if (!whole) edge(tile, at, cRow, min(rows, height), min(j, 8), more);
-          panel += <usize>depth << 5;
+          panel += (<usize>depth << 5) + PAD;
           at += 32;
         }
         from += <usize>height * aRow;
@@ -89,7 +94,7 @@ function highPairs(a: v128, b: v128): v128 {
 
 // B to panels of 8 columns, f32[depth, 8] each; columns beyond `cols` are 0.
 function packColumns(b: usize, bRow: usize, bCol: usize, cols: i32, depth: i32, to: usize): void {
-  const panel = <usize>depth << 5;
+  const panel = (<usize>depth << 5) + PAD;
   const whole = cols & ~7;
   const rest = cols & 7;
   if (bCol == 4) {
@@ -131,7 +136,7 @@ function packColumns(b: usize, bRow: usize, bCol: usize, cols: i32, depth: i32, 
   if (rest) {
     let q = b + <usize>whole * bCol, t = to + <usize>(whole >> 3) * panel;
     const zero = f32x4.splat(0);
-    for (const stop = t + panel; t < stop; t += 32) {
+    for (const stop = t + (<usize>depth << 5); t < stop; t += 32) {
       v128.store(t, zero);
       v128.store(t, zero, 16);
       let s = q;

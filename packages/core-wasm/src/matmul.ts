@@ -2,7 +2,7 @@ import { Tensor, asFloat32, rangeError, sizeOf, type TensorLike } from "@logits/
 import * as binary from "#wasm/gemm";
 import { family } from "./family.ts";
 import { floatView, scratch } from "./memory.ts";
-import { pointerOf } from "./resident.ts";
+import { pointerOf } from "./owner.ts";
 import { checkOut } from "./rows.ts";
 
 const kernels = family<{
@@ -25,9 +25,9 @@ export interface Placed {
   readonly col: number;
 }
 
-/** Bytes of scratch that `gemm` takes for `n` columns and `k` products: at most 531 KiB. */
+/** Bytes of scratch that `gemm` takes for `n` columns and `k` products: at most 527 KiB. */
 export function gemmScratch(n: number, k: number): number {
-  return Math.max(4096, 4 * (6 * DEPTH + 48 + Math.min(k, DEPTH) * ((Math.min(n, WIDTH) + 7) & ~7)));
+  return Math.max(4096, 4 * (6 * DEPTH + 48) + (4 * Math.min(k, DEPTH) + 16) * ((Math.min(n, WIDTH) + 7) & ~7));
 }
 
 /**
