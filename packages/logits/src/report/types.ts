@@ -27,11 +27,11 @@ export interface Measures {
   readonly riskCoverage: readonly { readonly coverage: number; readonly risk: number }[];
 }
 
-/** A share with its exact (Clopper-Pearson) 95 % interval. */
+/** A share with its exact (Clopper-Pearson) 95 % interval; null without rows. */
 export interface Share {
   readonly rows: number;
-  readonly share: number;
-  readonly interval: readonly [number, number];
+  readonly share: number | null;
+  readonly interval: readonly [number, number] | null;
 }
 
 /** Prediction sets measured on the test rows. */
@@ -41,6 +41,8 @@ export interface SetMeasures {
   /** Calibration rows behind the quantile. */
   readonly n: number;
   readonly quantile: number | null;
+  /** What the promise allows to expect: mean over calibration sets, and the 95 % range for this one. */
+  readonly expected: { readonly mean: number; readonly interval: readonly [number, number] };
   readonly coverage: Share;
   readonly meanSize: number;
   readonly bySize: readonly ({ readonly from: number; readonly to: number } & Share)[];
