@@ -70,15 +70,16 @@ export class TemperatureScaling {
    *   TemperatureScaling.fit([[4, 0], [4, 0], [4, 0], [4, 0]], [0, 0, 0, 1]).temperature; // 3.6410 = 4 / ln 3
    */
   static fit(logits: TensorLike, labels: TensorLike): TemperatureScaling {
-    return runSteps(TemperatureScaling.#steps("TemperatureScaling.fit", logits, labels));
+    return runSteps(TemperatureScaling.fitSteps("TemperatureScaling.fit", logits, labels));
   }
 
   /** `fit` with pauses at least every 16 ms: the same bits. The data must not change meanwhile. Rejects with the signal's reason on abort. */
   static async fitAsync(logits: TensorLike, labels: TensorLike, options: LongWorkOptions = {}): Promise<TemperatureScaling> {
-    return runStepsAsync(TemperatureScaling.#steps("TemperatureScaling.fitAsync", logits, labels), options);
+    return runStepsAsync(TemperatureScaling.fitSteps("TemperatureScaling.fitAsync", logits, labels), options);
   }
 
-  static *#steps(where: string, logits: TensorLike, labels: TensorLike): Steps<TemperatureScaling> {
+  /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
+  static *fitSteps(where: string, logits: TensorLike, labels: TensorLike): Steps<TemperatureScaling> {
     const z = asFloat32(where, "logits", logits);
     const y = asInt32(where, "labels", labels);
     checkShape(where, "logits", z, ["N", "C"]);

@@ -105,15 +105,16 @@ export class SplitConformal {
    *   SplitConformal.fit(calibrationLogits, calibrationLabels).predictionSet(logits, { alpha: 0.1 }).labels(0);
    */
   static fit(logits: TensorLike, labels: TensorLike, options: SplitConformalOptions = {}): SplitConformal {
-    return runSteps(SplitConformal.#steps("SplitConformal.fit", logits, labels, options));
+    return runSteps(SplitConformal.fitSteps("SplitConformal.fit", logits, labels, options));
   }
 
   /** `fit` with pauses at least every 16 ms: the same bits. The data must not change meanwhile. Rejects with the signal's reason on abort. */
   static async fitAsync(logits: TensorLike, labels: TensorLike, options: SplitConformalOptions & LongWorkOptions = {}): Promise<SplitConformal> {
-    return runStepsAsync(SplitConformal.#steps("SplitConformal.fitAsync", logits, labels, options), options);
+    return runStepsAsync(SplitConformal.fitSteps("SplitConformal.fitAsync", logits, labels, options), options);
   }
 
-  static *#steps(where: string, logits: TensorLike, labels: TensorLike, options: SplitConformalOptions): Steps<SplitConformal> {
+  /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
+  static *fitSteps(where: string, logits: TensorLike, labels: TensorLike, options: SplitConformalOptions): Steps<SplitConformal> {
     const { method = "lac", randomize = true, seed = 0 } = options;
     if (!METHODS.includes(method)) throw rangeError(where, "method", '"lac" or "aps"', `${method}`);
     if (!(Number.isSafeInteger(seed) && seed >= 0)) throw rangeError(where, "seed", "an integer in [0, 2^53)", `${seed}`);
