@@ -12,7 +12,7 @@ import { backward, ENTMAX15, forward, type SparseGradOptions, type SparseOptions
  * @param x - scores, float32 [..., C], C >= 1; -Infinity = impossible, probability exactly 0
  * @param options - `temperature` T (default 1), `axis` (default -1), `out`
  * @returns float32, shape of `x`. One element: 1. Ties share. A row with NaN or +Infinity, or of -Infinity only (no distribution exists): NaN.
- * @throws RangeError for a row without elements or a temperature that is not finite and > 0
+ * @throws RangeError for a row without elements or a temperature outside [2^-126, 2^126]
  * @example
  *   entmax15([1, 0, -2]); // 0.8307, 0.1693, 0
  * Source: Peters, Niculae, Martins, "Sparse Sequence-to-Sequence Models", ACL 2019, section 3; tau by Newton's method instead of sorting.
@@ -30,7 +30,7 @@ export function entmax15(x: TensorLike, options: SparseOptions = {}): Tensor<"fl
  * @param upstream - gradient with respect to `y`, float32 [..., C]; not read where `y` is exactly 0
  * @param options - `axis` and `temperature` of the forward pass
  * @returns gradient with respect to `x`, float32 [..., C]; it sums to 0 over a row. A row of NaN in `y` gives NaN.
- * @throws RangeError if the shapes differ, or for a temperature that is not finite and > 0
+ * @throws RangeError if the shapes differ, or for a temperature outside [2^-126, 2^126]
  * @example
  *   entmax15Grad([0.5, 0.5, 0], [1, 0, 5]); // 0.3536, -0.3536, 0
  * Source: Peters, Niculae, Martins 2019, proposition 2 (alpha = 1.5: y^(2 - alpha) = sqrt(y)).

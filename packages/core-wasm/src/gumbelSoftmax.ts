@@ -1,12 +1,13 @@
-import { checkPositive, type Tensor, type TensorLike } from "@logits/tensor";
+import type { Tensor, TensorLike } from "@logits/tensor";
 import { mapPairs } from "./pairs.ts";
 import { mapRows, type AxisOptions } from "./rows.ts";
 import { checkNoise, halves, kernels, type NoiseOptions } from "./sample.ts";
 import { softmax } from "./softmax.ts";
+import { inverseTemperature } from "./temperature.ts";
 
 /** Options of gumbelSoftmax. */
 export interface GumbelSoftmaxOptions extends AxisOptions, NoiseOptions {
-  /** Divides the perturbed scores; a finite number > 0. Default 1. */
+  /** Divides the perturbed scores; in [2^-126, 2^126]. Default 1. */
   readonly temperature?: number;
   /** The one-hot row of the largest perturbed score instead of the soft sample. Default false. */
   readonly hard?: boolean;
@@ -32,7 +33,7 @@ export interface GumbelSoftmaxGradOptions {
  * @param x - scores, float32 [..., C], C >= 1; -Infinity = impossible, exactly 0
  * @param options - `seed` (required), `stream` (default 0), `temperature` T (default 1), `hard` (default false), `axis` (default -1), `out`
  * @returns float32, shape of `x`. One element: 1. A row with NaN or +Infinity, or of -Infinity only: NaN, hard or soft.
- * @throws RangeError for a row without elements, a seed or stream outside [0, 2^53), or a temperature that is not finite and > 0
+ * @throws RangeError for a row without elements, a seed or stream outside [0, 2^53), or a temperature outside [2^-126, 2^126]
  * @example
  *   gumbelSoftmax([1, 2, 3], { seed: 7, hard: true }); // one-hot
  * Source: Jang, Gu, Poole, "Categorical Reparameterization with Gumbel-Softmax", ICLR 2017; Maddison, Mnih, Teh, ICLR 2017.
@@ -40,7 +41,7 @@ export interface GumbelSoftmaxGradOptions {
 export function gumbelSoftmax(x: TensorLike, options: GumbelSoftmaxOptions): Tensor<"float32"> {
   const { seed, stream = 0, temperature = 1, hard = false, axis = -1, out } = options;
   checkNoise("gumbelSoftmax", options);
-  checkPositive("gumbelSoftmax", "temperature", temperature);
+  inverseTemperature("gumbelSoftmax", temperature);
   const { f32_gumbel } = kernels();
   const [key0, key1] = halves(seed);
   let row = stream;
@@ -62,14 +63,14 @@ export function gumbelSoftmax(x: TensorLike, options: GumbelSoftmaxOptions): Ten
  * @param upstream - gradient with respect to the sample, hard or soft, float32 [..., C]; not read where `soft` is exactly 0
  * @param options - `axis` and `temperature` of the forward pass
  * @returns gradient with respect to the scores, float32 [..., C]; a row of NaN in `soft` gives NaN
- * @throws RangeError if the shapes differ, or for a temperature that is not finite and > 0
+ * @throws RangeError if the shapes differ, or for a temperature outside [2^-126, 2^126]
  * @example
  *   gumbelSoftmaxGrad([0.5, 0.5], [1, 0]); // 0.25, -0.25
  * Source: Jang, Gu, Poole 2017, section 2.2; Bengio, Leonard, Courville 2013 for the straight-through estimator.
  */
 export function gumbelSoftmaxGrad(soft: TensorLike, upstream: TensorLike, options: GumbelSoftmaxGradOptions = {}): Tensor<"float32"> {
   const { axis = -1, temperature = 1 } = options;
-  checkPositive("gumbelSoftmaxGrad", "temperature", temperature);
+  const scale = inverseTemperature("gumbelSoftmaxGrad", temperature);
   const { f32_soft_grad } = kernels();
-  return mapPairs("gumbelSoftmaxGrad", "soft", soft, upstream, axis, (py, pu, to, rows, cols) => f32_soft_grad(py, pu, to, rows, cols, 1 / temperature));
+  return mapPairs("gumbelSoftmaxGrad", "soft", soft, upstream, axis, (py, pu, to, rows, cols) => f32_soft_grad(py, pu, to, rows, cols, scale));
 }

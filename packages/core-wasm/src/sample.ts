@@ -1,5 +1,5 @@
 import { rangeError } from "@logits/tensor";
-import * as binary from "#wasm/sample";
+import { relaxed, simd } from "#wasm/sample";
 import { family } from "./family.ts";
 
 /** Where random numbers come from: the words of `randomSource(seed, stream + r)` of @logits/tensor, for row r. */
@@ -17,7 +17,7 @@ export const kernels: () => {
   f32_sample_categorical(
     x: number, y: number, rows: number, cols: number, count: number, scale: number, key0: number, key1: number, stream0: number, stream1: number, scratch: number,
   ): number;
-} = family("sample", binary);
+} = family("sample", { simd, relaxed });
 
 /** The lower and the upper 32 bits. */
 export function halves(value: number): [number, number] {

@@ -1,17 +1,14 @@
-import { Tensor, checkInteger, checkNoNaN, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, checkInteger, checkNoNaN, rangeError, type TensorLike } from "@logits/tensor";
 import { eachPiece, rowsOf } from "./lastAxis.ts";
 import { intView, scratch } from "./memory.ts";
 import { checkNoise, halves, kernels, type NoiseOptions } from "./sample.ts";
+import { inverseTemperature } from "./temperature.ts";
 
 /** Options of sampleCategorical. */
 export interface SampleCategoricalOptions extends NoiseOptions {
-  /** Divides the scores; a finite number > 0. Default 1. */
+  /** Divides the scores; in [2^-126, 2^126]. Default 1. */
   readonly temperature?: number;
 }
-
-// 1 / T stays a positive float32: at 0 or Infinity, 0 times Infinity would be NaN.
-const SMALLEST = 2 ** -149;
-const LARGEST = 3.4028234663852886e38;
 
 /**
  * Draws classes from scores, with replacement.
@@ -25,7 +22,7 @@ const LARGEST = 3.4028234663852886e38;
  * @param count - draws for each row, an integer from 0 up
  * @param options - `seed` (required), `stream` (default 0), `temperature` T (default 1)
  * @returns int32 [..., count], classes in [0, C)
- * @throws RangeError for a row with NaN or +Infinity or without a possible class (it is named), a row without elements, a bad count, seed, stream or temperature
+ * @throws RangeError for a row with NaN or +Infinity or without a possible class (it is named), a row without elements, a count, seed or stream out of range, or a temperature outside [2^-126, 2^126]
  * @example
  *   sampleCategorical([0, 0, -Infinity], 4, { seed: 7 }); // zeros and ones
  * Source: folklore (Devroye, Non-Uniform Random Variate Generation, 1986, III.2).
@@ -34,14 +31,13 @@ export function sampleCategorical(logits: TensorLike, count: number, options: Sa
   const where = "sampleCategorical";
   const { seed, stream = 0, temperature = 1 } = options;
   checkNoise(where, options);
-  checkPositive(where, "temperature", temperature);
+  const scale = inverseTemperature(where, temperature);
   checkInteger(where, "count", count, 0, 2147483647);
   const rows = rowsOf(where, "logits", logits);
   const { x, cols, step, resident } = rows;
   if (cols === 0) throw rangeError(where, "logits", "with at least one element in a row", `shape [${x.shape.join(", ")}]`);
   const { f32_sample_categorical } = kernels();
   const [key0, key1] = halves(seed);
-  const scale = Math.min(Math.max(1 / temperature, SMALLEST), LARGEST);
   const work = (128 + 4 * (cols + 4) + 8 * (Math.ceil(cols / 32) + 3) + 63) & ~63;
   const base = scratch(work + 4 * step * count + (resident ? 0 : 4 * step * cols));
   const drawn = base + work;

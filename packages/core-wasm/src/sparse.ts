@@ -1,17 +1,18 @@
-import { checkPositive, type Tensor, type TensorLike } from "@logits/tensor";
-import * as binary from "#wasm/sparse";
+import type { Tensor, TensorLike } from "@logits/tensor";
+import { relaxed, simd } from "#wasm/sparse";
 import { family } from "./family.ts";
 import { mapPairs } from "./pairs.ts";
 import { mapRows, type AxisOptions } from "./rows.ts";
+import { inverseTemperature } from "./temperature.ts";
 
 const kernels = family<{
   f32_sparse(x: number, y: number, rows: number, cols: number, scale: number, mode: number, scratch: number): void;
   f32_sparse_grad(y: number, upstream: number, out: number, rows: number, cols: number, scale: number, mode: number): void;
-}>("sparse", binary);
+}>("sparse", { simd, relaxed });
 
 /** Options of sparsemax and entmax15. */
 export interface SparseOptions extends AxisOptions {
-  /** Divides the scores; a finite number > 0. Default 1. */
+  /** Divides the scores; in [2^-126, 2^126]. Default 1. */
   readonly temperature?: number;
 }
 
@@ -27,22 +28,17 @@ export interface SparseGradOptions {
 export const SPARSEMAX = 0;
 export const ENTMAX15 = 1;
 
-// The largest float32: 1 / T beyond it would be infinite.
-const LARGEST = 3.4028234663852886e38;
-
 /** Runs the forward kernel over rows. */
 export function forward(where: string, x: TensorLike, options: SparseOptions, mode: 0 | 1): Tensor<"float32"> {
-  const { temperature = 1 } = options;
-  checkPositive(where, "temperature", temperature);
+  const scale = (mode === ENTMAX15 ? 0.5 : 1) * inverseTemperature(where, options.temperature ?? 1);
   const { f32_sparse } = kernels();
-  const scale = Math.min((mode === ENTMAX15 ? 0.5 : 1) / temperature, LARGEST);
   return mapRows(where, x, options, "row", (cols) => (px, py, rows, lanes) => f32_sparse(px, py, rows, cols, scale, mode, lanes));
 }
 
 /** Runs the vector-Jacobian product over rows. */
 export function backward(where: string, y: TensorLike, upstream: TensorLike, options: SparseGradOptions, mode: 0 | 1): Tensor<"float32"> {
   const { axis = -1, temperature = 1 } = options;
-  checkPositive(where, "temperature", temperature);
+  const scale = inverseTemperature(where, temperature);
   const { f32_sparse_grad } = kernels();
-  return mapPairs(where, "y", y, upstream, axis, (py, pu, out, rows, cols) => f32_sparse_grad(py, pu, out, rows, cols, Math.min(1 / temperature, LARGEST), mode));
+  return mapPairs(where, "y", y, upstream, axis, (py, pu, out, rows, cols) => f32_sparse_grad(py, pu, out, rows, cols, scale, mode));
 }

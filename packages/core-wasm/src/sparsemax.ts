@@ -11,7 +11,7 @@ import { backward, forward, SPARSEMAX, type SparseGradOptions, type SparseOption
  * @param x - scores, float32 [..., C], C >= 1; -Infinity = impossible, probability exactly 0
  * @param options - `temperature` T (default 1), `axis` (default -1), `out`
  * @returns float32, shape of `x`. One element: 1. Ties share. A row with NaN or +Infinity, or of -Infinity only (no distribution exists): NaN.
- * @throws RangeError for a row without elements or a temperature that is not finite and > 0
+ * @throws RangeError for a row without elements or a temperature outside [2^-126, 2^126]
  * @example
  *   sparsemax([0.5, 0, -1]); // 0.75, 0.25, 0
  * Source: Martins and Astudillo, "From Softmax to Sparsemax", ICML 2016, proposition 1; tau by Newton's method (Michelot 1986) instead of sorting.
@@ -31,7 +31,7 @@ export function sparsemax(x: TensorLike, options: SparseOptions = {}): Tensor<"f
  * @param upstream - gradient with respect to `y`, float32 [..., C]; not read where `y` is exactly 0
  * @param options - `axis` and `temperature` of the forward pass
  * @returns gradient with respect to `x`, float32 [..., C]; it sums to 0 over a row. A row of NaN in `y` gives NaN.
- * @throws RangeError if the shapes differ, or for a temperature that is not finite and > 0
+ * @throws RangeError if the shapes differ, or for a temperature outside [2^-126, 2^126]
  * @example
  *   sparsemaxGrad([0.75, 0.25, 0], [1, 0, 5]); // 0.5, -0.5, 0
  * Source: Martins and Astudillo 2016, section 2.5.
