@@ -1,3 +1,4 @@
+import { empiricalPValue, quantile } from "@logits/statistics";
 import { checkInteger, typeError, type RandomSource, type TensorLike } from "@logits/tensor";
 import { CONVENTION, binSums, type BinSums } from "./bins.ts";
 import { areConfidences, checkedConfidences, type CheckedConfidences, type Confidences } from "./confidences.ts";
@@ -97,7 +98,7 @@ function simulate({ confidence }: CheckedConfidences, sums: BinSums, value: numb
   }
   const draws = new Float64Array(repetitions);
   const hits = new Int32Array(bins);
-  let atLeast = 0, total = 0, word = 0, left = 0;
+  let total = 0, word = 0, left = 0;
   for (let r = 0; r < repetitions; r++) {
     for (let b = 0, i = 0; b < bins; b++) {
       let count = 0;
@@ -116,10 +117,6 @@ function simulate({ confidence }: CheckedConfidences, sums: BinSums, value: numb
     const draw = gap(sums.confidence, hits) / n;
     draws[r] = draw;
     total += draw;
-    if (draw >= value) atLeast++;
   }
-  draws.sort();
-  const at = 0.95 * (repetitions - 1), below = Math.floor(at);
-  const quantile95 = draws[below] + (at - below) * (draws[Math.min(below + 1, repetitions - 1)] - draws[below]);
-  return { mean: total / repetitions, quantile95, pValue: (1 + atLeast) / (1 + repetitions), repetitions };
+  return { mean: total / repetitions, quantile95: quantile(draws, 0.95), pValue: empiricalPValue(draws, value), repetitions };
 }

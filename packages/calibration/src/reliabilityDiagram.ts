@@ -1,4 +1,4 @@
-import { betaQuantile, binomialTail } from "@logits/statistics";
+import { binomialTail, clopperPearson } from "@logits/statistics";
 import { rangeError, type TensorLike } from "@logits/tensor";
 import { CONVENTION, binSums } from "./bins.ts";
 import { areConfidences, checkedConfidences, type Confidences } from "./confidences.ts";
@@ -61,8 +61,7 @@ export function reliabilityDiagram(predictions: TensorLike | Confidences, second
     const edges = { low: b / bins, high: (b + 1) / bins, count };
     if (count === 0) return { ...edges, meanConfidence: null, accuracy: null, interval: null, band: null };
     const meanConfidence = sums.confidence[b] / count, hits = sums.correct[b];
-    const interval = [hits === 0 ? 0 : betaQuantile(tail, hits, count - hits + 1), hits === count ? 1 : betaQuantile(1 - tail, hits + 1, count - hits)] as const;
-    return { ...edges, meanConfidence, accuracy: hits / count, interval, band: binomialBand(count, Math.min(1, meanConfidence), tail) };
+    return { ...edges, meanConfidence, accuracy: hits / count, interval: clopperPearson(hits, count, level), band: binomialBand(count, Math.min(1, meanConfidence), tail) };
   });
   return { n: rows.confidence.length, level, convention: CONVENTION, bins: list };
 }

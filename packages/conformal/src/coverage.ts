@@ -1,4 +1,4 @@
-import { betaQuantile } from "@logits/statistics";
+import { clopperPearson } from "@logits/statistics";
 import { asInt32, checkLabels, rangeError, type TensorLike } from "@logits/tensor";
 import type { PredictionSets } from "./predictionSets.ts";
 
@@ -131,9 +131,5 @@ function byClass(sets: PredictionSets, hits: Uint8Array, y: Int32Array, level: n
 }
 
 function share(rows: number, covered: number, level: number): Coverage {
-  if (rows === 0) return { rows, covered, coverage: null, interval: null };
-  const tail = (1 - level) / 2;
-  const low = covered === 0 ? 0 : betaQuantile(tail, covered, rows - covered + 1);
-  const high = covered === rows ? 1 : betaQuantile(1 - tail, covered + 1, rows - covered);
-  return { rows, covered, coverage: covered / rows, interval: [low, high] };
+  return rows === 0 ? { rows, covered, coverage: null, interval: null } : { rows, covered, coverage: covered / rows, interval: clopperPearson(covered, rows, level) };
 }

@@ -1,4 +1,4 @@
-import { betaQuantile } from "@logits/statistics";
+import { betaQuantile, conformalRank } from "@logits/statistics";
 import { Tensor, asInt32, checkLabels, rangeError, readJson, runSteps, runStepsAsync, toBase64, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import { PredictionSets } from "./predictionSets.ts";
 import { apsScore, batchOf, descending, lacScore, probabilitiesOf, uniformOf } from "./scores.ts";
@@ -229,7 +229,6 @@ export class SplitConformal {
 
   #rank(where: string, alpha: number): number {
     if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
-    // (n + 1)(1 - 0.1) may round to just above an integer.
-    return Math.max(1, Math.ceil((this.n + 1) * (1 - alpha) - 1e-9));
+    return conformalRank(this.n, alpha);
   }
 }

@@ -1,3 +1,4 @@
+import { sortOrder } from "@logits/statistics";
 import { asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import { numbers } from "./rows.ts";
 
@@ -35,7 +36,7 @@ export function riskCoverage(confidence: TensorLike, errors: TensorLike): RiskCo
   checkShape("riskCoverage", "errors", mask, ["N"]);
   const n = c.length;
   if (mask.size !== n) throw rangeError("riskCoverage", "errors", `of shape [${n}]`, `[${mask.size}]`);
-  const order = Uint32Array.from({ length: n }, (_, i) => i).sort((i, j) => c[j] - c[i] || (c[i] < c[j] ? 1 : c[i] > c[j] ? -1 : 0));
+  const order = sortOrder(Float64Array.from(c)).reverse();
   const coverage = new Float64Array(n), risk = new Float64Array(n);
   let total = 0, sum = 0;
   for (let start = 0; start < n; ) {
