@@ -64,10 +64,10 @@ export async function alternate(contenders: ReadonlyMap<string, Contender>, plan
     const start = performance.now(), sampleMs = Math.max(plan.sampleMs, SHORTEST[plan.clock]);
     // The count is found by the wall clock, and grows at most tenfold at a time: a first run may be compiled, or a clock may stand still.
     let count = 1;
-    for (let done = 0; done < 3 || performance.now() - start < plan.warmUpMs; done++) {
+    do {
       const one = await sample(contender, count, CLOCKS.wall);
       count = Math.max(1, Math.min(count * 10, Math.ceil(sampleMs / Math.max(one, 1e-6))));
-    }
+    } while (performance.now() - start < plan.warmUpMs);
     counts.set(name, count);
   }
   const samples = new Map(names.map((name) => [name, [] as number[]]));

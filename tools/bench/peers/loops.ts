@@ -66,7 +66,10 @@ function contender(work: () => Answer): Contender {
   return { run: () => { answer = work(); }, read: () => answer, dispose: () => {} };
 }
 
-async function loops(problem: Problem): Promise<Contender> {
+/** Beyond this many steps a run would take seconds and show nothing new. */
+const LONG = 2 ** 28;
+
+async function loops(problem: Problem): Promise<Contender | undefined> {
   switch (problem.op) {
     case "softmax": {
       const { x, cols } = problem;
@@ -79,13 +82,13 @@ async function loops(problem: Problem): Promise<Contender> {
     case "topk": return contender(() => topKSelect(problem.x, problem.cols, problem.k));
     case "matmul": {
       const { a, b, m, k, n } = problem;
-      return contender(() => { const values = new Float32Array(m * n); matmulLoop(a, b, values, m, k, n); return { values }; });
+      return m * k * n > LONG ? undefined : contender(() => { const values = new Float32Array(m * n); matmulLoop(a, b, values, m, k, n); return { values }; });
     }
   }
 }
 
 async function sort(problem: Problem): Promise<Contender | undefined> {
-  return problem.op === "topk" ? contender(() => topKSort(problem.x, problem.cols, problem.k)) : undefined;
+  return problem.op === "topk" && problem.x.length < 2 ** 20 ? contender(() => topKSort(problem.x, problem.cols, problem.k)) : undefined;
 }
 
 export async function plainLoops(): Promise<Peer[]> {

@@ -11,7 +11,7 @@ export const matmul: Suite = {
   cases: SIZES.map(([m, k, n]) => problemCase(`${m}x${k}x${n}`, {
     problem: (seed) => ({ op: "matmul", m, k, n, a: logits(m * k, seed), b: logits(k * n, seed + 1) }),
     extra: (variant) => new Map([[RATE, peak(variant)]]),
-    plan: { rounds: 15, sampleMs: 40 },
+    plan: { rounds: 9, sampleMs: 40 },
     shownOnly: (name) => name.includes("constant weights"),
     figures(median) {
       const gflops = (2 * m * k * n) / median("ours") / 1e6, rate = peakGflops(median(RATE));

@@ -7,7 +7,7 @@ const SHAPES = [[1, 32_000], [1, 151_936], [256, 1000], [50_000, 100], [128, 32_
 function rowCases(op: "softmax" | "logsumexp"): Case[] {
   return SHAPES.map(([rows, cols]) => problemCase(`${rows}x${cols}`, {
     problem: (seed) => ({ op, rows, cols, x: logits(rows * cols, seed) }),
-    plan: rows * cols < 1e6 ? { rounds: 21 } : {},
+    plan: rows * cols < 1e6 ? { rounds: 15 } : {},
     figures: (median) => ({ nsPerElement: (median("ours") * 1e6) / (rows * cols) }),
   }));
 }
@@ -35,7 +35,7 @@ export const latency: Suite = {
   cases: SMALL.map(([rows, cols]) => problemCase(`${rows}x${cols}`, {
     problem: (seed) => ({ op: "softmax", rows, cols, x: logits(rows * cols, seed) }),
     mode: "arrays",
-    plan: { rounds: 31, sampleMs: 10 },
+    plan: { rounds: 15, sampleMs: 10 },
     figures: (median) => ({ microseconds: median("ours") * 1000 }),
   })),
 };
