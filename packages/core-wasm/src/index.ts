@@ -28,4 +28,3 @@ export { tanh } from "./tanh.ts";
 export { temperatureMoments, type TemperatureMoments, type TemperatureMomentsOptions } from "./temperatureMoments.ts";
 export { topK, type TopK, type TopKOptions } from "./topK.ts";
 export { twoPassSoftmax } from "./twoPassSoftmax.ts";
-export { twoPassSoftmax } from "./twoPassSoftmax.ts";
