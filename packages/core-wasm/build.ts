@@ -24,7 +24,7 @@ for (const [family, base] of Object.entries(bases)) {
     const { error, stderr } = await asc.main(
       [
         `assembly/${family}.ts`, "--outFile", `wasm/${name}.wasm`, "--textFile", `wasm/${name}.wat`,
-        "--importMemory", "--memoryBase", `${base}`, "--runtime", "stub", "--noAssert", "-O3", "--shrinkLevel", "1", "--converge", "--uncheckedBehavior", "always",
+        "--importMemory", "--noExportMemory", "--memoryBase", `${base}`, "--runtime", "stub", "--noAssert", "-O3", "--shrinkLevel", "1", "--converge", "--uncheckedBehavior", "always",
         "--enable", "simd", ...(variant === "relaxed" ? ["--enable", "relaxed-simd"] : []),
       ],
       { readFile: (file, dir) => read(join(dir, file)), writeFile: (file, data, dir) => writeFileSync(join(dir, file), data), stdout: { write() {} } as never },

@@ -27,21 +27,22 @@ export function f32_softmax(x: usize, y: usize, rows: i32, cols: i32, scale: f32
       rows -= groups << 2;
     }
   }
+  if (rows <= 0) return;
+  let top = rowMax(x, cols);
   for (; rows > 0; rows--) {
-    oneRow(x, y, cols, scale, mode);
-    x += rowBytes;
+    const next: usize = rows > 1 ? x + rowBytes : 0;
+    top = oneRow(x, y, next, cols, top, scale, mode);
+    x = next;
     y += outBytes;
   }
 }
 
-function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
+// pmax(m, v) keeps m where v is NaN: NaN comes back through the sum of exponentials.
+function rowMax(x: usize, cols: i32): f32 {
   const bytes = (<usize>cols & ~3) << 2;
-  const rest = <usize>cols & 3;
   const impossible = f32x4.splat(-Infinity);
-
-  // pmax(v, m) keeps m where v is NaN: NaN comes back through the sum of exponentials.
   let m = impossible, m1 = impossible, m2 = impossible, m3 = impossible, p = x;
-  let end = x + bytes;
+  const end = x + bytes;
   for (const stop = x + (bytes & ~63); p < stop; p += 64) {
     m = f32x4.pmax(m, v128.load(p));
     m1 = f32x4.pmax(m1, v128.load(p, 16));
@@ -49,19 +50,23 @@ function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
     m3 = f32x4.pmax(m3, v128.load(p, 48));
   }
   for (; p < end; p += 16) m = f32x4.pmax(m, v128.load(p));
-  if (rest) m1 = f32x4.pmax(m1, loadTail(end, rest, impossible));
-  const top = maxLanes(f32x4.pmax(f32x4.pmax(m, m1), f32x4.pmax(m2, m3)));
-  m = f32x4.splat(top);
+  if (cols & 3) m1 = f32x4.pmax(m1, loadTail(end, cols & 3, impossible));
+  return maxLanes(f32x4.pmax(f32x4.pmax(m, m1), f32x4.pmax(m2, m3)));
+}
 
+// One row whose maximum is `top`. Returns the maximum of the row at `next`, if there is one.
+function oneRow(x: usize, y: usize, next: usize, cols: i32, top: f32, scale: f32, mode: i32): f32 {
+  const bytes = (<usize>cols & ~3) << 2;
+  const rest = cols & 3;
+  const impossible = f32x4.splat(-Infinity);
   const keep = mode == SOFTMAX;
   const by = f32x4.splat(scale);
-  let from = x;
+  let m = f32x4.splat(top), nextTop = impossible, from = x, p: usize = 0;
   if (keep && scale != 1) {
     // Scores divided by the temperature go to y; their maximum is 0.
-    for (p = 0; p < bytes; p += 16) v128.store(y + p, f32x4.mul(f32x4.sub(v128.load(x + p), m), by));
+    for (; p < bytes; p += 16) v128.store(y + p, f32x4.mul(f32x4.sub(v128.load(x + p), m), by));
     if (rest) storeTail(y + bytes, rest, f32x4.mul(f32x4.sub(loadTail(x + bytes, rest, impossible), m), by));
     from = y;
-    end = y + bytes;
     m = f32x4.splat(0);
   }
 
@@ -70,13 +75,21 @@ function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
   const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
 
   // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64. y gets e, or z where its logarithm is wanted.
-  let half: f64 = 0;
+  let half: f64 = 0, to = y, ahead = next;
   p = from;
-  let to = y;
+  const end = from + bytes;
   while (p < end) {
     let s = f32x4.splat(0);
     const stop = min(p + 4096, end);
-    if (keep) {
+    if (keep && next) {
+      // The maximum of the next row is found on the way: memory answers while exponentials are computed.
+      for (; p < stop; p += 16, to += 16, ahead += 16) {
+        const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+        nextTop = f32x4.pmax(nextTop, v128.load(ahead));
+        v128.store(to, e);
+        s = f32x4.add(s, e);
+      }
+    } else if (keep) {
       for (; p < stop; p += 16, to += 16) {
         const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
         v128.store(to, e);
@@ -97,18 +110,20 @@ function oneRow(x: usize, y: usize, cols: i32, scale: f32, mode: i32): void {
     const e = halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
     if (mode <= LOG_SOFTMAX) storeTail(to, rest, keep ? e : z);
     half += sumLanes(e);
+    if (next) nextTop = f32x4.pmax(nextTop, loadTail(next + bytes, rest, impossible));
   }
 
   if (mode > LOG_SOFTMAX) {
     store<f32>(y, logPartition(x, cols, 4, top, scale, half));
-    return;
+  } else {
+    // softmax: e * (1 / half) + 0; log-softmax: z * 1 - log Z.
+    let times = f32x4.splat(1), plus = f32x4.splat(0);
+    if (keep) times = f32x4.splat(<f32>(1 / half));
+    else plus = f32x4.splat(<f32>-log64(2 * half));
+    for (p = y; p < to; p += 16) v128.store(p, madd(v128.load(p), times, plus));
+    if (rest) storeTail(to, rest, madd(loadTail(to, rest, impossible), times, plus));
   }
-  // softmax: e * (1 / half) + 0; log-softmax: z * 1 - log Z.
-  let times = f32x4.splat(1), plus = f32x4.splat(0);
-  if (keep) times = f32x4.splat(<f32>(1 / half));
-  else plus = f32x4.splat(<f32>-log64(2 * half));
-  for (to = y, end = y + bytes; to < end; to += 16) v128.store(to, madd(v128.load(to), times, plus));
-  if (rest) storeTail(end, rest, madd(loadTail(end, rest, impossible), times, plus));
+  return keep || !next ? maxLanes(nextTop) : rowMax(next, cols);
 }
 
 // log Z of one row from its maximum and half its sum of exponentials; where the maximum is infinite it is the answer, unless the row has a NaN.

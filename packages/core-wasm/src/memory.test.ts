@@ -108,7 +108,7 @@ describe("growth", () => {
     const resident = core.alloc([4]);
     const view = { data: resident.data, shape: [4] };
     core.alloc([core.memory.buffer.byteLength / 4]).dispose();
-    expect(() => softmax(view)).toThrowErrorMatchingInlineSnapshot(`[RangeError: softmax: expected \`x\` with 4 elements for shape [4], got 0. A detached or transferred buffer has none]`);
+    expect(() => softmax(view)).toThrowErrorMatchingInlineSnapshot(`[RangeError: softmax: expected \`x\` with 4 elements for shape [4], got 0]`);
     resident.dispose();
   });
 });

@@ -68,7 +68,7 @@ export function tensor(data: TensorLike, shape?: readonly number[], dtype: DType
 
 function convert<D extends DType>(where: string, argument: string, x: TensorLike, dtype: D): Tensor<D> {
   const fail = (got: string, todo?: string): TypeError =>
-    typeError(where, argument, "a tensor (Tensor, typed array, { data, dims } or nested number arrays)", got, todo);
+    typeError(where, argument, "a tensor, typed array, { data, dims } or nested number arrays", got, todo);
   let source: Source;
   let shape: readonly number[];
   let name = "";
@@ -93,7 +93,7 @@ function convert<D extends DType>(where: string, argument: string, x: TensorLike
     source = data as unknown as Source;
     shape = checkDims(where, argument, dims);
     name = like.type ?? like.dtype ?? "";
-    if (source.length !== sizeOf(shape)) throw rangeError(where, argument, `with ${sizeOf(shape)} elements for shape [${shape.join(", ")}]`, `${source.length}`, source.length === 0 ? "A detached or transferred buffer has none" : undefined);
+    if (source.length !== sizeOf(shape)) throw rangeError(where, argument, `with ${sizeOf(shape)} elements for shape [${shape.join(", ")}]`, `${source.length}`);
   }
   if (source instanceof Uint16Array) {
     if (name !== "float16") throw fail("Uint16Array", 'For float16 bits pass { data, dims, type: "float16" }');

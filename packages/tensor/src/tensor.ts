@@ -63,21 +63,17 @@ export class Tensor<D extends DType = DType> {
 
   /** The only element. RangeError if there is not exactly one. */
   item(): number {
-    if (this.size !== 1) throw rangeError("Tensor.item", "this", "with one element", `shape [${this.shape.join(", ")}]`, "Use at(...) or toArray()");
+    if (this.size !== 1) throw rangeError("Tensor.item", "this", "with one element", `shape [${this.shape.join(", ")}]`);
     return this.data[0];
   }
 
   /** One element by its indices, one per axis. */
   at(...indices: number[]): number {
     const { shape } = this;
-    let offset = 0;
-    if (indices.length !== shape.length) throw rangeError("Tensor.at", "indices", `${shape.length} numbers`, `${indices.length}`);
-    for (let i = 0; i < shape.length; i++) {
-      const index = indices[i];
-      if (!(Number.isInteger(index) && index >= 0 && index < shape[i])) throw rangeError("Tensor.at", "indices", `in [0, ${shape[i]})`, `${index} at axis ${i}`);
-      offset = offset * shape[i] + index;
+    if (indices.length !== shape.length || indices.some((index, axis) => !(Number.isInteger(index) && index >= 0 && index < shape[axis]))) {
+      throw rangeError("Tensor.at", "indices", `inside shape [${shape.join(", ")}]`, `[${indices.join(", ")}]`);
     }
-    return this.data[offset];
+    return this.data[indices.reduce((offset, index, axis) => offset * shape[axis] + index, 0)];
   }
 
   /** Row `i` of the first axis: a view that shares memory. */
@@ -99,15 +95,14 @@ export class Tensor<D extends DType = DType> {
   /** `Tensor float32 [2, 3] 1, 2, 3, 4, 5, 6`; long data is cut after 16 elements. */
   toString(): string {
     const shown = Array.from(this.data.subarray(0, 16)).join(", ");
-    return `Tensor ${this.dtype} [${this.shape.join(", ")}] ${shown}${this.size > 16 ? `, ... (${this.size} elements)` : ""}`;
+    return `Tensor ${this.dtype} [${this.shape.join(", ")}] ${shown}${this.size > 16 ? ", ..." : ""}`;
   }
 }
 
 // What Node, Deno and Bun print.
 Object.defineProperty(Tensor.prototype, Symbol.for("nodejs.util.inspect.custom"), { value: Tensor.prototype.toString });
 
-/** What a value is, in words for an error message: `Float64Array`, `string`, `null`, `object`. */
+/** What a value is, in words for an error message: `Float64Array`, `String`, `null`, `object`. */
 export function describe(value: unknown): string {
-  if (value === null || typeof value !== "object") return value === null ? "null" : typeof value;
-  return value.constructor?.name ?? "object";
+  return value?.constructor?.name ?? (value === null ? "null" : typeof value);
 }
