@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mathRef } from "./src/math.ref.ts";
-import { sweep, type MathKernel, type MathName } from "./src/math.sweep.ts";
+import { sweep, type MathKernel, type MathName } from "./mathSweep.ts";
 
 const file = join(import.meta.dirname, "accuracy.json");
 const memory = new WebAssembly.Memory({ initial: 20 });

@@ -1,4 +1,4 @@
-import { mathRef } from "./math.ref.ts";
+import { mathRef } from "./src/math.ref.ts";
 
 export type MathName = keyof typeof mathRef;
 
