@@ -16,7 +16,9 @@ export interface TemperatureOptimum {
   readonly atBound: boolean;
   /** Evaluations over all rows. */
   readonly passes: number;
-  /** Sums over the rows at the last evaluation; beta is at most one certified Newton step away from it. */
+  /** Third derivative of the summed loss near beta, from the last two evaluations; 0 where there was one. */
+  readonly third: number;
+  /** Sums over the rows at beta, carried there from the last evaluation by its derivatives; the gradient is that of the evaluation. */
   readonly moments: TemperatureMoments;
 }
 
@@ -25,7 +27,7 @@ type Evaluate = (beta: number) => Steps<TemperatureMoments>;
 /** The beta that minimises the loss over all rows: found on a sample, finished on all rows. Undefined where a row has no finite loss. */
 export function* fitBeta(logits: Tensor<"float32">, labels: Tensor<"int32">): Steps<TemperatureOptimum | undefined> {
   const [rows, classes] = logits.shape;
-  const step = rows < SAMPLE_FROM ? 1 : Math.floor(rows / Math.max(512, rows / 16));
+  const step = rows < SAMPLE_FROM ? 1 : Math.floor(rows / Math.max(256, rows / 32));
   let done = 0;
   const over = (every: number): Evaluate =>
     function* (beta) {
@@ -43,19 +45,21 @@ export function* fitBeta(logits: Tensor<"float32">, labels: Tensor<"int32">): St
       }
       return { loss, gradient, curvature };
     };
-  const sample = step > 1 ? yield* newton(over(step), 1, 1e-3) : undefined;
-  return yield* newton(over(1), sample?.beta ?? 1, 2e-8);
+  const sample = step > 1 ? yield* newton(over(step), 1, 1e-3, 0) : undefined;
+  return yield* newton(over(1), sample?.beta ?? 1, 2e-8, (sample?.third ?? 0) * step);
 }
 
 /**
- * Safeguarded Newton on the derivative of a convex function of beta in [LOW, HIGH]: a step goes to at most 4 beta and at least beta / 4 and stays
- * inside the bracket; steps that gain little become bisections of log beta. Ends when the error that is left after the step, step^2 |L'''| / (2 L'')
- * with L''' from the last two evaluations, is at most `tolerance` beta.
+ * Safeguarded Newton on the derivative of a convex function of beta in [LOW, HIGH], bent by the third derivative as in Halley's method: a step goes to at most
+ * 4 beta and at least beta / 4 and stays inside the bracket; steps that gain little become bisections of log beta. The third derivative comes from the last two
+ * evaluations; for the first step it is `hint` (that of the sample, or 0). Ends when the error of the last step, step^2 |error of L'''| / (2 L''), is at
+ * most `tolerance` beta; the error of L''' is its change since the step before, at least a tenth of it.
  */
-function* newton(evaluate: Evaluate, start: number, tolerance: number): Steps<TemperatureOptimum | undefined> {
+function* newton(evaluate: Evaluate, start: number, tolerance: number, hint: number): Steps<TemperatureOptimum | undefined> {
   let low = LOW, high = HIGH, lowSeen = false, highSeen = false;
   let beta = Math.fround(start);
   let before: { beta: number; gradient: number; curvature: number } | undefined;
+  let third = hint;
   let flat: TemperatureMoments | undefined;
   let older = Infinity;
   for (let passes = 1; passes <= MAX_EVALUATIONS; passes++) {
@@ -64,8 +68,8 @@ function* newton(evaluate: Evaluate, start: number, tolerance: number): Steps<Te
     if (!(loss < Infinity)) return undefined;
     if (gradient === 0 && curvature === 0) {
       // The loss does not change here: its smallest value is reached (every label has the highest score), or no temperature matters.
-      if (lowSeen || beta === HIGH) return { beta: HIGH, atBound: true, passes, moments };
-      if (beta === LOW) return { beta: 1, atBound: false, passes, moments };
+      if (lowSeen || beta === HIGH) return { beta: HIGH, atBound: true, passes, third, moments };
+      if (beta === LOW) return { beta: 1, atBound: false, passes, third, moments };
       flat = moments;
       beta = LOW;
       continue;
@@ -73,17 +77,23 @@ function* newton(evaluate: Evaluate, start: number, tolerance: number): Steps<Te
     if (gradient <= 0) {
       low = beta;
       lowSeen = true;
-      if (flat || beta === HIGH) return { beta: HIGH, atBound: true, passes, moments: flat ?? moments };
+      if (flat || beta === HIGH) return { beta: HIGH, atBound: true, passes, third, moments: flat ?? moments };
     }
     if (gradient >= 0) {
       high = beta;
       highSeen = true;
-      if (beta === LOW) return { beta, atBound: true, passes, moments };
+      if (beta === LOW) return { beta, atBound: true, passes, third, moments };
     }
-    const newtonStep = -gradient / curvature;
-    const third = before && beta !== before.beta ? Math.abs((curvature - before.curvature) / (beta - before.beta)) : undefined;
-    const left = third === undefined ? Math.abs(newtonStep) : (newtonStep * newtonStep * third) / (2 * curvature);
-    if (left <= tolerance * beta && Math.abs(newtonStep) <= 0.01 * beta) return { beta: beta + newtonStep, atBound: false, passes, moments };
+    const straight = -gradient / curvature;
+    const guess = third;
+    if (before && beta !== before.beta) third = (curvature - before.curvature) / (beta - before.beta);
+    const left = before ? (straight * straight * Math.max(Math.abs(third - guess), 0.1 * Math.abs(third))) / (2 * curvature) : Math.abs(straight);
+    const bend = 1 + (straight * third) / (2 * curvature);
+    const newtonStep = bend >= 0.5 && bend <= 2 ? straight / bend : straight;
+    if (left <= tolerance * beta && Math.abs(straight) <= 0.01 * beta) {
+      const there = { loss: loss + newtonStep * (gradient + (newtonStep * curvature) / 2), gradient, curvature: Math.max(0, curvature + third * newtonStep) };
+      return { beta: beta + newtonStep, atBound: false, passes, third, moments: there };
+    }
     let next = Math.min(4 * beta, Math.max(beta / 4, beta + newtonStep));
     if (passes === 8 && !highSeen) next = HIGH;
     else if (passes === 8 && !lowSeen) next = LOW;
@@ -93,7 +103,7 @@ function* newton(evaluate: Evaluate, start: number, tolerance: number): Steps<Te
     else if (!(next > low && next < high) || (lowSeen && highSeen && Math.abs(gradient) > older / 2)) next = Math.sqrt(low * high);
     next = Math.fround(next);
     // No float32 lies between the two ends: as near as the arithmetic comes.
-    if (lowSeen && highSeen && (next <= low || next >= high)) return { beta, atBound: false, passes, moments };
+    if (lowSeen && highSeen && (next <= low || next >= high)) return { beta, atBound: false, passes, third, moments };
     older = before ? Math.abs(before.gradient) : Infinity;
     before = { beta, gradient, curvature };
     beta = next;

@@ -38,7 +38,7 @@ export class TemperatureScaling {
   readonly information: number;
   /** Mean negative log-likelihood of the fit rows at T, in nats. */
   readonly loss: number;
-  /** |L'(beta)| of the mean loss at the last evaluation; T lies one Newton step further. */
+  /** |L'(beta)| of the mean loss at the last evaluation; T lies one more step further. */
   readonly gradientNorm: number;
   /** Evaluations over all rows. */
   readonly passes: number;
