@@ -62,7 +62,7 @@ export function logSoftmax(x: TensorLike, options: SoftmaxOptions = {}): Tensor<
  * @returns float32, shape of `x` without the axis. A row of -Infinity: -Infinity; with NaN: NaN; with +Infinity and no NaN: +Infinity.
  * @throws RangeError for a row without elements or a temperature outside [2^-126, 2^126]
  * @example
- *   logSumExp([1000, 1000]).item(); // 1000.6931
+ *   logSumExp([1000, 1000]).item(); // 1000.693
  */
 export function logSumExp(x: TensorLike, options: SoftmaxOptions = {}): Tensor<"float32"> {
   return run("logSumExp", x, options, 2);
