@@ -100,6 +100,6 @@ describe("argsort", () => {
   it("says what is wrong", () => {
     expect(() => argsort([[1, 2], [3, NaN]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: argsort: expected \`x\` without NaN, got NaN in row 1, column 1]`);
     expect(() => argsort(tensor([1], []))).toThrowErrorMatchingInlineSnapshot(`[RangeError: argsort: expected \`x\` with at least one axis, got shape []]`);
-    expect(() => argsort("x" as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: argsort: expected \`x\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got string]`);
+    expect(() => argsort("x" as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: argsort: expected \`x\` a tensor, typed array, { data, dims } or nested number arrays, got String]`);
   });
 });

@@ -117,6 +117,6 @@ describe("topK", () => {
     expect(() => topK([], 1)).toThrowErrorMatchingInlineSnapshot(`[RangeError: topK: expected \`k\` an integer in [1, 0], got 1]`);
     expect(() => topK([[1, 2], [3, NaN]], 1)).toThrowErrorMatchingInlineSnapshot(`[RangeError: topK: expected \`x\` without NaN, got NaN in row 1, column 1]`);
     expect(() => topK(tensor([1], []), 1)).toThrowErrorMatchingInlineSnapshot(`[RangeError: topK: expected \`x\` with at least one axis, got shape []]`);
-    expect(() => topK("x" as never, 1)).toThrowErrorMatchingInlineSnapshot(`[TypeError: topK: expected \`x\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got string]`);
+    expect(() => topK("x" as never, 1)).toThrowErrorMatchingInlineSnapshot(`[TypeError: topK: expected \`x\` a tensor, typed array, { data, dims } or nested number arrays, got String]`);
   });
 });
