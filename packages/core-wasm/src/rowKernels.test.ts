@@ -279,5 +279,5 @@ it("messages", () => {
   expect(() => logSumExpGrad([[1, 2]], [1], { temperature: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: logSumExpGrad: expected \`temperature\` in [2^-126, 2^126], got -1]`);
   expect(() => softmaxGrad([1, 2], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: softmaxGrad: expected \`upstream\` of shape [2], got [1]]`);
   expect(() => softmaxGrad([1, 2], [1, 2], { temperature: INF })).toThrowErrorMatchingInlineSnapshot(`[RangeError: softmaxGrad: expected \`temperature\` in [2^-126, 2^126], got Infinity]`);
-  expect(() => logSoftmaxGrad("no" as never, [1])).toThrowErrorMatchingInlineSnapshot(`[TypeError: logSoftmaxGrad: expected \`logProbabilities\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got string]`);
+  expect(() => logSoftmaxGrad("no" as never, [1])).toThrowErrorMatchingInlineSnapshot(`[TypeError: logSoftmaxGrad: expected \`logProbabilities\` a tensor, typed array, { data, dims } or nested number arrays, got String]`);
 });
