@@ -49,6 +49,28 @@ describe("TemperatureScaling.fit", () => {
     }), { seed: 3, numRuns: 60 });
   });
 
+  it("is never worse than that search, whatever the scale, tails, impossible classes and errors", () => {
+    for (let seed = 0; seed < (process.env.LOGITS_SLOW ? 3000 : 100); seed++) {
+      const random = testRandom(seed);
+      const classes = 2 + random.integer(6), n = seed % 50 === 0 ? 2500 : 1 + random.integer(60);
+      const scale = 2 ** (random.integer(44) - 22), heavy = random.uniform() < 0.3, right = random.uniform();
+      const rows = Array.from({ length: n }, () => {
+        const s = heavy ? scale * Math.exp(3 * random.normal()) : scale;
+        return Array.from({ length: classes }, (_, c) => (c > 0 && random.uniform() < 0.02 ? -Infinity : Math.fround(s * random.normal())));
+      });
+      const labels = rows.map((row) => (random.uniform() < right ? row.indexOf(Math.max(...row)) : row.findLastIndex((z) => z > -Infinity)));
+      const loss = (beta: number): number => rows.reduce((sum, row, i) => { const top = Math.max(...row); return sum + Math.log(row.reduce((z, x) => z + Math.exp(beta * (x - top)), 0)) + beta * (top - row[labels[i]]); }, 0) / n;
+      let [low, high] = [Math.log(2 ** -10), Math.log(2 ** 10)];
+      for (let i = 0; i < 80; i++) {
+        const a = high - (high - low) / 1.618033988749895, b = low + (high - low) / 1.618033988749895;
+        if (loss(Math.exp(a)) <= loss(Math.exp(b))) high = b;
+        else low = a;
+      }
+      const best = Math.min(loss(Math.exp((low + high) / 2)), loss(2 ** -10), loss(2 ** 10)), got = loss(1 / TemperatureScaling.fit(rows, labels).temperature);
+      expect(got - best, `seed ${seed}`).toBeLessThan(1e-13 * Math.max(1, Math.abs(best))); // rounding of the float64 sums
+    }
+  });
+
   it("has the closed form of two classes", () => {
     // Three of four right with a gap of 4: p = 3/4 where 4 beta = ln 3.
     const fitted = TemperatureScaling.fit([[4, 0], [4, 0], [0, 4], [4, 0]], [0, 0, 1, 1]);
