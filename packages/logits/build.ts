@@ -9,10 +9,9 @@ await build({
   platform: "node",
   target: "node20",
   format: "esm",
-  minify: true,
   legalComments: "linked",
   external: ["@logits/*"],
   banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
   // linkedom asks for canvas and does without.
-  plugins: [{ name: "no-canvas", setup: (b) => { b.onResolve({ filter: /^canvas$/ }, () => ({ path: "canvas", namespace: "none" })); b.onLoad({ filter: /.*/, namespace: "none" }, () => ({ contents: "module.exports = null" })); } }],
+  plugins: [{ name: "no-canvas", setup: (b) => { b.onResolve({ filter: /^canvas$/ }, () => ({ path: "canvas", namespace: "none" })); b.onLoad({ filter: /.*/, namespace: "none" }, () => ({ contents: "exports.createCanvas = undefined" })); } }],
 });

@@ -16,11 +16,13 @@ export interface DecisionHeadData<L extends string> {
   readonly labels: TensorLike;
   /** C different class names, in the order of the logits. */
   readonly classes: readonly L[];
+  /** Rows for the conformal scores, none of them among the rows above, which all fit the calibrator then. Without: `split` divides the rows above. */
+  readonly calibration?: { readonly logits: TensorLike; readonly labels: TensorLike };
 }
 
 /** Options of `DecisionHead.fit`. */
 export interface DecisionHeadOptions {
-  /** Share of the rows that fit the calibrator, in (0, 1); the others give the conformal scores. Default 0.5. */
+  /** Share of the rows that fit the calibrator, in (0, 1); the others give the conformal scores. Default 0.5. Not with `calibration` rows of their own. */
   readonly split?: number;
   /** Seed of the split (and of randomised sets), an integer in [0, 2^53). Default 0. */
   readonly seed?: number;
@@ -44,7 +46,7 @@ export interface DecisionHeadJSON {
   readonly version: 1;
   readonly classes: readonly string[];
   readonly alpha: number;
-  readonly split: number;
+  readonly split: number | "given";
   readonly seed: number;
   readonly fitRows: number;
   readonly calibrationRows: number;
@@ -55,7 +57,7 @@ export interface DecisionHeadJSON {
 interface Parts<L extends string> {
   readonly classes: readonly L[];
   readonly alpha: number;
-  readonly split: number;
+  readonly split: number | "given";
   readonly seed: number;
   readonly calibrator: Calibrator;
   readonly conformal: SplitConformal;
@@ -78,8 +80,8 @@ export class DecisionHead<L extends string = string> {
   readonly classes: readonly L[];
   /** Promised miscoverage where a call does not ask for another. */
   readonly alpha: number;
-  /** Share of the rows that fitted the calibrator. */
-  readonly split: number;
+  /** Share of the rows that fitted the calibrator; "given" where the calibration rows came by themselves. */
+  readonly split: number | "given";
   readonly seed: number;
   readonly calibrator: Calibrator;
   readonly conformal: SplitConformal;
@@ -114,28 +116,23 @@ export class DecisionHead<L extends string = string> {
     const { split = 0.5, seed = 0, alpha = 0.1, method = "lac" } = options;
     if (!(split > 0 && split < 1)) throw rangeError(where, "split", "in (0, 1)", `${split}`);
     if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
-    const z = asFloat32(where, "logits", data.logits);
-    checkShape(where, "logits", z, ["N", "C"]);
-    const [rows, width] = z.shape;
+    const all = labelled(where, data, "");
+    const width = all.logits.shape[1];
     const wrong = namesProblem(data.classes, width);
     if (wrong !== undefined) throw rangeError(where, "classes", `${width} different names`, wrong);
-    const y = asInt32(where, "labels", data.labels);
-    if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
-    checkLabels(where, "labels", y, width);
-    const bad = invalidRow(z.data, width, 0, rows);
-    if (bad !== undefined) throw rangeError(where, "logits", "with rows that are distributions", `row ${bad.row} with ${bad.text}`);
-    for (let row = 0; row < rows; row++) {
-      if (z.data[row * width + y.data[row]] === -Infinity) throw rangeError(where, "labels", "possible under the logits", `label ${y.data[row]} of row ${row}, whose score is -Infinity`, "No temperature makes it possible; raise the score or drop the row");
-    }
-    const fitRows = Math.floor(rows * split);
-    if (fitRows < 1 || fitRows >= rows) throw rangeError(where, "split", "that leaves a row for the calibrator and one for the conformal scores", `${split} of ${rows} rows`);
-    const order = randomSource(seed, 0).permutation(rows);
+    const given = data.calibration && labelled(where, data.calibration, "calibration.");
+    if (given && options.split !== undefined) throw rangeError(where, "split", "nothing where `calibration` rows are given", `${split}`);
+    if (given && given.logits.shape[1] !== width) throw rangeError(where, "calibration.logits", `of ${width} classes on the last axis`, `shape [${given.logits.shape.join(", ")}]`);
+    const rows = all.labels.size;
+    const fitRows = given ? rows : Math.floor(rows * split);
+    if (fitRows < 1 || (!given && fitRows >= rows)) throw rangeError(where, "split", "that leaves a row for the calibrator and one for the conformal scores", `${split} of ${rows} rows`);
+    const order = given ? undefined : randomSource(seed, 0).permutation(rows);
     yield 0.05;
-    const fit = taken(z.data, y.data, width, order.subarray(0, fitRows));
+    const fit = order ? taken(all, order.subarray(0, fitRows)) : all;
     const calibrator = yield* part(TemperatureScaling.fitSteps(where, fit.logits, fit.labels), 0.05, 0.5);
-    const calibration = taken(z.data, y.data, width, order.subarray(fitRows));
+    const calibration = given ?? taken(all, order!.subarray(fitRows));
     const conformal = yield* part(SplitConformal.fitSteps(where, calibrator.transform(calibration.logits), calibration.labels, { method, seed }), 0.55, 0.45);
-    return new DecisionHead<L>({ classes: data.classes, alpha, split, seed, calibrator, conformal });
+    return new DecisionHead<L>({ classes: data.classes, alpha, split: given ? "given" : split, seed, calibrator, conformal });
   }
 
   /** What is promised at `alpha` of the head, with the rows it rests on. A call with another `alpha` promises 1 minus that. */
@@ -147,7 +144,9 @@ export class DecisionHead<L extends string = string> {
       kind: "marginal coverage",
       level: 1 - this.alpha,
       n,
-      rows: `the ${n} calibration rows (of ${n + this.calibrator.n}, split with seed ${this.seed}); the calibrator saw the other ${this.calibrator.n}`,
+      rows: this.split === "given"
+        ? `the ${n} calibration rows that were given; the calibrator saw ${this.calibrator.n} others`
+        : `the ${n} calibration rows (of ${n + this.calibrator.n}, split with seed ${this.seed}); the calibrator saw the other ${this.calibrator.n}`,
       assumes: ["new rows are exchangeable with the calibration rows (drawn from the same source)", "no labelled row trained the model or served another choice"],
     }];
   }
@@ -207,7 +206,7 @@ export class DecisionHead<L extends string = string> {
       const value = fields.number(field, 0, 1);
       return value > 0 && value < 1 ? value : fields.fail(field, "in (0, 1)", `${value}`);
     };
-    return new DecisionHead({ classes, alpha: open("alpha"), split: open("split"), seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER), calibrator, conformal });
+    return new DecisionHead({ classes, alpha: open("alpha"), split: fields.value("split") === "given" ? "given" : open("split"), seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER), calibrator, conformal });
   }
 
   #decideAll(where: string, z: Tensor<"float32">, options: DecideOptions): Decision<L>[] {
@@ -266,12 +265,35 @@ function invalidRow(data: Float32Array, width: number, from: number, rows: numbe
   return undefined;
 }
 
+/** Labelled rows that were checked. */
+interface Labelled {
+  readonly logits: Tensor<"float32">;
+  readonly labels: Tensor<"int32">;
+}
+
+function labelled(where: string, data: { readonly logits: TensorLike; readonly labels: TensorLike }, prefix: string): Labelled {
+  const logits = asFloat32(where, `${prefix}logits`, data.logits);
+  checkShape(where, `${prefix}logits`, logits, ["N", "C"]);
+  const [rows, width] = logits.shape;
+  const labels = asInt32(where, `${prefix}labels`, data.labels);
+  if (labels.shape.length !== 1 || labels.size !== rows) throw rangeError(where, `${prefix}labels`, `of shape [${rows}]`, `[${labels.shape.join(", ")}]`);
+  checkLabels(where, `${prefix}labels`, labels, width);
+  const bad = invalidRow(logits.data, width, 0, rows);
+  if (bad !== undefined) throw rangeError(where, `${prefix}logits`, "with rows that are distributions", `row ${bad.row} with ${bad.text}`);
+  for (let row = 0; row < rows; row++) {
+    const label = labels.data[row];
+    if (logits.data[row * width + label] === -Infinity) throw rangeError(where, `${prefix}labels`, "possible under the logits", `label ${label} of row ${row}, whose score is -Infinity`, "No temperature makes it possible; raise the score or drop the row");
+  }
+  return { logits, labels };
+}
+
 /** The rows of `order`, copied. */
-function taken(data: Float32Array, labels: Int32Array, width: number, order: Int32Array): { readonly logits: Tensor<"float32">; readonly labels: Tensor<"int32"> } {
+function taken({ logits, labels }: Labelled, order: Int32Array): Labelled {
+  const width = logits.shape[1];
   const rows = order.slice().sort();
-  const logits = new Float32Array(rows.length * width);
-  rows.forEach((from, to) => logits.set(data.subarray(from * width, (from + 1) * width), to * width));
-  return { logits: new Tensor("float32", [rows.length, width], logits), labels: new Tensor("int32", [rows.length], rows.map((row) => labels[row])) };
+  const scores = new Float32Array(rows.length * width);
+  rows.forEach((from, to) => scores.set(logits.data.subarray(from * width, (from + 1) * width), to * width));
+  return { logits: new Tensor("float32", [rows.length, width], scores), labels: new Tensor("int32", [rows.length], rows.map((row) => labels.data[row])) };
 }
 
 /** Steps whose share runs from `start` over `length`. */

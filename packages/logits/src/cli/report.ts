@@ -1,4 +1,4 @@
-import { TemperatureScaling, probabilitiesToLogits } from "@logits/calibration";
+import { probabilitiesToLogits } from "@logits/calibration";
 import { SplitConformal } from "@logits/conformal";
 import { core } from "@logits/core-wasm";
 import { DecisionHead } from "@logits/head";
@@ -59,7 +59,8 @@ export async function report(options: ReportOptions): Promise<void> {
   const { fit, calibration, test, split } = arrange(given, calibrationGiven, testGiven, seed);
   say(`${fit.labels.size} rows fit the temperature, ${calibration.labels.size} calibrate the sets, ${test.labels.size} test (${split})`);
 
-  const temperature = TemperatureScaling.fit(fit.logits, fit.labels);
+  const head = DecisionHead.fit({ ...fit, calibration, classes: names }, { alpha, seed });
+  const temperature = head.calibrator;
   say(`temperature ${temperature.temperature.toFixed(4)} in ${temperature.passes} passes`);
   const shown = together(calibration, test);
   const before = measure(shown.logits, shown.labels, seed);
@@ -67,9 +68,8 @@ export async function report(options: ReportOptions): Promise<void> {
   say("measured before and after");
   const promiseRows = temperature.transform(calibration.logits);
   const testRows = temperature.transform(test.logits);
-  const lac = SplitConformal.fit(promiseRows, calibration.labels);
+  const lac = head.conformal;
   const aps = SplitConformal.fit(promiseRows, calibration.labels, { method: "aps", seed });
-  const head = DecisionHead.compose({ calibrator: temperature, conformal: lac, classes: names, alpha });
   const metrics: ReportMetrics = {
     format: "logits/report",
     version: 1,

@@ -45,13 +45,15 @@ export function confidenceFigure(before: Measures, after: Measures): string {
 
 /** Share of errors among the most confident rows. */
 export function riskCoverageFigure(before: Measures, after: Measures): string {
-  const points = [...before.riskCoverage.map((point) => ({ ...point, name: "before" })), ...after.riskCoverage.map((point) => ({ ...point, name: "after" }))];
   return draw({
     width: 420, height: 320, marginLeft: 52, ariaLabel: "Risk-coverage curves before and after calibration",
     x: { domain: [0, 1], label: "coverage (share of rows answered)" },
     y: { label: "risk (share of errors among them)", grid: true, zero: true },
-    color: { domain: ["before", "after"], range: [BEFORE, AFTER], legend: false },
-    marks: [Plot.ruleY([0]), Plot.line(points, { x: "coverage", y: "risk", stroke: "name", strokeWidth: 2, strokeDasharray: (point) => (point.name === "before" ? "5 4" : null) as never, z: "name" })],
+    marks: [
+      Plot.ruleY([0]),
+      Plot.line(before.riskCoverage, { x: "coverage", y: "risk", stroke: BEFORE, strokeWidth: 2, strokeDasharray: "5 4" }),
+      Plot.line(after.riskCoverage, { x: "coverage", y: "risk", stroke: AFTER, strokeWidth: 2 }),
+    ],
   });
 }
 
@@ -78,7 +80,7 @@ export function setSizeFigure(sets: SetMeasures): string {
 
 /** Coverage of every class, worst first. */
 export function classFigure(sets: SetMeasures): string {
-  const rows = sets.byClass.filter((entry) => entry.rows > 0).toSorted((a, b) => a.share - b.share).map((entry, rank) => ({ ...entry, rank: rank + 1 }));
+  const rows = sets.byClass.toSorted((a, b) => a.share - b.share).map((entry, rank) => ({ ...entry, rank: rank + 1 }));
   return draw({
     width: 860, height: 260, marginLeft: 52, ariaLabel: `Coverage by class, ${sets.method}`,
     x: { label: "classes, worst first", domain: [0, rows.length + 1] },

@@ -1,9 +1,9 @@
 import { expectedCalibrationError, reliabilityDiagram } from "@logits/calibration";
-import { coverageReport, type SplitConformal } from "@logits/conformal";
+import { coverageReport, type Coverage, type SplitConformal } from "@logits/conformal";
 import { accuracy, brierScore, negativeLogLikelihood, riskCoverage } from "@logits/metrics";
 import { softmax } from "@logits/core-wasm";
 import { randomSource, type Tensor } from "@logits/tensor";
-import type { Measures, SetMeasures } from "./types.ts";
+import type { Measures, SetMeasures, Share } from "./types.ts";
 
 type Scores = Tensor<"float32">;
 type Labels = Tensor<"int32">;
@@ -53,9 +53,7 @@ export function measure(logits: Scores, labels: Labels, seed: number): Measures 
 /** Coverage of prediction sets on rows that neither the calibrator nor the quantile has seen. */
 export function measureSets(sets: SplitConformal, logits: Scores, labels: Labels, alpha: number, classes: readonly string[]): SetMeasures {
   const found = coverageReport(sets.predictionSet(logits, { alpha }), labels);
-  const share = (entry: { rows: number; coverage: number | null; interval: readonly [number, number] | null }): { rows: number; share: number | null; interval: readonly [number, number] | null } => ({
-    rows: entry.rows, share: entry.coverage, interval: entry.interval,
-  });
+  const share = (entry: Coverage): Share => ({ rows: entry.rows, share: entry.coverage!, interval: entry.interval! });
   const quantile = sets.quantile(alpha);
   return {
     method: sets.method === "lac" ? "LAC" : "APS",
@@ -66,6 +64,6 @@ export function measureSets(sets: SplitConformal, logits: Scores, labels: Labels
     coverage: share(found),
     meanSize: found.meanSize,
     bySize: found.bySize.map((entry) => ({ from: entry.low, to: entry.high, ...share(entry) })),
-    byClass: found.byClass.map((entry) => ({ label: classes[entry.label], ...share(entry) })),
+    byClass: found.byClass.filter((entry) => entry.rows > 0).map((entry) => ({ label: classes[entry.label], ...share(entry) })),
   };
 }

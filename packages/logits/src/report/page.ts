@@ -23,7 +23,7 @@ export function reportPage(metrics: ReportMetrics): string {
   const line = (name: string, a: number, b: number, digits: number): string => `<tr><td>${name}</td><td class="before">${a.toFixed(digits)}</td><td class="after">${b.toFixed(digits)}</td></tr>`;
   const figure = (svg: string, caption: string, wide = false): string => `<figure>${svg}<figcaption${wide ? ' class="wide"' : ""}>${caption}</figcaption></figure>`;
   const setRows = metrics.sets.map((sets) => {
-    const worst = sets.byClass.filter((entry) => entry.rows > 0).reduce((least, entry) => (entry.share < least.share ? entry : least));
+    const worst = sets.byClass.reduce((least, entry) => (entry.share < least.share ? entry : least));
     return `<tr><td>${sets.method}</td><td>${sets.n}</td><td>${(1 - sets.alpha).toFixed(2)}</td><td>${sets.coverage.share.toFixed(3)} [${sets.coverage.interval.map((x) => x.toFixed(3)).join(", ")}]</td><td>${sets.meanSize.toFixed(2)}</td><td>${escape(worst.label)}: ${worst.share.toFixed(2)} of ${worst.rows}</td></tr>`;
   });
   return `<!doctype html>

@@ -27,11 +27,11 @@ export interface Measures {
   readonly riskCoverage: readonly { readonly coverage: number; readonly risk: number }[];
 }
 
-/** A share with its exact (Clopper-Pearson) 95 % interval; null without rows. */
+/** A share of at least one row, with its exact (Clopper-Pearson) 95 % interval. */
 export interface Share {
   readonly rows: number;
-  readonly share: number | null;
-  readonly interval: readonly [number, number] | null;
+  readonly share: number;
+  readonly interval: readonly [number, number];
 }
 
 /** Prediction sets measured on the test rows. */
@@ -46,6 +46,7 @@ export interface SetMeasures {
   readonly coverage: Share;
   readonly meanSize: number;
   readonly bySize: readonly ({ readonly from: number; readonly to: number } & Share)[];
+  /** Classes with rows. */
   readonly byClass: readonly ({ readonly label: string } & Share)[];
 }
 

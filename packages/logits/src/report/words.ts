@@ -14,18 +14,16 @@ export function findings(metrics: ReportMetrics): string[] {
     `The calibration error (15 bins of equal width) goes from ${before.ece.toFixed(4)} to ${after.ece.toFixed(4)}. A perfectly calibrated model with these confidences would show about ${after.eceNull.mean.toFixed(4)} (95 % point ${after.eceNull.quantile95.toFixed(4)}) on ${rows.shown} rows, and at least as much as this one with p = ${after.eceNull.pValue.toFixed(2)}: ${after.eceNull.pValue < 0.05 ? "some miscalibration is left" : "what is left cannot be told from noise"}.`,
   ];
   for (const sets of metrics.sets) out.push(setFinding(sets));
-  if (before.ties > 0) out.push(`${before.ties} rows have several classes with the largest score; the one with the smallest index counts as the prediction.`);
-  if (input.clipped > 0) out.push(`${input.clipped} probabilities below 2^-126 were set to 2^-126 before the logarithm.`);
+  if (before.ties > 0) out.push(`Rows with several classes of the same largest score: ${before.ties}; the one with the smallest index counts as the prediction.`);
+  if (input.kind === "probabilities") out.push(`Probabilities below 2^-126, set to it before the logarithm: ${input.clipped}.`);
   return out;
 }
 
 function setFinding(sets: SetMeasures): string {
   const name = `Prediction sets (${sets.method}, alpha ${sets.alpha}, quantile from ${sets.n} rows)`;
   if (sets.quantile === null) return `${name} hold every label: ${sets.n} rows are too few for this alpha.`;
-  const classes = sets.byClass.filter((entry) => entry.rows > 0);
-  const worst = classes.reduce((least, entry) => (entry.share < least.share ? entry : least));
-  const sizes = sets.bySize.filter((bucket) => bucket.rows > 0);
-  const weakest = sizes.reduce((least, bucket) => (bucket.share < least.share ? bucket : least));
+    const worst = sets.byClass.reduce((least, entry) => (entry.share < least.share ? entry : least));
+  const weakest = sets.bySize.reduce((least, bucket) => (bucket.share < least.share ? bucket : least));
   return (
     `${name} hold the right label for ${percent(sets.coverage.share)} of ${sets.coverage.rows} test rows (promised: ${percent(1 - sets.alpha, 0)} on average), with ${sets.meanSize.toFixed(2)} labels on average. ` +
     `The promise is about all rows together: sets of ${weakest.from === weakest.to ? weakest.from : `${weakest.from} to ${weakest.to}`} labels hold it for ${percent(weakest.share)} of ${weakest.rows} rows, the class "${worst.label}" for ${percent(worst.share)} of ${worst.rows}.`
