@@ -101,6 +101,20 @@ describe("DecisionHead", () => {
     base64: ["conformal.scores"],
   }))("$name", ({ run }) => run());
 
+  it("takes calibration rows of their own: all other rows fit the calibrator then", () => {
+    const calibration = world(200, 3, 9);
+    const given = DecisionHead.fit({ ...data, classes: CLASSES, calibration });
+    const calibrator = TemperatureScaling.fit(data.logits, data.labels);
+    expect(given.calibrator.toJSON()).toEqual(calibrator.toJSON());
+    expect(given.conformal.toJSON()).toEqual(SplitConformal.fit(calibrator.transform(calibration.logits), calibration.labels).toJSON());
+    expect([given.split, given.guarantees[0].n, given.guarantees[0].rows]).toEqual(["given", 200, "the 200 calibration rows that were given; the calibrator saw 600 others"]);
+    // An impossible label there is a row that no set covers.
+    expect(DecisionHead.fit({ ...data, classes: CLASSES, calibration: { logits: [[0, 1, -Infinity]], labels: [2] } }).conformal.quantile(0.5)).toBe(1);
+    const again = DecisionHead.fromJSON(JSON.parse(JSON.stringify(given)));
+    expect(again.toJSON()).toEqual(given.toJSON());
+    expect(again.decideAll(probe)).toEqual(given.decideAll(probe));
+  });
+
   it("gives the same in pieces, and stops on abort", async () => {
     const shares: number[] = [];
     const fitted = await DecisionHead.fitAsync({ ...data, classes: CLASSES }, { seed: 4, onProgress: (share) => shares.push(share) });
@@ -167,11 +181,16 @@ describe("messages", () => {
     expect(fit({ labels: [0] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`labels\` of shape [4], got [1]]`);
     expect(fit({ labels: [0, 1, 2, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`labels\` in [0, 3), got 3 at index 3]`);
     expect(fit({ logits: [...z.slice(0, 3), [NaN, 0, 0]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`logits\` with rows that are distributions, got row 3 with NaN in column 0]`);
-    expect(fit({ logits: [...z.slice(0, 3), [-Infinity, 0, 0]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`labels\` possible under the logits, got label 0 of row 3, whose score is -Infinity. No temperature makes it possible; raise the score or drop the row]`);
+    expect(fit({ logits: [...z.slice(0, 3), [-Infinity, 0, 0]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`labels\` possible under the logits, got label 0 of row 3, whose score is -Infinity. No temperature makes it possible; raise the score (without the row the promise would be too good)]`);
     expect(fit({}, { split: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`split\` in (0, 1), got 1]`);
     expect(fit({}, { split: 0.1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`split\` that leaves a row for the calibrator and one for the conformal scores, got 0.1 of 4 rows]`);
     expect(fit({}, { alpha: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`alpha\` in (0, 1), got 0]`);
     expect(fit({}, { seed: 0.5 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: randomSource: expected \`seed\` an integer in [0, 2^53), got 0.5]`);
+    expect(fit({ calibration: { logits: z, labels: y } }, { split: 0.5 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`split\` nothing where \`calibration\` rows are given, got 0.5]`);
+    expect(fit({ calibration: { logits: [[1, 2]], labels: [0] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.logits\` of 3 classes on the last axis, got shape [1, 2]]`);
+    expect(fit({ calibration: { logits: [[1, 2, NaN]], labels: [0] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.logits\` with rows that are distributions, got row 0 with NaN in column 2]`);
+    expect(fit({ calibration: { logits: z, labels: [0] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.labels\` of shape [4], got [1]]`);
+    expect(fit({ calibration: { logits: { data: new Float32Array(0), shape: [0, 3] }, labels: [] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`logits\` with at least one row, got shape [0, 3]]`);
     expect(fit({}, { method: "raps" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`method\` "lac" or "aps", got raps]`);
   });
 
@@ -191,6 +210,7 @@ describe("messages", () => {
     expect(() => DecisionHead.fromJSON({ ...json, calibrator: { ...json.calibrator, classes: 4 } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`calibrator\` of 3 classes, as \`conformal\` has, got 4]`);
     expect(() => DecisionHead.fromJSON({ ...json, calibrationRows: 7 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`calibrationRows\` 300, the rows of \`conformal\`, got 7]`);
     expect(() => DecisionHead.fromJSON({ ...json, fitRows: 7 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`fitRows\` 300, the rows of \`calibrator\`, got 7]`);
+    expect(() => DecisionHead.fromJSON({ ...json, split: "half" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`split\` a finite number in [0, 1], got "half"]`);
     expect(() => DecisionHead.fromJSON({ ...json, alpha: 1 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`alpha\` in (0, 1), got 1]`);
     expect(() => DecisionHead.fromJSON({ ...json, conformal: { ...json.conformal, scores: "" } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`conformal\`: SplitConformal.fromJSON: expected \`scores\` 300 numbers, got 0]`);
   });

@@ -99,7 +99,7 @@ export class DecisionHead<L extends string = string> {
   /**
    * Fits calibrator and conformal scores on different rows.
    *
-   * @param data - `logits` float32 [N, C], `labels` int32 [N], `classes`: C names; N at least 2
+   * @param data - `logits` float32 [N, C], `labels` int32 [N], `classes`: C names; N at least 2; `calibration`: rows of their own for the conformal scores
    * @param options - `split` (0.5), `seed` (0), `alpha` (0.1), `method` ("lac")
    * @throws RangeError for another shape, names that are not C different ones, a label outside [0, C), a row without a distribution, a split that leaves no row for a step
    */
@@ -116,11 +116,16 @@ export class DecisionHead<L extends string = string> {
     const { split = 0.5, seed = 0, alpha = 0.1, method = "lac" } = options;
     if (!(split > 0 && split < 1)) throw rangeError(where, "split", "in (0, 1)", `${split}`);
     if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
-    const all = labelled(where, data, "");
+    const all = yield* labelled(where, data, "");
     const width = all.logits.shape[1];
+    // In calibration rows of their own an impossible label is a row that no set covers, as it should be.
+    for (let row = 0; row < all.labels.size; row++) {
+      const label = all.labels.data[row];
+      if (all.logits.data[row * width + label] === -Infinity) throw rangeError(where, "labels", "possible under the logits", `label ${label} of row ${row}, whose score is -Infinity`, "No temperature makes it possible; raise the score (without the row the promise would be too good)");
+    }
     const wrong = namesProblem(data.classes, width);
     if (wrong !== undefined) throw rangeError(where, "classes", `${width} different names`, wrong);
-    const given = data.calibration && labelled(where, data.calibration, "calibration.");
+    const given = data.calibration && (yield* labelled(where, data.calibration, "calibration."));
     if (given && options.split !== undefined) throw rangeError(where, "split", "nothing where `calibration` rows are given", `${split}`);
     if (given && given.logits.shape[1] !== width) throw rangeError(where, "calibration.logits", `of ${width} classes on the last axis`, `shape [${given.logits.shape.join(", ")}]`);
     const rows = all.labels.size;
@@ -128,10 +133,10 @@ export class DecisionHead<L extends string = string> {
     if (fitRows < 1 || (!given && fitRows >= rows)) throw rangeError(where, "split", "that leaves a row for the calibrator and one for the conformal scores", `${split} of ${rows} rows`);
     const order = given ? undefined : randomSource(seed, 0).permutation(rows);
     yield 0.05;
-    const fit = order ? taken(all, order.subarray(0, fitRows)) : all;
+    const fit = order ? yield* taken(all, order.subarray(0, fitRows), 0.05) : all;
     const calibrator = yield* part(TemperatureScaling.fitSteps(where, fit.logits, fit.labels), 0.05, 0.5);
-    const calibration = given ?? taken(all, order!.subarray(fitRows));
-    const conformal = yield* part(SplitConformal.fitSteps(where, calibrator.transform(calibration.logits), calibration.labels, { method, seed }), 0.55, 0.45);
+    const calibration = given ?? (yield* taken(all, order!.subarray(fitRows), 0.55));
+    const conformal = yield* part(SplitConformal.fitSteps(where, yield* transformed(calibrator, calibration.logits, 0.55), calibration.labels, { method, seed }), 0.55, 0.45);
     return new DecisionHead<L>({ classes: data.classes, alpha, split: given ? "given" : split, seed, calibrator, conformal });
   }
 
@@ -271,29 +276,49 @@ interface Labelled {
   readonly labels: Tensor<"int32">;
 }
 
-function labelled(where: string, data: { readonly logits: TensorLike; readonly labels: TensorLike }, prefix: string): Labelled {
+function* labelled(where: string, data: { readonly logits: TensorLike; readonly labels: TensorLike }, prefix: string): Steps<Labelled> {
   const logits = asFloat32(where, `${prefix}logits`, data.logits);
   checkShape(where, `${prefix}logits`, logits, ["N", "C"]);
   const [rows, width] = logits.shape;
   const labels = asInt32(where, `${prefix}labels`, data.labels);
   if (labels.shape.length !== 1 || labels.size !== rows) throw rangeError(where, `${prefix}labels`, `of shape [${rows}]`, `[${labels.shape.join(", ")}]`);
   checkLabels(where, `${prefix}labels`, labels, width);
-  const bad = invalidRow(logits.data, width, 0, rows);
-  if (bad !== undefined) throw rangeError(where, `${prefix}logits`, "with rows that are distributions", `row ${bad.row} with ${bad.text}`);
-  for (let row = 0; row < rows; row++) {
-    const label = labels.data[row];
-    if (logits.data[row * width + label] === -Infinity) throw rangeError(where, `${prefix}labels`, "possible under the logits", `label ${label} of row ${row}, whose score is -Infinity`, "No temperature makes it possible; raise the score or drop the row");
+  const piece = pieceOf(width);
+  for (let from = 0; from < rows; from += piece) {
+    const bad = invalidRow(logits.data, width, from, Math.min(rows, from + piece));
+    if (bad !== undefined) throw rangeError(where, `${prefix}logits`, "with rows that are distributions", `row ${bad.row} with ${bad.text}`);
+    yield 0;
   }
   return { logits, labels };
 }
 
+/** Rows between two pauses. */
+function pieceOf(width: number): number {
+  return Math.max(1, Math.floor(2 ** 20 / Math.max(1, width)));
+}
+
 /** The rows of `order`, copied. */
-function taken({ logits, labels }: Labelled, order: Int32Array): Labelled {
-  const width = logits.shape[1];
+function* taken({ logits, labels }: Labelled, order: Int32Array, share: number): Steps<Labelled> {
+  const width = logits.shape[1], piece = pieceOf(width);
   const rows = order.slice().sort();
   const scores = new Float32Array(rows.length * width);
-  rows.forEach((from, to) => scores.set(logits.data.subarray(from * width, (from + 1) * width), to * width));
+  for (let to = 0; to < rows.length; to++) {
+    scores.set(logits.data.subarray(rows[to] * width, (rows[to] + 1) * width), to * width);
+    if (to % piece === 0) yield share;
+  }
   return { logits: new Tensor("float32", [rows.length, width], scores), labels: new Tensor("int32", [rows.length], rows.map((row) => labels.data[row])) };
+}
+
+/** `calibrator.transform` in pieces. */
+function* transformed(calibrator: Calibrator, logits: Tensor<"float32">, share: number): Steps<Tensor<"float32">> {
+  const [rows, width] = logits.shape, piece = pieceOf(width);
+  const out = new Float32Array(rows * width);
+  for (let from = 0; from < rows; from += piece) {
+    const to = Math.min(rows, from + piece);
+    out.set(calibrator.transform(new Tensor("float32", [to - from, width], logits.data.subarray(from * width, to * width))).data, from * width);
+    yield share;
+  }
+  return new Tensor("float32", logits.shape, out);
 }
 
 /** Steps whose share runs from `start` over `length`. */
