@@ -35,8 +35,8 @@ export function digest(): Record<string, string> {
   over("entmax15", (x) => entmax15(x));
   over("argsort", (x) => argsort(x));
   over("topK", (x) => { const { values, indices } = topK(x, 3); return [values, indices]; });
-  over("gumbelSoftmax", (x) => gumbelSoftmax(x, { temperature: 0.7, seed: 5 } as never));
-  over("sampleCategorical", (x) => sampleCategorical(x, 4, { seed: 5 } as never));
+  over("gumbelSoftmax", (x) => gumbelSoftmax(x, { temperature: 0.7, seed: 5 }));
+  over("sampleCategorical", (x) => sampleCategorical(x, 4, { seed: 5 }));
   for (const [name, f] of Object.entries({ exp, log, log1p, expm1, tanh, erf, sigmoid, softplus })) over(name, (x) => f(x), finite);
   out.matmul = fnv(matmul(finite([65, 70], 3), finite([70, 33], 3)).data, "");
   out.float64 = fnv(Float64Array.from({ length: 3000 }, (_, i) => exp64(i / 100 - 15) + log64(i + 0.5) + pow(i + 1, 0.3)), "");

@@ -6,7 +6,6 @@ import fixture from "./fixtures/softmax.json" with { type: "json" };
 import { core, softmax, twoPassSoftmax } from "./index.ts";
 import { softmaxRef } from "./softmax.ref.ts";
 
-const PAPER = "[paper:the-two-pass-softmax-algorithm]";
 const INF = Infinity;
 const U = 2 ** -24;
 const even = (n: number, value: number): number[] => Array<number>(n).fill(value);
@@ -40,14 +39,14 @@ for (const temperature of [1, 2.5, 0.3]) {
         { name: "NaN beside +Infinity", row: [INF, NaN, 1], want: even(3, NaN) },
       ],
     };
-    it.each(kernelChecks(spec))(`$name ${PAPER}`, ({ run }) => run());
+    it.each(kernelChecks(spec))(`$name [paper:the-two-pass-softmax-algorithm]`, ({ run }) => run());
     // exp of these overflows and underflows float32 without a maximum.
-    it.each(kernelChecks({ ...spec, special: [], generate: (random) => 1000 * temperature * (2 * random.uniform() - 1) }))(`$name, scores within +-1000 T ${PAPER}`, ({ run }) => run());
+    it.each(kernelChecks({ ...spec, special: [], generate: (random) => 1000 * temperature * (2 * random.uniform() - 1) }))(`$name, scores within +-1000 T [paper:the-two-pass-softmax-algorithm]`, ({ run }) => run());
   });
 }
 
 describe("twoPassSoftmax", () => {
-  it(`agrees with the definition and with softmax on wide rows, ascending, descending and random ${PAPER}`, () => {
+  it(`agrees with the definition and with softmax on wide rows, ascending, descending and random [paper:the-two-pass-softmax-algorithm]`, () => {
     const random = testRandom(2);
     for (const cols of [1000, 4095, 4096, 4097, 4112, 40003]) {
       for (const spread of [3, 1000]) {
@@ -63,7 +62,7 @@ describe("twoPassSoftmax", () => {
     }
   });
 
-  it(`takes its whole range and refuses what lies beyond ${PAPER}`, () => {
+  it(`takes its whole range and refuses what lies beyond [paper:the-two-pass-softmax-algorithm]`, () => {
     for (const top of [16384, -16384]) {
       const row = [top, top - 1, top - 20, top - 200].map(Math.fround);
       expectClose(twoPassSoftmax(row).data, softmaxRef(Float64Array.from(row)), { rtol: 24 * U, atol: 2 ** -124 }); // 16 roundings of the range's end, see above
@@ -71,7 +70,7 @@ describe("twoPassSoftmax", () => {
     for (const top of [16500, 3e38, -16500, -3e38]) expect(() => twoPassSoftmax([[1, 2], [top, -INF]])).toThrow("row 1 beyond it");
   });
 
-  it(`ignores a shift and commutes with a permutation ${PAPER}`, () => {
+  it(`ignores a shift and commutes with a permutation [paper:the-two-pass-softmax-algorithm]`, () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: -40000, max: 40000 }), { minLength: 1, maxLength: 80 }), (list) => {
         const x = list.map((v) => v / 1024);
@@ -83,7 +82,7 @@ describe("twoPassSoftmax", () => {
     );
   });
 
-  it(`agrees with an independent implementation ${PAPER}`, () => {
+  it(`agrees with an independent implementation [paper:the-two-pass-softmax-algorithm]`, () => {
     for (const { name, shape, x, y, temperature = 1 } of fixture.cases as { name: string; shape: number[]; x: (number | string)[]; y: (number | string)[]; temperature?: number }[]) {
       const data = Float32Array.from(x, Number);
       if (data.some((v) => Math.abs(v / temperature) > 16384 && Number.isFinite(v))) continue; // refused, see above

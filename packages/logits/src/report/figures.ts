@@ -89,7 +89,7 @@ export function classFigure(sets: SetMeasures): string {
       Plot.ruleY([1 - sets.alpha], { stroke: "currentColor", strokeDasharray: "4 4" }),
       Plot.ruleX(rows, { x: "rank", y1: (row) => row.interval[0], y2: (row) => row.interval[1], stroke: AFTER, strokeOpacity: 0.45 }),
       Plot.dot(rows, { x: "rank", y: "share", fill: AFTER, r: 3 }),
-      Plot.text(rows.slice(0, 3), { x: "rank", y: "share", text: "label", textAnchor: "start", dx: 8, dy: 4, fontSize: 11 }),
+      Plot.text(rows.slice(0, 1), { x: "rank", y: "share", text: (row) => `${row.label} (${row.rows} rows)`, textAnchor: "start", dx: 4, dy: 16, fontSize: 11 }),
     ],
   });
 }
