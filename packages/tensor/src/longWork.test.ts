@@ -35,6 +35,7 @@ describe("runSteps and runStepsAsync", () => {
 
   it("passes errors on", async () => {
     const fail = function* (): Steps<number> {
+      yield 0.5;
       throw new RangeError("bad");
     };
     expect(() => runSteps(fail())).toThrow("bad");
