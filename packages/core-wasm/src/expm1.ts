@@ -6,7 +6,7 @@ import { mapElements, type ElementwiseOptions } from "./elementwise.ts";
  *
  *   y = exp(x) - 1
  *
- * At most ULPULP ULP over every float32 (accuracy.json).
+ * At most 1.57 ULP over every float32 (accuracy.json).
  *
  * @param x - float32, any shape
  * @param options - `out`

@@ -6,7 +6,7 @@ import { mapElements, type ElementwiseOptions } from "./elementwise.ts";
  *
  *   y = 1 / (1 + exp(-x))
  *
- * At most ULPULP ULP over every float32 (accuracy.json).
+ * At most 2.41 ULP over every float32 (accuracy.json).
  *
  * @param x - float32, any shape
  * @param options - `out`
