@@ -5,6 +5,6 @@ export function entmax15Ref(x: Float64Array, temperature = 1): Float64Array {
   const z = x.map((v) => (v - top) / temperature / 2);
   const at = (tau: number): Float64Array => z.map((v) => Math.max(v - tau, 0) ** 2);
   let low = -1, high = 0;
-  for (let i = 0; i < 60; i++) at((low + high) / 2).reduce((a, b) => a + b) >= 1 ? (low = (low + high) / 2) : (high = (low + high) / 2);
+  for (let i = 0; i < 60; i++) [low, high] = at((low + high) / 2).reduce((a, b) => a + b) >= 1 ? [(low + high) / 2, high] : [low, (low + high) / 2];
   return at(low);
 }

@@ -102,7 +102,7 @@ function convert<D extends DType>(where: string, argument: string, x: TensorLike
   const Kind = dtype === "float32" ? Float32Array : dtype === "int32" ? Int32Array : Uint8Array;
   if (source instanceof Kind) return checkAttached(where, argument, new Tensor<D>(dtype, shape, source as DataOf<D>));
   const integers = dtype !== "float32";
-  if (integers && (/^Float/.test(describe(source)) || name === "float16")) {
+  if (integers && (describe(source).startsWith("Float") || name === "float16")) {
     throw typeError(where, argument, `of integers (${dtype})`, describe(source), "Convert with Int32Array.from");
   }
   const limit = source instanceof Float64Array || Array.isArray(source) ? 3.4028234663852886e38 : 16777216;
