@@ -74,12 +74,13 @@ function oneRow(x: usize, y: usize, next: usize, cols: i32, top: f32, scale: f32
   const c2 = v128.load32_splat(EXP, 16), c1 = v128.load32_splat(EXP, 20), c0 = v128.load32_splat(EXP, 24);
   const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
 
-  // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64. y gets e, or z where its logarithm is wanted.
-  let half: f64 = 0, to = y, ahead = next;
+  // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64. y gets e, or z where the logarithm of the sum is wanted; then the lanes
+  // begin at 1/2, which no e exceeds, so that what an addition loses is known exactly and is added up as well.
+  let half: f64 = 0, lost = f32x4.splat(0), to = y, ahead = next;
   p = from;
   const end = from + bytes;
   while (p < end) {
-    let s = f32x4.splat(0);
+    let s = keep ? lost : oneHalf;
     const stop = min(p + 4096, end);
     if (keep && next) {
       // The maximum of the next row is found on the way: memory answers while exponentials are computed.
@@ -99,11 +100,15 @@ function oneRow(x: usize, y: usize, next: usize, cols: i32, top: f32, scale: f32
       for (; p < stop; p += 16, to += 16) {
         const z = f32x4.mul(f32x4.sub(v128.load(p), m), by);
         if (mode == LOG_SOFTMAX) v128.store(to, z);
-        s = f32x4.add(s, halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest));
+        const e = halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+        const sum = f32x4.add(s, e);
+        lost = f32x4.add(lost, f32x4.sub(e, f32x4.sub(sum, s)));
+        s = sum;
       }
     }
-    half += sumLanes(s);
+    half += keep ? sumLanes(s) : sumLanes(s) - 2;
   }
+  half += sumLanes(lost);
   if (rest) {
     let z = f32x4.sub(loadTail(end, rest, impossible), m);
     if (!keep) z = f32x4.mul(z, by);

@@ -300,5 +300,5 @@ it("says what is wrong", () => {
   matmul(r.row(0), r.row(1), { out: r.row(2) as Tensor<"float32"> });
   r.dispose();
   expect(() => matmul(r, square)).toThrowErrorMatchingInlineSnapshot(`[DisposedError: ResidentTensor: expected a live tensor, got one after dispose()]`);
-  expect(() => matmul("x" as never, square)).toThrowErrorMatchingInlineSnapshot(`[TypeError: matmul: expected \`a\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got string]`);
+  expect(() => matmul("x" as never, square)).toThrowErrorMatchingInlineSnapshot(`[TypeError: matmul: expected \`a\` a tensor, typed array, { data, dims } or nested number arrays, got String]`);
 });

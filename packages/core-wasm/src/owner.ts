@@ -8,6 +8,6 @@ export const OWNER: { readonly version: string } = { version };
 export function pointerOf(where: string, argument: string, x: Tensor): number {
   const { owner, pointer } = x as Tensor & { readonly owner?: { readonly version: string }; readonly pointer?: number };
   if (owner === undefined) return 0;
-  if (owner !== OWNER) throw rangeError(where, argument, `of this copy of @logits/core-wasm (${version})`, `a resident tensor of another copy (${owner.version})`, "Install one version of all @logits packages, or pass new Float32Array(x.data)");
+  if (owner !== OWNER) throw rangeError(where, argument, `of this copy of @logits/core-wasm (${version})`, `a resident tensor of another copy (${owner.version})`, "Install one version of all @logits packages");
   return pointer!;
 }

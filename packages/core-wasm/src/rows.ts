@@ -48,7 +48,7 @@ export function mapRows(where: string, input: TensorLike, options: AxisOptions, 
 }
 
 export function checkOut(where: string, out: Tensor, shape: readonly number[]): void {
-  if (out.dtype !== "float32" || `${out.shape}` !== `${shape}`) throw rangeError(where, "out", `float32 of shape [${shape.join(", ")}]`, `${out.dtype} of shape [${out.shape.join(", ")}]`);
+  if (out.dtype !== "float32" || out.shape.length !== shape.length || shape.some((n, i) => n !== out.shape[i])) throw rangeError(where, "out", `float32 of shape [${shape.join(", ")}]`, `${out.dtype} of shape [${out.shape.join(", ")}]`);
 }
 
 /** [outer, a, b] to [outer, b, a]. */
@@ -69,13 +69,13 @@ function runRows(where: string, x: Tensor<"float32">, cols: number, y: Tensor<"f
   const lanes = scratch(LANES + 4 * Math.min(step, rows) * (cols + each));
   const near = lanes + LANES;
   // After scratch, which may have grown the memory: a view of it would be empty now.
-  const source = checkAttached(where, "x", x).data;
+  checkAttached(where, "x", x);
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
     const px = from ? from + 4 * row * cols : near;
     const py = to ? to + 4 * row * each : from || each < cols ? near + (from ? 0 : 4 * count * cols) : px;
     const view = floatView();
-    if (!from) view.set(source.subarray(row * cols, (row + count) * cols), px >>> 2);
+    if (!from) view.set(count === rows ? x.data : x.data.subarray(row * cols, (row + count) * cols), px >>> 2);
     kernel(px, py, count, lanes);
     if (!to) y.data.set(view.subarray(py >>> 2, (py >>> 2) + count * each), row * each);
   }

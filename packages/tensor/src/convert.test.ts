@@ -108,71 +108,71 @@ describe("asFloat32", () => {
   });
 
   it("refuses undefined", () => {
-    expect(refusal(undefined)).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got undefined"`);
+    expect(refusal(undefined)).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got undefined"`);
   });
 
   it("refuses null", () => {
-    expect(refusal(null)).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got null"`);
+    expect(refusal(null)).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got null"`);
   });
 
   it("refuses a number", () => {
-    expect(refusal(3)).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got number"`);
+    expect(refusal(3)).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Number"`);
   });
 
   it("refuses a string", () => {
-    expect(refusal("1,2")).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got string"`);
+    expect(refusal("1,2")).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got String"`);
   });
 
   it("refuses a function", () => {
-    expect(refusal(() => 1)).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got function"`);
+    expect(refusal(() => 1)).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Function"`);
   });
 
   it("refuses an object", () => {
-    expect(refusal(({}))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got Object"`);
+    expect(refusal(({}))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Object"`);
   });
 
   it("refuses a map", () => {
-    expect(refusal(new Map())).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got Map"`);
+    expect(refusal(new Map())).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Map"`);
   });
 
   it("refuses a promise", () => {
-    expect(refusal(Promise.resolve([1]))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got Promise"`);
+    expect(refusal(Promise.resolve([1]))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Promise"`);
   });
 
   it("refuses a buffer", () => {
-    expect(refusal(new ArrayBuffer(8))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got ArrayBuffer"`);
+    expect(refusal(new ArrayBuffer(8))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got ArrayBuffer"`);
   });
 
   it("refuses a DataView", () => {
-    expect(refusal(new DataView(new ArrayBuffer(8)))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got DataView"`);
+    expect(refusal(new DataView(new ArrayBuffer(8)))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got DataView"`);
   });
 
   it("refuses data without a shape", () => {
-    expect(refusal(({ data: [1] }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got Object"`);
+    expect(refusal(({ data: [1] }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Object"`);
   });
 
   it("refuses a shape without data", () => {
-    expect(refusal(({ shape: [1] }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got Object"`);
+    expect(refusal(({ shape: [1] }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Object"`);
   });
 
   it("refuses a shape that is a number", () => {
-    expect(refusal(({ data: [1], shape: 1 }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got Object"`);
+    expect(refusal(({ data: [1], shape: 1 }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Object"`);
   });
 
   it("refuses data that are a string", () => {
-    expect(refusal(({ data: "1", shape: [1] }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got Object"`);
+    expect(refusal(({ data: "1", shape: [1] }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Object"`);
   });
 
   it("refuses a TensorFlow.js tensor", () => {
-    expect(refusal(({ data: async () => Float32Array.of(1), shape: [1], dtype: "float32" }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got Object whose data is a function. Pass { data: await x.data(), shape: x.shape }"`);
+    expect(refusal(({ data: async () => Float32Array.of(1), shape: [1], dtype: "float32" }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Object whose data is a function. Pass { data: await x.data(), shape: x.shape }"`);
   });
 
   it("refuses a tensor in GPU memory", () => {
-    expect(refusal(({ location: "gpu-buffer", dims: [1], type: "float32", get data() { throw new Error("not on the CPU"); } }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got a tensor at location gpu-buffer. Await its getData() and pass { data, dims }"`);
+    expect(refusal(({ location: "gpu-buffer", dims: [1], type: "float32", get data() { throw new Error("not on the CPU"); } }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got a tensor at location gpu-buffer. Await its getData() and pass { data, dims }"`);
   });
 
   it("refuses a disposed tensor of ONNX Runtime", () => {
-    expect(refusal(({ location: "none", dims: [1], type: "float32" }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got a tensor at location none. Await its getData() and pass { data, dims }"`);
+    expect(refusal(({ location: "none", dims: [1], type: "float32" }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got a tensor at location none. Await its getData() and pass { data, dims }"`);
   });
 
   it("refuses too few elements", () => {
@@ -204,7 +204,7 @@ describe("asFloat32", () => {
   });
 
   it("refuses a row that is a number", () => {
-    expect(refusal([[1], 2])).toMatchInlineSnapshot(`"RangeError: softmax: expected \`logits\` with rows of equal length (shape [2, 1]), got number at axis 1"`);
+    expect(refusal([[1], 2])).toMatchInlineSnapshot(`"RangeError: softmax: expected \`logits\` with rows of equal length (shape [2, 1]), got Number at axis 1"`);
   });
 
   it("refuses a number that is a row", () => {
@@ -228,11 +228,11 @@ describe("asFloat32", () => {
   });
 
   it("refuses a string in place of a number", () => {
-    expect(refusal([[1], ["2"]])).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` of numbers, got string at index 1"`);
+    expect(refusal([[1], ["2"]])).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` of numbers, got String at index 1"`);
   });
 
   it("refuses a symbol in place of a number", () => {
-    expect(refusal([Symbol("one")])).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` of numbers, got symbol at index 0"`);
+    expect(refusal([Symbol("one")])).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` of numbers, got Symbol at index 0"`);
   });
 
   it("refuses an object in place of a number", () => {
@@ -264,11 +264,11 @@ describe("asFloat32", () => {
   });
 
   it("refuses Uint16Array", () => {
-    expect(refusal(Uint16Array.of(0x3c00))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got Uint16Array. For float16 bits pass { data, dims, type: "float16" }"`);
+    expect(refusal(Uint16Array.of(0x3c00))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Uint16Array. For float16 bits pass { data, dims, type: "float16" }"`);
   });
 
   it("refuses Uint16Array of type uint16", () => {
-    expect(refusal(({ data: Uint16Array.of(1), dims: [1], type: "uint16" }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got Uint16Array. For float16 bits pass { data, dims, type: "float16" }"`);
+    expect(refusal(({ data: Uint16Array.of(1), dims: [1], type: "uint16" }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Uint16Array. For float16 bits pass { data, dims, type: "float16" }"`);
   });
 
   it("refuses a detached Float32Array", () => {
@@ -280,7 +280,7 @@ describe("asFloat32", () => {
   });
 
   it("refuses detached data", () => {
-    expect(refusal(({ data: detached(Float32Array.of(1, 2)), dims: [2] }))).toMatchInlineSnapshot(`"RangeError: softmax: expected \`logits\` with 2 elements for shape [2], got 0. A detached or transferred buffer has none"`);
+    expect(refusal(({ data: detached(Float32Array.of(1, 2)), dims: [2] }))).toMatchInlineSnapshot(`"RangeError: softmax: expected \`logits\` with 2 elements for shape [2], got 0"`);
   });
 
   it("refuses detached data of no rows", () => {
@@ -338,7 +338,7 @@ describe("asInt32", () => {
 
   it("refuses detached buffers", () => {
     expect(refused(detached(Int32Array.of(1)))).toMatchInlineSnapshot(`"RangeError: nll: expected \`labels\` with its elements, got a detached buffer. Pass a copy made before the transfer"`);
-    expect(refused({ data: detached(BigInt64Array.of(1n)), dims: [1] })).toMatchInlineSnapshot(`"RangeError: nll: expected \`labels\` with 1 elements for shape [1], got 0. A detached or transferred buffer has none"`);
+    expect(refused({ data: detached(BigInt64Array.of(1n)), dims: [1] })).toMatchInlineSnapshot(`"RangeError: nll: expected \`labels\` with 1 elements for shape [1], got 0"`);
   });
 });
 
@@ -386,7 +386,7 @@ describe("tensor", () => {
     expect(messageOf(() => tensor([1, 2], [2, 1.5]))).toMatchInlineSnapshot(`"RangeError: tensor: expected \`shape\` with a shape of integers from 0 up, got 1.5 at axis 1"`);
     expect(messageOf(() => tensor([1.5], [1], "int32"))).toMatchInlineSnapshot(`"RangeError: tensor: expected \`data\` of integers that int32 holds, got 1.5 at index 0"`);
     expect(messageOf(() => tensor([256], [1], "uint8"))).toMatchInlineSnapshot(`"RangeError: tensor: expected \`data\` of integers that uint8 holds, got 256 at index 0"`);
-    expect(messageOf(() => tensor(anything(5)))).toMatchInlineSnapshot(`"TypeError: tensor: expected \`data\` a tensor (Tensor, typed array, { data, dims } or nested number arrays), got number"`);
+    expect(messageOf(() => tensor(anything(5)))).toMatchInlineSnapshot(`"TypeError: tensor: expected \`data\` a tensor, typed array, { data, dims } or nested number arrays, got Number"`);
     expect(messageOf(() => tensor([1], [1], "float64" as "float32"))).toMatchInlineSnapshot(`"TypeError: Tensor: expected \`dtype\` float32 or int32 or uint8, got float64"`);
   });
 });

@@ -32,23 +32,41 @@ type Source = ArrayLike<number | bigint> & { readonly length: number };
 /** The argument as float32. Values that float32 cannot hold (finite but beyond its range, integers beyond 2^24) are a RangeError. */
 export function asFloat32(where: string, argument: string, x: TensorLike): Tensor<"float32"> {
   if (x instanceof Tensor && x.dtype === "float32") return checkAttached(where, argument, x as Tensor<"float32">);
-  if (x instanceof Float32Array) return checkAttached(where, argument, new Tensor("float32", [x.length], x));
-  return convert(where, argument, x, "float32");
+  const { source, shape } = read(where, argument, x);
+  if (source instanceof Float32Array) return checkAttached(where, argument, new Tensor("float32", shape, source));
+  const limit = source instanceof Float64Array || Array.isArray(source) ? 3.4028234663852886e38 : 16777216;
+  const out = new Float32Array(source.length);
+  for (let i = 0; i < out.length; i++) {
+    const value = (out[i] = numberAt(where, argument, source, i));
+    if (Math.abs(value) > limit && Math.abs(value) !== Infinity) throw rangeError(where, argument, "of values that float32 holds", `${source[i]} at index ${i}`);
+  }
+  return new Tensor("float32", shape, out);
 }
 
 /** The argument as int32, for labels and lengths. A value that is no integer or out of range is a RangeError that names its index. */
 export function asInt32(where: string, argument: string, x: TensorLike): Tensor<"int32"> {
-  if (x instanceof Tensor && x.dtype === "int32") return checkAttached(where, argument, x as Tensor<"int32">);
-  if (x instanceof Int32Array) return checkAttached(where, argument, new Tensor("int32", [x.length], x));
-  return convert(where, argument, x, "int32");
+  return asIntegers(where, argument, x, "int32", Int32Array);
 }
 
 /** The argument as a uint8 mask: every element 0 or 1 (1 = takes part); booleans are accepted. */
 export function asMask(where: string, argument: string, x: TensorLike): Tensor<"uint8"> {
-  const mask = x instanceof Tensor && x.dtype === "uint8" ? checkAttached(where, argument, x as Tensor<"uint8">) : convert(where, argument, x, "uint8");
+  const mask = asIntegers(where, argument, x, "uint8", Uint8Array);
   const at = mask.data.findIndex((value) => value > 1);
   if (at >= 0) throw rangeError(where, argument, "of 0 and 1", `${mask.data[at]} at index ${at}`);
   return mask;
+}
+
+function asIntegers<D extends "int32" | "uint8">(where: string, argument: string, x: TensorLike, dtype: D, Kind: new (length: number) => DataOf<D>): Tensor<D> {
+  if (x instanceof Tensor && x.dtype === dtype) return checkAttached(where, argument, x as unknown as Tensor<D>);
+  const { source, shape, half } = read(where, argument, x);
+  if (source instanceof Kind) return checkAttached(where, argument, new Tensor(dtype, shape, source));
+  if (half || describe(source).startsWith("Float")) throw typeError(where, argument, `of integers (${dtype})`, describe(source), "Convert with Int32Array.from");
+  const out = new Kind(source.length);
+  for (let i = 0; i < out.length; i++) {
+    const value = (out[i] = numberAt(where, argument, source, i));
+    if (out[i] !== value) throw rangeError(where, argument, `of integers that ${dtype} holds`, `${source[i]} at index ${i}`);
+  }
+  return new Tensor(dtype, shape, out);
 }
 
 /**
@@ -62,16 +80,16 @@ export function asMask(where: string, argument: string, x: TensorLike): Tensor<"
 export function tensor(data: TensorLike): Tensor<"float32">;
 export function tensor<D extends DType = "float32">(data: TensorLike, shape: readonly number[] | undefined, dtype?: D): Tensor<D>;
 export function tensor(data: TensorLike, shape?: readonly number[], dtype: DType = "float32"): Tensor {
-  const flat = dtype === "float32" ? asFloat32("tensor", "data", data) : dtype === "int32" ? asInt32("tensor", "data", data) : convert("tensor", "data", data, dtype);
+  const flat = dtype === "float32" ? asFloat32("tensor", "data", data) : dtype === "int32" ? asInt32("tensor", "data", data) : asIntegers("tensor", "data", data, dtype, Uint8Array);
   return shape === undefined ? flat : new Tensor(dtype, checkDims("tensor", "shape", shape), flat.data);
 }
 
-function convert<D extends DType>(where: string, argument: string, x: TensorLike, dtype: D): Tensor<D> {
-  const fail = (got: string, todo?: string): TypeError =>
-    typeError(where, argument, "a tensor, typed array, { data, dims } or nested number arrays", got, todo);
+/** Where the numbers of an argument are, and their shape. float16 is widened already (`half`). */
+function read(where: string, argument: string, x: TensorLike): { readonly source: Source; readonly shape: readonly number[]; readonly half?: boolean } {
+  const fail = (got: string, todo?: string): TypeError => typeError(where, argument, "a tensor, typed array, { data, dims } or nested number arrays", got, todo);
   let source: Source;
   let shape: readonly number[];
-  let name = "";
+  let half = false;
   if (ArrayBuffer.isView(x) && !(x instanceof DataView)) {
     source = x as unknown as Source;
     shape = [source.length];
@@ -92,30 +110,20 @@ function convert<D extends DType>(where: string, argument: string, x: TensorLike
     }
     source = data as unknown as Source;
     shape = checkDims(where, argument, dims);
-    name = like.type ?? like.dtype ?? "";
+    half = (like.type ?? like.dtype) === "float16";
     if (source.length !== sizeOf(shape)) throw rangeError(where, argument, `with ${sizeOf(shape)} elements for shape [${shape.join(", ")}]`, `${source.length}`);
   }
   if (source instanceof Uint16Array) {
-    if (name !== "float16") throw fail("Uint16Array", 'For float16 bits pass { data, dims, type: "float16" }');
+    if (!half) throw fail("Uint16Array", 'For float16 bits pass { data, dims, type: "float16" }');
     source = float16ToFloat32(source);
   }
-  const Kind = dtype === "float32" ? Float32Array : dtype === "int32" ? Int32Array : Uint8Array;
-  if (source instanceof Kind) return checkAttached(where, argument, new Tensor<D>(dtype, shape, source as DataOf<D>));
-  const integers = dtype !== "float32";
-  if (integers && (describe(source).startsWith("Float") || name === "float16")) {
-    throw typeError(where, argument, `of integers (${dtype})`, describe(source), "Convert with Int32Array.from");
-  }
-  const limit = source instanceof Float64Array || Array.isArray(source) ? 3.4028234663852886e38 : 16777216;
-  const out = new Kind(source.length);
-  for (let i = 0; i < out.length; i++) {
-    const raw = source[i] as unknown;
-    if (typeof raw !== "number" && typeof raw !== "bigint" && typeof raw !== "boolean") throw typeError(where, argument, "of numbers", `${describe(raw)} at index ${i}`);
-    const value = (out[i] = Number(raw));
-    if (integers ? out[i] !== value : Math.abs(value) > limit && Math.abs(value) !== Infinity) {
-      throw rangeError(where, argument, integers ? `of integers that ${dtype} holds` : "of values that float32 holds", `${raw} at index ${i}`);
-    }
-  }
-  return new Tensor<D>(dtype, shape, out as DataOf<D>);
+  return { source, shape, half };
+}
+
+function numberAt(where: string, argument: string, source: Source, i: number): number {
+  const value = source[i] as unknown;
+  if (typeof value !== "number" && typeof value !== "bigint" && typeof value !== "boolean") throw typeError(where, argument, "of numbers", `${describe(value)} at index ${i}`);
+  return Number(value);
 }
 
 function flatten(where: string, argument: string, x: unknown, shape: readonly number[], axis: number, out: unknown[]): void {
@@ -127,8 +135,11 @@ function flatten(where: string, argument: string, x: unknown, shape: readonly nu
 
 /** Checks that the elements are there: a buffer that was transferred, or a memory that has grown, leaves arrays of length 0. */
 export function checkAttached<D extends DType>(where: string, argument: string, x: Tensor<D>): Tensor<D> {
-  const { data } = x;
-  if (data.length !== x.size || (data.buffer as { detached?: boolean }).detached) throw rangeError(where, argument, "with its elements", "a detached buffer", "Pass a copy made before the transfer");
+  // Not x.data: a resident tensor makes its view anew. And `buffer` only where needed: it moves a small array's elements out of the engine's heap.
+  const values = (x as unknown as { values?: DataOf<D> }).values;
+  if (values && (values.length !== x.size || (values.length === 0 && (values.buffer as { detached?: boolean }).detached))) {
+    throw rangeError(where, argument, "with its elements", "a detached buffer", "Pass a copy made before the transfer");
+  }
   return x;
 }
 

@@ -1,18 +1,15 @@
 /**
  * IEEE 754 half precision (as bits) to float32, exact for every one of the 65,536 patterns.
  *
- * sign 1, exponent 5 (bias 15), mantissa 10. Subnormals are m * 2^-24.
+ * Exponent and mantissa shifted to the float32's place give the value times 2^-112, subnormals too.
  */
 export function float16ToFloat32(bits: Uint16Array): Float32Array {
   const out = new Float32Array(bits.length);
   const words = new Uint32Array(out.buffer);
   for (let i = 0; i < bits.length; i++) {
     const h = bits[i];
-    const sign = (h & 0x8000) << 16;
-    const exponent = (h >> 10) & 31;
-    const mantissa = h & 1023;
-    if (exponent === 0) out[i] = (sign ? -mantissa : mantissa) / 16777216;
-    else words[i] = sign | ((exponent === 31 ? 255 : exponent + 112) << 23) | (mantissa << 13);
+    words[i] = (h & 0x7fff) << 13;
+    out[i] = (h >> 15 ? -1 : 1) * ((h & 0x7c00) < 0x7c00 ? out[i] * 2 ** 112 : h & 1023 ? NaN : Infinity);
   }
   return out;
 }

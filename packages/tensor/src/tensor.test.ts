@@ -59,7 +59,7 @@ describe("Tensor", () => {
     expect(`${tensor([], [0, 3])}`).toMatchInlineSnapshot(`"Tensor float32 [0, 3] "`);
     expect(`${tensor([NaN], [], "float32")}`).toMatchInlineSnapshot(`"Tensor float32 [] NaN"`);
     expect(`${tensor(new Float32Array(16))}`).toMatchInlineSnapshot(`"Tensor float32 [16] 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"`);
-    expect(`${tensor(new Uint8Array(17), [17], "uint8")}`).toMatchInlineSnapshot(`"Tensor uint8 [17] 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ... (17 elements)"`);
+    expect(`${tensor(new Uint8Array(17), [17], "uint8")}`).toMatchInlineSnapshot(`"Tensor uint8 [17] 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..."`);
   });
 
   it("reads its data anew where a subclass makes them", () => {
@@ -82,12 +82,12 @@ describe("Tensor", () => {
     expect(() => new Tensor("float32", [1], null as unknown as Float32Array)).toThrowErrorMatchingInlineSnapshot(`[TypeError: Tensor: expected \`data\` a Float32Array for float32, got null]`);
     expect(() => new Tensor("float64" as "float32", [1], Float32Array.of(1))).toThrowErrorMatchingInlineSnapshot(`[TypeError: Tensor: expected \`dtype\` float32 or int32 or uint8, got float64]`);
     expect(() => new Tensor("float32", [2, 2], Float32Array.of(1, 2))).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor: expected \`data\` of length 4 for shape [2, 2], got 2 elements]`);
-    expect(() => x.item()).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.item: expected \`this\` with one element, got shape [2, 3]. Use at(...) or toArray()]`);
-    expect(() => tensor([]).item()).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.item: expected \`this\` with one element, got shape [0]. Use at(...) or toArray()]`);
-    expect(() => x.at(1)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.at: expected \`indices\` 2 numbers, got 1]`);
-    expect(() => x.at(0, 3)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.at: expected \`indices\` in [0, 3), got 3 at axis 1]`);
-    expect(() => x.at(-1, 0)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.at: expected \`indices\` in [0, 2), got -1 at axis 0]`);
-    expect(() => x.at(0, 0.5)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.at: expected \`indices\` in [0, 3), got 0.5 at axis 1]`);
+    expect(() => x.item()).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.item: expected \`this\` with one element, got shape [2, 3]]`);
+    expect(() => tensor([]).item()).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.item: expected \`this\` with one element, got shape [0]]`);
+    expect(() => x.at(1)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.at: expected \`indices\` inside shape [2, 3], got [1]]`);
+    expect(() => x.at(0, 3)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.at: expected \`indices\` inside shape [2, 3], got [0, 3]]`);
+    expect(() => x.at(-1, 0)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.at: expected \`indices\` inside shape [2, 3], got [-1, 0]]`);
+    expect(() => x.at(0, 0.5)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.at: expected \`indices\` inside shape [2, 3], got [0, 0.5]]`);
     expect(() => x.row(2)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.row: expected \`i\` a row of shape [2, 3], got 2]`);
     expect(() => x.row(-1)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.row: expected \`i\` a row of shape [2, 3], got -1]`);
     expect(() => tensor([7], []).row(0)).toThrowErrorMatchingInlineSnapshot(`[RangeError: Tensor.row: expected \`i\` a row of shape [], got 0]`);

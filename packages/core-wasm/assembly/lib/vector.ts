@@ -6,12 +6,10 @@ export function madd(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(f32x4.mul(a, b), c);
 }
 
-// Sum of the four lanes, as (0 + 2) + (1 + 3).
-// @ts-ignore: decorator
-@inline
-export function sumLanes(v: v128): f32 {
-  const pairs = f32x4.add(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
-  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
+// Sum of the four lanes, in float64.
+export function sumLanes(v: v128): f64 {
+  const pairs = f64x2.add(f64x2.promote_low_f32x4(v), f64x2.promote_low_f32x4(v128.shuffle<f32>(v, v, 2, 3, 0, 1)));
+  return f64x2.extract_lane(pairs, 0) + f64x2.extract_lane(pairs, 1);
 }
 
 // Maximum of the four lanes; no lane is NaN.
