@@ -1,76 +1,94 @@
 import { readFile } from "node:fs/promises";
-import { Tensor, rangeError } from "@logits/tensor";
-import { formatError } from "../io/formatError.ts";
+import { Tensor, message } from "@logits/tensor";
+import { formatError, quote } from "../io/formatError.ts";
 import { parseFileReference, readTensor, toLabels, toMatrix } from "../io/readTensor.ts";
 
 /** The command line was used wrongly, or an input is not what it should be: exit code 2. */
 export class UsageError extends Error {}
 
+/** What scores are: logits, or probabilities that become logits by ln max(p, 2^-126). */
+export type InputKind = "logits" | "probabilities";
+
+/** Rows [from, to) of an array in a file. */
+export interface RowsReference {
+  readonly path: string;
+  readonly key: string | undefined;
+  readonly from: number;
+  /** Infinity: to the last. */
+  readonly to: number;
+}
+
 /** `FILE`, `FILE:KEY`, and either with rows: `FILE:KEY[0:5000]`, `FILE[5000:]`. */
-export function parseRows(text: string): { file: string; from: number; to: number } {
-  const match = /^(.*)\[(\d*):(\d*)\]$/.exec(text);
-  return match ? { file: match[1], from: Number(match[2] || 0), to: match[3] ? Number(match[3]) : Infinity } : { file: text, from: 0, to: Infinity };
+export function parseRows(text: string): RowsReference {
+  const match = /^(.*)\[(\d*):(\d*)\]$/s.exec(text);
+  if (!match) return { ...parseFileReference(text), from: 0, to: Infinity };
+  return { ...parseFileReference(match[1]), from: Number(match[2]), to: match[3] === "" ? Infinity : Number(match[3]) };
 }
 
-async function load(text: string): Promise<{ array: Awaited<ReturnType<typeof readTensor>>; name: string; from: number; to: number }> {
-  const { file, from, to } = parseRows(text);
-  const { path, key } = parseFileReference(file);
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path);
-  } catch (cause) {
-    throw new UsageError(`logits: expected a readable file, got ${path} (${(cause as NodeJS.ErrnoException).code ?? (cause as Error).message})`, { cause });
-  }
-  return { array: await readTensor(bytes, path, key), name: path, from, to };
+/** Scores from a file, with the index of their first row in it. */
+export interface Scores {
+  /** float32 [N, C], not yet checked: a stream of decisions lets a NaN through and says so. */
+  readonly values: Tensor<"float32">;
+  readonly from: number;
+  readonly path: string;
 }
 
-function cut(name: string, rows: number, from: number, to: number): [number, number] {
-  const end = to === Infinity ? rows : to;
-  if (!(from < end && end <= rows)) throw formatError("logits", name, `to have the rows [${from}:${to === Infinity ? "" : to}]`, `${rows} rows`);
-  return [from, end];
+export async function readScores(text: string): Promise<Scores> {
+  const { path, key, from, to } = parseRows(text);
+  const { shape, data } = toMatrix(await readTensor(await bytesOf(path), path, key), path);
+  const [rows, columns] = shape;
+  const end = lastRow(path, rows, from, to);
+  return { values: new Tensor("float32", [end - from, columns], data.subarray(from * columns, end * columns)), from, path };
 }
 
-/** Scores from a file: float32 [N, C]. */
-export async function readScores(text: string): Promise<Tensor<"float32">> {
-  const { array, name, from, to } = await load(text);
-  const all = toMatrix(array, name);
-  const [start, end] = cut(name, all.shape[0], from, to);
-  const cols = all.shape[1];
-  return new Tensor("float32", [end - start, cols], all.data.subarray(start * cols, end * cols));
-}
-
-/** Labels from a file: int32 [N], in [0, classes). */
+/** Labels from a file: int32 [rows], in [0, classes). */
 export async function readLabels(text: string, rows: number, classes: number): Promise<Tensor<"int32">> {
-  const { array, name, from, to } = await load(text);
-  const all = toLabels(array, name);
-  const [start, end] = cut(name, all.shape[0], from, to);
-  if (end - start !== rows) throw formatError("logits", name, `to have one label for each of the ${rows} rows of scores`, `${end - start} labels`);
-  const data = all.data.subarray(start, end);
+  const { path, key, from, to } = parseRows(text);
+  const all = toLabels(await readTensor(await bytesOf(path), path, key), path);
+  const end = lastRow(path, all.size, from, to);
+  if (end - from !== rows) throw formatError("logits", path, `to have one label for each of the ${rows} rows of scores`, `${end - from} labels`);
+  const data = all.data.subarray(from, end);
   const bad = data.findIndex((label) => label < 0 || label >= classes);
-  if (bad >= 0) throw formatError("logits", name, `to have labels in [0, ${classes})`, `${data[bad]} at row ${start + bad}`);
+  if (bad >= 0) throw formatError("logits", path, `to have labels in [0, ${classes})`, `${data[bad]} in row ${from + bad}`);
   return new Tensor("int32", [rows], data);
 }
 
-/** Class names from a JSON file: an array of distinct strings, one per class. */
+/** Why a row is no distribution; undefined if it is one. */
+export function rowProblem(kind: InputKind, row: Float32Array): string | undefined {
+  const bad = row.findIndex((value) => (kind === "logits" ? !(value < Infinity) : !(value >= 0 && value <= 1.00001)));
+  if (bad >= 0) return `${row[bad]} in column ${bad}`;
+  return kind === "logits" && row.every((value) => value === -Infinity) ? "no finite score" : undefined;
+}
+
+/** Class names from a JSON file: an array of different strings, one per class. Without a file: "class 0", "class 1", ... */
 export async function readClassNames(path: string | undefined, classes: number): Promise<string[]> {
   if (path === undefined) return Array.from({ length: classes }, (_, c) => `class ${c}`);
-  let names: unknown;
-  try {
-    names = JSON.parse(await readFile(path, "utf8"));
-  } catch (cause) {
-    throw new UsageError(`logits: expected ${path} to be a JSON array of class names, got ${(cause as Error).message}`, { cause });
-  }
-  if (!Array.isArray(names) || names.length !== classes || names.some((name) => typeof name !== "string") || new Set(names).size !== classes) {
-    throw new UsageError(`logits: expected ${path} to hold ${classes} distinct class names, got ${Array.isArray(names) ? `${names.length} entries` : typeof names}`);
-  }
+  const names = await readJsonFile(path);
+  const fail = (got: string): Error => formatError("logits", path, `to be a JSON array of ${classes} different class names`, got);
+  if (!Array.isArray(names)) throw fail(names === null ? "null" : typeof names);
+  const odd = names.findIndex((name) => typeof name !== "string");
+  if (odd >= 0) throw fail(`${JSON.stringify(names[odd])} at index ${odd}`);
+  if (names.length !== classes) throw fail(`${names.length}`);
+  const twice = names.find((name, i) => names.indexOf(name) !== i) as string | undefined;
+  if (twice !== undefined) throw fail(`${quote(twice)} twice`);
   return names as string[];
+}
+
+/** A JSON value from a file. */
+export async function readJsonFile(path: string): Promise<unknown> {
+  const text = (await bytesOf(path)).toString("utf8");
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw formatError("logits", path, "to be JSON", text.trim() === "" ? "an empty file" : "damaged JSON", undefined, cause);
+  }
 }
 
 /** A number from the command line, in (low, high). */
 export function parseNumber(option: string, low: number, high: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!(text.trim() !== "" && value > low && value < high)) throw new UsageError(rangeError("logits", option, `a number in (${low}, ${high})`, text).message);
+    if (!(text.trim() !== "" && value > low && value < high)) throw new UsageError(message("logits", option, `a number in (${low}, ${high})`, quote(text)));
     return value;
   };
 }
@@ -79,7 +97,21 @@ export function parseNumber(option: string, low: number, high: number): (text: s
 export function parseCount(option: string, low: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!(text.trim() !== "" && Number.isSafeInteger(value) && value >= low)) throw new UsageError(rangeError("logits", option, `an integer from ${low} up`, text).message);
+    if (!(text.trim() !== "" && Number.isSafeInteger(value) && value >= low)) throw new UsageError(message("logits", option, `an integer in [${low}, 2^53)`, quote(text)));
     return value;
   };
+}
+
+async function bytesOf(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new UsageError(message("logits", path, "to be a readable file", `${(cause as NodeJS.ErrnoException).code}`), { cause });
+  }
+}
+
+function lastRow(path: string, rows: number, from: number, to: number): number {
+  const end = to === Infinity ? rows : to;
+  if (!(from < end && end <= rows)) throw formatError("logits", path, `to have the rows [${from}:${to === Infinity ? "" : to}]`, `${rows} rows`);
+  return end;
 }

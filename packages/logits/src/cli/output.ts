@@ -1,23 +1,31 @@
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { message } from "@logits/tensor";
+import { UsageError } from "./input.ts";
 
-/** Writes all files or none: into a new folder beside `directory`, then each is moved to its place. */
+/** Writes all files under other names and then renames them, so that a full disk or a kill leaves none of them half-written. Returns their paths. */
 export async function writeAll(directory: string, files: Readonly<Record<string, string>>): Promise<string[]> {
-  const target = resolve(directory);
-  await mkdir(dirname(target), { recursive: true });
-  const staging = await mkdtemp(`${target}.partial-`);
+  const partial = Object.keys(files).map((name) => [join(directory, `.${name}.${process.pid}.partial`), join(directory, name)] as const);
+  let made: string | undefined;
   try {
-    for (const [name, text] of Object.entries(files)) await writeFile(join(staging, name), text);
-    await mkdir(target, { recursive: true });
-    for (const name of Object.keys(files)) await rename(join(staging, name), join(target, name));
-  } finally {
-    await rm(staging, { recursive: true, force: true });
+    made = await mkdir(resolve(directory), { recursive: true });
+    for (const [i, text] of Object.values(files).entries()) await writeFile(partial[i][0], text);
+    for (const [from, to] of partial) await rename(from, to);
+  } catch (cause) {
+    // Where the folder itself was the trouble there is nothing to remove, and the first error is the one to report.
+    await Promise.allSettled(made === undefined ? partial.map(([path]) => rm(path, { force: true })) : [rm(made, { recursive: true })]);
+    throw new UsageError(message("logits", directory, "to be a folder that can be written to", `${(cause as NodeJS.ErrnoException).code}`), { cause });
   }
-  return Object.keys(files).map((name) => join(directory, name));
+  return partial.map(([, path]) => path);
 }
 
-/** Progress for people, on stderr: one line a step. `quiet` where the output is for a program. */
-export function progress(quiet: boolean): (text: string) => void {
+/** Progress for people, on stderr: one line a step. */
+export function progress(): (text: string) => void {
   const start = performance.now();
-  return quiet ? () => {} : (text) => process.stderr.write(`${((performance.now() - start) / 1000).toFixed(1).padStart(5)} s  ${text}\n`);
+  return (text) => process.stderr.write(`${((performance.now() - start) / 1000).toFixed(1).padStart(5)} s  ${text}\n`);
+}
+
+/** Text from files on a terminal: control characters would be commands to it. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, "\ufffd");
 }

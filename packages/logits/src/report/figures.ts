@@ -1,12 +1,13 @@
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
 import type { Measures, ReportMetrics, SetMeasures } from "./types.ts";
+import { sizes } from "./words.ts";
 
 const BEFORE = "#d9622b";
 const AFTER = "#2a7fb8";
 const style = { background: "transparent", fontSize: "12px", overflow: "visible" };
 
-/** A figure as SVG text. Everything is drawn at build time of the report: the page runs no script. */
+/** A figure as SVG text, drawn when the report is written: the page runs no script. */
 function draw(options: Plot.PlotOptions): string {
   const { document } = parseHTML("<!doctype html><html><body></body></html>");
   return (Plot.plot({ document, style, ...options } as Plot.PlotOptions) as unknown as { outerHTML: string }).outerHTML;
@@ -57,13 +58,9 @@ export function riskCoverageFigure(before: Measures, after: Measures): string {
   });
 }
 
-function sizeName(from: number, to: number): string {
-  return from === to ? `${from}` : to === Infinity || to >= 1e9 ? `${from}+` : `${from} to ${to}`;
-}
-
 /** How large the sets are, and how often sets of that size hold the right label. */
 export function setSizeFigure(sets: SetMeasures): string {
-  const rows = sets.bySize.map((bucket) => ({ ...bucket, name: sizeName(bucket.from, bucket.to) }));
+  const rows = sets.bySize.map((bucket) => ({ ...bucket, name: sizes(bucket) }));
   const names = rows.map((row) => row.name);
   return draw({
     width: 420, height: 320, marginLeft: 52, ariaLabel: `Coverage by set size, ${sets.method}`,

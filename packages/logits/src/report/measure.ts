@@ -33,7 +33,7 @@ export function measure(logits: Scores, labels: Labels, seed: number): Measures 
   }
   const ece = expectedCalibrationError(probabilities, labels, { nullDistribution: { random: randomSource(seed, NULL_STREAM) } });
   const curve = riskCoverage(confidence, wrong);
-  const step = Math.max(1, Math.floor(rows / 200));
+  const step = Math.ceil(rows / 200);
   return {
     accuracy: accuracy(logits, labels),
     meanConfidence: confidence.reduce((total, value) => total + value, 0) / rows,

@@ -1,6 +1,6 @@
 import { figures } from "./figures.ts";
 import type { ReportMetrics } from "./types.ts";
-import { findings } from "./words.ts";
+import { findings, promised, worst } from "./words.ts";
 
 const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
@@ -10,9 +10,9 @@ const STYLE = `
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 56rem; font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
 p.sub { color: var(--soft); margin: 0 0 1.2rem; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; }
+th, td { text-align: right; font-weight: inherit; padding: .35rem .6rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; } th[scope=col] { font-weight: 600; vertical-align: bottom; }
 .row { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; max-width: 100%; } figure svg { max-width: 100%; height: auto; }
-figcaption { color: var(--soft); font-size: .9rem; max-width: 26rem; } figcaption.wide { max-width: 52rem; }
+figcaption { color: var(--soft); font-size: .9rem; } .row figure { max-width: 26rem; }
 .before { color: var(--before); } .after { color: var(--after); } ul { padding-left: 1.1rem; } li { margin: .5rem 0; }
 `;
 
@@ -20,11 +20,12 @@ figcaption { color: var(--soft); font-size: .9rem; max-width: 26rem; } figcaptio
 export function reportPage(metrics: ReportMetrics): string {
   const { before, after, rows } = metrics;
   const drawn = figures(metrics);
-  const line = (name: string, a: number, b: number, digits: number): string => `<tr><td>${name}</td><td class="before">${a.toFixed(digits)}</td><td class="after">${b.toFixed(digits)}</td></tr>`;
-  const figure = (svg: string, caption: string, wide = false): string => `<figure>${svg}<figcaption${wide ? ' class="wide"' : ""}>${caption}</figcaption></figure>`;
+  const line = (name: string, a: number, b: number, digits: number): string => `<tr><th scope="row">${name}</th><td class="before">${a.toFixed(digits)}</td><td class="after">${b.toFixed(digits)}</td></tr>`;
+  const figure = (svg: string, caption: string): string => `<figure>${svg}<figcaption>${caption}</figcaption></figure>`;
   const setRows = metrics.sets.map((sets) => {
-    const worst = sets.byClass.reduce((least, entry) => (entry.share < least.share ? entry : least));
-    return `<tr><td>${sets.method}</td><td>${sets.n}</td><td>${(1 - sets.alpha).toFixed(2)}</td><td>${sets.coverage.share.toFixed(3)} [${sets.coverage.interval.map((x) => x.toFixed(3)).join(", ")}]</td><td>${sets.meanSize.toFixed(2)}</td><td>${escape(worst.label)}: ${worst.share.toFixed(2)} of ${worst.rows}</td></tr>`;
+    const least = worst(sets.byClass);
+    const covered = `${sets.coverage.share.toFixed(3)} [${sets.coverage.interval.map((x) => x.toFixed(3)).join(", ")}]`;
+    return `<tr><td>${sets.method}</td><td>${sets.n}</td><td>${promised(sets.alpha)}</td><td>${covered}</td><td>${sets.meanSize.toFixed(2)}</td><td>${escape(least.label)}: ${least.share.toFixed(2)} of ${least.rows}</td></tr>`;
   });
   return `<!doctype html>
 <html lang="en">
@@ -59,7 +60,7 @@ ${figure(drawn.reliabilityBefore, '<b class="before">Before.</b> A point is a bi
 ${figure(drawn.reliabilityAfter, '<b class="after">After</b> dividing the scores by the temperature.')}
 </div>
 <h2>Confidences</h2>
-${figure(drawn.confidence, "Rows by confidence, before and after.", true)}
+${figure(drawn.confidence, "Rows by confidence, before and after.")}
 <h2>Answering only when sure, and sets of labels</h2>
 <div class="row">
 ${figure(drawn.riskCoverage, 'Answer the most confident share of rows (x): how many answers are wrong (y), <b class="before">before</b> (dashed) and <b class="after">after</b>.')}
@@ -70,7 +71,7 @@ ${figure(drawn.setSize, `How often ${metrics.sets[0].method} sets hold the right
 ${setRows.join("\n")}
 </table>
 <h2>Coverage by class</h2>
-${figure(drawn.classes, "Every class with its exact 95 % interval; a marginal promise does not hold for each class.", true)}
+${figure(drawn.classes, "Every class with its exact 95 % interval; a marginal promise does not hold for each class.")}
 <p class="sub">Written by logits ${escape(metrics.versions.logits)} (${escape(metrics.versions.variant)}). All numbers are in metrics.json.</p>
 </body>
 </html>

@@ -20,7 +20,7 @@ export interface Measures {
   /** The same error for a perfectly calibrated model with these confidences: mean, 95 % point, and how often it is at least as large. */
   readonly eceNull: { readonly mean: number; readonly quantile95: number; readonly pValue: number; readonly repetitions: number };
   readonly aurc: number;
-  /** Rows whose largest probability is shared by several classes; the smallest index counts as the prediction. */
+  /** Rows whose largest score is shared by several classes; the smallest index counts as the prediction. */
   readonly ties: number;
   readonly reliability: readonly ReliabilityBin[];
   /** At most 200 points. */
@@ -40,6 +40,7 @@ export interface SetMeasures {
   readonly alpha: number;
   /** Calibration rows behind the quantile. */
   readonly n: number;
+  /** null: the calibration rows are too few for this alpha, and every set holds all labels. */
   readonly quantile: number | null;
   /** What the promise allows to expect: mean over calibration sets, and the 95 % range for this one. */
   readonly expected: { readonly mean: number; readonly interval: readonly [number, number] };
@@ -57,11 +58,12 @@ export interface ReportMetrics {
   readonly title: string;
   readonly classes: number;
   /** No row is in two of fit, calibration and test. `shown` = calibration and test: rows that the temperature never saw. */
-  readonly rows: { readonly fit: number; readonly calibration: number; readonly test: number; readonly shown: number; readonly split: string; readonly seed: number | null };
-  /** Probabilities that were below 2^-126 and were set to it. */
-  readonly input: { readonly kind: "logits" | "probabilities"; readonly clipped: number };
+  readonly rows: { readonly fit: number; readonly calibration: number; readonly test: number; readonly shown: number; readonly split: string; readonly seed: number };
+  /** Probabilities that were below 2^-126 and were set to it, and the rows that had one. */
+  readonly input: { readonly kind: "logits" | "probabilities"; readonly clipped: number; readonly clippedRows: number };
   readonly temperature: number;
-  readonly temperatureStandardError: number;
+  /** null where the fit rows do not determine it: rows of equal scores (the temperature is 1 then), or no wrong row (it is at its bound). */
+  readonly temperatureStandardError: number | null;
   readonly temperatureAtBound: boolean;
   readonly before: Measures;
   readonly after: Measures;
