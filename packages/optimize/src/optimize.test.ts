@@ -139,7 +139,7 @@ describe("lbfgs", () => {
     expect(message(() => lbfgs(() => Infinity, [1]))).toMatchInlineSnapshot(`"RangeError: lbfgs: expected \`x0\` in the domain of \`f\`, got a start of value Infinity"`);
     expect(message(() => lbfgs(rosenbrock, []))).toMatchInlineSnapshot(`"RangeError: lbfgs: expected \`x0\` with at least 1 element, got 0"`);
     expect(message(() => lbfgs(rosenbrock, [0, NaN]))).toMatchInlineSnapshot(`"RangeError: lbfgs: expected \`x0\` of finite numbers, got NaN at index 1"`);
-    expect(message(() => lbfgs(rosenbrock, "0" as never))).toMatchInlineSnapshot(`"TypeError: lbfgs: expected \`x0\` a Float64Array or an array of numbers, got string"`);
+    expect(message(() => lbfgs(rosenbrock, "0" as never))).toMatchInlineSnapshot(`"TypeError: lbfgs: expected \`x0\` a Float64Array or an array of numbers, got String"`);
     expect(message(() => lbfgs(rosenbrock, [0, 0], { gradientTolerance: -1 }))).toMatchInlineSnapshot(`"RangeError: lbfgs: expected \`gradientTolerance\` a finite number >= 0, got -1"`);
     expect(message(() => lbfgs(rosenbrock, [0, 0], { memory: 0 }))).toMatchInlineSnapshot(`"RangeError: lbfgs: expected \`memory\` an integer in [1, 1000], got 0"`);
     expect(message(() => newton1d(() => ({ value: NaN, gradient: 1, curvature: 1 }), { low: 0, high: 1 }))).toMatchInlineSnapshot(`"RangeError: newton1d: expected \`f\` to give a finite value and gradient, got value NaN, gradient 1 at x = 0.5"`);
