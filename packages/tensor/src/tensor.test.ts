@@ -103,6 +103,6 @@ describe("sizeOf", () => {
 describe("describe", () => {
   it("names kinds", () => {
     const values = [null, undefined, 1, "a", true, 1n, () => 1, {}, [], new Float64Array(1), new Map(), Object.create(null), x];
-    expect(values.map(words)).toEqual(["null", "undefined", "number", "string", "boolean", "bigint", "function", "Object", "Array", "Float64Array", "Map", "object", "Tensor"]);
+    expect(values.map(words)).toEqual(["null", "undefined", "Number", "String", "Boolean", "BigInt", "Function", "Object", "Array", "Float64Array", "Map", "object", "Tensor"]);
   });
 });
