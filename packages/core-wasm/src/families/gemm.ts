@@ -1,0 +1,2 @@
+// Matrix products.
+export { matmul, type MatmulOptions } from "../matmul.ts";

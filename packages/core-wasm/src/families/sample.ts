@@ -1,0 +1,3 @@
+// Sampling.
+export { gumbelSoftmax, gumbelSoftmaxGrad, type GumbelSoftmaxGradOptions, type GumbelSoftmaxOptions } from "../gumbelSoftmax.ts";
+export { sampleCategorical, type SampleCategoricalOptions } from "../sampleCategorical.ts";

@@ -1,0 +1,2 @@
+// Softmax without a pass for the maximum.
+export { twoPassSoftmax } from "../twoPassSoftmax.ts";
