@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 
@@ -11,7 +11,11 @@ const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "logits-docs-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const pages = ["README.md", ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".md") && !file.includes("node_modules")).map((file) => join("docs", file))];
+const pages = [
+  "README.md",
+  ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".md") && !file.includes("node_modules")).map((file) => join("docs", file)),
+  ...readdirSync(join(root, "packages")).map((folder) => join("packages", folder, "README.md")).filter((file) => existsSync(join(root, file))),
+].sort();
 
 /** What a page may take for granted: said in the page's own words ("scores of rows the model was not trained on"). */
 const PRELUDES: Record<string, string> = {
@@ -50,12 +54,13 @@ ${checked.join("\n")}
 }
 
 describe.each(pages)("%s", (page) => {
+  it("links to what is there", () => {
+    const links = [...readFileSync(join(root, page), "utf8").matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map((match) => match[1]);
+    expect(links.filter((link) => !existsSync(join(root, dirname(page), link)))).toEqual([]);
+  });
+
   const blocks = [...readFileSync(join(root, page), "utf8").matchAll(/^```ts\n([\s\S]*?)^```/gm)].map((match) => match[1]);
-  if (blocks.length === 0) {
-    it("has no program", () => expect(existsSync(join(root, page))).toBe(true));
-    return;
-  }
-  it.each(blocks.map((block, i) => [i + 1, block] as const))("program %i runs and prints what the page says", (i, block) => {
+  if (blocks.length > 0) it.each(blocks.map((block, i) => [i + 1, block] as const))("program %i runs and prints what the page says", (i, block) => {
     const file = join(folder, `${page.replaceAll(/[^A-Za-z0-9]/g, "-")}-${i}.ts`);
     writeFileSync(file, program(block, PRELUDES[page] ?? ""));
     try {
@@ -64,4 +69,10 @@ describe.each(pages)("%s", (page) => {
       throw new Error((error as { stderr: string }).stderr, { cause: error });
     }
   });
+});
+
+it("docs/README.md lists every page", () => {
+  const listed = readFileSync(join(root, "docs", "README.md"), "utf8");
+  const all = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".md") && file !== "README.md");
+  expect(all.filter((file) => !listed.includes(`](${file})`))).toEqual([]);
 });
