@@ -1,3 +1,5 @@
+import { finiteMax } from "./lib/finiteMax";
+import { finiteMax } from "./lib/finiteMax";
 import { loadTail, maxLanes, storeTail } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
@@ -154,26 +156,10 @@ export function f32_sample_categorical(x: usize, y: usize, rows: i32, cols: i32,
   const one = v128.load32_splat(EXP, 36), lowest = v128.load32_splat(EXP, 40), by = f32x4.splat(scale);
   for (let row = 0; row < rows; row++, x += rowBytes) {
     const end = x + bytes;
-    let m = impossible, m1 = impossible, nan = i32x4.splat(0), p = x;
-    for (const stop = x + (bytes & ~31); p < stop; p += 32) {
-      const v = v128.load(p), w = v128.load(p, 16);
-      m = f32x4.pmax(m, v);
-      m1 = f32x4.pmax(m1, w);
-      nan = v128.or(nan, v128.or(f32x4.ne(v, v), f32x4.ne(w, w)));
-    }
-    if (p < end) {
-      const v = v128.load(p);
-      m = f32x4.pmax(m, v);
-      nan = v128.or(nan, f32x4.ne(v, v));
-    }
-    if (rest) {
-      const v = loadTail(end, rest, impossible);
-      m1 = f32x4.pmax(m1, v);
-      nan = v128.or(nan, f32x4.ne(v, v));
-    }
-    const top = maxLanes(f32x4.pmax(m, m1));
-    if (v128.any_true(nan) || top - top != 0) return row;
-    m = f32x4.splat(top);
+    const top = finiteMax(x, cols);
+    let p = x;
+    if (top != top) return row;
+    const m = f32x4.splat(top);
 
     let sum: f64 = 0, to = weights, table = sums;
     store<f64>(table, 0);

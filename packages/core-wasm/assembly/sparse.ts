@@ -1,4 +1,5 @@
-import { loadTail, maxLanes, storeTail } from "./lib/vector";
+import { finiteMax } from "./lib/finiteMax";
+import { loadTail, storeTail } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
 // What a call computes.
@@ -40,29 +41,13 @@ export function f32_sparse(x: usize, y: usize, rows: i32, cols: i32, scale: f32,
   const impossible = v128.load32_splat(BELOW), least = v128.load32_splat(BELOW, 4), zero = f32x4.splat(0);
   for (; rows > 0; rows--, x += rowBytes, y += rowBytes) {
     const end = x + bytes;
-    let m = impossible, m1 = impossible, nan = i32x4.splat(0), p = x;
-    for (const stop = x + (bytes & ~31); p < stop; p += 32) {
-      const v = v128.load(p), w = v128.load(p, 16);
-      m = f32x4.pmax(m, v);
-      m1 = f32x4.pmax(m1, w);
-      nan = v128.or(nan, v128.or(f32x4.ne(v, v), f32x4.ne(w, w)));
-    }
-    if (p < end) {
-      const v = v128.load(p);
-      m = f32x4.pmax(m, v);
-      nan = v128.or(nan, f32x4.ne(v, v));
-    }
-    if (rest) {
-      const v = loadTail(end, rest, impossible);
-      m1 = f32x4.pmax(m1, v);
-      nan = v128.or(nan, f32x4.ne(v, v));
-    }
-    const top = maxLanes(f32x4.pmax(m, m1));
-    if (v128.any_true(nan) || top - top != 0) {
+    const top = finiteMax(x, cols);
+    let p = x;
+    if (top != top) {
       for (p = y; p < y + rowBytes; p += 4) store<f32>(p, NaN);
       continue;
     }
-    m = f32x4.splat(top);
+    const m = f32x4.splat(top);
 
     const by = f32x4.splat(scale);
     let to = scratch;
