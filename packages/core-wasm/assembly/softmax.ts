@@ -27,14 +27,7 @@ export function f32_softmax(x: usize, y: usize, rows: i32, cols: i32, scale: f32
       rows -= groups << 2;
     }
   }
-  if (rows <= 0) return;
-  let top = rowMax(x, cols);
-  for (; rows > 0; rows--) {
-    const next: usize = rows > 1 ? x + rowBytes : 0;
-    top = oneRow(x, y, next, cols, top, scale, mode);
-    x = next;
-    y += outBytes;
-  }
+  if (rows > 0) wideRows(x, y, rows, cols, scale, mode);
 }
 
 // pmax(m, v) keeps m where v is NaN: NaN comes back through the sum of exponentials.
@@ -54,81 +47,90 @@ function rowMax(x: usize, cols: i32): f32 {
   return maxLanes(f32x4.pmax(f32x4.pmax(m, m1), f32x4.pmax(m2, m3)));
 }
 
-// One row whose maximum is `top`. Returns the maximum of the row at `next`, if there is one.
-function oneRow(x: usize, y: usize, next: usize, cols: i32, top: f32, scale: f32, mode: i32): f32 {
+// One row after the other.
+function wideRows(x: usize, y: usize, rows: i32, cols: i32, scale: f32, mode: i32): void {
   const bytes = (<usize>cols & ~3) << 2;
   const rest = cols & 3;
-  const impossible = f32x4.splat(-Infinity);
+  const impossible = v128.load32_splat(EXP, 36);
   const keep = mode == SOFTMAX;
   const by = f32x4.splat(scale);
-  let m = f32x4.splat(top), nextTop = impossible, from = x, p: usize = 0;
-  if (keep && scale != 1) {
-    // Scores divided by the temperature go to y; their maximum is 0.
-    for (; p < bytes; p += 16) v128.store(y + p, f32x4.mul(f32x4.sub(v128.load(x + p), m), by));
-    if (rest) storeTail(y + bytes, rest, f32x4.mul(f32x4.sub(loadTail(x + bytes, rest, impossible), m), by));
-    from = y;
-    m = f32x4.splat(0);
-  }
-
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
   const c2 = v128.load32_splat(EXP, 16), c1 = v128.load32_splat(EXP, 20), c0 = v128.load32_splat(EXP, 24);
   const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
+  const unit = v128.load32_splat(EXP, 40);
+  const stride = <usize>cols << 2;
 
-  // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64. y gets e, or z where the logarithm of the sum is wanted; then the lanes
-  // begin at 1/2, which no e exceeds, so that what an addition loses is known exactly and is added up as well.
-  let half: f64 = 0, lost = f32x4.splat(0), to = y, ahead = next;
-  p = from;
-  const end = from + bytes;
-  while (p < end) {
-    let s = keep ? lost : oneHalf;
-    const stop = min(p + 4096, end);
-    if (keep && next) {
-      // The maximum of the next row is found on the way: memory answers while exponentials are computed.
-      for (; p < stop; p += 16, to += 16, ahead += 16) {
-        const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
-        nextTop = f32x4.pmax(nextTop, v128.load(ahead));
-        v128.store(to, e);
-        s = f32x4.add(s, e);
-      }
-    } else if (keep) {
-      for (; p < stop; p += 16, to += 16) {
-        const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
-        v128.store(to, e);
-        s = f32x4.add(s, e);
-      }
-    } else {
-      for (; p < stop; p += 16, to += 16) {
-        const z = f32x4.mul(f32x4.sub(v128.load(p), m), by);
-        if (mode == LOG_SOFTMAX) v128.store(to, z);
-        const e = halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
-        const sum = f32x4.add(s, e);
-        lost = f32x4.add(lost, f32x4.sub(e, f32x4.sub(sum, s)));
-        s = sum;
-      }
+  let top = rowMax(x, cols);
+  for (; rows > 0; rows--) {
+    const next: usize = rows > 1 ? x + stride : 0;
+    let m = f32x4.splat(top), nextTop = impossible, from = x, p: usize = 0;
+    if (keep && scale != 1) {
+      // Scores divided by the temperature go to y; their maximum is 0.
+      for (; p < bytes; p += 16) v128.store(y + p, f32x4.mul(f32x4.sub(v128.load(x + p), m), by));
+      if (rest) storeTail(y + bytes, rest, f32x4.mul(f32x4.sub(loadTail(x + bytes, rest, impossible), m), by));
+      from = y;
+      m = f32x4.splat(0);
     }
-    half += keep ? sumLanes(s) : sumLanes(s) - 2;
-  }
-  half += sumLanes(lost);
-  if (rest) {
-    let z = f32x4.sub(loadTail(end, rest, impossible), m);
-    if (!keep) z = f32x4.mul(z, by);
-    const e = halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
-    if (mode <= LOG_SOFTMAX) storeTail(to, rest, keep ? e : z);
-    half += sumLanes(e);
-    if (next) nextTop = f32x4.pmax(nextTop, loadTail(next + bytes, rest, impossible));
-  }
 
-  if (mode > LOG_SOFTMAX) {
-    store<f32>(y, logPartition(x, cols, 4, top, scale, half));
-  } else {
-    // softmax: e * (1 / half) + 0; log-softmax: z * 1 - log Z.
-    let times = f32x4.splat(1), plus = f32x4.splat(0);
-    if (keep) times = f32x4.splat(<f32>(1 / half));
-    else plus = f32x4.splat(<f32>-log64(2 * half));
-    for (p = y; p < to; p += 16) v128.store(p, madd(v128.load(p), times, plus));
-    if (rest) storeTail(to, rest, madd(loadTail(to, rest, impossible), times, plus));
+    // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64. y gets e, or z where the logarithm of the sum is wanted; then the lanes
+    // begin at 1/2, which no e exceeds, so that what an addition loses is known exactly and is added up as well.
+    let half: f64 = 0, lost = f32x4.splat(0), to = y, ahead = next;
+    p = from;
+    const end = from + bytes;
+    while (p < end) {
+      let s = keep ? lost : oneHalf;
+      const stop = min(p + 4096, end);
+      if (keep && next) {
+        // The maximum of the next row is found on the way: memory answers while exponentials are computed.
+        for (; p < stop; p += 16, to += 16, ahead += 16) {
+          const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+          nextTop = f32x4.pmax(nextTop, v128.load(ahead));
+          v128.store(to, e);
+          s = f32x4.add(s, e);
+        }
+      } else if (keep) {
+        for (; p < stop; p += 16, to += 16) {
+          const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+          v128.store(to, e);
+          s = f32x4.add(s, e);
+        }
+      } else {
+        for (; p < stop; p += 16, to += 16) {
+          const z = f32x4.mul(f32x4.sub(v128.load(p), m), by);
+          if (mode == LOG_SOFTMAX) v128.store(to, z);
+          const e = halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+          const sum = f32x4.add(s, e);
+          lost = f32x4.add(lost, f32x4.sub(e, f32x4.sub(sum, s)));
+          s = sum;
+        }
+      }
+      half += keep ? sumLanes(s) : sumLanes(s) - 2;
+    }
+    if (!keep) half += sumLanes(lost);
+    if (rest) {
+      let z = f32x4.sub(loadTail(end, rest, impossible), m);
+      if (!keep) z = f32x4.mul(z, by);
+      const e = halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+      if (mode <= LOG_SOFTMAX) storeTail(to, rest, keep ? e : z);
+      half += sumLanes(e);
+      if (next) nextTop = f32x4.pmax(nextTop, loadTail(next + bytes, rest, impossible));
+    }
+
+    if (mode > LOG_SOFTMAX) {
+      store<f32>(y, logPartition(x, cols, 4, top, scale, half));
+      y += 4;
+    } else {
+      // softmax: e * (1 / half) + 0; log-softmax: z * 1 - log Z.
+      let times = unit, plus = f32x4.splat(0);
+      if (keep) times = f32x4.splat(<f32>(1 / half));
+      else plus = f32x4.splat(<f32>-log64(2 * half));
+      for (p = y; p < to; p += 16) v128.store(p, madd(v128.load(p), times, plus));
+      if (rest) storeTail(to, rest, madd(loadTail(to, rest, impossible), times, plus));
+      y += stride;
+    }
+    if (next) top = keep ? maxLanes(nextTop) : rowMax(next, cols);
+    x = next;
   }
-  return keep || !next ? maxLanes(nextTop) : rowMax(next, cols);
 }
 
 // log Z of one row from its maximum and half its sum of exponentials; where the maximum is infinite it is the answer, unless the row has a NaN.

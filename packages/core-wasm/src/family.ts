@@ -1,4 +1,4 @@
-import { ABI_VERSION, BackendUnavailableError, UnsupportedKernelError, typeError } from "@logits/tensor";
+import { ABI_VERSION, BackendUnavailableError, typeError } from "@logits/tensor";
 import { wasmMemory } from "./memory.ts";
 
 /** `relaxed-simd` has fused multiply-add where the engine allows it; `simd` gives the same bits in every engine. */
@@ -75,11 +75,11 @@ function instantiate<Kernels>(name: string, binary: Binary): Kernels {
     const code = supplied.get(name) ?? (wasmVariant() === "simd" ? binary.simd : binary.relaxed);
     module = typeof code === "string" ? new WebAssembly.Module(decode(code)) : code;
   } catch (cause) {
-    throw new BackendUnavailableError("core-wasm: expected WebAssembly SIMD and leave to compile it ('wasm-unsafe-eval' in a page's policy), got an engine that refused", { cause });
+    throw new BackendUnavailableError("core-wasm: expected WebAssembly SIMD and leave to compile it ('wasm-unsafe-eval' in a page's policy), got a refusal", { cause });
   }
   used = true;
   const { exports } = new WebAssembly.Instance(module, { env: { memory: wasmMemory() } });
   const version = (exports.ABI_VERSION as WebAssembly.Global | undefined)?.value;
-  if (version !== ABI_VERSION) throw new UnsupportedKernelError(`core-wasm: expected ABI version ${ABI_VERSION} of family ${name}, got ${version}. Install one version of all @logits packages`);
+  if (version !== ABI_VERSION) throw new BackendUnavailableError(`core-wasm: expected ABI version ${ABI_VERSION} of family ${name}, got ${version}. Install one version of all @logits packages`);
   return exports as Kernels;
 }

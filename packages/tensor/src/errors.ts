@@ -31,14 +31,14 @@ export class LogitsError extends Error {
   }
 }
 
-/** A backend (WebAssembly SIMD, WebGPU) does not exist here; the message holds the reason. */
+/** A backend (WebAssembly SIMD, WebGPU) does not exist here, or is of another version; the message holds the reason. */
 export class BackendUnavailableError extends LogitsError {
   constructor(text: string, options?: ErrorOptions) {
     super("BACKEND_UNAVAILABLE", text, options);
   }
 }
 
-/** The backend exists, but has no kernel for this operation, dtype or binary version. */
+/** The backend exists, but has no kernel for this operation or dtype. */
 export class UnsupportedKernelError extends LogitsError {
   constructor(text: string, options?: ErrorOptions) {
     super("UNSUPPORTED_KERNEL", text, options);
