@@ -2,7 +2,6 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-// @boundaries-ignore a tool of the root, in a test only
 import { build, type Plugin } from "esbuild";
 import { afterAll, describe, expect, it } from "vitest";
 
