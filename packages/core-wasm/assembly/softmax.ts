@@ -4,14 +4,14 @@ import { loadTail, madd, maxLanes, storeTail, sumLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
 // What a call computes; x: f32[rows, cols].
-const SOFTMAX = 0; // y[r, c] = exp(z[r, c] - logSumExp(z[r]))     y: f32[rows, cols]
-const LOG_SOFTMAX = 1; // y[r, c] = z[r, c] - logSumExp(z[r])      y: f32[rows, cols]
-// otherwise: y[r] = logSumExp(z[r])                               y: f32[rows]
+const SOFTMAX = 0; // y[r, c] = exp(s[r, c] - logSumExp(s[r]))     y: f32[rows, cols]
+const LOG_SOFTMAX = 1; // y[r, c] = s[r, c] - logSumExp(s[r])      y: f32[rows, cols]
+// otherwise: y[r] = logSumExp(s[r])                               y: f32[rows]
 
 // Rows of up to this many columns go four at a time, one per lane.
 const NARROW: i32 = 48;
 
-// z = scale * x, with scale = 1 / temperature. y may be x itself (SOFTMAX, LOG_SOFTMAX). Sizes are in elements.
+// s = scale * x, with scale = 1 / temperature. y may be x itself (SOFTMAX, LOG_SOFTMAX). Sizes are in elements.
 // lanes: 16 KiB of scratch, used for narrow rows.
 // A NaN makes its row NaN. +Infinity in a row: NaN (logSumExp: +Infinity). A row of -Infinity: NaN (logSumExp: -Infinity).
 export function f32_softmax(x: usize, y: usize, rows: i32, cols: i32, scale: f32, mode: i32, lanes: usize): void {
@@ -55,9 +55,9 @@ function wideRows(x: usize, y: usize, rows: i32, cols: i32, scale: f32, mode: i3
   const keep = mode == SOFTMAX;
   const by = f32x4.splat(scale);
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const c2 = v128.load32_splat(EXP, 16), c1 = v128.load32_splat(EXP, 20), c0 = v128.load32_splat(EXP, 24);
-  const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
-  const unit = v128.load32_splat(EXP, 40);
+  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24);
+  const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
+  const minus = f32x4.neg(v128.load32_splat(EXP, 40));
   const stride = <usize>cols << 2;
 
   let top = rowMax(x, cols);
@@ -72,7 +72,7 @@ function wideRows(x: usize, y: usize, rows: i32, cols: i32, scale: f32, mode: i3
       m = f32x4.splat(0);
     }
 
-    // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64. y gets e, or z where the logarithm of the sum is wanted; then the lanes
+    // Half the sum: float32 lanes over at most 4096 bytes, blocks added in float64. y gets e, or z = (m - x) / T where the logarithm of the sum is wanted; then the lanes
     // begin at 1/2, which no e exceeds, so that what an addition loses is known exactly and is added up as well.
     let half: f64 = 0, lost = f32x4.splat(0), to = y, ahead = next;
     p = from;
@@ -83,22 +83,22 @@ function wideRows(x: usize, y: usize, rows: i32, cols: i32, scale: f32, mode: i3
       if (keep && next) {
         // The maximum of the next row is found on the way: memory answers while exponentials are computed.
         for (; p < stop; p += 16, to += 16, ahead += 16) {
-          const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+          const e = halfExp(f32x4.sub(m, v128.load(p)), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
           nextTop = f32x4.pmax(nextTop, v128.load(ahead));
           v128.store(to, e);
           s = f32x4.add(s, e);
         }
       } else if (keep) {
         for (; p < stop; p += 16, to += 16) {
-          const e = halfExp(f32x4.sub(v128.load(p), m), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+          const e = halfExp(f32x4.sub(m, v128.load(p)), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
           v128.store(to, e);
           s = f32x4.add(s, e);
         }
       } else {
         for (; p < stop; p += 16, to += 16) {
-          const z = f32x4.mul(f32x4.sub(v128.load(p), m), by);
+          const z = f32x4.mul(f32x4.sub(m, v128.load(p)), by);
           if (mode == LOG_SOFTMAX) v128.store(to, z);
-          const e = halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+          const e = halfExp(z, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
           const sum = f32x4.add(s, e);
           lost = f32x4.add(lost, f32x4.sub(e, f32x4.sub(sum, s)));
           s = sum;
@@ -108,9 +108,9 @@ function wideRows(x: usize, y: usize, rows: i32, cols: i32, scale: f32, mode: i3
     }
     if (!keep) half += sumLanes(lost);
     if (rest) {
-      let z = f32x4.sub(loadTail(end, rest, impossible), m);
+      let z = f32x4.sub(m, loadTail(end, rest, impossible));
       if (!keep) z = f32x4.mul(z, by);
-      const e = halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+      const e = halfExp(z, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
       if (mode <= LOG_SOFTMAX) storeTail(to, rest, keep ? e : z);
       half += sumLanes(e);
       if (next) nextTop = f32x4.pmax(nextTop, loadTail(next + bytes, rest, impossible));
@@ -120,10 +120,10 @@ function wideRows(x: usize, y: usize, rows: i32, cols: i32, scale: f32, mode: i3
       store<f32>(y, logPartition(x, cols, 4, top, scale, half));
       y += 4;
     } else {
-      // softmax: e * (1 / half) + 0; log-softmax: z * 1 - log Z.
-      let times = unit, plus = f32x4.splat(0);
+      // softmax: e * (1 / half) + 0; log-softmax: -z - log Z.
+      let times = minus, plus = f32x4.splat(0);
       if (keep) times = f32x4.splat(<f32>(1 / half));
-      else plus = f32x4.splat(<f32>-log64(2 * half));
+      else plus = f32x4.splat(<f32>(0 - log64(2 * half)));
       for (p = y; p < to; p += 16) v128.store(p, madd(v128.load(p), times, plus));
       if (rest) storeTail(to, rest, madd(loadTail(to, rest, impossible), times, plus));
       y += stride;
@@ -181,8 +181,8 @@ function narrowRows(x: usize, y: usize, groups: i32, cols: i32, scale: f32, mode
   }
 
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const c2 = v128.load32_splat(EXP, 16), c1 = v128.load32_splat(EXP, 20), c0 = v128.load32_splat(EXP, 24);
-  const oneHalf = v128.load32_splat(EXP, 28), lowest = v128.load32_splat(EXP, 32);
+  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24);
+  const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
   const by = f32x4.splat(scale);
   p = lanes;
   while (p < end) {
@@ -191,21 +191,21 @@ function narrowRows(x: usize, y: usize, groups: i32, cols: i32, scale: f32, mode
     let s = f32x4.splat(0);
     if (mode == SOFTMAX) {
       for (; p < stop; p += 16) {
-        const e = halfExp(f32x4.mul(f32x4.sub(v128.load(p), m), by), log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest);
+        const e = halfExp(f32x4.mul(f32x4.sub(m, v128.load(p)), by), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
         v128.store(p, e);
         s = f32x4.add(s, e);
       }
       v128.store(p, f32x4.div(one, s), 16);
     } else {
       for (; p < stop; p += 16) {
-        const z = f32x4.mul(f32x4.sub(v128.load(p), m), by);
+        const z = f32x4.mul(f32x4.sub(m, v128.load(p)), by);
         if (mode == LOG_SOFTMAX) v128.store(p, z);
-        s = f32x4.add(s, halfExp(z, log2e, magic, ln2hi, ln2lo, c2, c1, c0, oneHalf, lowest));
+        s = f32x4.add(s, halfExp(z, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest));
       }
       v128.store(p, s, 16);
       for (let row: usize = 0; row < 16; row += 4) {
         const half = <f64>load<f32>(p + row, 16);
-        if (mode == LOG_SOFTMAX) store<f32>(p + row, <f32>-log64(2 * half), 16);
+        if (mode == LOG_SOFTMAX) store<f32>(p + row, <f32>(0 - log64(2 * half)), 16);
         else store<f32>(y + row, logPartition(first + row, cols, 16, load<f32>(p + row), scale, half));
       }
       y += mode == LOG_SOFTMAX ? 0 : 16;
@@ -214,11 +214,12 @@ function narrowRows(x: usize, y: usize, groups: i32, cols: i32, scale: f32, mode
   }
   if (mode > LOG_SOFTMAX) return;
 
-  // softmax: e * (1 / s) + 0; log-softmax: z * 1 - log 2 s.
+  // softmax: e * (1 / s) + 0; log-softmax: -z - log 2 s.
+  const minus = f32x4.neg(one);
   p = lanes;
   while (p < end) {
     const value = v128.load(p + (<usize>cols << 4), 16);
-    let times = one, plus = f32x4.splat(0), at: usize = 0;
+    let times = minus, plus = f32x4.splat(0), at: usize = 0;
     if (mode == SOFTMAX) times = value;
     else plus = value;
     const y1 = y + rowBytes, y2 = y1 + rowBytes, y3 = y2 + rowBytes;

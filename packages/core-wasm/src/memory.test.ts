@@ -99,7 +99,7 @@ describe("growth", () => {
 
   it("that is impossible is an error, and the memory still works", () => {
     const used = core.bytesInUse;
-    expect(() => core.alloc([0x3fff0000])).toThrow(/^core-wasm: expected room for \d+ more bytes, got a memory that cannot grow beyond \d+\. dispose\(\) tensors or take smaller batches$/);
+    expect(() => core.alloc([0x3fff0000])).toThrow(/^core-wasm: expected room for \d+ more bytes, got a memory that cannot grow beyond \d+\. Dispose of tensors$/);
     expect(core.bytesInUse).toBe(used);
     expectExact(softmax([0, 0]), [0.5, 0.5]);
   });

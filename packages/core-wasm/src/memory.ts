@@ -42,7 +42,7 @@ export function grow(size: number): number {
   try {
     return wasmMemory().grow(Math.ceil(size / PAGE)) * PAGE;
   } catch (cause) {
-    throw new RangeError(`core-wasm: expected room for ${size} more bytes, got a memory that cannot grow beyond ${end}. dispose() tensors or take smaller batches`, { cause });
+    throw new RangeError(`core-wasm: expected room for ${size} more bytes, got a memory that cannot grow beyond ${end}. Dispose of tensors`, { cause });
   }
 }
 
