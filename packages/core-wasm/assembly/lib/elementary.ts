@@ -1,7 +1,7 @@
 import { madd } from "./vector";
 
 // Elementary functions of four lanes. The ULP bounds are those of packages/core-wasm/accuracy.json: measured in both variants over all 2^32 inputs
-// (log1p, tanh, erf and softplus: a quarter of them) by accuracy.ts. NaN stays NaN, whatever its payload: pmin(x, c) and pmax(x, c) keep an x that is NaN, a comparison with NaN is false.
+// by accuracy.ts. NaN stays NaN, whatever its payload: pmin(x, c) and pmax(x, c) keep an x that is NaN, a comparison with NaN is false.
 // The polynomials are minimax fits of tools/minimax.ts. Constants stay in memory; a load from a constant address costs one operation.
 const C: usize = memory.data<f32>([
   // exp: at 0
