@@ -12,7 +12,7 @@ const LAST = 0x42aeac4f;
 // All 1.1 billion inputs when asked for, else each 1009th: prime, so that every mantissa pattern of the low bits occurs.
 const STEP = process.env.LOGITS_SLOW ? 1 : 1009;
 
-it("exp inside softmax is within 1.15 ULP of float64 wherever the result is a normal number, and 0 far below", { timeout: 600_000 }, () => {
+it("exp inside softmax is within 1.2 ULP of float64 wherever the result is a normal number, and 0 far below", { timeout: 600_000 }, () => {
   const block = 65536;
   const at = scratch(8 * block);
   const words = new Uint32Array(block);
@@ -33,7 +33,7 @@ it("exp inside softmax is within 1.15 ULP of float64 wherever the result is a no
     }
   }
   if (process.env.LOGITS_SLOW) console.log(`exp inside softmax: ${worst} ULP at ${-worstAt}`);
-  expect(worst).toBeLessThan(1.15);
+  expect(worst).toBeLessThan(1.2);
   expect(worst).toBeGreaterThan(0.5); // an error below half a unit would mean that nothing was compared
 
   inputs.set([88, 100, 1e30, Infinity]);
