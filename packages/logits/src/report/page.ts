@@ -12,7 +12,7 @@ h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .3rem; } h2 { font-size: 
 p.sub { color: var(--soft); margin: 0 0 1.2rem; } table { display: block; overflow-x: auto; border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 tbody { display: table; width: 100%; } th, td { text-align: right; font-weight: inherit; padding: .35rem .6rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; } th[scope=col] { font-weight: 600; vertical-align: bottom; }
 .row { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; max-width: 100%; } figure svg { max-width: 100%; height: auto; }
-figcaption { color: var(--soft); font-size: .9rem; } .row figure { max-width: 26rem; }
+figcaption { color: var(--soft); font-size: .9rem; } .row figure { max-width: 26rem; } body > figure { overflow-x: auto; } body > figure svg { min-width: 40rem; }
 .before { color: var(--before); } .after { color: var(--after); } ul { padding-left: 1.1rem; } li { margin: .5rem 0; }
 `;
 
