@@ -16,7 +16,8 @@ export const spare: [number, number][] = [];
 /** The memory that all families import; made at first use: static data and an arena of 1 MiB. */
 export function wasmMemory(): WebAssembly.Memory {
   if (!memory) {
-    memory = new WebAssembly.Memory({ initial: 17 });
+    // Not the last page: the end of a block there would be 2^32, which is 0 to a kernel.
+    memory = new WebAssembly.Memory({ initial: 17, maximum: 65535 });
   }
   return memory;
 }

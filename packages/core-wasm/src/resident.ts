@@ -89,7 +89,7 @@ export const core: {
       size *= shape[i];
     }
     if (!(dtype in BYTES)) throw rangeError("core.alloc", "dtype", "float32, int32 or uint8", `${dtype}`);
-    if (size * BYTES[dtype] > 0xffff0000) throw rangeError("core.alloc", "shape", "of at most 4 GiB", `[${shape.join(", ")}]`);
+    if (size * BYTES[dtype] > 0xfffe0000) throw rangeError("core.alloc", "shape", "of less than 4 GiB", `[${shape.join(", ")}]`);
     const made = new ResidentTensor<D>(dtype, [...shape], allocate(size * BYTES[dtype]));
     made.data.fill(0);
     return made;

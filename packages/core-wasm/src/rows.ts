@@ -5,14 +5,14 @@ import { pointerOf } from "./owner.ts";
 /** Elements copied into WebAssembly memory at a time: 256 KiB stay in the cache between copy, kernel and copy. */
 const CHUNK = 65536;
 
-/** Scratch of 16 bytes per column for up to 1024 columns, in front of the rows. */
+/** Scratch for the kernels, in front of the rows. */
 const LANES = 16384;
 
 /** Options of operations over one axis. */
 export interface AxisOptions {
   /** Which axis; negative counts from the end. Default -1, the last. */
   readonly axis?: number;
-  /** Receives the result (an ordinary or a resident tensor of the result's shape) and is returned. */
+  /** Receives the result (an ordinary or a resident tensor of the result's shape) and is returned. It may be `x` itself; otherwise their memory must not overlap. */
   readonly out?: Tensor<"float32">;
 }
 
@@ -30,7 +30,7 @@ export function mapRows(where: string, input: TensorLike, options: AxisOptions, 
   const { shape } = x;
   const index = checkAxis(where, axis, shape.length);
   const cols = shape[index];
-  if (cols === 0) throw rangeError(where, "x", "with at least one element along the axis", `shape [${shape.join(", ")}]`);
+  if (cols === 0) throw rangeError(where, "x", "with elements along the axis", `shape [${shape.join(", ")}]`);
   const each = width === "row" ? cols : 1;
   const wanted = width === "row" ? shape : shape.filter((_, i) => i !== index);
   if (out) checkOut(where, out, wanted);
@@ -39,6 +39,7 @@ export function mapRows(where: string, input: TensorLike, options: AxisOptions, 
   if (inner === 1) runRows(where, x, cols, result, each, kernel(cols));
   else {
     // Another axis: gather its rows, run, scatter.
+    pointerOf(where, "x", x);
     const rows = new Tensor("float32", [x.size], swapInner(x.data, cols, inner));
     const y = new Tensor("float32", [result.size], new Float32Array(result.size));
     runRows(where, rows, cols, y, each, kernel(cols));
@@ -66,10 +67,11 @@ function runRows(where: string, x: Tensor<"float32">, cols: number, y: Tensor<"f
   const from = pointerOf(where, "x", x);
   const to = pointerOf(where, "out", y);
   const step = from && to ? rows : Math.max(4, Math.floor(CHUNK / cols) & ~3);
-  const lanes = scratch(LANES + 4 * Math.min(step, rows) * (cols + each));
+  const lanes = scratch(LANES + 4 * Math.min(step, rows) * ((from ? 0 : cols) + (to ? 0 : each)));
   const near = lanes + LANES;
   // After scratch, which may have grown the memory: a view of it would be empty now.
   checkAttached(where, "x", x);
+  checkAttached(where, "out", y);
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
     const px = from ? from + 4 * row * cols : near;

@@ -23,8 +23,8 @@ function run(where: string, x: TensorLike, options: SoftmaxOptions, mode: 0 | 1 
  *
  *   p[..., c] = exp(x[..., c] / T) / Z,   Z = sum_c exp(x[..., c] / T)
  *
- * Computed without overflow. Relative error at most (8 + n + |x - max| / T) 2^-24, n <= 256 the additions in a lane (for random scores about
- * their root counts): a few times 1e-7 near the maximum, 5e-6 where x - max is -87. Results below 2^-126 are 0.
+ * Computed without overflow. Relative error at most (8 + n + |z|) 2^-24, z = x - max, n <= 256 the additions in a lane (with a temperature 3 |z|, z = (x - max) / T):
+ * a few times 1e-7 near the maximum. Probabilities below 2^-126.5 of the row's largest are 0. Scores further apart than 3.4e38 count as infinitely far apart.
  *
  * @param x - scores, float32 [..., C], C >= 1; -Infinity = impossible, probability exactly 0
  * @param options - `temperature` T (default 1), `axis` (default -1), `out`

@@ -141,7 +141,7 @@ describe("sparsemax", () => {
 
   it("says what is wrong", () => {
     expect(() => sparsemax([1, 2], { temperature: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sparsemax: expected \`temperature\` in [2^-126, 2^126], got 0]`);
-    expect(() => sparsemax([])).toThrowErrorMatchingInlineSnapshot(`[RangeError: sparsemax: expected \`x\` with at least one element along the axis, got shape [0]]`);
+    expect(() => sparsemax([])).toThrowErrorMatchingInlineSnapshot(`[RangeError: sparsemax: expected \`x\` with elements along the axis, got shape [0]]`);
     expect(() => sparsemax([1], { axis: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sparsemax: expected \`axis\` an integer in [-1, 1), got 1]`);
     expect(() => sparsemaxGrad([1, 0], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: sparsemaxGrad: expected \`upstream\` of shape [2], got [1]]`);
     expect(() => sparsemaxGrad([1, 0], [1, 2], { temperature: NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sparsemaxGrad: expected \`temperature\` in [2^-126, 2^126], got NaN]`);

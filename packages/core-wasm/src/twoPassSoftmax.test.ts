@@ -106,6 +106,6 @@ describe("twoPassSoftmax", () => {
   it("says what is wrong", () => {
     expect(() => twoPassSoftmax([20000, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: twoPassSoftmax: expected \`x\` with the largest x / temperature of a row within +-16384, got row 0 beyond it. Use softmax]`);
     expect(() => twoPassSoftmax([1, 2], { temperature: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: twoPassSoftmax: expected \`temperature\` in [2^-126, 2^126], got 0]`);
-    expect(() => twoPassSoftmax([])).toThrowErrorMatchingInlineSnapshot(`[RangeError: twoPassSoftmax: expected \`x\` with at least one element along the axis, got shape [0]]`);
+    expect(() => twoPassSoftmax([])).toThrowErrorMatchingInlineSnapshot(`[RangeError: twoPassSoftmax: expected \`x\` with elements along the axis, got shape [0]]`);
   });
 });

@@ -83,7 +83,7 @@ export function tensor(data: TensorLike): Tensor<"float32">;
 export function tensor<D extends DType = "float32">(data: TensorLike, shape: readonly number[] | undefined, dtype?: D): Tensor<D>;
 export function tensor(data: TensorLike, shape?: readonly number[], dtype: DType = "float32"): Tensor {
   const flat = dtype === "float32" ? asFloat32("tensor", "data", data) : dtype === "int32" ? asInt32("tensor", "data", data) : asIntegers("tensor", "data", data, dtype, Uint8Array);
-  return shape === undefined ? flat : new Tensor(dtype, checkDims("tensor", "shape", shape), flat.data);
+  return shape === undefined ? flat : new Tensor(dtype, [...shape], flat.data);
 }
 
 /** Where the numbers of an argument are, and their shape. float16 is widened already (`half`). */
@@ -111,7 +111,7 @@ function read(where: string, argument: string, x: TensorLike): { readonly source
       throw fail(typeof data === "function" ? `${describe(x)} whose data is a function` : describe(x), typeof data === "function" ? AWAIT : undefined);
     }
     source = data as unknown as Source;
-    shape = checkDims(where, argument, dims);
+    shape = [...dims];
     half = (like.type ?? like.dtype) === "float16";
     if (source.length !== sizeOf(shape)) throw rangeError(where, argument, `with ${sizeOf(shape)} elements for shape [${shape.join(", ")}]`, `${source.length}`);
   }
@@ -143,11 +143,4 @@ export function checkAttached<D extends DType>(where: string, argument: string, 
     throw rangeError(where, argument, "with its elements", "a detached buffer", "Pass a copy made before the transfer");
   }
   return x;
-}
-
-function checkDims(where: string, argument: string, dims: readonly number[]): readonly number[] {
-  for (let i = 0; i < dims.length; i++) {
-    if (!(Number.isInteger(dims[i]) && dims[i] >= 0)) throw rangeError(where, argument, "with a shape of integers from 0 up", `${dims[i]} at axis ${i}`);
-  }
-  return [...dims];
 }

@@ -100,6 +100,10 @@ describe("sizeOf", () => {
   });
 });
 
+it.each([[[-1, -2]], [[0.5, 4]], [[NaN]]])("refuses the shape %j", (shape) => {
+  expect(() => new Tensor("float32", shape, Float32Array.of(1, 2))).toThrow(/^Tensor: expected `shape` of integers from 0 up, got \S+ at axis 0$/);
+});
+
 describe("describe", () => {
   it("names kinds", () => {
     const values = [null, undefined, 1, "a", true, 1n, () => 1, {}, [], new Float64Array(1), new Map(), Object.create(null), x];

@@ -40,6 +40,7 @@ export class Tensor<D extends DType = DType> {
     this.shape = shape;
     this.size = sizeOf(shape);
     this.values = values;
+    for (let i = 0; i < shape.length; i++) if (!(Number.isInteger(shape[i]) && shape[i] >= 0)) throw rangeError("Tensor", "shape", "of integers from 0 up", `${shape[i]} at axis ${i}`);
     if (values !== undefined) {
       if (!KINDS[dtype]) throw typeError("Tensor", "dtype", Object.keys(KINDS).join(" or "), `${dtype}`);
       if (!(values instanceof KINDS[dtype])) throw typeError("Tensor", "data", `a ${KINDS[dtype].name} for ${dtype}`, describe(values));
