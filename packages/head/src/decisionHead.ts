@@ -142,7 +142,7 @@ export class DecisionHead<L extends string = string> {
 
   /** What is promised at `alpha` of the head, with the rows it rests on. A call with another `alpha` promises 1 minus that. */
   get guarantees(): readonly Guarantee[] {
-    const { n } = this.conformal, percent = `${Math.round(1000 * (1 - this.alpha)) / 10} %`;
+    const { n } = this.conformal, percent = `${+(100 - 100 * this.alpha).toPrecision(12)} %`;
     const all = this.conformal.quantile(this.alpha) === Infinity;
     return [{
       statement: `The set of a new row holds its true class with probability at least ${percent}, over all rows together${all ? `; ${n} calibration rows are too few for that, so every set holds all classes` : ""}.`,

@@ -14,7 +14,7 @@ export interface NegativeLogLikelihoodOptions<R extends Reduction = Reduction> {
  *   (1 / N) sum_n log sum_c exp(z[n, c]) - z[n, y_n]
  *
  * Log-probabilities are logits (their log Z is 0). Float32 inside a row, float64 across rows: within 1e-6 of float64 for rows of up to 1,000 classes.
- * A statistic of a data set; the training loss with a gradient is `softmaxCrossEntropy`.
+ * A statistic of a data set, without a gradient.
  *
  * @param logits - float32 [N, C]; -Infinity = impossible class
  * @param labels - int32 [N], in [0, C)

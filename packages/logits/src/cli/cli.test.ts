@@ -281,7 +281,7 @@ describe("bad use and bad input: 2, one line on stderr, nothing written", () => 
     const bad = (at: number, value: number): Uint8Array => floats([ROWS, CLASSES], scores.map((score, i) => (i === at ? value : score)));
     expect(withLogits(write("nan.npy", bad(50, NaN)))).toMatchInlineSnapshot(`"logits: expected \`nan.npy\` to hold scores in every row, got NaN in column 2 of row 16"`);
     expect(withLogits(write("infinite.npy", bad(3, Infinity)))).toMatchInlineSnapshot(`"logits: expected \`infinite.npy\` to hold scores in every row, got Infinity in column 0 of row 1"`);
-    expect(withLogits(write("impossible.npy", bad(labels[0], -Infinity)))).toMatchInlineSnapshot(`"logits: expected \`impossible.npy\` to have a finite score for the right label, got -Infinity in row 0. No temperature makes it possible; raise the score or drop the row"`);
+    expect(withLogits(write("impossible.npy", bad(labels[0], -Infinity)))).toMatchInlineSnapshot(`"logits: expected \`impossible.npy\` to have a finite score for the right label, got -Infinity in row 0. No temperature makes it possible: the model must not exclude the right label"`);
     expect(report("--input", "probabilities")).toMatch(/^logits: expected `scores\.npy` to hold probabilities in every row, got \d\.\d+ in column 0 of row 0$/);
     expect(withLabels("labels.csv[0:239]")).toMatchInlineSnapshot(`"logits: expected \`labels.csv\` to have one label for each of the 240 rows of scores, got 239 labels"`);
     expect(withLabels(write("three.csv", labels.map((label, i) => (i === 9 ? 3 : label)).join("\n")))).toMatchInlineSnapshot(`"logits: expected \`three.csv\` to have labels in [0, 3), got 3 in row 9"`);

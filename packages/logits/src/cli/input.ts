@@ -57,6 +57,8 @@ export async function readLabels(text: string, rows: number, classes: number): P
 export function rowProblem(kind: InputKind, row: Float32Array): string | undefined {
   const bad = row.findIndex((value) => (kind === "logits" ? !(value < Infinity) : !(value >= 0 && value <= 1.00001)));
   if (bad >= 0) return `${row[bad]} in column ${bad}`;
+  const sum = row.reduce((total, value) => total + value, 0);
+  if (kind === "probabilities" && Math.abs(sum - 1) > 0.01) return `the sum ${sum}`;
   return kind === "logits" && row.every((value) => value === -Infinity) ? "no finite score" : undefined;
 }
 

@@ -49,7 +49,7 @@ export async function report(options: ReportOptions): Promise<void> {
     const target = await readLabels(labels, rows, width);
     const logits = input === "logits" ? values : toLogits(values, clipped);
     const impossible = target.data.findIndex((label, row) => logits.data[row * width + label] === -Infinity);
-    if (impossible >= 0) throw formatError("logits", path, "to have a finite score for the right label", `-Infinity in row ${from + impossible}`, "No temperature makes it possible; raise the score or drop the row");
+    if (impossible >= 0) throw formatError("logits", path, "to have a finite score for the right label", `-Infinity in row ${from + impossible}`, "No temperature makes it possible: the model must not exclude the right label");
     return { logits, labels: target };
   };
   const given = await read(options.logits, options.labels);
@@ -82,7 +82,7 @@ export async function report(options: ReportOptions): Promise<void> {
     rows: { fit: fit.labels.size, calibration: calibration.labels.size, test: test.labels.size, shown: shown.labels.size, split, seed },
     input: { kind: input, ...clipped },
     temperature: temperature.temperature,
-    temperatureStandardError: temperature.standardError === Infinity ? null : temperature.standardError,
+    temperatureStandardError: temperature.atBound || temperature.standardError === Infinity ? null : temperature.standardError,
     temperatureAtBound: temperature.atBound,
     before,
     after,

@@ -62,7 +62,7 @@ export interface ReportMetrics {
   /** Probabilities that were below 2^-126 and were set to it, and the rows that had one. */
   readonly input: { readonly kind: "logits" | "probabilities"; readonly clipped: number; readonly clippedRows: number };
   readonly temperature: number;
-  /** null where the fit rows do not determine it: rows of equal scores (the temperature is 1 then), or no wrong row (it is at its bound). */
+  /** null where the fit rows do not determine it: rows of equal scores (the temperature is 1 then), or an optimum beyond its bound. */
   readonly temperatureStandardError: number | null;
   readonly temperatureAtBound: boolean;
   readonly before: Measures;

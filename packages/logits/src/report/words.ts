@@ -17,9 +17,11 @@ export function worst<Entry extends Share>(entries: readonly Entry[]): Entry {
 export function findings(metrics: ReportMetrics): string[] {
   const { before, after, rows, input } = metrics;
   const gap = before.meanConfidence - before.accuracy;
-  const verdict = Math.abs(gap) < 0.005 ? "about as confident as it is right" : gap > 0 ? "overconfident" : "underconfident";
+  // Twice the standard error of the accuracy of a calibrated model, at most.
+  const chance = 2 * Math.sqrt((before.meanConfidence * (1 - before.meanConfidence)) / rows.shown);
+  const verdict = Math.abs(gap) <= chance ? "no further apart than chance explains" : gap > 0 ? "it is overconfident" : "it is underconfident";
   const out = [
-    `The model is right on ${percent(before.accuracy)} of the ${rows.shown} shown rows and claims ${percent(before.meanConfidence)}: it is ${verdict}.`,
+    `The model is right on ${percent(before.accuracy)} of the ${rows.shown} shown rows and claims ${percent(before.meanConfidence)}: ${verdict}.`,
     temperatureFinding(metrics),
     `The calibration error (15 bins of equal width) goes from ${before.ece.toFixed(4)} to ${after.ece.toFixed(4)}. A perfectly calibrated model with these confidences would show about ` +
       `${after.eceNull.mean.toFixed(4)} (95 % point ${after.eceNull.quantile95.toFixed(4)}) on ${rows.shown} rows, and at least as much as this one with p = ${after.eceNull.pValue.toFixed(3)}: ` +
@@ -34,7 +36,7 @@ export function findings(metrics: ReportMetrics): string[] {
 function temperatureFinding({ before, after, temperature, temperatureStandardError: error, temperatureAtBound, rows }: ReportMetrics): string {
   const change = `On the shown rows the log-loss goes from ${before.nll.toFixed(4)} to ${after.nll.toFixed(4)} nats`;
   if (temperatureAtBound) {
-    const reason = temperature < 1 ? "no fit row is wrong, so there are no errors to learn from" : "on the fit rows the scores speak against the labels";
+    const reason = temperature < 1 ? "no fit row is wrong, or the scores are very small" : "on the fit rows the scores speak against the labels, or they are very large";
     return `The temperature ran to its bound ${temperature}: ${reason}. ${change}; do not rely on it.`;
   }
   if (error === null) return "The scores of each fit row are all equal, so they say nothing about the temperature: it stays 1.";
