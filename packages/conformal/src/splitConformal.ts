@@ -1,5 +1,5 @@
 import { betaQuantile, conformalRank } from "@logits/statistics";
-import { Tensor, asInt32, checkLabels, rangeError, readJson, runSteps, runStepsAsync, toBase64, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkLabels, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { PredictionSets } from "./predictionSets.ts";
 import { apsScore, batchOf, descending, lacScore, probabilitiesOf, uniformOf } from "./scores.ts";
 
@@ -46,8 +46,8 @@ export interface SplitConformalJSON {
   readonly n: number;
   readonly randomize: boolean;
   readonly seed: number;
-  /** Base64 of little-endian float32 [n], ascending. */
-  readonly scores: string;
+  /** float32 [n], ascending. */
+  readonly scores: TensorJSON;
 }
 
 interface Fields {
@@ -208,14 +208,14 @@ export class SplitConformal {
 
   toJSON(): SplitConformalJSON {
     const { method, classes, n, randomize, seed } = this;
-    return { format: FORMAT, version: 1, method, classes, n, randomize, seed, scores: toBase64(this.#scores) };
+    return { format: FORMAT, version: 1, method, classes, n, randomize, seed, scores: tensorToJSON(new Tensor("float32", [n], this.#scores)) };
   }
 
   /** Reads what `toJSON` wrote, bit by bit. FormatError for another format or version, or a field that is missing or not what it must be. */
   static fromJSON(json: unknown): SplitConformal {
     const fields = readJson("SplitConformal.fromJSON", json, FORMAT, 1, "@logits/conformal");
     const n = fields.integer("n", 1, 2147483647);
-    const scores = fields.floats("scores");
+    const scores = fields.tensor("scores", "float32", 1).data;
     if (scores.length !== n) fields.fail("scores", `${n} numbers`, `${scores.length}`);
     for (let i = 0; i < n; i++) {
       if (!(scores[i] >= 0 && scores[i] <= 1.001)) fields.fail("scores", "in [0, 1]", `${scores[i]} at index ${i}`);

@@ -98,7 +98,7 @@ describe("DecisionHead", () => {
     fromJSON: DecisionHead.fromJSON,
     rowOrder: "matters", // the split goes by position
     wrongWidth: [(fitted) => fitted.decide([1, 2]), (fitted) => fitted.decideAll([[1, 2, 3, 4]])],
-    base64: ["conformal.scores"],
+    base64: ["conformal.scores.data"],
   }))("$name", ({ run }) => run());
 
   it("takes calibration rows of their own: all other rows fit the calibrator then", () => {
@@ -212,6 +212,6 @@ describe("messages", () => {
     expect(() => DecisionHead.fromJSON({ ...json, fitRows: 7 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`fitRows\` 300, the rows of \`calibrator\`, got 7]`);
     expect(() => DecisionHead.fromJSON({ ...json, split: "half" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`split\` a finite number in [0, 1], got "half"]`);
     expect(() => DecisionHead.fromJSON({ ...json, alpha: 1 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`alpha\` in (0, 1), got 1]`);
-    expect(() => DecisionHead.fromJSON({ ...json, conformal: { ...json.conformal, scores: "" } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`conformal\`: SplitConformal.fromJSON: expected \`scores\` 300 numbers, got 0]`);
+    expect(() => DecisionHead.fromJSON({ ...json, conformal: { ...json.conformal, scores: "" } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`conformal\`: SplitConformal.fromJSON: expected \`scores\` a tensor of float32 and rank 1, got ""]`);
   });
 });

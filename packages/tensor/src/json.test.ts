@@ -1,20 +1,24 @@
 import { describe, expect, it } from "vitest";
-import { checkProbabilities, readJson, tensor, toBase64 } from "./index.ts";
+import { Tensor, checkProbabilities, readJson, tensor, tensorToJSON } from "./index.ts";
 
 const read = (json: unknown) => readJson("Thing.fromJSON", json, "logits/thing", 1, "@logits/thing");
-const good = { format: "logits/thing", version: 1, a: 2, flag: true, name: "x", list: ["p", "q"], bytes: toBase64(Float32Array.of(1, -0.5, 3e-45)) };
+const whole = tensorToJSON(new Tensor("int32", [2], Int32Array.of(-2, 2147483647)));
+const good = { format: "logits/thing", version: 1, a: 2, flag: true, name: "x", list: ["p", "q"], floats: tensorToJSON(tensor(Float32Array.of(1, -0.5, 3e-45))), whole };
 
 describe("readJson", () => {
   it("gives the fields of good JSON", () => {
     const fields = read(JSON.parse(JSON.stringify(good)));
     expect([fields.number("a"), fields.integer("a", 0, 2), fields.boolean("flag"), fields.string("name"), fields.oneOf("name", ["x", "y"]), fields.strings("list"), fields.value("a")]).toEqual([2, 2, true, "x", "x", ["p", "q"], 2]);
-    expect(fields.floats("bytes")).toEqual(Float32Array.of(1, -0.5, 3e-45));
+    expect(fields.tensor("floats", "float32", 1).data).toEqual(Float32Array.of(1, -0.5, 3e-45));
+    expect(fields.tensor("whole", "int32", 1).data).toEqual(Int32Array.of(-2, 2147483647));
   });
 
   it("keeps long arrays bit by bit, also an empty one", () => {
     const values = Float32Array.from({ length: 20000 }, (_, i) => Math.fround(i / 7));
-    expect(read({ ...good, bytes: toBase64(values) }).floats("bytes")).toEqual(values);
-    expect(read({ ...good, bytes: "" }).floats("bytes")).toEqual(new Float32Array(0));
+    const json = tensorToJSON(new Tensor("float32", [100, 200], values));
+    expect(read({ ...good, floats: json }).tensor("floats", "float32", 2)).toEqual(new Tensor("float32", [100, 200], values));
+    expect(read({ ...good, floats: { ...json, data: values } }).tensor("floats", "float32", 2).data).toEqual(values);
+    expect(read({ ...good, floats: { dtype: "float32", shape: [0, 3], data: "" } }).tensor("floats", "float32", 2)).toEqual(new Tensor("float32", [0, 3], new Float32Array(0)));
   });
 
   it("says what is wrong", () => {
@@ -34,9 +38,15 @@ describe("readJson", () => {
     expect(() => read(good).oneOf("name", ["y", "z"])).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`name\` "y" or "z", got "x"]`);
     expect(() => read(good).strings("a")).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`a\` a list of strings, got 2]`);
     expect(() => read({ ...good, list: ["p", 1] }).strings("list")).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`list\` a list of strings, got 1 at index 1]`);
-    expect(() => read({ ...good, bytes: "!!!!" }).floats("bytes")).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`bytes\` base64 of little-endian float32, got text that is not]`);
-    expect(() => read({ ...good, bytes: "AAAA" }).floats("bytes")).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`bytes\` base64 of little-endian float32, got text that is not]`);
-    expect(() => read({ ...good, bytes: toBase64(Float32Array.of(1, NaN)) }).floats("bytes")).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`bytes\` base64 of finite float32, got NaN at index 1]`);
+    const floats = (value: unknown) => (): unknown => read({ ...good, floats: value }).tensor("floats", "float32", 1);
+    expect(floats(3)).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`floats\` a tensor of float32 and rank 1, got 3]`);
+    expect(floats(whole)).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`floats\` a tensor of float32 and rank 1, got dtype "int32"]`);
+    expect(floats({ ...good.floats, shape: [1, 3] })).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`floats\` a tensor of float32 and rank 1, got shape [1,3]]`);
+    expect(floats({ ...good.floats, shape: [2] })).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`floats\` 2 numbers of shape [2], got 3]`);
+    expect(floats({ ...good.floats, data: "!!!!" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`floats\` base64 of little-endian float32 in \`data\`, got something else]`);
+    expect(floats({ ...good.floats, data: "AAAA" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`floats\` base64 of little-endian float32 in \`data\`, got something else]`);
+    expect(floats({ ...good.floats, data: Int32Array.of(1, 2, 3) })).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`floats\` base64 of little-endian float32 in \`data\`, got something else]`);
+    expect(floats(tensorToJSON(tensor(Float32Array.of(1, NaN))))).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`floats\` finite numbers, got NaN at index 1]`);
     expect(() => read({ ...good, a: null }).value("a")).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`a\` a value, got null]`);
     expect(() => read({ ...good, name: "x".repeat(50) }).oneOf("name", ["y"])).toThrowErrorMatchingInlineSnapshot(`[FormatError: Thing.fromJSON: expected \`name\` "y", got text of 50 characters]`);
   });

@@ -1,5 +1,13 @@
 import { FormatError, message } from "./errors.ts";
-import { describe } from "./tensor.ts";
+import { Tensor, describe, sizeOf } from "./tensor.ts";
+
+/** An array inside JSON. A binary artefact keeps `data` as the typed array that it stands for. */
+export interface TensorJSON {
+  readonly dtype: "float32" | "int32";
+  readonly shape: readonly number[];
+  /** Base64 of the little-endian numbers, row-major. */
+  readonly data: string;
+}
 
 /** Checked access to the fields of a JSON object; every failure is a `FormatError` that names the field. */
 export interface JsonFields {
@@ -12,8 +20,8 @@ export interface JsonFields {
   oneOf<const T extends string>(field: string, values: readonly T[]): T;
   /** A list of strings. */
   strings(field: string): string[];
-  /** Base64 of little-endian float32, all finite. */
-  floats(field: string): Float32Array;
+  /** What `tensorToJSON` wrote, of this dtype and rank; float32 all finite. */
+  tensor<const D extends "float32" | "int32">(field: string, dtype: D, rank: number): Tensor<D>;
   /** The field as it stands, for a reader of its own; missing or null is an error. */
   value(field: string): unknown;
   /** Throws: the field is not what it must be. */
@@ -67,11 +75,19 @@ export function readJson(where: string, json: unknown, format: string, version: 
       const bad = value.findIndex((item) => typeof item !== "string");
       return bad < 0 ? [...(value as string[])] : fail(field, "a list of strings", `${show(value[bad])} at index ${bad}`);
     },
-    floats(field) {
-      const decoded = fromBase64(text(field));
-      if (decoded === undefined) return fail(field, "base64 of little-endian float32", "text that is not");
-      const bad = decoded.findIndex((value) => !Number.isFinite(value));
-      return bad < 0 ? decoded : fail(field, "base64 of finite float32", `${decoded[bad]} at index ${bad}`);
+    tensor(field, dtype, rank) {
+      const expected = `a tensor of ${dtype} and rank ${rank}`;
+      const value = get(field, expected);
+      if (typeof value !== "object" || value === null) return fail(field, expected, show(value));
+      const { dtype: named, shape, data } = value as Record<string, unknown>;
+      if (named !== dtype) return fail(field, expected, `dtype ${show(named)}`);
+      if (!Array.isArray(shape) || shape.length !== rank || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) return fail(field, expected, `shape ${JSON.stringify(shape)}`);
+      const numbers = typeof data === "string" ? fromBase64(data, dtype) : data instanceof (dtype === "float32" ? Float32Array : Int32Array) ? data : undefined;
+      if (numbers === undefined) return fail(field, `base64 of little-endian ${dtype} in \`data\``, "something else");
+      if (numbers.length !== sizeOf(shape)) return fail(field, `${sizeOf(shape)} numbers of shape [${shape.join(", ")}]`, `${numbers.length}`);
+      const bad = dtype === "float32" ? numbers.findIndex((x) => !Number.isFinite(x)) : -1;
+      if (bad >= 0) fail(field, "finite numbers", `${numbers[bad]} at index ${bad}`);
+      return new Tensor(dtype, shape, numbers as never);
     },
     value(field) {
       return get(field, "a value") ?? fail(field, "a value", "null");
@@ -85,22 +101,27 @@ export function readJson(where: string, json: unknown, format: string, version: 
   return fields;
 }
 
-/** float32 as base64 of its little-endian bytes, for JSON. */
-export function toBase64(values: Float32Array): string {
-  const bytes = new Uint8Array(4 * values.length);
+/** A tensor as a JSON value, bit by bit: base64 of its little-endian numbers. `JsonFields.tensor` reads it. */
+export function tensorToJSON({ dtype, shape, data }: Tensor<"float32"> | Tensor<"int32">): TensorJSON {
+  const bytes = new Uint8Array(4 * data.length);
   const view = new DataView(bytes.buffer);
-  for (let i = 0; i < values.length; i++) view.setFloat32(4 * i, values[i], true);
+  for (let i = 0; i < data.length; i++) {
+    if (dtype === "float32") view.setFloat32(4 * i, data[i], true);
+    else view.setInt32(4 * i, data[i], true);
+  }
   let text = "";
   for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
-  return btoa(text);
+  return { dtype, shape: [...shape], data: btoa(text) };
 }
 
-function fromBase64(text: string): Float32Array | undefined {
+function fromBase64(text: string, dtype: "float32" | "int32"): Float32Array | Int32Array | undefined {
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   if (bytes.length % 4 !== 0) return undefined;
   const view = new DataView(bytes.buffer);
-  return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
+  const numbers = dtype === "float32" ? new Float32Array(bytes.length / 4) : new Int32Array(bytes.length / 4);
+  for (let i = 0; i < numbers.length; i++) numbers[i] = dtype === "float32" ? view.getFloat32(4 * i, true) : view.getInt32(4 * i, true);
+  return numbers;
 }
 
 function show(value: unknown): string {

@@ -1,0 +1,1 @@
+export { type Detector, type DetectorNeeds, type DetectorRows } from "./detector.ts";
