@@ -8,3 +8,4 @@ export { checkEstimator, estimatorChecks, type EstimatorSpec, type PlantedTruth 
 export { checkLoss, lossChecks, type Differentiable, type LossArgument, type LossCase, type LossLike, type LossSpec } from "./loss.ts";
 export { checkGuarantee, type GuaranteeResult, type GuaranteeSpec, type Outcome } from "./guarantee.ts";
 export { cifar10Vgg16, densenetCifar100, type RealData } from "./realData.ts";
+export { ONNX_TYPES, onnxExternalFiles, onnxModel, type OnnxAttribute, type OnnxGraph, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxType, type OnnxValue } from "./onnxWriter.ts";
