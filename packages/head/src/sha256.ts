@@ -1,0 +1,74 @@
+/** The first 32 bits of the fractional parts of the square (n = 2) or cube (n = 3) roots of the first primes: the constants of FIPS 180-4, by integer arithmetic. */
+function roots(count: number, n: 2 | 3): Uint32Array {
+  const out = new Uint32Array(count);
+  for (let i = 0, p = 2; i < count; p++) {
+    let prime = true;
+    for (let d = 2; d * d <= p; d++) if (p % d === 0) prime = false;
+    if (!prime) continue;
+    const target = BigInt(p) << BigInt(32 * n);
+    let root = 0n;
+    for (let bit = 1n << 36n; bit > 0n; bit >>= 1n) {
+      const next = root + bit;
+      if (next * next * (n === 3 ? next : 1n) <= target) root = next;
+    }
+    out[i++] = Number(root & 0xffffffffn);
+  }
+  return out;
+}
+
+let constants: { readonly start: Uint32Array; readonly k: Uint32Array } | undefined;
+
+/**
+ * SHA-256 of the parts, one after the other, without `await` (which `crypto.subtle` would need).
+ *
+ * @returns 64 hexadecimal digits
+ * Source: FIPS 180-4, section 6.2.
+ */
+export function sha256(...parts: readonly Uint8Array[]): string {
+  const { start, k } = (constants ??= { start: roots(8, 2), k: roots(64, 3) });
+  const h = start.slice(), w = new Int32Array(64), block = new Uint8Array(64);
+  let filled = 0, length = 0;
+  const update = (bytes: Uint8Array): void => {
+    for (let from = 0; from < bytes.length; ) {
+      const count = Math.min(64 - filled, bytes.length - from);
+      block.set(bytes.subarray(from, from + count), filled);
+      from += count;
+      filled = (filled + count) % 64;
+      if (filled === 0) compress(h, w, k, block);
+    }
+  };
+  for (const part of parts) {
+    update(part);
+    length += part.length;
+  }
+  const tail = new Uint8Array((filled < 56 ? 64 : 128) - filled);
+  tail[0] = 0x80;
+  const view = new DataView(tail.buffer);
+  view.setUint32(tail.length - 8, Math.floor(length / 2 ** 29));
+  view.setUint32(tail.length - 4, length << 3);
+  update(tail);
+  return Array.from(h, (word) => word.toString(16).padStart(8, "0")).join("");
+}
+
+function compress(h: Uint32Array, w: Int32Array, k: Uint32Array, block: Uint8Array): void {
+  const turn = (x: number, n: number): number => (x >>> n) | (x << (32 - n));
+  for (let t = 0; t < 16; t++) w[t] = (block[4 * t] << 24) | (block[4 * t + 1] << 16) | (block[4 * t + 2] << 8) | block[4 * t + 3];
+  for (let t = 16; t < 64; t++) {
+    const x = w[t - 15], y = w[t - 2];
+    w[t] = w[t - 16] + w[t - 7] + (turn(x, 7) ^ turn(x, 18) ^ (x >>> 3)) + (turn(y, 17) ^ turn(y, 19) ^ (y >>> 10));
+  }
+  let a = h[0] | 0, b = h[1] | 0, c = h[2] | 0, d = h[3] | 0, e = h[4] | 0, f = h[5] | 0, g = h[6] | 0, last = h[7] | 0;
+  for (let t = 0; t < 64; t++) {
+    const first = (last + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + k[t] + w[t]) | 0;
+    const second = ((turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+    last = g;
+    g = f;
+    f = e;
+    e = (d + first) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (first + second) | 0;
+  }
+  [a, b, c, d, e, f, g, last].forEach((word, i) => (h[i] += word));
+}
