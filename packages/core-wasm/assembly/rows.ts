@@ -1,5 +1,5 @@
 import { exp } from "./lib/elementary";
-import { log64 } from "./lib/log";
+import { log1p64 } from "./lib/log";
 import { loadTail, maxLanes, storeTail, sumLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
@@ -84,11 +84,6 @@ export function f32_argmax(x: usize, y: usize, rows: i32, cols: i32): void {
 @inline
 function scaled(x: v128, top: v128, scale: v128): v128 {
   return f32x4.pmax(f32x4.mul(f32x4.sub(x, top), scale), v128.load32_splat(LIMITS, 4));
-}
-
-// log(1 + d) in float64 for d >= 0 or NaN, to 2e-10 relative.
-function log1p64(d: f64): f64 {
-  return d < 1e-3 ? d * (1 - d * (0.5 - d * (1.0 / 3 - d * 0.25))) : log64(1 + d);
 }
 
 const ENTROPY = 0; // y[r] = H(p[r])                                                                y: f32[rows]

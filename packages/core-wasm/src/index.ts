@@ -18,6 +18,7 @@ export { type AxisOptions } from "./rows.ts";
 export { type NoiseOptions } from "./sample.ts";
 export { sampleCategorical, type SampleCategoricalOptions } from "./sampleCategorical.ts";
 export { sigmoid } from "./sigmoid.ts";
+export { logitStatistics, type LogitStatistic, type LogitStatistics, type LogitStatisticsOptions } from "./logitStatistics.ts";
 export { logSoftmax, logSumExp, softmax, type SoftmaxOptions } from "./softmax.ts";
 export { logSoftmaxGrad, logSumExpGrad, softmaxGrad } from "./softmaxGrad.ts";
 export { softplus } from "./softplus.ts";

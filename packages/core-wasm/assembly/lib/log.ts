@@ -9,3 +9,8 @@ export function log64(x: f64): f64 {
   const q = (0.14980633 * z + 0.199868017) * z + 0.3333340835;
   return <f64>(<i32>(bits >> 52)) * 0.6931471805599453 + 2 * (s + s * z * q);
 }
+
+// log(1 + d) in float64 for d >= 0 or NaN, to 2e-10 relative.
+export function log1p64(d: f64): f64 {
+  return d < 1e-3 ? d * (1 - d * (0.5 - d * (1.0 / 3 - d * 0.25))) : log64(1 + d);
+}

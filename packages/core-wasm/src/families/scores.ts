@@ -1,0 +1,2 @@
+// Statistics of logits in one pass.
+export { logitStatistics, type LogitStatistic, type LogitStatistics, type LogitStatisticsOptions } from "../logitStatistics.ts";
