@@ -1,6 +1,6 @@
 /** The first 32 bits of the fractional parts of the square (n = 2) or cube (n = 3) roots of the first primes: the constants of FIPS 180-4, by integer arithmetic. */
-function roots(count: number, n: 2 | 3): Uint32Array {
-  const out = new Uint32Array(count);
+function roots(count: number, n: 2 | 3): Int32Array {
+  const out = new Int32Array(count);
   for (let i = 0, p = 2; i < count; p++) {
     let prime = true;
     for (let d = 2; d * d <= p; d++) if (p % d === 0) prime = false;
@@ -16,19 +16,26 @@ function roots(count: number, n: 2 | 3): Uint32Array {
   return out;
 }
 
-let constants: { readonly start: Uint32Array; readonly k: Uint32Array } | undefined;
+let constants: { readonly start: Int32Array; readonly k: Int32Array } | undefined;
+
+/** A digest in the making. */
+export interface Sha256 {
+  update(bytes: Uint8Array): void;
+  /** 64 hexadecimal digits of all bytes so far; ends the digest. */
+  digest(): string;
+}
 
 /**
- * SHA-256 of the parts, one after the other, without `await` (which `crypto.subtle` would need).
+ * SHA-256 without `await` (which `crypto.subtle` would need), of bytes that may come in pieces.
  *
- * @returns 64 hexadecimal digits
  * Source: FIPS 180-4, section 6.2.
  */
-export function sha256(...parts: readonly Uint8Array[]): string {
+export function sha256Stream(): Sha256 {
   const { start, k } = (constants ??= { start: roots(8, 2), k: roots(64, 3) });
   const h = start.slice(), w = new Int32Array(64), block = new Uint8Array(64);
   let filled = 0, length = 0;
   const update = (bytes: Uint8Array): void => {
+    length += bytes.length;
     for (let from = 0; from < bytes.length; ) {
       const count = Math.min(64 - filled, bytes.length - from);
       block.set(bytes.subarray(from, from + count), filled);
@@ -37,29 +44,34 @@ export function sha256(...parts: readonly Uint8Array[]): string {
       if (filled === 0) compress(h, w, k, block);
     }
   };
-  for (const part of parts) {
-    update(part);
-    length += part.length;
-  }
-  const tail = new Uint8Array((filled < 56 ? 64 : 128) - filled);
-  tail[0] = 0x80;
-  const view = new DataView(tail.buffer);
-  view.setUint32(tail.length - 8, Math.floor(length / 2 ** 29));
-  view.setUint32(tail.length - 4, length << 3);
-  update(tail);
-  return Array.from(h, (word) => word.toString(16).padStart(8, "0")).join("");
+  const digest = (): string => {
+    const tail = new Uint8Array((filled < 56 ? 64 : 128) - filled);
+    tail[0] = 0x80;
+    const view = new DataView(tail.buffer);
+    view.setUint32(tail.length - 8, Math.floor(length / 2 ** 29));
+    view.setUint32(tail.length - 4, length << 3);
+    update(tail);
+    return Array.from(h, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+  };
+  return { update, digest };
 }
 
-function compress(h: Uint32Array, w: Int32Array, k: Uint32Array, block: Uint8Array): void {
-  const turn = (x: number, n: number): number => (x >>> n) | (x << (32 - n));
+/** SHA-256 of the parts, one after the other, as 64 hexadecimal digits. */
+export function sha256(...parts: readonly Uint8Array[]): string {
+  const hash = sha256Stream();
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
+
+function compress(h: Int32Array, w: Int32Array, k: Int32Array, block: Uint8Array): void {
   for (let t = 0; t < 16; t++) w[t] = (block[4 * t] << 24) | (block[4 * t + 1] << 16) | (block[4 * t + 2] << 8) | block[4 * t + 3];
   for (let t = 16; t < 64; t++) {
     const x = w[t - 15], y = w[t - 2];
-    w[t] = w[t - 16] + w[t - 7] + (turn(x, 7) ^ turn(x, 18) ^ (x >>> 3)) + (turn(y, 17) ^ turn(y, 19) ^ (y >>> 10));
+    w[t] = (((w[t - 16] + w[t - 7]) | 0) + (((turn(x, 7) ^ turn(x, 18) ^ (x >>> 3)) + (turn(y, 17) ^ turn(y, 19) ^ (y >>> 10))) | 0)) | 0;
   }
-  let a = h[0] | 0, b = h[1] | 0, c = h[2] | 0, d = h[3] | 0, e = h[4] | 0, f = h[5] | 0, g = h[6] | 0, last = h[7] | 0;
+  let a = h[0], b = h[1], c = h[2], d = h[3], e = h[4], f = h[5], g = h[6], last = h[7];
   for (let t = 0; t < 64; t++) {
-    const first = (last + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + k[t] + w[t]) | 0;
+    const first = (((((last + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25))) | 0) + ((e & f) ^ (~e & g))) | 0) + ((k[t] + w[t]) | 0)) | 0;
     const second = ((turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
     last = g;
     g = f;
@@ -70,5 +82,16 @@ function compress(h: Uint32Array, w: Int32Array, k: Uint32Array, block: Uint8Arr
     b = a;
     a = (first + second) | 0;
   }
-  [a, b, c, d, e, f, g, last].forEach((word, i) => (h[i] += word));
+  h[0] += a;
+  h[1] += b;
+  h[2] += c;
+  h[3] += d;
+  h[4] += e;
+  h[5] += f;
+  h[6] += g;
+  h[7] += last;
+}
+
+function turn(x: number, n: number): number {
+  return (x >>> n) | (x << (32 - n));
 }
