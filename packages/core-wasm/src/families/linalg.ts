@@ -1,0 +1,4 @@
+// Symmetric positive definite matrices in float64.
+export { addGram, addOuterProducts } from "../addGram.ts";
+export { cholesky, choleskySteps, type CholeskyOptions } from "../cholesky.ts";
+export { solveTriangular, solveTriangularSteps } from "../solveTriangular.ts";

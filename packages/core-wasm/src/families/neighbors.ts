@@ -1,0 +1,2 @@
+// Exact nearest neighbours.
+export { nearestNeighbors, type NearestNeighbors } from "../nearestNeighbors.ts";
