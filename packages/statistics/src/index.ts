@@ -13,6 +13,7 @@ export { orderStatistic } from "./orderStatistic.ts";
 export { sortOrder } from "./sortOrder.ts";
 export { ranks } from "./ranks.ts";
 export { empiricalPValue } from "./pValue.ts";
+export { benjaminiHochberg } from "./benjaminiHochberg.ts";
 export { pava, type PavaOptions } from "./pava.ts";
 export { isotonicRegression, type IsotonicFit } from "./isotonicRegression.ts";
 export { clopperPearson, pacOrderStatistic, type PacOptions, type PacOrderStatistic } from "./betaBounds.ts";
