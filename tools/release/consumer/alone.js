@@ -1,0 +1,3 @@
+import { softmax } from "@logits/core-wasm";
+
+globalThis.result = softmax([1, 2]);

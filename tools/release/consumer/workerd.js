@@ -1,0 +1,3 @@
+import { program } from "./program.js";
+
+export default { fetch: () => new Response(program()) };
