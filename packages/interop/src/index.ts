@@ -1,1 +1,1 @@
-export {};
+export { fromTopLogprobs, type PartialScores, type TokenLogprob, type TopLogprobsOptions } from "./topLogprobs.ts";

@@ -1,0 +1,106 @@
+import { describe, rangeError, typeError } from "@logits/tensor";
+import { disposeTensor, readTensor } from "./readTensor.ts";
+import { checkClasses, checkRows, collectInputs, decideRows, guardInputs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+
+export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
+
+/** An ONNX Runtime session, of onnxruntime-web, onnxruntime-node or onnxruntime-react-native. */
+export interface Session<F> {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  run(feeds: F, fetches: readonly string[]): Promise<object>;
+}
+
+/** Which outputs of a session are what. */
+export interface SessionOutputs {
+  /** Name of the output with the logits [N, C]. Default: the one called "logits", or the only one that `features` leaves. */
+  readonly logits?: string;
+  /** Name of the output with features [N, F], for a head whose detector needs them. Default: none. */
+  readonly features?: string;
+}
+
+/** What `guard` takes where inputs are not feeds. */
+export interface GuardSessionOptions<I, F> extends SessionOutputs {
+  /** The session's feeds for a batch of inputs, one row each. */
+  readonly feed: (inputs: readonly I[]) => F | Promise<F>;
+  /** Inputs that the session sees at once, an integer from 1 up. Default 1: a decision does not depend on its neighbours. */
+  readonly batchSize?: number;
+}
+
+/** What `collect` takes. */
+export interface CollectSessionOptions<I, F, L extends string> extends SessionOutputs, CollectOptions {
+  /** C different class names, in the order of the logits. */
+  readonly classes: readonly L[];
+  /** The session's feeds for a batch of inputs, one row each. */
+  readonly feed: (inputs: readonly I[]) => F | Promise<F>;
+}
+
+/**
+ * Puts an ONNX Runtime session under a head: inputs in, decisions out.
+ *
+ * With `feed` an input gives a decision and an array of inputs an array. Without, the guarded session takes feeds as the session does, and each row of the batch gives a decision.
+ * Outputs on a GPU are downloaded; the tensors that the session returns are disposed, those of the feeds are left alone.
+ *
+ * @param session - has `run`, `inputNames`, `outputNames`
+ * @param head - `classes` in the order of the logits
+ * @param options - `feed`, `logits`, `features`, `batchSize` (1)
+ * @returns `(input) => Promise<decision>`, or `(feeds) => Promise<decisions>`; rejects where the session's output does not fit the head
+ * @throws TypeError for no session; RangeError for an output that it does not have
+ * @example
+ *   const decide = guard(session, head, { feed: (rows) => ({ input: new ort.Tensor("float32", rows.flat(), [rows.length, 4]) }) });
+ *   const [decision] = await decide([row]);
+ * Source: the interface of onnxruntime-common 1.30.
+ */
+export function guard<F, D>(session: Session<F>, head: Head<D>, options?: SessionOutputs & { readonly feed?: undefined }): (feeds: F) => Promise<D[]>;
+export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: GuardSessionOptions<I, F>): Guarded<I, D>;
+export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: SessionOutputs & Partial<GuardSessionOptions<I, F>> = {}): Guarded<I, D> | ((feeds: F) => Promise<D[]>) {
+  const run = runner("guard", session, options);
+  const { feed } = options;
+  if (feed === undefined) return async (feeds: F) => decideRows("guard", head, checkRows("guard", await run(feeds)));
+  return guardInputs(head, options, async (inputs) => run(await feed(inputs)));
+}
+
+/**
+ * Runs a session on labelled inputs and returns what `DecisionHead.fit` takes.
+ *
+ * The inputs must not have trained the model: the head's promises rest on these rows.
+ *
+ * @param session - has `run`, `inputNames`, `outputNames`
+ * @param inputs - N inputs, at least one
+ * @param labels - N class names or indices in [0, C)
+ * @param options - `classes`, `feed`, `logits`, `features`, `batchSize` (1), `signal`, `onProgress`
+ * @returns `{ logits, labels, classes, features? }`: float32 [N, C], int32 [N], C names, float32 [N, F]
+ * @throws TypeError for no session; RangeError for an output that it does not have, a label that is none, another number of labels
+ * @example
+ *   const feed = (rows) => ({ input: new ort.Tensor("float32", rows.flat(), [rows.length, 4]) });
+ *   const head = DecisionHead.fit(await collect(session, rows, labels, { classes: ["cat", "dog", "bird"], feed }));
+ * Source: the interface of onnxruntime-common 1.30.
+ */
+export async function collect<I, F, const L extends string>(session: Session<F>, inputs: readonly I[], labels: Labels<NoInfer<L>>, options: CollectSessionOptions<I, F, L>): Promise<Collected<L>> {
+  const run = runner("collect", session, options);
+  const { feed } = options;
+  if (typeof feed !== "function") throw typeError("collect", "feed", "a function from inputs to feeds", describe(feed));
+  const todo = "An ONNX file does not name its classes";
+  return collectInputs(inputs, labels as Labels<L>, checkClasses("collect", options.classes, todo), options, async (batch) => run(await feed(batch)));
+}
+
+function runner<F>(where: string, session: Session<F>, options: SessionOutputs): (feeds: F) => Promise<ModelRows> {
+  if (typeof session?.run !== "function" || !Array.isArray(session.outputNames)) throw typeError(where, "session", "an ONNX Runtime session", describe(session), "Await it: await InferenceSession.create(model)");
+  const { outputNames } = session;
+  const { features } = options;
+  if (features !== undefined && !outputNames.includes(features)) throw rangeError(where, "features", `an output of the session (${shown(outputNames)})`, JSON.stringify(features), "Tap the tensor of that name first (logits tap)");
+  const others = outputNames.filter((name) => name !== features);
+  const logits = options.logits ?? (others.includes("logits") ? "logits" : others.length === 1 ? others[0] : undefined);
+  if (logits === undefined) throw rangeError(where, "logits", "the name of an output", "none", `The session has ${shown(others)}`);
+  if (!outputNames.includes(logits)) throw rangeError(where, "logits", `an output of the session (${shown(outputNames)})`, JSON.stringify(logits));
+  const fetches = features === undefined || features === logits ? [logits] : [logits, features];
+  return async (feeds) => {
+    const output = (await session.run(feeds, fetches)) as Readonly<Record<string, unknown>>;
+    try {
+      const rows = { logits: await readTensor(where, logits, output[logits]) };
+      return features === undefined ? rows : { ...rows, features: await readTensor(where, features, output[features]) };
+    } finally {
+      for (const tensor of Object.values(output)) disposeTensor(tensor);
+    }
+  };
+}

@@ -1,0 +1,148 @@
+import { Tensor, asInt32, checkInteger, checkLabels, describe, rangeError, typeError, type LongWorkOptions, type NumericArray, type TensorLike } from "@logits/tensor";
+
+/** What a model says about a batch. */
+export interface ModelRows {
+  /** float32 [N, C]. */
+  readonly logits: Tensor<"float32">;
+  /** float32 [N, F]. */
+  readonly features?: Tensor<"float32">;
+}
+
+/** What `guard` asks of a head: `DecisionHead` has it, and so has anything with class names that decides rows. */
+export interface Head<D> {
+  /** Class names, in the order of the logits. */
+  readonly classes: readonly string[];
+  /** One decision for each row; rows are logits [N, C], or `{ logits, features }` where features were asked for. */
+  decideAll(rows: TensorLike | ModelRows): readonly D[];
+}
+
+/** A model under guard: an array of inputs gives an array of decisions, anything else is one input. */
+export type Guarded<I, D> = <X extends I | readonly I[]>(input: X) => Promise<X extends readonly unknown[] ? D[] : D>;
+
+/** What `collect` takes beside the model, its inputs and their labels. */
+export interface CollectOptions extends LongWorkOptions {
+  /** Inputs that the model sees at once, an integer from 1 up. Default 1: rows are collected as they will be decided; a dynamically quantised model gives a row other logits in another batch. */
+  readonly batchSize?: number;
+}
+
+/** What `DecisionHead.fit` takes. */
+export interface Collected<L extends string> {
+  /** float32 [N, C]. */
+  readonly logits: Tensor<"float32">;
+  /** int32 [N]. */
+  readonly labels: Tensor<"int32">;
+  /** C class names, in the order of the logits. */
+  readonly classes: readonly L[];
+  /** float32 [N, F], where they were asked for. */
+  readonly features?: Tensor<"float32">;
+}
+
+/** The labels of a collection: class names, or indices in [0, C). */
+export type Labels<L extends string> = readonly L[] | readonly number[] | NumericArray;
+
+/** Runs a model on a batch. */
+export type Run<I> = (inputs: readonly I[]) => Promise<ModelRows>;
+
+/** Work between two pauses, in milliseconds: a model that computes on this thread must not starve it. */
+const PAUSE_AFTER_MS = 8;
+
+/** Decisions for the rows of a model. */
+export function decideRows<D>(where: string, head: Head<D>, rows: ModelRows): D[] {
+  checkWidth(where, rows, head.classes.length);
+  return [...head.decideAll(rows.features ? rows : rows.logits)];
+}
+
+/** `guard`, once the runtime's part is known. */
+export function guardInputs<I, D>(head: Head<D>, options: { readonly batchSize?: number }, run: Run<I>): Guarded<I, D> {
+  const { batchSize = 1 } = options;
+  checkInteger("guard", "batchSize", batchSize, 1, 2 ** 31 - 1);
+  const decide = async (input: unknown): Promise<unknown> => {
+    const inputs = (Array.isArray(input) ? input : [input]) as readonly I[];
+    const decisions: D[] = [];
+    for (let from = 0; from < inputs.length; from += batchSize) decisions.push(...decideRows("guard", head, await batch("guard", run, inputs.slice(from, from + batchSize))));
+    return Array.isArray(input) ? decisions : decisions[0];
+  };
+  return decide as Guarded<I, D>;
+}
+
+/** `collect`, once the runtime's part is known. */
+export async function collectInputs<I, L extends string>(inputs: readonly I[], labels: Labels<L>, classes: readonly L[], options: CollectOptions, run: Run<I>): Promise<Collected<L>> {
+  const where = "collect";
+  const { batchSize = 1, signal, onProgress } = options;
+  checkInteger(where, "batchSize", batchSize, 1, 2 ** 31 - 1);
+  if (!Array.isArray(inputs)) throw typeError(where, "inputs", "an array", describe(inputs));
+  if (inputs.length === 0) throw rangeError(where, "inputs", "with at least one input", "none");
+  const indices = labelIndices(where, labels, classes);
+  if (indices.size !== inputs.length) throw rangeError(where, "labels", `one for each of the ${inputs.length} inputs`, `${indices.size}`);
+  const logits = new Float32Array(inputs.length * classes.length);
+  let features: Float32Array | undefined;
+  let width = 0;
+  let resumed = performance.now();
+  for (let from = 0; from < inputs.length; from += batchSize) {
+    onProgress?.(from / inputs.length);
+    signal?.throwIfAborted();
+    const rows = await batch(where, run, inputs.slice(from, from + batchSize));
+    checkWidth(where, rows, classes.length);
+    logits.set(rows.logits.data, from * classes.length);
+    if (rows.features) {
+      features ??= new Float32Array(inputs.length * (width = rows.features.shape[1]));
+      if (rows.features.shape[1] !== width) throw rangeError(where, "features", `of shape [N, ${width}], as the first batch has`, `[${rows.features.shape.join(", ")}]`);
+      features.set(rows.features.data, from * width);
+    }
+    if (performance.now() - resumed > PAUSE_AFTER_MS) {
+      await new Promise((resume) => setTimeout(resume));
+      resumed = performance.now();
+    }
+  }
+  signal?.throwIfAborted();
+  onProgress?.(1);
+  const collected = { logits: new Tensor("float32", [inputs.length, classes.length], logits), labels: indices, classes };
+  return features ? { ...collected, features: new Tensor("float32", [inputs.length, width], features) } : collected;
+}
+
+/** Checks that a model's outputs have one row for each input. */
+export function checkRows(where: string, rows: ModelRows, count?: number): ModelRows {
+  for (const [name, tensor, letters] of [["logits", rows.logits, "[N, C]"], ["features", rows.features, "[N, F]"]] as const) {
+    if (!tensor) continue;
+    const [got] = tensor.shape;
+    if (tensor.shape.length !== 2) throw rangeError(where, name, `of shape ${letters}`, `[${tensor.shape.join(", ")}]`);
+    if (got !== (count ?? rows.logits.shape[0])) throw rangeError(where, name, `with a row for each of the ${count ?? rows.logits.shape[0]} inputs`, `${got} rows`);
+  }
+  return rows;
+}
+
+async function batch<I>(where: string, run: Run<I>, inputs: readonly I[]): Promise<ModelRows> {
+  return checkRows(where, await run(inputs), inputs.length);
+}
+
+function checkWidth(where: string, { logits }: ModelRows, classes: number): void {
+  if (logits.shape[1] !== classes) throw rangeError(where, "logits", `of ${classes} classes on the last axis`, `shape [${logits.shape.join(", ")}]`);
+}
+
+function labelIndices<L extends string>(where: string, labels: Labels<L>, classes: readonly L[]): Tensor<"int32"> {
+  if (Array.isArray(labels) && typeof labels[0] === "string") {
+    const index = new Map<unknown, number>(classes.map((name, i) => [name, i]));
+    return new Tensor("int32", [labels.length], Int32Array.from(labels, (name, i) => {
+      const found = index.get(name);
+      if (found === undefined) throw rangeError(where, "labels", `names of classes (${shown(classes)})`, `${JSON.stringify(name)} at index ${i}`);
+      return found;
+    }));
+  }
+  const indices = asInt32(where, "labels", labels as TensorLike);
+  if (indices.shape.length !== 1) throw rangeError(where, "labels", "of shape [N]", `[${indices.shape.join(", ")}]`);
+  checkLabels(where, "labels", indices, classes.length);
+  return indices;
+}
+
+/** Checks class names that were given. */
+export function checkClasses<L extends string>(where: string, classes: readonly L[] | undefined, todo?: string): readonly L[] {
+  if (!Array.isArray(classes) || classes.length === 0 || classes.some((name) => typeof name !== "string")) throw typeError(where, "classes", "an array of names, in the order of the logits", describe(classes), todo);
+  const twice = classes.find((name, i) => classes.indexOf(name) < i);
+  if (twice !== undefined) throw rangeError(where, "classes", "different names", `${JSON.stringify(twice)} twice`, todo);
+  return classes;
+}
+
+/** The first names of a list. */
+export function shown(names: readonly string[]): string {
+  return `${names.slice(0, 5).map((name) => JSON.stringify(name)).join(", ")}${names.length > 5 ? ", ..." : ""}`;
+}

@@ -1,0 +1,236 @@
+import { describe, rangeError, typeError, Tensor } from "@logits/tensor";
+import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
+import { checkClasses, checkRows, collectInputs, guardInputs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
+
+export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
+
+/** The tasks of Transformers.js whose pipelines can be guarded. */
+const TASKS = ["text-classification", "image-classification", "audio-classification", "zero-shot-classification", "zero-shot-image-classification"] as const;
+
+/** The public fields of a Transformers.js pipeline that are read. */
+export interface Pipeline {
+  (...args: never[]): unknown;
+  readonly task: string;
+  readonly model: { readonly config: object };
+  readonly tokenizer?: unknown;
+  readonly processor?: unknown;
+}
+
+/** One input of a pipeline: a text; an image (URL, path, Blob, RawImage, canvas); a sound (URL, samples). */
+export type InputOf<P extends Pipeline> = P extends (inputs: infer X, ...rest: never[]) => unknown ? Exclude<X, readonly unknown[]> : never;
+
+/** What `guard` and `collect` may be told about a pipeline. */
+export interface PipelineOptions {
+  /**
+   * The model's second output, float32 [N, F], for a head whose detector needs features: its name, or `true` for the only output beside the logits. Not for "zero-shot-classification",
+   * where the model runs once per class. Default: none.
+   */
+  readonly features?: string | boolean;
+  /** Names of the classes. For a zero-shot pipeline the candidate labels (`guard` takes those of the head); for another where `config.id2label` has no C different names. */
+  readonly classes?: readonly string[];
+  /** Zero-shot pipelines only: the sentence around a label, with {} for the label. Default: the pipeline's own. */
+  readonly hypothesisTemplate?: string;
+  /** "zero-shot-classification" only. `false` (default): the entailment logit of each label, so that a softmax compares labels. `true`: entailment less contradiction, so that a sigmoid judges each. */
+  readonly multiLabel?: boolean;
+}
+
+/** Options of `guard`. */
+export interface GuardPipelineOptions extends PipelineOptions {
+  /** Inputs that the model sees at once, an integer from 1 up. Default 1: a decision does not depend on its neighbours. Sounds and zero-shot texts run one by one in any case, as the pipeline does. */
+  readonly batchSize?: number;
+}
+
+/** Options of `collect`. */
+export interface CollectPipelineOptions<L extends string = string> extends PipelineOptions, CollectOptions {
+  readonly classes?: readonly L[];
+}
+
+/**
+ * Puts a Transformers.js pipeline under a head: inputs in, decisions out.
+ *
+ * Tokenizer, processor and model are the pipeline's own; the head sees the model's raw logits, never the pipeline's scores. One input gives one decision, an array an array, as the pipeline does.
+ *
+ * @param pipeline - of a text, image, audio, zero-shot or zero-shot image classification task
+ * @param head - `classes` in the order of the model's `config.id2label`; for zero-shot pipelines they are the candidate labels
+ * @param options - `features`, `classes`, `hypothesisTemplate`, `multiLabel`, `batchSize` (1)
+ * @returns `(input) => Promise<decision>`; rejects where the model's output does not fit the head
+ * @throws TypeError for anything but such a pipeline; RangeError for classes that are not the head's
+ * @example
+ *   const classifier = await pipeline("text-classification", "my/intents");
+ *   const decide = guard(classifier, head);
+ *   const decision = await decide("how do i sail to the moon");
+ * Source: the pipelines of @huggingface/transformers 4.3.1.
+ */
+export function guard<P extends Pipeline, D>(pipeline: P, head: Head<D>, options: GuardPipelineOptions = {}): Guarded<InputOf<P>, D> {
+  const where = "guard";
+  checkPipeline(where, pipeline);
+  const names = options.classes ?? modelClasses(pipeline);
+  if (names) checkSame(where, head.classes, names, options.classes ? "`classes`" : "the model");
+  return guardInputs(head, options, runner(where, pipeline, head.classes, options));
+}
+
+/**
+ * Runs a pipeline's model on labelled inputs and returns what `DecisionHead.fit` takes.
+ *
+ * The inputs must not have trained the model: the head's promises rest on these rows.
+ *
+ * @param pipeline - as for `guard`
+ * @param inputs - N inputs of the pipeline, at least one
+ * @param labels - N class names or indices in [0, C)
+ * @param options - as for `guard`, and `signal`, `onProgress`
+ * @returns `{ logits, labels, classes, features? }`: float32 [N, C], int32 [N], C names, float32 [N, F]
+ * @throws TypeError for anything but such a pipeline; RangeError for a label that is none, another number of labels, names that are missing or not different
+ * @example
+ *   const head = DecisionHead.fit(await collect(classifier, texts, labels), { alpha: 0.1 });
+ * Source: the pipelines of @huggingface/transformers 4.3.1.
+ */
+export async function collect<P extends Pipeline, const L extends string = string>(
+  pipeline: P, inputs: readonly InputOf<P>[], labels: Labels<NoInfer<L>>, options: CollectPipelineOptions<L> = {},
+): Promise<Collected<L>> {
+  const where = "collect";
+  checkPipeline(where, pipeline);
+  const todo = isZeroShot(pipeline) ? "They are the candidate labels" : "Pass `classes`: config.id2label of the model has no C different names";
+  const classes = checkClasses(where, options.classes ?? (modelClasses(pipeline) as readonly L[] | undefined), todo);
+  return collectInputs(inputs, labels as Labels<L>, classes, options, runner(where, pipeline, classes, options));
+}
+
+function isZeroShot({ task }: Pipeline): boolean {
+  return task.startsWith("zero-shot");
+}
+
+function checkPipeline(where: string, pipeline: Pipeline): void {
+  if (typeof pipeline !== "function" || typeof pipeline.task !== "string" || typeof pipeline.model !== "function" || typeof (pipeline.model as Partial<Pipeline["model"]>).config !== "object") {
+    throw typeError(where, "pipeline", "a Transformers.js pipeline", describe(pipeline), "Await it: await pipeline(task, model)");
+  }
+  if (!(TASKS as readonly string[]).includes(pipeline.task)) throw typeError(where, "pipeline", `of one of the tasks ${TASKS.join(", ")}`, pipeline.task);
+}
+
+/** The names of `config.id2label`, in the order of the logits; none for a zero-shot pipeline. */
+function modelClasses(pipeline: Pipeline): readonly string[] | undefined {
+  const { id2label } = pipeline.model.config as { readonly id2label?: unknown };
+  if (isZeroShot(pipeline) || typeof id2label !== "object" || id2label === null) return undefined;
+  const names: unknown[] = Array.from({ length: Object.keys(id2label).length }, (_, i) => (id2label as Record<number, unknown>)[i]);
+  return names.every((name) => typeof name === "string") ? names : undefined;
+}
+
+function checkSame(where: string, ours: readonly string[], theirs: readonly string[], whose: string): void {
+  if (ours.length !== theirs.length) throw rangeError(where, "head", `of the ${theirs.length} classes of ${whose}`, `${ours.length}`);
+  const at = ours.findIndex((name, i) => name !== theirs[i]);
+  if (at >= 0) throw rangeError(where, "head", `of the classes of ${whose}, in their order`, `${JSON.stringify(ours[at])} at index ${at}, where it has ${JSON.stringify(theirs[at])}`, "For names of your own pass the same `classes` to collect and guard");
+}
+
+/** What the model was about to be called with. */
+class Prepared {
+  readonly inputs: unknown;
+  constructor(inputs: unknown) {
+    this.inputs = inputs;
+  }
+}
+
+/**
+ * The pipeline's own reading, tokenizing and padding, without its model and its scores: a second pipeline of the same class, over the same tokenizer and processor,
+ * whose model hands back what it is called with.
+ */
+function preparation(where: string, pipeline: Pipeline): (...args: readonly unknown[]) => Promise<unknown> {
+  const { task, model, tokenizer, processor } = pipeline;
+  const stop = new Proxy(model, {
+    apply: (_target, _self, [inputs]) => {
+      throw new Prepared(inputs);
+    },
+  });
+  const Class = pipeline.constructor as new (parts: object) => (...args: readonly unknown[]) => Promise<unknown>;
+  const prepare = new Class({ task, model: stop, tokenizer, processor });
+  return async (...args) => {
+    try {
+      await prepare(...args);
+    } catch (thrown) {
+      if (thrown instanceof Prepared) return thrown.inputs;
+      throw thrown;
+    }
+    throw typeError(where, "pipeline", "that calls its model", "one that does not");
+  };
+}
+
+function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[], options: PipelineOptions): Run<I> {
+  const { features = false, hypothesisTemplate, multiLabel = false } = options;
+  if (!isZeroShot(pipeline) && hypothesisTemplate !== undefined) throw typeError(where, "hypothesisTemplate", "only with a zero-shot pipeline", pipeline.task);
+  if (pipeline.task !== "zero-shot-classification" && multiLabel) throw typeError(where, "multiLabel", "only with zero-shot-classification", pipeline.task);
+  if (pipeline.task === "zero-shot-classification" && features !== false) throw typeError(where, "features", "nothing with zero-shot-classification, whose model runs once per class", `${features}`);
+  const template = hypothesisTemplate === undefined ? {} : { hypothesis_template: hypothesisTemplate };
+  const prepare = preparation(where, pipeline);
+  const model = pipeline.model as unknown as (inputs: unknown) => Promise<Output>;
+
+  const run = async (name: "logits" | "logits_per_image", ...args: readonly unknown[]): Promise<ModelRows> => {
+    const output = await model(await prepare(...args));
+    try {
+      const logits = await readTensor(where, name, output[name]);
+      return features === false ? { logits } : { logits, features: await readTensor(where, "features", featureTensor(where, pipeline, output, name, features)) };
+    } finally {
+      disposeOutput(output);
+    }
+  };
+
+  switch (pipeline.task) {
+    case "zero-shot-classification":
+      return async (inputs) => {
+        const logits = new Float32Array(inputs.length * classes.length);
+        for (let row = 0; row < inputs.length; row++) {
+          for (let c = 0; c < classes.length; c++) logits[row * classes.length + c] = entailment(where, pipeline, multiLabel, (await run("logits", inputs[row], [classes[c]], template)).logits);
+        }
+        return { logits: new Tensor("float32", [inputs.length, classes.length], logits) };
+      };
+    case "zero-shot-image-classification":
+      return (inputs) => run("logits_per_image", inputs, classes, template);
+    case "audio-classification":
+      return async (inputs) => {
+        const rows: ModelRows[] = [];
+        for (const input of inputs) rows.push(checkRows(where, await run("logits", [input]), 1));
+        return { logits: stacked(where, "logits", rows.map((row) => row.logits)), ...(features !== false && { features: stacked(where, "features", rows.map((row) => row.features!)) }) };
+      };
+    default:
+      return (inputs) => run("logits", inputs);
+  }
+}
+
+/** What a model of Transformers.js returns: tensors by name, or lists of them. */
+type Output = Readonly<Record<string, unknown>>;
+
+/** The score of "the text entails the hypothesis", from a model of natural language inference. */
+function entailment(where: string, pipeline: Pipeline, multiLabel: boolean, { data, shape }: Tensor<"float32">): number {
+  const { entailment_id: yes, contradiction_id: no } = pipeline as { readonly entailment_id?: number; readonly contradiction_id?: number };
+  if (yes === undefined || no === undefined) throw typeError(where, "pipeline", "with `entailment_id` and `contradiction_id`", `${yes} and ${no}`);
+  if (shape.length !== 2 || shape[0] !== 1 || Math.max(yes, no) >= shape[1]) throw rangeError(where, "logits", `of shape [1, C] with columns ${yes} and ${no}`, `[${shape.join(", ")}]`);
+  return multiLabel ? data[yes] - data[no] : data[yes];
+}
+
+/**
+ * The output beside the logits. A model class that knows its outputs keeps them under their names; one for classification puts all but the logits into the list
+ * `attentions`, in the order of the session's outputs.
+ */
+function featureTensor(where: string, pipeline: Pipeline, output: Output, logits: string, features: string | true): unknown {
+  const { sessions } = pipeline.model as { readonly sessions?: { readonly model?: { readonly outputNames?: readonly string[] } } };
+  const others = new Map(Object.entries(output).filter(([name, value]) => name !== logits && isTensor(value)));
+  const names = sessions?.model?.outputNames?.filter((name) => name !== logits);
+  if (Array.isArray(output.attentions)) for (const [i, value] of output.attentions.entries()) others.set(names?.length === output.attentions.length ? names[i] : `attentions[${i}]`, value);
+  const todo = "Tap the penultimate tensor of the model's file (logits tap) and load the result";
+  if (others.size === 0) throw rangeError(where, "features", "that the model returns", "no output but the logits", todo);
+  if (features === true && others.size > 1) throw rangeError(where, "features", "the name of an output where there are several", "true", `They are ${shown([...others.keys()])}`);
+  const found = features === true ? [...others.values()][0] : others.get(features);
+  if (found === undefined) throw rangeError(where, "features", `the name of an output (${shown([...others.keys()])})`, JSON.stringify(features), todo);
+  return found;
+}
+
+function disposeOutput(output: Output): void {
+  for (const value of Object.values(output)) for (const tensor of Array.isArray(value) ? value : [value]) if (isTensor(tensor)) disposeTensor(tensor);
+}
+
+/** Batches of one as one batch. */
+function stacked(where: string, name: string, rows: readonly Tensor<"float32">[]): Tensor<"float32"> {
+  const width = rows[0].shape[1];
+  const data = new Float32Array(rows.length * width);
+  for (const [i, row] of rows.entries()) {
+    if (row.size !== width) throw rangeError(where, name, `of ${width} columns, as the first input has`, `shape [${row.shape.join(", ")}]`);
+    data.set(row.data, i * width);
+  }
+  return new Tensor("float32", [rows.length, width], data);
+}
