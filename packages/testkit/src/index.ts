@@ -9,3 +9,4 @@ export { checkLoss, lossChecks, type Differentiable, type LossArgument, type Los
 export { checkGuarantee, type GuaranteeResult, type GuaranteeSpec, type Outcome } from "./guarantee.ts";
 export { cifar10Vgg16, densenetCifar100, type RealData } from "./realData.ts";
 export { ONNX_TYPES, onnxExternalFiles, onnxModel, type OnnxAttribute, type OnnxGraph, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxType, type OnnxValue } from "./onnxWriter.ts";
+export { ONNX_HEADS, onnxHeadModel, type OnnxHeadKind, type OnnxHeadModel } from "./onnxHeads.ts";
