@@ -1,35 +1,79 @@
 import { TemperatureScaling, calibratorFromJSON, type Calibrator } from "@logits/calibration";
-import { SplitConformal, type ConformalMethod, type PredictionSets, type SplitConformalJSON } from "@logits/conformal";
+import { PredictionSets, SplitConformal, type ConformalMethod, type SplitConformalJSON } from "@logits/conformal";
+import { ConformalPValues, Threshold, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
 import {
-  FormatError, Tensor, asFloat32, asInt32, checkLabels, checkShape, randomSource, rangeError, readJson, runSteps, runStepsAsync,
-  type LongWorkOptions, type Steps, type TensorLike,
+  FormatError, Tensor, randomSource, rangeError, readJson, runSteps, runStepsAsync,
+  type CsrMatrix, type LongWorkOptions, type Steps, type TensorLike,
 } from "@logits/tensor";
-import type { Decision, Guarantee } from "./decision.ts";
+import { checkNeeds, chooseDetector, detectorScores, scoresOf, selectionOf, type DetectorChoice, type Selection } from "./chooseDetector.ts";
+import type { Decision } from "./decision.ts";
+import { detectorFromJSON } from "./detectors.ts";
+import { evaluationOf, type EvaluateOptions, type EvaluationData, type EvaluationReport } from "./evaluate.ts";
+import { guaranteesOf, notPromisedOf, percent, type Facts, type Guarantee } from "./guarantees.ts";
+import { largest } from "./largest.ts";
+import { readRows, type Flags, type ReadRows } from "./readRows.ts";
+import { labelsOf, part, pieceOf, taken, usableRows, type HeadInput, type LabelledRows, type RowFields, type Rows } from "./rows.ts";
+import { scorerFromJSON, type Scorer } from "./scorer.ts";
+import { sharedRow } from "./sharedRow.ts";
 
 const FORMAT = "logits/head";
 
-/** Labelled outputs of a model, on rows that did not train it. */
-export interface DecisionHeadData<L extends string> {
-  /** float32 [N, C]. */
-  readonly logits: TensorLike;
+interface CommonData<L extends string> {
   /** int32 [N], in [0, C). */
   readonly labels: TensorLike;
   /** C different class names, in the order of the logits. */
   readonly classes: readonly L[];
-  /** Rows for the conformal scores, none of them among the rows above, which all fit the calibrator then. Without: `split` divides the rows above. */
-  readonly calibration?: { readonly logits: TensorLike; readonly labels: TensorLike };
+  /** Rows for threshold and sets, none of them among the rows above, which are all fit rows then. Without: `split` divides the rows above. */
+  readonly calibration?: RowFields & { readonly labels: TensorLike };
+  /** A detector that was fitted on the rows that trained the model. A calibration row among them is an error. */
+  readonly fitted?: Detector;
+  /** Rows known to be outside, to choose among several detectors. They take no part in any promise. */
+  readonly outliers?: RowFields;
 }
+
+/** Labelled outputs of a model on rows that did not train it; or labelled features and a scorer that makes logits of them. */
+export type DecisionHeadData<L extends string> = CommonData<L> & (
+  | {
+    /** float32 [N, C]; probabilities where the option `input` says so. */
+    readonly logits: TensorLike;
+    /** float32 [N, F], for detectors that need them. */
+    readonly features?: TensorLike;
+    readonly scorer?: undefined;
+  }
+  | {
+    /** Makes the logits; not trained on these rows. The artefact carries it. */
+    readonly scorer: Scorer;
+    /** float32 [N, F], or CSR where no detector needs them. */
+    readonly features: TensorLike | CsrMatrix;
+    readonly logits?: undefined;
+  }
+);
 
 /** Options of `DecisionHead.fit`. */
 export interface DecisionHeadOptions {
-  /** Share of the rows that fit the calibrator, in (0, 1); the others give the conformal scores. Default 0.5. Not with `calibration` rows of their own. */
+  /** Share of the rows that are fit rows, in (0, 1); the others are calibration rows. Default 0.5. Not with `calibration` rows of their own. */
   readonly split?: number;
-  /** Seed of the split (and of randomised sets), an integer in [0, 2^53). Default 0. */
+  /** Seed of every split (and of randomised sets), an integer in [0, 2^53). Default 0. */
   readonly seed?: number;
   /** Promised miscoverage, in (0, 1). Default 0.1. */
   readonly alpha?: number;
   /** Default "lac". */
   readonly method?: ConformalMethod;
+  /** What `logits` holds, here and at every decision. Default "logits"; "probabilities" become logits by ln max(p, 2^-126). */
+  readonly input?: HeadInput;
+  /**
+   * What tells unlike rows: a method, a method with its options, a fitted detector, or a list of these, of which the one that tells `outliers` best from fit rows is chosen. Default, where
+   * another option asks for a detector: `fitted` if given; "mahalanobis" where there are dense features, else "msp"; with `outliers` a choice among all that the data allow.
+   */
+  readonly detector?: DetectorChoice | readonly DetectorChoice[];
+  /** Largest share of rows like the calibration rows that may be `unknown`, in (0, 1). Default 0.05. */
+  readonly maxFalsePositiveRate?: number;
+  /** Probability, over the drawing of the calibration rows, that the share is kept; in (0, 1). Default 0.95. "marginal": the share is kept in the mean. */
+  readonly confidence?: number | "marginal";
+  /** Which rows the sets cover: "all", or "accepted", those that the detector does not flag; then the calibration rows are split again, half for the threshold. Default "all". */
+  readonly guarantee?: "all" | "accepted";
+  /** K folds in place of a split, where rows are few: every row fits and calibrates, the promises are twice alpha and twice the false-positive rate. An integer in [2, N]. LAC only. */
+  readonly crossFit?: number;
 }
 
 /** Options of `decide` and `decideAll`. */
@@ -40,68 +84,161 @@ export interface DecideOptions {
   readonly ids?: TensorLike;
 }
 
+/** One fold of a cross-fitted head, as JSON. */
+export interface FoldJSON {
+  readonly calibrator: ReturnType<Calibrator["toJSON"]>;
+  /** Scores 1 - p_y of the rows of the fold. */
+  readonly scores: ConformalPValuesJSON;
+  readonly detector?: ReturnType<Detector["toJSON"]>;
+  /** Detector scores of the rows of the fold. */
+  readonly pValues?: ConformalPValuesJSON;
+}
+
 /** What `DecisionHead` writes as JSON. */
 export interface DecisionHeadJSON {
   readonly format: "logits/head";
   readonly version: 1;
   readonly classes: readonly string[];
+  readonly input: HeadInput;
   readonly alpha: number;
-  readonly split: number | "given";
+  readonly guarantee: "all" | "accepted";
+  readonly split: number | "given" | "folds";
   readonly seed: number;
   readonly fitRows: number;
   readonly calibrationRows: number;
   readonly calibrator: ReturnType<Calibrator["toJSON"]>;
-  readonly conformal: SplitConformalJSON;
+  /** Not in a cross-fitted head. */
+  readonly conformal?: SplitConformalJSON;
+  /** Cross-fitted heads only. */
+  readonly folds?: readonly FoldJSON[];
+  /** Cross-fitted heads with a detector only. */
+  readonly maxFalsePositiveRate?: number;
+  readonly scorer?: ReturnType<Scorer["toJSON"]>;
+  readonly detector?: ReturnType<Detector["toJSON"]>;
+  readonly threshold?: ThresholdJSON;
+  /** Detector scores of the rows of the threshold. */
+  readonly pValues?: ConformalPValuesJSON;
+  readonly selection?: Selection;
+}
+
+/** The detector of a head with what makes its scores answers. */
+interface Guard {
+  readonly detector: Detector;
+  readonly threshold: Threshold;
+  readonly pValues: ConformalPValues;
+}
+
+/** Fits on all other folds, and the scores of the rows of this one. */
+interface Fold {
+  readonly calibrator: Calibrator;
+  readonly scores: ConformalPValues;
+  readonly detector?: Detector;
+  readonly pValues?: ConformalPValues;
 }
 
 interface Parts<L extends string> {
   readonly classes: readonly L[];
+  readonly input: HeadInput;
   readonly alpha: number;
-  readonly split: number | "given";
+  readonly guarantee: "all" | "accepted";
+  readonly split: number | "given" | "folds";
   readonly seed: number;
+  readonly calibrationRows: number;
   readonly calibrator: Calibrator;
-  readonly conformal: SplitConformal;
+  readonly conformal?: SplitConformal;
+  readonly guard?: Guard;
+  readonly folds?: readonly Fold[];
+  readonly maxFalsePositiveRate?: number;
+  readonly scorer?: Scorer;
+  readonly selection?: Selection;
 }
 
 /**
- * Turns logits into decisions: a calibrator, conformal scores and class names in one portable object.
+ * Turns the outputs of a model into decisions: calibrator, detector, threshold, conformal sets and class names in one portable object.
  *
- * The labelled rows are split once by a seeded permutation: the calibrator sees the fit rows only, the conformal scores come from the calibration rows only. No row
- * serves twice, so the promise of `guarantees` holds for the whole. There is no detector yet, so `unknown` never occurs: rows of a kind that the model
- * has never seen get an ordinary answer.
+ * The labelled rows are split once by a seeded permutation. Fit rows give the calibrator, the statistics of the detector and every choice; calibration rows give the threshold, the
+ * p-values and the quantile of the sets. No row serves twice, so that the promises of `guarantees` hold for the whole.
+ *
+ *   invalid    the scores are no distribution, or a feature is not finite
+ *   unknown    detector(row) > threshold
+ *   label      the set { c : score(x, c) <= q } holds one class
+ *   ambiguous  it holds several
+ *
+ * With `guarantee: "accepted"` the calibration rows are split again: the first part gives the threshold, the accepted rows of the second the quantile q.
  *
  * @example
- *   const head = DecisionHead.fit({ logits, labels, classes: ["cat", "dog", "bird"] }, { alpha: 0.1 });
- *   const decision = head.decide([4, 1, 0]);
+ *   const head = DecisionHead.fit({ logits, features, labels, classes: ["cat", "dog", "bird"] }, { alpha: 0.1, maxFalsePositiveRate: 0.05 });
+ *   const decision = head.decide({ logits: [4, 1, 0], features: [0.1, 0.7] });
  *   if (decision.kind === "label") console.log(decision.label, decision.probability);
+ *
+ * Sources: Vovk, Gammerman, Shafer, 2005 (sets, p-values); Tong, Feng, Li, 2018 (threshold); Vovk, "Cross-conformal predictors", 2015, and Vovk and Wang, "Combining p-values via
+ * averaging", 2020 (folds).
  */
 export class DecisionHead<L extends string = string> {
   /** Class names, in the order of the logits. */
   readonly classes: readonly L[];
+  /** What a row of `logits` holds. */
+  readonly input: HeadInput;
   /** Promised miscoverage where a call does not ask for another. */
   readonly alpha: number;
-  /** Share of the rows that fitted the calibrator; "given" where the calibration rows came by themselves. */
-  readonly split: number | "given";
+  /** Which rows the sets cover. */
+  readonly guarantee: "all" | "accepted";
+  /** Share of the rows that are fit rows; "given" where the calibration rows came by themselves; "folds" for a cross-fitted head. */
+  readonly split: number | "given" | "folds";
   readonly seed: number;
+  /** All rows behind threshold and sets. */
+  readonly calibrationRows: number;
   readonly calibrator: Calibrator;
-  readonly conformal: SplitConformal;
+  /** undefined: `unknown` never occurs. A cross-fitted head has one in each fold, this is the first. */
+  readonly detector: Detector | undefined;
+  /** undefined without a detector, and in a cross-fitted head. */
+  readonly threshold: Threshold | undefined;
+  /** Makes logits of features. */
+  readonly scorer: Scorer | undefined;
+  /** How the detector was chosen, where there were several. */
+  readonly selection: Selection | undefined;
+  /** What a row must bring: "logits", "features" or both. */
+  readonly needs: readonly ("logits" | "features")[];
+  readonly #conformal: SplitConformal | undefined;
+  readonly #guard: Guard | undefined;
+  readonly #folds: readonly Fold[] | undefined;
+  readonly #maxFalsePositiveRate: number | undefined;
 
   private constructor(parts: Parts<L>) {
     this.classes = Object.freeze([...parts.classes]);
+    this.input = parts.input;
     this.alpha = parts.alpha;
+    this.guarantee = parts.guarantee;
     this.split = parts.split;
     this.seed = parts.seed;
+    this.calibrationRows = parts.calibrationRows;
     this.calibrator = parts.calibrator;
-    this.conformal = parts.conformal;
+    this.detector = parts.guard?.detector ?? parts.folds?.[0].detector;
+    this.threshold = parts.guard?.threshold;
+    this.scorer = parts.scorer;
+    this.selection = parts.selection;
+    const features = this.detector?.needs.includes("features") ?? false;
+    this.needs = Object.freeze(parts.scorer ? ["features"] as const : features ? ["logits", "features"] as const : ["logits"] as const);
+    this.#conformal = parts.conformal;
+    this.#guard = parts.guard;
+    this.#folds = parts.folds;
+    this.#maxFalsePositiveRate = parts.maxFalsePositiveRate;
     Object.freeze(this);
   }
 
+  /** The conformal sets. RangeError for a cross-fitted head, whose sets come from all folds together. */
+  get conformal(): SplitConformal {
+    if (this.#conformal === undefined) throw rangeError("DecisionHead.conformal", "this", "fitted with a split", "a cross-fitted head", "Use decideAll or evaluate");
+    return this.#conformal;
+  }
+
   /**
-   * Fits calibrator and conformal scores on different rows.
+   * Fits calibrator and detector on the fit rows, threshold and conformal scores on the calibration rows.
    *
-   * @param data - `logits` float32 [N, C], `labels` int32 [N], `classes`: C names; N at least 2; `calibration`: rows of their own for the conformal scores
-   * @param options - `split` (0.5), `seed` (0), `alpha` (0.1), `method` ("lac")
-   * @throws RangeError for another shape, names that are not C different ones, a label outside [0, C), a row without a distribution, a split that leaves no row for a step
+   * @param data - `logits` float32 [N, C] (or `scorer` and `features`), `labels` int32 [N], `classes`: C names, `features` float32 [N, F]; N at least 2; `calibration`, `fitted`, `outliers`
+   * @param options - `split` (0.5), `seed` (0), `alpha` (0.1), `method` ("lac"), `input` ("logits"), `detector`, `maxFalsePositiveRate` (0.05), `confidence` (0.95), `guarantee` ("all"), `crossFit`
+   * @throws RangeError for another shape, names that are not C different ones, a label outside [0, C), a row without a distribution or with a feature that is not finite, a split that
+   *   leaves no row for a step, a calibration row that is also a fit row
    */
   static fit<const L extends string>(data: DecisionHeadData<L>, options: DecisionHeadOptions = {}): DecisionHead<L> {
     return runSteps(DecisionHead.#steps("DecisionHead.fit", data, options));
@@ -113,80 +250,185 @@ export class DecisionHead<L extends string = string> {
   }
 
   static *#steps<L extends string>(where: string, data: DecisionHeadData<L>, options: DecisionHeadOptions): Steps<DecisionHead<L>> {
-    const { split = 0.5, seed = 0, alpha = 0.1, method = "lac" } = options;
+    const { seed = 0, alpha = 0.1, method = "lac", input = "logits", guarantee = "all", maxFalsePositiveRate = 0.05, confidence = 0.95, crossFit } = options, split = options.split ?? 0.5;
+    const { scorer, outliers } = data;
     if (!(split > 0 && split < 1)) throw rangeError(where, "split", "in (0, 1)", `${split}`);
     if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
-    const all = yield* labelled(where, data, "");
-    const width = all.logits.shape[1];
+    if (input !== "logits" && input !== "probabilities") throw rangeError(where, "input", '"logits" or "probabilities"', `${input as string}`);
+    if (scorer !== undefined && input !== "logits") throw rangeError(where, "input", '"logits" where there is a `scorer`', `"${input}"`);
+    if (guarantee !== "all" && guarantee !== "accepted") throw rangeError(where, "guarantee", '"all" or "accepted"', `${guarantee as string}`);
+    if (!(maxFalsePositiveRate > 0 && maxFalsePositiveRate < 1)) throw rangeError(where, "maxFalsePositiveRate", "in (0, 1)", `${maxFalsePositiveRate}`);
+    if (!(confidence === "marginal" || (confidence > 0 && confidence < 1))) throw rangeError(where, "confidence", 'in (0, 1) or "marginal"', `${confidence}`);
+    const read = yield* part(usableRows(where, "", data, input, scorer), 0, 0.05);
+    const all: LabelledRows = { ...read, labels: labelsOf(where, "labels", data.labels, read) };
+    const width = all.logits.shape[1], rows = all.labels.size;
     // In calibration rows of their own an impossible label is a row that no set covers, as it should be.
-    for (let row = 0; row < all.labels.size; row++) {
+    for (let row = 0; row < rows; row++) {
       const label = all.labels.data[row];
       if (all.logits.data[row * width + label] === -Infinity) throw rangeError(where, "labels", "possible under the logits", `label ${label} of row ${row}, whose score is -Infinity`, "No temperature makes it possible; raise the score (without the row the promise would be too good)");
     }
     const wrong = namesProblem(data.classes, width);
     if (wrong !== undefined) throw rangeError(where, "classes", `${width} different names`, wrong);
-    const given = data.calibration && (yield* labelled(where, data.calibration, "calibration."));
-    if (given && options.split !== undefined) throw rangeError(where, "split", "nothing where `calibration` rows are given", `${split}`);
-    if (given && given.logits.shape[1] !== width) throw rangeError(where, "calibration.logits", `of ${width} classes on the last axis`, `shape [${given.logits.shape.join(", ")}]`);
-    const rows = all.labels.size;
+    const outside = outliers && (yield* usableRows(where, "outliers.", outliers, input, scorer));
+    if (outside && outside.logits.shape[1] !== width) throw rangeError(where, "outliers.logits", `of ${width} classes on the last axis`, `shape [${outside.logits.shape.join(", ")}]`);
+    const candidates = candidatesOf(where, data, options, all.features !== undefined);
+    const common = { classes: data.classes, input, alpha, guarantee, seed, scorer } as const;
+    if (crossFit !== undefined) return yield* part(DecisionHead.#crossFit(where, common, data, options, all, candidates, outside), 0.05, 0.95);
+
+    let given: LabelledRows | undefined;
+    if (data.calibration) {
+      const own = yield* usableRows(where, "calibration.", data.calibration, input, scorer);
+      given = { ...own, labels: labelsOf(where, "calibration.labels", data.calibration.labels, own) };
+      if (options.split !== undefined) throw rangeError(where, "split", "nothing where `calibration` rows are given", `${split}`);
+      if (own.logits.shape[1] !== width) throw rangeError(where, "calibration.logits", `of ${width} classes on the last axis`, `shape [${own.logits.shape.join(", ")}]`);
+      const twice = yield* sharedRow(own, all);
+      if (twice !== undefined) throw rangeError(where, "calibration", "of rows that are not among the others", `row ${twice.calibration}, which is row ${twice.fit} of them`, "Take it out of one of the two: the promises rest on rows of their own");
+    }
     const fitRows = given ? rows : Math.floor(rows * split);
     if (fitRows < 1 || (!given && fitRows >= rows)) throw rangeError(where, "split", "that leaves a row for the calibrator and one for the conformal scores", `${split} of ${rows} rows`);
     const order = given ? undefined : randomSource(seed, 0).permutation(rows);
     yield 0.05;
-    const fit = order ? yield* taken(all, order.subarray(0, fitRows), 0.05) : all;
-    const calibrator = yield* part(TemperatureScaling.fitSteps(where, fit.logits, fit.labels), 0.05, 0.5);
-    const calibration = given ?? (yield* taken(all, order!.subarray(fitRows), 0.55));
-    const conformal = yield* part(SplitConformal.fitSteps(where, yield* transformed(calibrator, calibration.logits, 0.55), calibration.labels, { method, seed }), 0.55, 0.45);
-    return new DecisionHead<L>({ classes: data.classes, alpha, split: given ? "given" : split, seed, calibrator, conformal });
+    const fit = order ? yield* part(taken(all, order.subarray(0, fitRows)), 0.05, 0.02) : all;
+    const calibrator = yield* part(TemperatureScaling.fitSteps(where, fit.logits, fit.labels), 0.07, 0.33);
+    const chosen = candidates.length > 0 ? yield* part(chooseDetector(where, candidates, fit, outside, seed), 0.4, 0.3) : undefined;
+    const calibration = given ?? (yield* part(taken(all, order!.subarray(fitRows)), 0.7, 0.02));
+    const calibrationRows = calibration.labels.size;
+    if (chosen) checkFingerprints(where, chosen.detector, calibration, given === undefined ? { name: "features", rows: order!.slice(fitRows).sort() } : { name: "calibration.features" });
+    let guard: Guard | undefined, forSets = calibration;
+    if (chosen) {
+      const { detector } = chosen;
+      let forThreshold = calibration;
+      if (guarantee === "accepted") {
+        if (calibrationRows < 2) throw rangeError(where, "calibration", 'of at least 2 rows with `guarantee` "accepted"', `${calibrationRows}`);
+        const half = calibrationRows >> 1, again = randomSource(seed, 2).permutation(calibrationRows);
+        forThreshold = yield* taken(calibration, again.subarray(0, half));
+        forSets = yield* taken(calibration, again.subarray(half));
+      }
+      const scores = yield* part(detectorScores(where, detector, forThreshold, given ? "calibration." : ""), 0.72, 0.1);
+      guard = { detector, threshold: Threshold.fit(scores, { maxFalsePositiveRate, confidence }), pValues: ConformalPValues.fit(scores) };
+      if (guarantee === "accepted") {
+        // Given the threshold part, acceptance is a fixed function of a row. So, given how many rows of this part are accepted, these and a new accepted row are
+        // exchangeable, and the conformal quantile of theirs covers it: P(class in set | accepted) >= 1 - alpha.
+        const own = yield* part(detectorScores(where, detector, forSets, given ? "calibration." : ""), 0.82, 0.08);
+        const accepted = Int32Array.from(own.keys()).filter((row) => !guard!.threshold.exceeds(own[row]));
+        if (accepted.length === 0) throw rangeError(where, "calibration", "of which the detector accepts a row", `${own.length} flagged rows of ${own.length} in the second part`, "More calibration rows, or a lower `maxFalsePositiveRate`");
+        forSets = yield* taken(forSets, accepted);
+      }
+    }
+    const conformal = yield* part(SplitConformal.fitSteps(where, yield* part(transformed(calibrator, forSets.logits), 0.9, 0.05), forSets.labels, { method, seed }), 0.95, 0.05);
+    return new DecisionHead<L>({ ...common, split: given ? "given" : split, calibrationRows, calibrator, conformal, guard, selection: chosen?.selection });
   }
 
-  /** What is promised at `alpha` of the head, with the rows it rests on. A call with another `alpha` promises 1 minus that. */
+  static *#crossFit<L extends string>(
+    where: string, common: Pick<Parts<L>, "classes" | "input" | "alpha" | "guarantee" | "seed" | "scorer">, data: DecisionHeadData<L>, options: DecisionHeadOptions, all: LabelledRows, candidates: readonly DetectorChoice[],
+    outside: Rows | undefined,
+  ): Steps<DecisionHead<L>> {
+    const count = options.crossFit!, rows = all.labels.size, { seed } = common;
+    if (!(Number.isInteger(count) && count >= 2 && count <= rows)) throw rangeError(where, "crossFit", `an integer in [2, ${rows}], the rows`, `${count}`);
+    for (const [name, given] of [["split", options.split], ["calibration", data.calibration], ["confidence", options.confidence]] as const) {
+      if (given !== undefined) throw rangeError(where, name, "nothing with `crossFit`", name === "calibration" ? "rows" : `${given as number}`);
+    }
+    if (options.method !== undefined && options.method !== "lac") throw rangeError(where, "method", '"lac" with `crossFit`', `"${options.method}"`);
+    if (common.guarantee === "accepted") throw rangeError(where, "guarantee", '"all" with `crossFit`', '"accepted"', "Coverage among accepted rows needs a split");
+    const order = randomSource(seed, 0).permutation(rows);
+    const folds: Fold[] = [];
+    let selection: Selection | undefined;
+    for (let k = 0; k < count; k++) {
+      const fit = yield* taken(all, order.filter((_, i) => i % count !== k)), own = yield* taken(all, order.filter((_, i) => i % count === k));
+      const share = 0.9 / count, start = k * share;
+      const calibrator = yield* part(TemperatureScaling.fitSteps(where, fit.logits, fit.labels), start, 0.4 * share);
+      const chosen = candidates.length > 0 ? yield* part(chooseDetector(where, candidates, fit, outside, seed), start + 0.4 * share, 0.4 * share) : undefined;
+      if (chosen) checkFingerprints(where, chosen.detector, own, { name: "features", rows: order.filter((_, i) => i % count === k).sort() });
+      if (k === 0) selection = chosen?.selection;
+      const p = calibrator.probabilities(own.logits).data, width = all.logits.shape[1];
+      folds.push({
+        calibrator,
+        scores: ConformalPValues.fit(Float32Array.from(own.labels.data, (label, n) => Math.fround(1 - p[n * width + label]))),
+        ...(chosen && { detector: chosen.detector, pValues: ConformalPValues.fit(yield* part(detectorScores(where, chosen.detector, own, ""), start + 0.8 * share, 0.2 * share)) }),
+      });
+    }
+    const calibrator = yield* part(TemperatureScaling.fitSteps(where, all.logits, all.labels), 0.9, 0.1);
+    const rate = options.maxFalsePositiveRate ?? 0.05;
+    return new DecisionHead<L>({ ...common, split: "folds", calibrationRows: rows, calibrator, folds, selection, ...(candidates.length > 0 && { maxFalsePositiveRate: rate }) });
+  }
+
+  /** What is promised, with the rows that it rests on. A call with another `alpha` promises coverage of 1 minus that. */
   get guarantees(): readonly Guarantee[] {
-    const { n } = this.conformal, percent = `${+(100 - 100 * this.alpha).toPrecision(12)} %`;
-    const all = this.conformal.quantile(this.alpha) === Infinity;
-    return [{
-      statement: `The set of a new row holds its true class with probability at least ${percent}, over all rows together${all ? `; ${n} calibration rows are too few for that, so every set holds all classes` : ""}.`,
-      kind: "marginal coverage",
-      level: 1 - this.alpha,
-      n,
-      rows: this.split === "given"
-        ? `the ${n} calibration rows that were given; the calibrator saw ${this.calibrator.n} others`
-        : `the ${n} calibration rows (of ${n + this.calibrator.n}, split with seed ${this.seed}); the calibrator saw the other ${this.calibrator.n}`,
-      assumes: ["new rows are exchangeable with the calibration rows (drawn from the same source)", "no labelled row trained the model or served another choice"],
-    }];
+    return guaranteesOf(this.#facts());
+  }
+
+  /** What is not promised, for people. */
+  get notPromised(): readonly string[] {
+    return notPromisedOf(this.#facts());
+  }
+
+  #facts(): Facts {
+    const { alpha, guarantee, split, seed, calibrationRows, calibrator, threshold, detector, selection } = this, folds = this.#folds;
+    const common = { alpha, guarantee, split, seed, fitRows: calibrator.n, calibrationRows };
+    const guarded = detector && { method: detector.method, selected: selection !== undefined };
+    if (folds !== undefined) {
+      const least = folds.length / (calibrationRows + folds.length), rate = this.#maxFalsePositiveRate;
+      return { ...common, setRows: calibrationRows, setsAttainable: least <= alpha, folds: folds.length, ...(guarded && { detector: { ...guarded, n: calibrationRows, maxFalsePositiveRate: rate!, confidence: "marginal", attainable: least <= rate!, needed: Math.ceil(folds.length / rate! - 1e-9) - folds.length } }) };
+    }
+    const { conformal } = this;
+    return {
+      ...common, setRows: conformal.n, setsAttainable: conformal.quantile(alpha) < Infinity,
+      ...(guarded && threshold && { detector: { ...guarded, n: threshold.n, maxFalsePositiveRate: threshold.maxFalsePositiveRate, confidence: threshold.confidence, attainable: threshold.attainable, needed: threshold.needed } }),
+    };
   }
 
   /**
    * The decision for one row.
    *
-   * @param logits - float32 [C]
+   * @param row - logits (or probabilities, as `input` says) float32 [C], or `{ logits, features }` with features float32 [F], or with a scorer `{ features }` ([F], or CSR [1, F])
    * @param options - `alpha`, `ids` (one id)
-   * @returns `label`, `ambiguous` or `invalid` (NaN, +Infinity, no finite score)
-   * @throws RangeError for another shape or alpha
+   * @returns `label`, `ambiguous`, `unknown` (the detector's score exceeds the threshold) or `invalid` (NaN, +Infinity, no finite score, a feature that is not finite)
+   * @throws RangeError for another shape or alpha, TypeError where something that the head needs is missing
    */
-  decide(logits: TensorLike, options: DecideOptions = {}): Decision<L> {
-    const z = asFloat32("DecisionHead.decide", "logits", logits);
-    if (z.shape.length !== 1) throw rangeError("DecisionHead.decide", "logits", "of shape [C]", `[${z.shape.join(", ")}]`, "For a batch use decideAll");
-    if (this.conformal.randomize && options.ids === undefined) throw rangeError("DecisionHead.decide", "ids", "the id of the row", "none", "Randomised sets draw by row id: pass one that no other row has");
-    return this.#decideAll("DecisionHead.decide", new Tensor("float32", [1, z.size], z.data), options)[0];
+  decide(row: TensorLike | RowFields, options: DecideOptions = {}): Decision<L> {
+    const where = "DecisionHead.decide";
+    const rows = this.#read(where, row, true);
+    if (this.#conformal?.randomize && options.ids === undefined) throw rangeError(where, "ids", "the id of the row", "none", "Randomised sets draw by row id: pass one that no other row has");
+    return this.#decisions(where, rows, options)[0];
   }
 
   /**
    * The decision for each row of a batch, the same as one by one.
    *
-   * @param logits - float32 [N, C]
+   * @param rows - logits (or probabilities) float32 [N, C], or `{ logits, features }` with features float32 [N, F], or with a scorer `{ features }` ([N, F], dense or CSR)
    * @param options - `alpha`, `ids` int32 [N]
-   * @throws RangeError for another shape or alpha
+   * @throws RangeError for another shape or alpha, TypeError where something that the head needs is missing
    */
-  decideAll(logits: TensorLike, options: DecideOptions = {}): Decision<L>[] {
-    const z = asFloat32("DecisionHead.decideAll", "logits", logits);
-    checkShape("DecisionHead.decideAll", "logits", z, ["N", "C"]);
-    return this.#decideAll("DecisionHead.decideAll", z, options);
+  decideAll(rows: TensorLike | RowFields, options: DecideOptions = {}): Decision<L>[] {
+    return this.#decisions("DecisionHead.decideAll", this.#read("DecisionHead.decideAll", rows, false), options);
+  }
+
+  /**
+   * What the head does on labelled rows that took no part in any fit: coverage, false positives, accuracy, and with `outliers` the detection of rows known to be outside.
+   *
+   * @param data - `logits`, `features` as for `decideAll`, `labels` int32 [N]; `outliers`: rows without labels
+   * @param options - `alpha`, `level` of the intervals (0.95), `ids`
+   * @throws RangeError for no rows, another shape, a label outside [0, C)
+   */
+  evaluate(data: EvaluationData, options: EvaluateOptions = {}): EvaluationReport {
+    const where = "DecisionHead.evaluate";
+    const { alpha = this.alpha, ids } = options;
+    const rows = this.#read(where, data, false), outliers = data.outliers && this.#read(where, data.outliers, false, "outliers.");
+    const seen = (read: ReadRows) => ({ read, sets: this.#sets(where, read, { alpha, ids }), flags: this.#flags(read) });
+    return evaluationOf(where, seen(rows), outliers && { read: outliers, flags: this.#flags(outliers) }, data.labels, options.level ?? 0.95, this.threshold?.maxFalsePositiveRate ?? this.#maxFalsePositiveRate);
   }
 
   toJSON(): DecisionHeadJSON {
-    const { classes, alpha, split, seed, calibrator, conformal } = this;
-    return { format: FORMAT, version: 1, classes, alpha, split, seed, fitRows: calibrator.n, calibrationRows: conformal.n, calibrator: calibrator.toJSON(), conformal: conformal.toJSON() };
+    const { classes, input, alpha, guarantee, split, seed, calibrator, calibrationRows, scorer, selection } = this, folds = this.#folds, guard = this.#guard, rate = this.#maxFalsePositiveRate;
+    return {
+      format: FORMAT, version: 1, classes, input, alpha, guarantee, split, seed, fitRows: calibrator.n, calibrationRows, calibrator: calibrator.toJSON(),
+      ...(this.#conformal && { conformal: this.#conformal.toJSON() }),
+      ...(folds && { folds: folds.map((fold) => ({ calibrator: fold.calibrator.toJSON(), scores: fold.scores.toJSON(), ...(fold.detector && { detector: fold.detector.toJSON(), pValues: fold.pValues!.toJSON() }) })) }),
+      ...(rate !== undefined && { maxFalsePositiveRate: rate }),
+      ...(scorer && { scorer: scorer.toJSON() }),
+      ...(guard && { detector: guard.detector.toJSON(), threshold: guard.threshold.toJSON(), pValues: guard.pValues.toJSON() }),
+      ...(selection && { selection }),
+    };
   }
 
   /**
@@ -198,48 +440,116 @@ export class DecisionHead<L extends string = string> {
   static fromJSON(json: unknown): DecisionHead {
     const where = "DecisionHead.fromJSON";
     const fields = readJson(where, json, FORMAT, 1, "@logits/head");
-    const classes = fields.strings("classes");
+    const has = (field: string): boolean => Object.hasOwn(json as object, field);
+    const classes = fields.strings("classes"), width = classes.length;
+    const wrong = namesProblem(classes, width);
+    if (wrong !== undefined) fields.fail("classes", "different names", wrong);
     const calibrator = nested(where, "calibrator", () => calibratorFromJSON(fields.value("calibrator")));
-    const conformal = nested(where, "conformal", () => SplitConformal.fromJSON(fields.value("conformal")));
-    const wrong = namesProblem(classes, conformal.classes);
-    if (wrong !== undefined) fields.fail("classes", `${conformal.classes} different names, as \`conformal\` has classes`, wrong);
-    if (calibrator.classes !== conformal.classes) fields.fail("calibrator", `of ${conformal.classes} classes, as \`conformal\` has`, `${calibrator.classes}`);
+    if (calibrator.classes !== width) fields.fail("calibrator", `of ${width} classes, as \`classes\` names`, `${calibrator.classes}`);
     const fitRows = fields.integer("fitRows", 1, Number.MAX_SAFE_INTEGER), calibrationRows = fields.integer("calibrationRows", 1, Number.MAX_SAFE_INTEGER);
     if (fitRows !== calibrator.n) fields.fail("fitRows", `${calibrator.n}, the rows of \`calibrator\``, `${fitRows}`);
-    if (calibrationRows !== conformal.n) fields.fail("calibrationRows", `${conformal.n}, the rows of \`conformal\``, `${calibrationRows}`);
-    const open = (field: "alpha" | "split"): number => {
+    const open = (field: "alpha" | "split" | "maxFalsePositiveRate"): number => {
       const value = fields.number(field, 0, 1);
       return value > 0 && value < 1 ? value : fields.fail(field, "in (0, 1)", `${value}`);
     };
-    return new DecisionHead({ classes, alpha: open("alpha"), split: fields.value("split") === "given" ? "given" : open("split"), seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER), calibrator, conformal });
+    const text = fields.value("split");
+    const split = text === "given" || text === "folds" ? text : open("split");
+    const guarantee = fields.oneOf("guarantee", ["all", "accepted"]), input = fields.oneOf("input", ["logits", "probabilities"]);
+    const scorer = has("scorer") ? nested(where, "scorer", () => scorerFromJSON(fields.value("scorer"))) : undefined;
+    if (scorer && scorer.classes !== width) fields.fail("scorer", `of ${width} classes, as \`classes\` names`, `${scorer.classes}`);
+    const selection = has("selection") ? selectionOf(`${where}: in \`selection\``, fields.value("selection")) : undefined;
+    const common = { classes, input, alpha: open("alpha"), guarantee, split, seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER), calibrationRows, calibrator, scorer, selection } as const;
+
+    if (split === "folds") {
+      if (guarantee !== "all") fields.fail("guarantee", '"all" where `split` is "folds"', `"${guarantee}"`);
+      if (fitRows !== calibrationRows) fields.fail("calibrationRows", `${fitRows}, as \`fitRows\` where \`split\` is "folds"`, `${calibrationRows}`);
+      const list = fields.value("folds"), guarded = has("maxFalsePositiveRate");
+      if (!Array.isArray(list) || list.length < 2) return fields.fail("folds", "a list of at least 2", Array.isArray(list) ? `${list.length}` : typeof list);
+      const folds = list.map((fold, k) => foldOf(where, `folds.${k}`, fold, width, guarded));
+      const total = folds.reduce((sum, fold) => sum + fold.scores.n, 0);
+      if (total !== calibrationRows) fields.fail("folds", `of ${calibrationRows} rows together, as \`calibrationRows\``, `${total}`);
+      return new DecisionHead({ ...common, folds, ...(guarded && { maxFalsePositiveRate: open("maxFalsePositiveRate") }) });
+    }
+    const conformal = nested(where, "conformal", () => SplitConformal.fromJSON(fields.value("conformal")));
+    if (conformal.classes !== width) fields.fail("conformal", `of ${width} classes, as \`classes\` names`, `${conformal.classes}`);
+    const guard = has("detector") || has("threshold") || has("pValues") || guarantee === "accepted" ? {
+      detector: nested(where, "detector", () => detectorFromJSON(fields.value("detector"))),
+      threshold: nested(where, "threshold", () => Threshold.fromJSON(fields.value("threshold"))),
+      pValues: nested(where, "pValues", () => ConformalPValues.fromJSON(fields.value("pValues"))),
+    } : undefined;
+    if (guard && guard.pValues.n !== guard.threshold.n) fields.fail("pValues", `of ${guard.threshold.n} rows, as \`threshold\``, `${guard.pValues.n}`);
+    if (guarantee === "all") {
+      if (calibrationRows !== conformal.n) fields.fail("calibrationRows", `${conformal.n}, the rows of \`conformal\``, `${calibrationRows}`);
+      if (guard && guard.threshold.n !== calibrationRows) fields.fail("threshold", `of ${calibrationRows} rows, as \`calibrationRows\``, `${guard.threshold.n}`);
+    } else if (conformal.n + guard!.threshold.n > calibrationRows) fields.fail("calibrationRows", `at least ${conformal.n + guard!.threshold.n}, the rows of \`conformal\` and \`threshold\``, `${calibrationRows}`);
+    return new DecisionHead({ ...common, conformal, guard });
   }
 
-  #decideAll(where: string, z: Tensor<"float32">, options: DecideOptions): Decision<L>[] {
-    const { alpha = this.alpha, ids } = options;
+  /** Reads rows; those that cannot be decided are noted and hold stand-ins. */
+  #read(where: string, rows: TensorLike | RowFields, single: boolean, prefix = ""): ReadRows {
+    const { input, scorer, detector } = this;
+    const read = readRows(where, { classes: this.classes.length, input, scorer, features: detector?.needs.includes("features") ?? false }, rows, single, prefix);
+    if (detector) checkNeeds(where, detector, read, prefix);
+    return read;
+  }
+
+  #sets(where: string, { logits, count }: ReadRows, { alpha, ids }: { readonly alpha: number; readonly ids?: TensorLike }): PredictionSets {
     if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
-    const [rows, width] = z.shape;
-    if (width !== this.classes.length) throw rangeError(where, "logits", `of ${this.classes.length} classes on the last axis`, `shape [${z.shape.join(", ")}]`);
-    const invalid = new Map<number, string>();
-    for (let from = 0; ; from++) {
-      const bad = invalidRow(z.data, width, from, rows);
-      if (bad === undefined) break;
-      invalid.set(bad.row, bad.text);
-      from = bad.row;
+    const folds = this.#folds, width = this.classes.length;
+    if (folds === undefined) return this.conformal.predictionSet(this.calibrator.transform(logits), { alpha, ids });
+    // p = (K + #{rows at least as nonconforming, each by the fit of its fold}) / (N + K) is the mean of the K fold p-values, weighted by their sizes: each is a p-value, so P(mean <= a) <= 2 a.
+    const p = rowByRow(this.calibrator, logits), sums = new Float64Array(count * width);
+    for (const { calibrator, scores } of folds) addCounts(sums, scores, rowByRow(calibrator, logits).map((q) => Math.fround(1 - q)));
+    const mask = new Uint8Array(count * width), sizes = new Int32Array(count), total = this.calibrationRows + folds.length;
+    for (let n = 0, at = 0; n < count; n++, at += width) {
+      let best = at;
+      for (let c = at; c < at + width; c++) {
+        if (sums[c] / total > alpha) sizes[n] += mask[c] = 1;
+        if (p[c] > p[best]) best = c;
+      }
+      if (sizes[n] === 0) sizes[n] = mask[best] = 1;
     }
-    let usable = z;
-    if (invalid.size > 0) {
-      // Rows without a distribution are decided already; anything finite stands in for them.
-      usable = new Tensor("float32", z.shape, z.data.slice());
-      for (const row of invalid.keys()) usable.data.fill(0, row * width, (row + 1) * width);
-    }
-    const sets = this.conformal.predictionSet(this.calibrator.transform(usable), { alpha, ids });
-    return Array.from({ length: rows }, (_, row): Decision<L> => {
-      const text = invalid.get(row);
-      return text === undefined ? this.#decision(sets, row) : { kind: "invalid", why: { code: "NO_DISTRIBUTION", text } };
-    });
+    return new PredictionSets(new Tensor("uint8", [count, width], mask), new Tensor("int32", [count], sizes), new Tensor("float32", [count, width], p), alpha, NaN);
   }
 
-  #decision(sets: PredictionSets, row: number): Decision<L> {
+  /** What the detector says of each row; a row without a score joins `invalid`. */
+  #flags(read: ReadRows): Flags | undefined {
+    const { detector } = this, guard = this.#guard, folds = this.#folds;
+    if (detector === undefined) return undefined;
+    const noScore = (scores: Float32Array): void => {
+      for (let n = 0; n < read.count; n++) if (scores[n] !== scores[n] && !read.invalid.has(n)) read.invalid.set(n, { code: "NO_SCORE", text: `the ${detector.method} score is NaN` });
+    };
+    if (guard !== undefined) {
+      const scores = scoresOf(detector, read), { threshold, pValues } = guard;
+      noScore(scores);
+      return { method: detector.method, scores, threshold: threshold.value, flagged: Array.from(scores, (score) => threshold.exceeds(score)), pValue: (row) => pValues.pValue(scores[row]) };
+    }
+    const sums = new Float64Array(read.count), total = this.calibrationRows + folds!.length, rate = this.#maxFalsePositiveRate!;
+    for (const fold of folds!) {
+      const scores = scoresOf(fold.detector!, read);
+      noScore(scores);
+      addCounts(sums, fold.pValues!, scores.map((score) => (score === score ? score : -Infinity)));
+    }
+    return { method: detector.method, scores: sums.map((sum) => 1 - sum / total), threshold: 1 - rate, flagged: Array.from(sums, (sum) => sum / total <= rate), pValue: (row) => sums[row] / total };
+  }
+
+  #decisions(where: string, read: ReadRows, options: DecideOptions): Decision<L>[] {
+    const sets = this.#sets(where, read, { alpha: options.alpha ?? this.alpha, ids: options.ids }), flags = this.#flags(read);
+    const out: Decision<L>[] = [];
+    for (let row = 0; row < read.count; row++) {
+      const why = read.invalid.get(row);
+      out.push(why !== undefined ? { kind: "invalid", why } : flags?.flagged[row] ? this.#unknown(sets, flags, row) : this.#answer(sets, row));
+    }
+    return out;
+  }
+
+  #unknown({ probabilities }: PredictionSets, flags: Flags, row: number): Decision<L> {
+    const { method, scores, threshold } = flags, score = scores[row], rate = this.threshold?.maxFalsePositiveRate ?? this.#maxFalsePositiveRate!;
+    const text = `unlike the rows of the fit: the ${method} score ${shown(score)} exceeds ${shown(threshold)}, which at most ${percent(rate)} of rows like the calibration rows do`;
+    return { kind: "unknown", pValue: flags.pValue(row), nearest: this.classes[largest(probabilities, row)], why: { code: "OUT_OF_DISTRIBUTION", text, detector: method, score, threshold } };
+  }
+
+  #answer(sets: PredictionSets, row: number): Decision<L> {
     const width = this.classes.length;
     const p = sets.probabilities.data.subarray(row * width, (row + 1) * width);
     const set = sets.labels(row).sort((a, b) => p[b] - p[a] || a - b);
@@ -252,82 +562,57 @@ export class DecisionHead<L extends string = string> {
 function namesProblem(names: readonly string[], width: number): string | undefined {
   if (!Array.isArray(names) || names.some((name) => typeof name !== "string")) return "no list of strings";
   if (names.length !== width) return `${names.length}`;
-  const twice = names.find((name, i) => names.indexOf(name) < i);
+  const first = new Map<string, number>(names.map((name, i) => [name, i]));
+  const twice = first.size === names.length ? undefined : names.find((name, i) => first.get(name) !== i);
   return twice === undefined ? undefined : `${JSON.stringify(twice)} twice`;
 }
 
-/** The first row from `from` on that is no distribution. */
-function invalidRow(data: Float32Array, width: number, from: number, rows: number): { readonly row: number; readonly text: string } | undefined {
-  for (let row = from; row < rows; row++) {
-    let finite = false;
-    for (let c = 0; c < width; c++) {
-      const score = data[row * width + c];
-      if (score !== score || score === Infinity) return { row, text: `${score} in column ${c}` };
-      if (score !== -Infinity) finite = true;
-    }
-    if (!finite) return { row, text: "no finite score" };
+/** The detectors to choose from; none where nothing asks for one. */
+function candidatesOf<L extends string>(where: string, { fitted, outliers }: DecisionHeadData<L>, options: DecisionHeadOptions, features: boolean): readonly DetectorChoice[] {
+  const { detector, maxFalsePositiveRate, confidence, guarantee, input = "logits" } = options;
+  const asked = detector === undefined ? undefined : Array.isArray(detector) ? (detector as readonly DetectorChoice[]) : [detector as DetectorChoice];
+  if (asked?.length === 0) throw rangeError(where, "detector", "at least one", "an empty list");
+  const wanted = asked !== undefined || fitted !== undefined || outliers !== undefined || maxFalsePositiveRate !== undefined || confidence !== undefined || guarantee === "accepted";
+  if (!wanted) return [];
+  const own: readonly DetectorChoice[] = asked ?? (outliers !== undefined
+    ? [...(input === "logits" ? ["msp", "maxLogit", "energy", "entropy"] as const : ["msp", "entropy", "margin"] as const), ...(features ? ["mahalanobis", "knn"] as const : [])]
+    : fitted !== undefined ? [] : [features ? "mahalanobis" : "msp"]);
+  const list = fitted === undefined ? own : [fitted, ...own];
+  if (list.length === 1 && outliers !== undefined) throw rangeError(where, "outliers", "nothing where there is one detector", "rows", "`evaluate` measures how many of them it flags");
+  if (input === "probabilities") {
+    const odd = list.find((choice) => (typeof choice === "string" ? choice : choice.method) === "energy");
+    if (odd !== undefined) throw rangeError(where, "detector", 'another than "energy" for probabilities', '"energy"', "The energy of a row of probabilities is 0, whatever they are; pass logits");
   }
-  return undefined;
+  return list;
 }
 
-/** Labelled rows that were checked. */
-interface Labelled {
-  readonly logits: Tensor<"float32">;
-  readonly labels: Tensor<"int32">;
-}
-
-function* labelled(where: string, data: { readonly logits: TensorLike; readonly labels: TensorLike }, prefix: string): Steps<Labelled> {
-  const logits = asFloat32(where, `${prefix}logits`, data.logits);
-  checkShape(where, `${prefix}logits`, logits, ["N", "C"]);
-  const [rows, width] = logits.shape;
-  const labels = asInt32(where, `${prefix}labels`, data.labels);
-  if (labels.shape.length !== 1 || labels.size !== rows) throw rangeError(where, `${prefix}labels`, `of shape [${rows}]`, `[${labels.shape.join(", ")}]`);
-  checkLabels(where, `${prefix}labels`, labels, width);
-  const piece = pieceOf(width);
-  for (let from = 0; from < rows; from += piece) {
-    const bad = invalidRow(logits.data, width, from, Math.min(rows, from + piece));
-    if (bad !== undefined) throw rangeError(where, `${prefix}logits`, "with rows that are distributions", `row ${bad.row} with ${bad.text}`);
-    yield 0;
-  }
-  return { logits, labels };
-}
-
-/** Rows between two pauses. */
-function pieceOf(width: number): number {
-  return Math.max(1, Math.floor(2 ** 20 / Math.max(1, width)));
-}
-
-/** The rows of `order`, copied. */
-function* taken({ logits, labels }: Labelled, order: Int32Array, share: number): Steps<Labelled> {
-  const width = logits.shape[1], piece = pieceOf(width);
-  const rows = order.slice().sort();
-  const scores = new Float32Array(rows.length * width);
-  for (let to = 0; to < rows.length; to++) {
-    scores.set(logits.data.subarray(rows[to] * width, (rows[to] + 1) * width), to * width);
-    if (to % piece === 0) yield share;
-  }
-  return { logits: new Tensor("float32", [rows.length, width], scores), labels: new Tensor("int32", [rows.length], rows.map((row) => labels.data[row])) };
+/** A calibration row among the rows of the detector's fit is an error. */
+function checkFingerprints(where: string, detector: Detector, { features }: Rows, { name, rows }: { readonly name: string; readonly rows?: Int32Array }): void {
+  const shared = features && (detector as { fingerprints?: { shared(rows: TensorLike): number | undefined } }).fingerprints?.shared(features);
+  if (shared === undefined) return;
+  throw rangeError(where, name, "of calibration rows that did not fit the detector", `row ${rows ? rows[shared] : shared}, which is one of its fit`, "Take it out of one of the two: the promises rest on rows of their own");
 }
 
 /** `calibrator.transform` in pieces. */
-function* transformed(calibrator: Calibrator, logits: Tensor<"float32">, share: number): Steps<Tensor<"float32">> {
+function* transformed(calibrator: Calibrator, logits: Tensor<"float32">): Steps<Tensor<"float32">> {
   const [rows, width] = logits.shape, piece = pieceOf(width);
   const out = new Float32Array(rows * width);
   for (let from = 0; from < rows; from += piece) {
     const to = Math.min(rows, from + piece);
     out.set(calibrator.transform(new Tensor("float32", [to - from, width], logits.data.subarray(from * width, to * width))).data, from * width);
-    yield share;
+    yield to / rows;
   }
   return new Tensor("float32", logits.shape, out);
 }
 
-/** Steps whose share runs from `start` over `length`. */
-function* part<Result>(steps: Steps<Result>, start: number, length: number): Steps<Result> {
-  for (;;) {
-    const next = steps.next();
-    if (next.done) return next.value;
-    yield start + length * Math.min(1, next.value);
-  }
+/** Adds to each element 1 + the number of reference scores that are at least the score. */
+function addCounts(sums: Float64Array, reference: ConformalPValues, scores: Float32Array): void {
+  const p = reference.pValues(scores), size = reference.n + 1;
+  for (let i = 0; i < sums.length; i++) sums[i] += Math.round(p[i] * size);
+}
+
+function shown(x: number): string {
+  return `${+x.toPrecision(4)}`;
 }
 
 /** A part of the artefact: its errors say where it stands. */
@@ -338,4 +623,24 @@ function nested<Result>(where: string, field: string, read: () => Result): Resul
     if (!(cause instanceof FormatError)) throw cause;
     throw new FormatError(`${where}: in \`${field}\`: ${cause.message}`, { cause });
   }
+}
+
+/** One fold of the artefact. */
+function foldOf(where: string, path: string, json: unknown, classes: number, guarded: boolean): Fold {
+  const fields = readJson(`${where}: in \`${path}\``, typeof json === "object" && json !== null && !Array.isArray(json) ? { ...json, format: FORMAT, version: 1 } : json, FORMAT, 1, "@logits/head");
+  const calibrator = nested(where, `${path}.calibrator`, () => calibratorFromJSON(fields.value("calibrator")));
+  if (calibrator.classes !== classes) fields.fail("calibrator", `of ${classes} classes, as \`classes\` names`, `${calibrator.classes}`);
+  const scores = nested(where, `${path}.scores`, () => ConformalPValues.fromJSON(fields.value("scores")));
+  if (!guarded) return { calibrator, scores };
+  const detector = nested(where, `${path}.detector`, () => detectorFromJSON(fields.value("detector")));
+  const pValues = nested(where, `${path}.pValues`, () => ConformalPValues.fromJSON(fields.value("pValues")));
+  if (pValues.n !== scores.n) fields.fail("pValues", `of ${scores.n} rows, as \`scores\``, `${pValues.n}`);
+  return { calibrator, scores, detector, pValues };
+}
+
+/** Probabilities of rows, the same bits alone and in any batch. */
+function rowByRow(calibrator: Calibrator, logits: Tensor<"float32">): Float32Array {
+  const [rows, width] = logits.shape, padded = new Float32Array(Math.ceil(rows / 4) * 4 * width);
+  padded.set(logits.data);
+  return calibrator.probabilities(new Tensor("float32", [padded.length / width, width], padded)).data.subarray(0, rows * width);
 }

@@ -1,0 +1,107 @@
+import { auroc } from "@logits/metrics";
+import type { Detector } from "@logits/ood";
+import { fitDetectorSteps, type DetectorSpec } from "./detectors.ts";
+import { Tensor, randomSource, rangeError, readJson, typeError, type Steps } from "@logits/tensor";
+import { part, pieceOf, taken, type LabelledRows, type Rows } from "./rows.ts";
+
+/** A detector by name or options, to be fitted on the fit rows, or one that is fitted already. */
+export type DetectorChoice = DetectorSpec | Detector;
+
+/** How a detector was chosen among several. */
+export interface Selection {
+  /** What there was to choose from, in the order of the options. */
+  readonly candidates: readonly string[];
+  /** AUROC of each: outliers against fit rows that did not fit it. */
+  readonly auroc: readonly number[];
+  /** Fit rows that were scored. */
+  readonly rows: number;
+  readonly outliers: number;
+}
+
+/** A detector and how it was chosen. */
+export interface Chosen {
+  readonly detector: Detector;
+  readonly selection?: Selection;
+}
+
+/** Whether a choice is a fitted detector. */
+export function isDetector(choice: DetectorChoice): choice is Detector {
+  return typeof choice === "object" && choice !== null && typeof (choice as Detector).score === "function";
+}
+
+/**
+ * Fits the detector on the fit rows. Of several candidates the one that tells the outliers best from fit rows: each is fitted on one half of the fit rows and scored on the other,
+ * the winner is fitted on all. The first of equals wins. Calibration rows take no part.
+ */
+export function* chooseDetector(where: string, candidates: readonly DetectorChoice[], fit: LabelledRows, outliers: Rows | undefined, seed: number): Steps<Chosen> {
+  const classes = fit.logits.shape[1], made = (choice: DetectorChoice, rows: LabelledRows): Steps<Detector> => (isDetector(choice) ? already(choice) : fitDetectorSteps(where, choice, { ...rows, classes }));
+  if (candidates.length === 1) return { detector: yield* made(candidates[0], fit) };
+  if (outliers === undefined) throw rangeError(where, "outliers", `to choose among ${candidates.length} detectors`, "nothing", "Pass rows known to be outside, or one detector");
+  const rows = fit.labels.size, half = Math.floor(rows / 2);
+  if (half < 1) throw rangeError(where, "detector", "one detector where there are fewer than 2 fit rows", `${candidates.length}`);
+  const order = randomSource(seed, 1).permutation(rows);
+  const own = yield* part(taken(fit, order.subarray(0, half)), 0, 0.05), held = yield* part(taken(fit, order.subarray(half)), 0.05, 0.05);
+  const areas: number[] = [];
+  const each = 0.6 / candidates.length;
+  for (let i = 0; i < candidates.length; i++) {
+    const start = 0.1 + i * each;
+    const detector = yield* part(made(candidates[i], own), start, 0.7 * each);
+    const inside = yield* part(detectorScores(where, detector, held, ""), start + 0.7 * each, 0.2 * each);
+    const outside = yield* part(detectorScores(where, detector, outliers, "outliers."), start + 0.9 * each, 0.1 * each);
+    const scores = new Float32Array(inside.length + outside.length), positives = new Uint8Array(scores.length);
+    scores.set(inside);
+    scores.set(outside, inside.length);
+    areas.push(auroc(scores, positives.fill(1, inside.length)));
+  }
+  const best = areas.indexOf(Math.max(...areas));
+  return {
+    detector: yield* part(made(candidates[best], fit), 0.7, 0.3),
+    selection: { candidates: candidates.map(nameOf), auroc: areas, rows: held.labels.size, outliers: outliers.logits.shape[0] },
+  };
+}
+
+/** Scores of rows that must have one, in pieces. */
+export function* detectorScores(where: string, detector: Detector, rows: Rows, prefix: string): Steps<Float32Array> {
+  const { logits, features } = rows, count = logits.shape[0], columns = features?.shape[1] ?? 0, width = logits.shape[1];
+  checkNeeds(where, detector, rows, prefix);
+  const out = new Float32Array(count), piece = Math.min(4096, pieceOf(width + 16 * columns));
+  for (let from = 0; from < count; from += piece) {
+    const to = Math.min(count, from + piece);
+    out.set(scoresOf(detector, {
+      logits: new Tensor("float32", [to - from, width], logits.data.subarray(from * width, to * width)),
+      ...(features && { features: new Tensor("float32", [to - from, columns], features.data.subarray(from * columns, to * columns)) }),
+    }), from);
+    const bad = out.subarray(from, to).findIndex((score) => score !== score);
+    if (bad >= 0) throw rangeError(where, `${prefix}${detector.needs.includes("features") ? "features" : "logits"}`, `with a score by the detector "${detector.method}"`, `NaN for row ${from + bad}`);
+    yield to / count;
+  }
+  return out;
+}
+
+/** Only what the detector needs is handed to it. */
+export function scoresOf(detector: Detector, { logits, features }: Rows): Float32Array {
+  const { needs } = detector;
+  return detector.score({ ...(needs.includes("logits") && { logits }), ...(needs.includes("features") && { features }) }).data;
+}
+
+/** Whether the rows have what the detector needs. */
+export function checkNeeds(where: string, detector: Detector, rows: Rows, prefix: string): void {
+  if (detector.needs.includes("features") && rows.features === undefined) throw typeError(where, `${prefix}features`, `dense features, which the detector "${detector.method}" needs`, "nothing");
+}
+
+function nameOf(choice: DetectorChoice): string {
+  return typeof choice === "string" ? choice : isDetector(choice) ? choice.method : JSON.stringify(choice);
+}
+
+function* already(detector: Detector): Steps<Detector> {
+  return detector;
+}
+
+/** `selection` of an artefact. */
+export function selectionOf(where: string, json: unknown): Selection {
+  const fields = readJson(where, typeof json === "object" && json !== null && !Array.isArray(json) ? { ...json, format: "selection", version: 1 } : json, "selection", 1, "@logits/head");
+  const candidates = fields.strings("candidates"), auroc = fields.value("auroc");
+  if (candidates.length < 2) fields.fail("candidates", "at least 2", `${candidates.length}`);
+  if (!Array.isArray(auroc) || auroc.length !== candidates.length || !auroc.every((area) => typeof area === "number" && area >= 0 && area <= 1)) return fields.fail("auroc", `${candidates.length} numbers in [0, 1]`, JSON.stringify(auroc));
+  return { candidates, auroc: [...(auroc as number[])], rows: fields.integer("rows", 1, Number.MAX_SAFE_INTEGER), outliers: fields.integer("outliers", 1, Number.MAX_SAFE_INTEGER) };
+}
