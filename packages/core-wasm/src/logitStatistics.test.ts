@@ -1,0 +1,195 @@
+import { expectClose, expectExact, guarded, guardedInput, kernelChecks, testRandom, type Closeness } from "@logits/testkit";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import fixture from "./fixtures/logitStatistics.json" with { type: "json" };
+import { argmax, core, entropy, logitStatistics, logSumExp, max, softmax, type LogitStatistic } from "./index.ts";
+import { kernels } from "./logitStatistics.ts";
+import { logitStatisticsRef } from "./logitStatistics.ref.ts";
+
+const INF = Infinity;
+const NAMES: readonly LogitStatistic[] = ["maxProbability", "otherProbability", "maxLogit", "energy", "entropy", "margin", "argmax"];
+const draw = (seed: number, n: number, deviation = 4): Float32Array => {
+  const random = testRandom(seed);
+  return Float32Array.from({ length: n }, () => deviation * random.normal());
+};
+
+/**
+ * Distances to the largest logit are rounded once (twice with a temperature, and so is 1 / T): up to 3 * 88 * 2^-24 relative in a weight. A class that weighs less than
+ * 2^-126 of the largest counts nothing: 2^-126 of a probability, 88 times that of the entropy.
+ */
+function bound(name: LogitStatistic, classes: number, temperature: number): (want: number) => Closeness {
+  switch (name) {
+    case "maxProbability": return () => ({ rtol: 2e-6 }); // the error of the others times 1 - p, and 1 - p is small where theirs is large
+    case "otherProbability": return () => ({ rtol: 2e-5, atol: classes * 2 ** -126 });
+    case "entropy": return () => ({ rtol: 2e-5, atol: classes * 2 ** -119 });
+    case "energy": return (want) => ({ atol: 2 ** -24 * Math.abs(want) + 1e-6 * temperature });
+    case "margin": return () => ({ ulp: 0.5 });
+    default: return () => ({ atol: 0 });
+  }
+}
+
+/** A special row and its statistics in the order of NAMES; T = 1. */
+const SPECIAL: readonly { readonly name: string; readonly row: readonly number[]; readonly want: readonly number[] }[] = [
+  { name: "one class", row: [3], want: [1, 0, 3, -3, 0, INF, 0] },
+  { name: "one class, -0", row: [-0], want: [1, 0, 0, 0, 0, INF, 0] },
+  { name: "one possible class", row: [-INF, 3, -INF, -INF, -INF], want: [1, 0, 3, -3, 0, INF, 1] },
+  { name: "two equal, the others impossible", row: [-INF, 1, -INF, 1, -INF], want: [0.5, 0.5, 1, -Math.fround(1 + Math.LN2), Math.fround(Math.LN2), 0, 1] },
+  { name: "far apart", row: [0, -3e38], want: [1, 0, 0, 0, 0, Math.fround(3e38), 0] },
+  { name: "beyond float32", row: [3e38, -3e38], want: [1, 0, Math.fround(3e38), -Math.fround(3e38), 0, INF, 0] },
+  { name: "zeros of both signs", row: [-0, 0], want: [0.5, 0.5, 0, -Math.fround(Math.LN2), Math.fround(Math.LN2), 0, 0] },
+  { name: "nothing possible", row: [-INF, -INF], want: [NaN, NaN, -INF, INF, NaN, NaN, 0] },
+  { name: "+Infinity", row: [0, INF, 1], want: [NaN, NaN, INF, -INF, NaN, INF, 1] },
+  { name: "two of +Infinity", row: [0, INF, 1, 2, INF], want: [NaN, NaN, INF, -INF, NaN, NaN, 1] },
+];
+
+for (const [i, name] of NAMES.entries()) {
+  for (const temperature of [1, 0.5, 3]) {
+    describe(`logitStatistics ${name} at temperature ${temperature}`, () => {
+      it.each(kernelChecks({
+        name,
+        run: (x) => logitStatistics(x, { select: [name], temperature })[name],
+        reference: (row) => logitStatisticsRef(row, temperature)[i],
+        bound: (row, [want]) => bound(name, row.length, temperature)(want),
+        nan: name === "argmax" ? "refused" : "row",
+        special: temperature === 1 ? SPECIAL.map(({ want, ...row }) => ({ ...row, want: want[i] })) : [],
+      }))("$name", ({ run }) => run());
+    });
+  }
+}
+
+describe("logitStatistics", () => {
+  it("agrees with the definition where the kernels change and in wide rows, alone and in a batch with the same bits, whichever statistics are asked for", () => {
+    for (const classes of [64, 65, 255, 256, 257, 260, 1000, 5003]) {
+      const rows = 7, data = draw(classes, rows * classes), x = { data, shape: [rows, classes] };
+      const all = logitStatistics(x, { temperature: 0.7 });
+      expect(Object.keys(all)).toEqual(NAMES);
+      for (const [i, name] of NAMES.entries()) {
+        expectExact(logitStatistics(x, { temperature: 0.7, select: [name] })[name], all[name], `${name} alone`);
+        for (let r = 0; r < rows; r++) {
+          const row = data.slice(r * classes, (r + 1) * classes);
+          const want = logitStatisticsRef(Float64Array.from(row), 0.7)[i];
+          expectClose(all[name].data[r], want, { ...bound(name, classes, 0.7)(want), label: `${name}, ${classes} classes, row ${r}` });
+          const alone = logitStatistics(row, { temperature: 0.7 });
+          expect(alone[name].shape).toEqual([]);
+          expectExact(alone[name].item(), all[name].data[r], `${name}, ${classes} classes, row ${r} alone`);
+        }
+      }
+    }
+  });
+
+  it("orders rows whose largest probability is 1 in float32, down to 2^-126", () => {
+    for (const classes of [2, 5, 300]) {
+      const gaps = Array.from({ length: 55 }, (_, i) => 24 + i);
+      const { maxProbability, otherProbability } = logitStatistics(gaps.map((gap) => Array.from({ length: classes }, (_, c) => (c === 1 ? gap : c / 64 - 5))));
+      expect(new Set(maxProbability.data)).toEqual(new Set([1]));
+      for (let i = 1; i < gaps.length; i++) expect(otherProbability.data[i]).toBeLessThan(otherProbability.data[i - 1]);
+      expect(otherProbability.data.at(-1)).toBeGreaterThan(0);
+    }
+  });
+
+  it("agrees with mpmath", () => {
+    for (const item of fixture.cases) {
+      const { x, shape, temperature } = item;
+      const got = logitStatistics({ data: Float32Array.from(x as (number | string)[], Number), shape }, { temperature });
+      for (const name of NAMES) {
+        const want = Array.from(item[name] as (number | string)[], Number);
+        want.forEach((value, r) => expectClose(got[name].data[r], value, { ...bound(name, shape[1], temperature)(value), label: `${item.name}: ${name} of row ${r}` }));
+      }
+    }
+  });
+
+  it("is what the single operations give", () => {
+    const x = { data: draw(3, 9 * 40), shape: [3, 3, 40] };
+    const all = logitStatistics(x, { temperature: 2 });
+    expect(all.energy.shape).toEqual([3, 3]);
+    expectExact(all.maxLogit, max(x));
+    expectExact(all.argmax, argmax(x));
+    expectClose(all.energy.data.map((e) => -e / 2), logSumExp(x, { temperature: 2 }).data, { ulp: 2 });
+    expectClose(all.entropy, entropy(x, { temperature: 2 }), { rtol: 4e-5 });
+    expectClose(all.maxProbability, max(softmax(x, { temperature: 2 })), { rtol: 4e-6 });
+    expectClose(all.maxProbability.data.map((p, i) => p + all.otherProbability.data[i]), new Float32Array(9).fill(1), { atol: 1.2e-7 });
+  });
+
+  it("does not change with the order of the classes; a shift moves maxLogit and energy by itself and the others not at all", () => {
+    fc.assert(fc.property(fc.array(fc.integer({ min: -600, max: 600 }), { minLength: 1, maxLength: 30 }), fc.integer(), (steps, salt) => {
+      const x = steps.map((k) => k / 64);
+      const select = ["otherProbability", "maxLogit", "energy", "entropy", "margin"] as const;
+      const was = logitStatistics(x, { select });
+      const now = logitStatistics(testRandom(salt).permutation(x.length).map((i) => x[i] + 512), { select });
+      expectExact(now.margin.item(), was.margin.item());
+      expectExact(now.maxLogit.item(), was.maxLogit.item() + 512);
+      expectClose(now.energy.item(), was.energy.item() - 512, { atol: 1e-4 }); // half an ULP of 522
+      expectClose(now.entropy.item(), was.entropy.item(), { rtol: 1e-6, atol: 1e-40 });
+      expectClose(now.otherProbability.item(), was.otherProbability.item(), { rtol: 1e-6, atol: 1e-40 });
+      expect(was.entropy.item()).toBeLessThanOrEqual(Math.log(x.length) * (1 + 1e-6));
+    }), { seed: 9, numRuns: 200 });
+  });
+
+  it("keeps the energy between minus the largest logit and that minus T log C, and tends to the former as T falls", () => {
+    const data = draw(8, 50 * 12), x = { data, shape: [50, 12] };
+    for (const temperature of [0.01, 0.3, 1, 10]) {
+      const { energy, maxLogit } = logitStatistics(x, { temperature, select: ["energy", "maxLogit"] });
+      for (let r = 0; r < 50; r++) {
+        expect(-energy.data[r]).toBeGreaterThanOrEqual(maxLogit.data[r]);
+        expect(-energy.data[r]).toBeLessThanOrEqual((maxLogit.data[r] + temperature * Math.log(12)) * (1 + Math.sign(maxLogit.data[r]) * 1e-6) + 1e-6);
+      }
+    }
+    const sharp = logitStatistics(x, { temperature: 2 ** -126 });
+    expectExact(sharp.energy.data.map((e) => -e), sharp.maxLogit.data);
+    expectExact(sharp.entropy.data, new Float32Array(50));
+    expectClose(logitStatistics(x, { temperature: 2 ** 126 }).otherProbability.data, new Float32Array(50).fill(11 / 12), { ulp: 1 });
+  });
+
+  it("takes resident logits and more rows than are copied at a time", () => {
+    for (const [rows, classes] of [[30001, 5], [700, 300]]) {
+      const data = draw(rows, rows * classes);
+      const plain = logitStatistics({ data, shape: [rows, classes] });
+      const resident = core.alloc([rows, classes]);
+      resident.data.set(data);
+      const again = logitStatistics(resident);
+      for (const name of NAMES) expectExact(again[name], plain[name]);
+      expectExact(resident.data.slice(), data);
+      resident.dispose();
+      for (const r of [0, 1, rows >> 1, rows - 2, rows - 1]) {
+        const alone = logitStatistics(data.slice(r * classes, (r + 1) * classes));
+        for (const name of NAMES) expectExact(alone[name].item(), plain[name].data[r]);
+      }
+    }
+  });
+
+  it("gives nothing for no rows and no names", () => {
+    expect(logitStatistics({ data: new Float32Array(0), shape: [0, 3] }).argmax.size).toBe(0);
+    expect(logitStatistics([[1, 2]], { select: [] })).toEqual({});
+    expect(logitStatistics([NaN, 1], { select: ["energy"] }).energy.item()).toBeNaN();
+  });
+
+  it("the kernel stays in its arrays and writes only what is selected", () => {
+    const room = core.alloc([6000]);
+    const [px, py, lanes] = [room.pointer + 1024, room.pointer + 8192, room.pointer + 16384];
+    const { f32_logit_statistics } = kernels();
+    for (const classes of [1, 2, 3, 4, 5, 7, 8, 33, 258]) {
+      for (const rows of [1, 2, 3, 4, 5]) {
+        const data = draw(classes, rows * classes);
+        const guards = [guardedInput(core.memory, px, data), guarded(core.memory, py, 7 * rows), ...(classes > 256 ? [] : [guarded(core.memory, lanes, 4 * classes)])];
+        f32_logit_statistics(px, py, rows, classes, rows, 1, 1, 127, lanes);
+        for (const guard of guards) guard.check();
+        for (let bit = 0; bit < 7; bit++) {
+          const got = new Float32Array(core.memory.buffer, py, 7 * rows).fill(NaN);
+          f32_logit_statistics(px, py, rows, classes, rows, 1, 1, 1 << bit, lanes);
+          got.forEach((value, i) => expect(Number.isNaN(value)).toBe(Math.floor(i / rows) !== bit));
+        }
+      }
+    }
+    room.dispose();
+  });
+
+  it("messages", () => {
+    expect(() => logitStatistics([[1, 2], [NaN, 1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: logitStatistics: expected \`logits\` without NaN where \`argmax\` is selected, got NaN in row 1]`);
+    expect(() => logitStatistics([])).toThrowErrorMatchingInlineSnapshot(`[RangeError: logitStatistics: expected \`logits\` with at least one class, got shape [0]]`);
+    expect(() => logitStatistics({ data: Float32Array.of(1), shape: [] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: logitStatistics: expected \`logits\` with at least one axis, got shape []]`);
+    expect(() => logitStatistics([1], { temperature: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: logitStatistics: expected \`temperature\` in [2^-126, 2^126], got 0]`);
+    expect(() => logitStatistics([1], { select: ["msp" as never] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: logitStatistics: expected \`select\` of maxProbability, otherProbability, maxLogit, energy, entropy, margin, argmax, got msp]`);
+    expect(() => logitStatistics([1], { select: "energy" as never })).toThrowErrorMatchingInlineSnapshot(`[TypeError: logitStatistics: expected \`select\` a list of names, got energy]`);
+    expect(() => logitStatistics("no" as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: logitStatistics: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got String]`);
+  });
+});
