@@ -17,7 +17,7 @@ export default defineConfig({
     starlight({
       title: "Logits",
       customCss: ["katex/dist/katex.min.css"],
-      sidebar: [{ label: "All pages", slug: "pages" }, ...sidebar()],
+      sidebar: [{ label: "All pages", slug: "pages" }, ...sidebar(), { label: "Methods of the literature", link: "/papers/" }],
       pagefind: true,
       credits: false,
     }),
