@@ -7,3 +7,4 @@ export { type HeadInput, type RowFields } from "./rows.ts";
 export { LinearHead, type LinearHeadFit, type LinearHeadJSON, type LinearHeadOptions } from "./linearHead.ts";
 export { scorerFromJSON, type Scorer } from "./scorer.ts";
 export { ZeroShotScorer, type Prompts, type ZeroShotOptions, type ZeroShotScorerJSON } from "./zeroShotScorer.ts";
+export { HashedNgrams, hashedNgrams, type HashedNgramsJSON, type HashedNgramsOptions, type NgramRange } from "./hashedNgrams.ts";
