@@ -2,3 +2,9 @@ export { type Detector, type DetectorNeeds, type DetectorRows } from "./detector
 export { LogitDetector, type LogitDetectorJSON, type LogitDetectorMethod, type LogitDetectorOptions } from "./logitDetector.ts";
 export { Threshold, type Exceedance, type ThresholdJSON, type ThresholdOptions } from "./threshold.ts";
 export { ConformalPValues, type ConformalPValuesJSON } from "./conformalPValues.ts";
+export { FeatureStatistics, type FeatureBatch, type FeatureMoments, type FeatureStatisticsOptions } from "./featureStatistics.ts";
+export { Fingerprints } from "./fingerprints.ts";
+export { MahalanobisDetector, type MahalanobisDetectorJSON, type MahalanobisFitOptions, type MahalanobisOptions } from "./mahalanobis.ts";
+export { NearestNeighborDetector, type NearestNeighborDetectorJSON, type NearestNeighborOptions } from "./nearestNeighborDetector.ts";
+export { fitDetector, fitDetectorAsync, fitDetectorSteps, type DetectorFitRows, type DetectorSpec } from "./fitDetector.ts";
+export { detectorFromJSON } from "./detectorFromJSON.ts";
