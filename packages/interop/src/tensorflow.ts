@@ -11,10 +11,10 @@ export interface Model<T> {
 
 /** Which outputs of a model are what. */
 export interface ModelOutputs {
-  /** The output with the scores [N, C]: its name or its index. Default: the only one that `features` leaves. */
-  readonly logits?: string | number;
-  /** The output with features [N, F], for a head whose detector needs them: its name or its index; of a GraphModel any node by its name. Default: none. */
-  readonly features?: string | number;
+  /** Name of the output with the scores [N, C]: a layer's (LayersModel), a node's (GraphModel), a key or an index ("0") of what `predict` returns. Default: the only one that `features` leaves. */
+  readonly logits?: string;
+  /** Name of what holds features [N, F], for a head whose detector needs them: any layer of a LayersModel, any node of a GraphModel, or an output. Default: none. */
+  readonly features?: string;
 }
 
 /** What `guard` takes where inputs are not tensors. */
@@ -91,38 +91,45 @@ async function fed<I, T>(run: (inputs: T) => Promise<ModelRows>, feed: (inputs: 
   }
 }
 
-/** The parts of the two kinds of model that `predict` does not tell. */
+/** What the two kinds of model have beside `predict`. */
 interface AnyModel<T> extends Model<T> {
+  /** Tensors in between, by name: of a GraphModel its nodes, of a LayersModel the outputs of its layers. */
+  execute?(inputs: T, names: readonly string[]): unknown;
   /** GraphModel. */
   readonly outputNodes?: readonly string[];
-  execute?(inputs: T, outputs: readonly string[]): unknown;
-  /** LayersModel. */
-  readonly outputNames?: readonly string[];
+  /** LayersModel: the tensors that it returns; a sequential one has no `outputNames`. */
+  readonly outputs?: readonly { readonly name: string; readonly sourceLayer?: { readonly name: string } }[];
+  readonly layers?: readonly { readonly name: string; readonly output?: { readonly name?: string } }[];
 }
 
 function runner<T>(where: string, model: Model<T>, options: ModelOutputs): (inputs: T) => Promise<ModelRows> {
   if (typeof model?.predict !== "function") throw typeError(where, "model", "a TensorFlow.js model", describe(model), "Await it: await tf.loadLayersModel(url)");
-  const { outputNodes, outputNames = outputNodes, execute } = model as AnyModel<T>;
+  const { layers, outputs, outputNodes, execute } = model as AnyModel<T>;
+  const outputNames = outputNodes ?? outputs?.map(({ name, sourceLayer }) => sourceLayer?.name ?? name);
   const { features } = options;
-  return async (inputs) => {
-    if (execute !== undefined && outputNodes !== undefined && typeof features === "string") {
-      // A GraphModel computes any node by its name.
-      const nodes = [typeof options.logits === "string" ? options.logits : onlyOther(where, outputNodes, features, options.logits), features];
-      return read(where, await execute.call(model, inputs, nodes), nodes, nodes[0], features);
-    }
-    return read(where, await model.predict(inputs), outputNames, options.logits, features);
-  };
+  if (features === undefined || execute === undefined || outputNames === undefined) return async (inputs) => read(where, await model.predict(inputs), outputNames, options);
+  const names = [options.logits ?? onlyOther(where, outputNames, features), features];
+  const tensors = layers ? [layerOutput(where, "logits", layers, names[0]), layerOutput(where, "features", layers, names[1])] : names;
+  return async (inputs) => read(where, await execute.call(model, inputs, tensors), names, { logits: names[0], features });
+}
+
+/** Name of the tensor that a layer puts out. */
+function layerOutput(where: string, argument: string, layers: NonNullable<AnyModel<unknown>["layers"]>, name: string): string {
+  const found = layers.find((layer) => layer.name === name)?.output?.name;
+  if (found === undefined) throw rangeError(where, argument, "the name of a layer with one output", JSON.stringify(name), `The last layers are ${shown(layers.slice(-5).map((layer) => layer.name))}`);
+  return found;
 }
 
 /** The scores and the features among what a model returned; everything it returned is disposed. */
-async function read(where: string, output: unknown, names: readonly string[] | undefined, logits: string | number | undefined, features: string | number | undefined): Promise<ModelRows> {
+async function read(where: string, output: unknown, names: readonly string[] | undefined, { logits, features }: ModelOutputs): Promise<ModelRows> {
   try {
     const outputs = listed(where, output, names);
     const keys = [...outputs.keys()];
-    const tapped = features === undefined ? undefined : chosen(where, "features", outputs, features);
-    const scores = outputs.get(logits === undefined ? onlyOther(where, keys, tapped?.key) : chosen(where, "logits", outputs, logits).key);
-    const rows = { logits: await readTensor(where, "logits", scores) };
-    return tapped ? { ...rows, features: await readTensor(where, "features", tapped.tensor) } : rows;
+    for (const [argument, key] of [["logits", logits], ["features", features]] as const) {
+      if (key !== undefined && !outputs.has(key)) throw rangeError(where, argument, `an output of the model (${shown(keys)})`, JSON.stringify(key));
+    }
+    const rows = { logits: await readTensor(where, "logits", outputs.get(logits ?? onlyOther(where, keys, features))) };
+    return features === undefined ? rows : { ...rows, features: await readTensor(where, "features", outputs.get(features)) };
   } finally {
     disposeAll(output);
   }
@@ -136,17 +143,9 @@ function listed(where: string, output: unknown, names: readonly string[] | undef
   throw typeError(where, "model", "that returns tensors", describe(output));
 }
 
-function chosen(where: string, argument: string, outputs: ReadonlyMap<string, unknown>, option: string | number): { readonly key: string; readonly tensor: unknown } {
-  const keys = [...outputs.keys()];
-  const key = typeof option === "number" ? keys[option] : option;
-  if (!outputs.has(key)) throw rangeError(where, argument, `an output of the model (${shown(keys)})`, JSON.stringify(option), 'For a layer in between make a model with two outputs: tf.model({ inputs: model.inputs, outputs: [model.outputs[0], model.getLayer("name").output] })');
-  return { key, tensor: outputs.get(key) };
-}
-
-function onlyOther(where: string, names: readonly string[], features: string | undefined, index?: number): string {
-  if (index !== undefined && names[index] !== undefined) return names[index];
+function onlyOther(where: string, names: readonly string[], features: string | undefined): string {
   const others = names.filter((name) => name !== features);
-  if (others.length !== 1) throw rangeError(where, "logits", "the name or index of an output", "none", `The model has ${shown(others)}`);
+  if (others.length !== 1) throw rangeError(where, "logits", "the name of an output", "none", `The model has ${shown(others)}`);
   return others[0];
 }
 
