@@ -1,3 +1,4 @@
+import { softmax } from "@logits/core-wasm";
 import { TemperatureScaling, calibratorFromJSON, type Calibrator } from "@logits/calibration";
 import { PredictionSets, SplitConformal, type ConformalMethod, type SplitConformalJSON } from "@logits/conformal";
 import { ConformalPValues, Threshold, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
@@ -203,6 +204,8 @@ export class DecisionHead<L extends string = string> {
   readonly #guard: Guard | undefined;
   readonly #folds: readonly Fold[] | undefined;
   readonly #maxFalsePositiveRate: number | undefined;
+  /** Room for the softmax of one row, which the kernel takes four at a time. */
+  readonly #four: readonly [z: Tensor<"float32">, p: Tensor<"float32">];
 
   private constructor(parts: Parts<L>) {
     this.classes = Object.freeze([...parts.classes]);
@@ -223,6 +226,8 @@ export class DecisionHead<L extends string = string> {
     this.#guard = parts.guard;
     this.#folds = parts.folds;
     this.#maxFalsePositiveRate = parts.maxFalsePositiveRate;
+    const four = (): Tensor<"float32"> => new Tensor("float32", [4, this.classes.length], new Float32Array(4 * this.classes.length));
+    this.#four = [four(), four()];
     Object.freeze(this);
   }
 
@@ -389,7 +394,7 @@ export class DecisionHead<L extends string = string> {
     const where = "DecisionHead.decide";
     const rows = this.#read(where, row, true);
     if (this.#conformal?.randomize && options.ids === undefined) throw rangeError(where, "ids", "the id of the row", "none", "Randomised sets draw by row id: pass one that no other row has");
-    return this.#decisions(where, rows, options)[0];
+    return this.#conformal?.method === "lac" ? this.#decision(where, rows, options.alpha ?? this.alpha) : this.#decisions(where, rows, options)[0];
   }
 
   /**
@@ -538,15 +543,32 @@ export class DecisionHead<L extends string = string> {
     const out: Decision<L>[] = [];
     for (let row = 0; row < read.count; row++) {
       const why = read.invalid.get(row);
-      out.push(why !== undefined ? { kind: "invalid", why } : flags?.flagged[row] ? this.#unknown(sets, flags, row) : this.#answer(sets, row));
+      out.push(why !== undefined ? { kind: "invalid", why } : flags?.flagged[row] ? this.#unknown(largest(sets.probabilities, row), flags, row) : this.#answer(sets, row));
     }
     return out;
   }
 
-  #unknown({ probabilities }: PredictionSets, flags: Flags, row: number): Decision<L> {
+  /** `#decisions` for one row and LAC, without the arrays of a batch: the same bits. */
+  #decision(where: string, read: ReadRows, alpha: number): Decision<L> {
+    if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
+    const flags = this.#flags(read), why = read.invalid.get(0), width = this.classes.length;
+    if (why !== undefined) return { kind: "invalid", why };
+    const [z, out] = this.#four;
+    z.data.set(this.calibrator.transform(read.logits).data);
+    const p = softmax(z, { out }).data, best = largest(out, 0);
+    if (flags?.flagged[0]) return this.#unknown(best, flags, 0);
+    const quantile = this.conformal.quantile(alpha);
+    let set: number[] | undefined;
+    for (let c = 0; c < width; c++) if (c !== best && Math.fround(1 - p[c]) <= quantile) (set ??= [best]).push(c);
+    if (set === undefined) return { kind: "label", label: this.classes[best], probability: p[best], set: [this.classes[best]] };
+    set.sort((a, b) => p[b] - p[a] || a - b);
+    return { kind: "ambiguous", set: set.map((c) => this.classes[c]), probabilities: set.map((c) => p[c]) };
+  }
+
+  #unknown(best: number, flags: Flags, row: number): Decision<L> {
     const { method, scores, threshold } = flags, score = scores[row], rate = this.threshold?.maxFalsePositiveRate ?? this.#maxFalsePositiveRate!;
     const text = `unlike the rows of the fit: the ${method} score ${shown(score)} exceeds ${shown(threshold)}, which at most ${percent(rate)} of rows like the calibration rows do`;
-    return { kind: "unknown", pValue: flags.pValue(row), nearest: this.classes[largest(probabilities, row)], why: { code: "OUT_OF_DISTRIBUTION", text, detector: method, score, threshold } };
+    return { kind: "unknown", pValue: flags.pValue(row), nearest: this.classes[best], why: { code: "OUT_OF_DISTRIBUTION", text, detector: method, score, threshold } };
   }
 
   #answer(sets: PredictionSets, row: number): Decision<L> {
@@ -588,8 +610,9 @@ function candidatesOf<L extends string>(where: string, { fitted, outliers }: Dec
 
 /** A calibration row among the rows of the detector's fit is an error. */
 function checkFingerprints(where: string, detector: Detector, { features }: Rows, { name, rows }: { readonly name: string; readonly rows?: Int32Array }): void {
-  const shared = features && (detector as { fingerprints?: { shared(rows: TensorLike): number | undefined } }).fingerprints?.shared(features);
-  if (shared === undefined) return;
+  const { fingerprints } = detector as { readonly fingerprints?: { firstShared(rows: TensorLike): number } };
+  const shared = features && fingerprints ? fingerprints.firstShared(features) : -1;
+  if (shared < 0) return;
   throw rangeError(where, name, "of calibration rows that did not fit the detector", `row ${rows ? rows[shared] : shared}, which is one of its fit`, "Take it out of one of the two: the promises rest on rows of their own");
 }
 
