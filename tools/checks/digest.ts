@@ -1,5 +1,5 @@
 import {
-  argsort, configureWasm, entropy, entmax15, erf, exp, expm1, gumbelSoftmax, log, log1p, logSoftmax, logSumExp, matmul, sampleCategorical, sigmoid, softmax, softplus,
+  argsort, configureWasm, entropy, entmax15, erf, exp, expm1, gumbelSoftmax, log, log1p, logitStatistics, logSoftmax, logSumExp, matmul, sampleCategorical, sigmoid, softmax, softplus,
   sparsemax, sum, tanh, topK, twoPassSoftmax,
 } from "@logits/core-wasm";
 import { exp as exp64, log as log64, pow } from "@logits/statistics";
@@ -39,6 +39,7 @@ export function digest(): Record<string, string> {
   over("sampleCategorical", (x) => sampleCategorical(x, 4, { seed: 5 }));
   for (const [name, f] of Object.entries({ exp, log, log1p, expm1, tanh, erf, sigmoid, softplus })) over(name, (x) => f(x), finite);
   out.matmul = fnv(matmul(finite([65, 70], 3), finite([70, 33], 3)).data, "");
+  over("logitStatistics", (x) => Object.values(logitStatistics(x, { temperature: 1.7 })));
   out.float64 = fnv(Float64Array.from({ length: 3000 }, (_, i) => exp64(i / 100 - 15) + log64(i + 0.5) + pow(i + 1, 0.3)), "");
   return out;
 }

@@ -40,8 +40,8 @@ const hasTemperature = (method: LogitDetectorMethod): boolean => method !== "max
  *   maxLogit  -max_c z_c                              energy   -T log sum_c exp(z_c / T)
  *   entropy   -sum_c p_c log p_c, in nats             margin   the second largest z minus the largest
  *
- * `energy` and `maxLogit` first: they keep the size of the logits, which the softmax divides out. `msp` where only probabilities (as log-probabilities) are known, or where the
- * logits come from a temperature fit. The scores of `energy`, `maxLogit` and `margin` change with the scale of the logits: never compare them between models.
+ * `energy` and `maxLogit` first: they keep the size of the logits, which the softmax divides out. `msp` where only probabilities are known: of log-probabilities every row
+ * has energy 0 up to rounding. `energy`, `maxLogit` and `margin` change with the scale of the logits: never compare them between models.
  *
  * Sources: Hendrycks and Gimpel, "A baseline for detecting misclassified and out-of-distribution examples", ICLR 2017 (msp); Liu et al., "Energy-based
  * out-of-distribution detection", NeurIPS 2020; Hendrycks et al., "Scaling out-of-distribution detection for real-world settings", ICML 2022 (maxLogit).

@@ -1,0 +1,15 @@
+import type { Tensor } from "@logits/tensor";
+import { logitStatistics } from "./logitStatistics.ts";
+
+/** CIFAR-10, CIFAR-100 and ImageNet classes in batches, one row of ImageNet, a vocabulary. */
+export const cases: readonly { name: string; rows: number; cols: number; run(x: Tensor<"float32">): unknown }[] = [
+  [50000, 10],
+  [5000, 100],
+  [256, 1000],
+  [1, 1000],
+  [1, 151936],
+].flatMap(([rows, cols]) => [
+  { name: `all seven, ${rows} x ${cols}`, rows, cols, run: (x: Tensor<"float32">) => logitStatistics(x) },
+  { name: `energy, ${rows} x ${cols}`, rows, cols, run: (x: Tensor<"float32">) => logitStatistics(x, { select: ["energy"] }) },
+  { name: `margin, ${rows} x ${cols}`, rows, cols, run: (x: Tensor<"float32">) => logitStatistics(x, { select: ["margin"] }) },
+]);
