@@ -25,12 +25,12 @@ export function classWeightOf(where: string, labels: Int32Array, classes: number
   return { seen, rowWeights: Float32Array.from(labels, (label) => each[label] / total) };
 }
 
-/** Weighted mean and variance of each feature, and the check that every number is finite. */
-export function* featureMoments(where: string, x: Tensor<"float32"> | CsrMatrix, rowWeights: Float32Array): Steps<{ mean: Float32Array; variance: Float32Array }> {
+/** Weighted mean and variance of each feature, and the check that every number is finite; `columns` are the names of packed columns. */
+export function* featureMoments(where: string, x: Tensor<"float32"> | CsrMatrix, columns: Int32Array | undefined, rowWeights: Float32Array): Steps<{ mean: Float32Array; variance: Float32Array }> {
   const [rows, features] = x.shape;
   const { data } = x;
   const mean = new Float64Array(features), square = new Float64Array(features);
-  const refuse = (value: number, row: number, column: number): RangeError => rangeError(where, "features", "of finite numbers", `${value} in row ${row}, column ${column}`);
+  const refuse = (value: number, row: number, column: number): RangeError => rangeError(where, "features", "of finite numbers", `${value} in row ${row}, column ${columns ? columns[column] : column}`);
   let since = 0;
   if (isCsr(x)) {
     const { indptr, indices } = x;
@@ -65,4 +65,27 @@ export function* featureMoments(where: string, x: Tensor<"float32"> | CsrMatrix,
   // Only the conditioning of the fit depends on the variance: what cancels in it does no harm.
   for (let f = 0; f < features; f++) square[f] = Math.max(0, square[f] - mean[f] * mean[f]);
   return { mean: Float32Array.from(mean), variance: Float32Array.from(square) };
+}
+
+/**
+ * The same rows with the columns that have elements, those of most elements first: vectors of the fit become shorter, and what is read most lies together.
+ *
+ * @returns the matrix, and the column of `x` behind each of its columns
+ */
+export function packColumns(x: CsrMatrix): { packed: CsrMatrix; columns: Int32Array } {
+  const { shape: [rows, features], indptr, indices, data } = x;
+  const counts = new Int32Array(features);
+  for (const f of indices) counts[f]++;
+  // Sorted by counting: by elements, falling, then by column.
+  const most = counts.reduce((a, b) => Math.max(a, b), 0);
+  const starts = new Int32Array(most + 2);
+  for (const count of counts) starts[most - count + 1]++;
+  for (let i = 0; i <= most; i++) starts[i + 1] += starts[i];
+  const columns = new Int32Array(starts[most]), place = new Int32Array(features);
+  for (let f = 0; f < features; f++) {
+    if (counts[f] === 0) continue;
+    place[f] = starts[most - counts[f]]++;
+    columns[place[f]] = f;
+  }
+  return { packed: { shape: [rows, columns.length], indptr, indices: indices.map((f) => place[f]), data }, columns };
 }

@@ -4,7 +4,7 @@ import {
   ConvergenceError, Tensor, asFloat32, asInt32, checkCsr, checkInteger, checkLabels, checkPositive, checkShape, isCsr, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON,
   type CsrMatrix, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike,
 } from "@logits/tensor";
-import { classWeightOf, featureMoments } from "./linearData.ts";
+import { classWeightOf, featureMoments, packColumns } from "./linearData.ts";
 import { minimise } from "./linearFit.ts";
 import type { Scorer } from "./scorer.ts";
 
@@ -119,10 +119,12 @@ export class LinearHead implements Scorer {
     const { seen, rowWeights } = classWeightOf(where, y.data, classes, classWeight);
     const place = new Int32Array(classes);
     seen.forEach((label, i) => (place[label] = i));
-    const { mean, variance } = yield* featureMoments(where, x, rowWeights);
+    const { packed, columns } = isCsr(x) ? packColumns(x) : { packed: x, columns: undefined };
+    yield 0;
+    const { mean, variance } = yield* featureMoments(where, packed, columns, rowWeights);
 
     // Rows of a class of weight 0 stay; which class they count for does not matter.
-    const loss = new LinearCrossEntropy(x, new Tensor("int32", [n], y.data.map((label) => place[label])), rowWeights, seen.length);
+    const loss = new LinearCrossEntropy(packed, new Tensor("int32", [n], y.data.map((label) => place[label])), rowWeights, seen.length);
     // The diagonal of the Hessian by w at zero: then it is 1 by u.
     const share = (1 - 1 / seen.length) / seen.length;
     const scale = variance.map((v) => 1 / Math.sqrt(share * v + l2));
@@ -134,8 +136,11 @@ export class LinearHead implements Scorer {
     }
     const stride = loss.shape[1];
     const weights = new Float32Array(width * classes), bias = new Float32Array(classes).fill(-Infinity);
-    for (let f = 0; f < width; f++) for (let i = 0; i < seen.length; i++) weights[f * classes + seen[i]] = parameters[f * stride + i];
-    for (let i = 0; i < seen.length; i++) bias[seen[i]] = parameters[width * stride + i];
+    for (let k = 0; k < loss.features; k++) {
+      const f = columns ? columns[k] : k;
+      for (let i = 0; i < seen.length; i++) weights[f * classes + seen[i]] = parameters[k * stride + i];
+    }
+    for (let i = 0; i < seen.length; i++) bias[seen[i]] = parameters[loss.features * stride + i];
     return new LinearHead(new Tensor("float32", [width, classes], weights), new Tensor("float32", [classes], bias), { n, l2, loss: value, gradientNorm, iterations, evaluations });
   }
 

@@ -33,6 +33,24 @@ describe("runSteps and runStepsAsync", () => {
     await expect(stopped).rejects.toThrow("enough");
   });
 
+  it("closes work that stops early", async () => {
+    let closed = 0;
+    const work = function* (): Steps<void> {
+      try {
+        for (;;) yield 0;
+      } finally {
+        closed++;
+      }
+    };
+    await expect(runStepsAsync(work(), { signal: AbortSignal.abort(new Error("no")) })).rejects.toThrow("no");
+    expect(closed).toBe(0); // it had not begun
+    const controller = new AbortController();
+    const stopped = runStepsAsync(work(), { signal: controller.signal });
+    setTimeout(() => controller.abort(new Error("enough")));
+    await expect(stopped).rejects.toThrow("enough");
+    expect(closed).toBe(1);
+  });
+
   it("passes errors on", async () => {
     const fail = function* (): Steps<number> {
       yield 0.5;

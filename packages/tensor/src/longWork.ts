@@ -20,21 +20,25 @@ export function runSteps<Result>(steps: Steps<Result>): Result {
   }
 }
 
-/** The same pieces with pauses between them, so that the thread stays responsive. */
+/** The same pieces with pauses between them, so that the thread stays responsive. Work that stops early is closed: its `finally` blocks run. */
 export async function runStepsAsync<Result>(steps: Steps<Result>, options: LongWorkOptions): Promise<Result> {
   const { signal, onProgress } = options;
   let share = 0;
-  for (;;) {
-    onProgress?.(share);
-    signal?.throwIfAborted();
-    for (const start = performance.now(); performance.now() - start < PAUSE_AFTER_MS; ) {
-      const next = steps.next();
-      if (next.done) {
-        onProgress?.(1);
-        return next.value;
+  try {
+    for (;;) {
+      onProgress?.(share);
+      signal?.throwIfAborted();
+      for (const start = performance.now(); performance.now() - start < PAUSE_AFTER_MS; ) {
+        const next = steps.next();
+        if (next.done) {
+          onProgress?.(1);
+          return next.value;
+        }
+        share = Math.min(0.99, Math.max(share, next.value));
       }
-      share = Math.min(0.99, Math.max(share, next.value));
+      await new Promise((resume) => setTimeout(resume));
     }
-    await new Promise((resume) => setTimeout(resume));
+  } finally {
+    steps.return(undefined as never);
   }
 }
