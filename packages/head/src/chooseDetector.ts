@@ -1,6 +1,5 @@
 import { auroc } from "@logits/metrics";
-import type { Detector } from "@logits/ood";
-import { fitDetectorSteps, type DetectorSpec } from "./detectors.ts";
+import { fitDetectorSteps, type Detector, type DetectorSpec } from "@logits/ood";
 import { Tensor, randomSource, rangeError, readJson, typeError, type Steps } from "@logits/tensor";
 import { part, pieceOf, taken, type LabelledRows, type Rows } from "./rows.ts";
 

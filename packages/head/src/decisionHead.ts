@@ -1,14 +1,13 @@
-import { softmax } from "@logits/core-wasm";
 import { TemperatureScaling, calibratorFromJSON, type Calibrator } from "@logits/calibration";
 import { PredictionSets, SplitConformal, type ConformalMethod, type SplitConformalJSON } from "@logits/conformal";
-import { ConformalPValues, Threshold, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
+import { softmax } from "@logits/core-wasm";
+import { ConformalPValues, Threshold, detectorFromJSON, type Fingerprints, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
 import {
   FormatError, Tensor, randomSource, rangeError, readJson, runSteps, runStepsAsync,
   type CsrMatrix, type LongWorkOptions, type Steps, type TensorLike,
 } from "@logits/tensor";
 import { checkNeeds, chooseDetector, detectorScores, scoresOf, selectionOf, type DetectorChoice, type Selection } from "./chooseDetector.ts";
 import type { Decision } from "./decision.ts";
-import { detectorFromJSON } from "./detectors.ts";
 import { evaluationOf, type EvaluateOptions, type EvaluationData, type EvaluationReport } from "./evaluate.ts";
 import { guaranteesOf, notPromisedOf, percent, type Facts, type Guarantee } from "./guarantees.ts";
 import { largest } from "./largest.ts";
@@ -468,8 +467,9 @@ export class DecisionHead<L extends string = string> {
     if (split === "folds") {
       if (guarantee !== "all") fields.fail("guarantee", '"all" where `split` is "folds"', `"${guarantee}"`);
       if (fitRows !== calibrationRows) fields.fail("calibrationRows", `${fitRows}, as \`fitRows\` where \`split\` is "folds"`, `${calibrationRows}`);
-      const list = fields.value("folds"), guarded = has("maxFalsePositiveRate");
+      const list = fields.value("folds");
       if (!Array.isArray(list) || list.length < 2) return fields.fail("folds", "a list of at least 2", Array.isArray(list) ? `${list.length}` : typeof list);
+      const guarded = has("maxFalsePositiveRate") || list.some((fold) => Object.hasOwn(Object(fold), "detector") || Object.hasOwn(Object(fold), "pValues"));
       const folds = list.map((fold, k) => foldOf(where, `folds.${k}`, fold, width, guarded));
       const total = folds.reduce((sum, fold) => sum + fold.scores.n, 0);
       if (total !== calibrationRows) fields.fail("folds", `of ${calibrationRows} rows together, as \`calibrationRows\``, `${total}`);
@@ -527,7 +527,7 @@ export class DecisionHead<L extends string = string> {
     if (guard !== undefined) {
       const scores = scoresOf(detector, read), { threshold, pValues } = guard;
       noScore(scores);
-      return { method: detector.method, scores, threshold: threshold.value, flagged: Array.from(scores, (score) => threshold.exceeds(score)), pValue: (row) => pValues.pValue(scores[row]) };
+      return { method: detector.method, scores, threshold: threshold.value, flagged: Array.from(scores, (score) => score > threshold.value), pValue: (row) => pValues.pValue(scores[row]) };
     }
     const sums = new Float64Array(read.count), total = this.calibrationRows + folds!.length, rate = this.#maxFalsePositiveRate!;
     for (const fold of folds!) {
@@ -610,7 +610,7 @@ function candidatesOf<L extends string>(where: string, { fitted, outliers }: Dec
 
 /** A calibration row among the rows of the detector's fit is an error. */
 function checkFingerprints(where: string, detector: Detector, { features }: Rows, { name, rows }: { readonly name: string; readonly rows?: Int32Array }): void {
-  const { fingerprints } = detector as { readonly fingerprints?: { firstShared(rows: TensorLike): number } };
+  const { fingerprints } = detector as { readonly fingerprints?: Fingerprints };
   const shared = features && fingerprints ? fingerprints.firstShared(features) : -1;
   if (shared < 0) return;
   throw rangeError(where, name, "of calibration rows that did not fit the detector", `row ${rows ? rows[shared] : shared}, which is one of its fit`, "Take it out of one of the two: the promises rest on rows of their own");

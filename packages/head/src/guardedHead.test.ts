@@ -1,0 +1,278 @@
+import { TemperatureScaling, probabilitiesToLogits } from "@logits/calibration";
+import { SplitConformal } from "@logits/conformal";
+import { auroc } from "@logits/metrics";
+import { ConformalPValues, LogitDetector, Threshold } from "@logits/ood";
+import { Tensor, randomSource, type TensorLike } from "@logits/tensor";
+import { estimatorChecks, expectClose, testRandom } from "@logits/testkit";
+import { describe, expect, expectTypeOf, it } from "vitest";
+import { DecisionHead, LinearHead, type Decision, type UnknownWhy } from "./index.ts";
+
+const CLASSES = ["cat", "dog", "bird"] as const;
+const F = 4;
+
+/** Features around three class means, logits from them, labels; `shift` moves the features away. */
+function world(rows: number, seed: number, shift = 0) {
+  const random = testRandom(seed);
+  const features = new Float32Array(rows * F), logits = new Float32Array(rows * 3), labels = new Int32Array(rows);
+  for (let n = 0; n < rows; n++) {
+    const y = (labels[n] = random.integer(3));
+    for (let f = 0; f < F; f++) features[n * F + f] = (f === y ? 2 : 0) + random.normal() + (f === 3 ? shift : 0);
+    for (let c = 0; c < 3; c++) logits[n * 3 + c] = 1.5 * features[n * F + c] + 0.2 * random.normal();
+  }
+  const tensor = (data: Float32Array, width: number) => ({ dtype: "float32" as const, shape: [rows, width], data });
+  return { logits: tensor(logits, 3), features: tensor(features, F), labels: { dtype: "int32" as const, shape: [rows], data: labels } };
+}
+
+/** The rows of a batch. */
+const rowsOf = ({ logits, features }: ReturnType<typeof world>) =>
+  Array.from({ length: logits.shape[0] }, (_, n) => ({ logits: logits.data.subarray(3 * n, 3 * n + 3), features: features.data.subarray(F * n, F * n + F) }));
+
+const data = world(800, 1), probe = world(100, 2), far = world(100, 3, 9);
+const options = { seed: 4, maxFalsePositiveRate: 0.1, confidence: 0.9 } as const;
+const guarded = DecisionHead.fit({ ...data, classes: CLASSES }, { ...options, detector: "mahalanobis" });
+const kinds = (decisions: readonly Decision[]) => Object.fromEntries(["label", "ambiguous", "unknown", "invalid"].map((kind) => [kind, decisions.filter((d) => d.kind === kind).length]));
+
+/** What the head must have done, stage by stage, from the seeds alone. */
+function stages(split = 0.5, accepted = false) {
+  const order = randomSource(4, 0).permutation(800), fitRows = Math.floor(800 * split);
+  const fit = Array.from(order.subarray(0, fitRows)).sort((a, b) => a - b), calibration = Array.from(order.subarray(fitRows)).sort((a, b) => a - b);
+  const again = randomSource(4, 2).permutation(calibration.length), half = calibration.length >> 1;
+  const pick = (part: Int32Array) => Array.from(part).sort((a, b) => a - b).map((i) => calibration[i]);
+  return { fit, threshold: accepted ? pick(again.subarray(0, half)) : calibration, sets: accepted ? pick(again.subarray(half)) : calibration };
+}
+const some = (rows: readonly number[]) => ({
+  logits: rows.map((n) => Array.from(data.logits.data.subarray(3 * n, 3 * n + 3))),
+  features: rows.map((n) => Array.from(data.features.data.subarray(F * n, F * n + F))),
+  labels: rows.map((n) => data.labels.data[n]),
+});
+
+describe("a head with a detector", () => {
+  it("is the composition of its parts on rows of their own", () => {
+    const { fit, threshold, sets } = stages();
+    expect(new Set([...fit, ...threshold]).size).toBe(800);
+    const head = DecisionHead.fit({ ...data, classes: CLASSES }, { ...options, detector: "energy" });
+    const scores = LogitDetector.of("energy").score(some(threshold));
+    const calibrator = TemperatureScaling.fit(some(fit).logits, some(fit).labels);
+    expect(head.threshold!.toJSON()).toEqual(Threshold.fit(scores, { maxFalsePositiveRate: 0.1, confidence: 0.9 }).toJSON());
+    expect(head.toJSON().pValues).toEqual(ConformalPValues.fit(scores).toJSON());
+    expect(head.calibrator.toJSON()).toEqual(calibrator.toJSON());
+    expect(head.conformal.toJSON()).toEqual(SplitConformal.fit(calibrator.transform(some(sets).logits), some(sets).labels).toJSON());
+  });
+
+  it("with coverage among accepted rows: threshold from one part of the calibration rows, sets from the accepted rows of the other", () => {
+    const { fit, threshold, sets } = stages(0.5, true);
+    expect([fit.length, threshold.length, sets.length, new Set([...fit, ...threshold, ...sets]).size]).toEqual([400, 200, 200, 800]);
+    const head = DecisionHead.fit({ ...data, classes: CLASSES }, { ...options, detector: "energy", guarantee: "accepted" });
+    const detector = LogitDetector.of("energy"), limit = Threshold.fit(detector.score(some(threshold)), { maxFalsePositiveRate: 0.1, confidence: 0.9 });
+    expect(head.threshold!.toJSON()).toEqual(limit.toJSON());
+    const calibrator = TemperatureScaling.fit(some(fit).logits, some(fit).labels);
+    const flagged = limit.exceedsAll(detector.score(some(sets))).data, accepted = some(sets.filter((_, i) => !flagged[i]));
+    expect(accepted.labels.length).toBeLessThan(200);
+    expect(head.conformal.toJSON()).toEqual(SplitConformal.fit(calibrator.transform(accepted.logits), accepted.labels).toJSON());
+    expect(head.guarantees[0]).toMatchObject({ kind: "coverage among accepted", n: accepted.labels.length });
+  });
+
+  it("flags what is far and says why", () => {
+    expect(kinds(guarded.decideAll(far)).unknown).toBe(100);
+    expect(kinds(guarded.decideAll(probe)).unknown).toBeLessThan(20);
+    const [decision] = guarded.decideAll(far);
+    if (decision.kind !== "unknown") throw new Error(decision.kind);
+    expect(decision.pValue).toBe(1 / 401);
+    expect(CLASSES).toContain(decision.nearest);
+    expect(decision.why.score).toBeGreaterThan(decision.why.threshold);
+    expect({ ...decision.why, score: 0, threshold: 0, text: decision.why.text.replace(/\d+(\.\d+)?(?= exceeds|, which)/g, "#") }).toMatchInlineSnapshot(`
+      {
+        "code": "OUT_OF_DISTRIBUTION",
+        "detector": "mahalanobis",
+        "score": 0,
+        "text": "unlike the rows of the fit: the mahalanobis score # exceeds #, which at most 10 % of rows like the calibration rows do",
+        "threshold": 0,
+      }
+    `);
+  });
+
+  it("scores the logits as the model gave them, and gives p-values against the calibration rows", () => {
+    const head = DecisionHead.fit({ ...data, classes: CLASSES }, { ...options, maxFalsePositiveRate: 0.5, detector: "energy" });
+    const scores = LogitDetector.of("energy").score(probe).data, p = ConformalPValues.fit(LogitDetector.of("energy").score(some(stages().threshold)));
+    let flagged = 0;
+    head.decideAll(probe).forEach((decision, n) => {
+      if (decision.kind !== "unknown") return expect(head.threshold!.exceeds(scores[n])).toBe(false);
+      flagged++;
+      expect([decision.why.score, decision.pValue]).toEqual([scores[n], p.pValue(scores[n])]);
+      expect(decision.pValue).toBeLessThanOrEqual(0.5);
+    });
+    expect(flagged).toBeGreaterThan(20);
+  });
+
+  it.each(["msp", "energy", "mahalanobis", "knn"] as const)("decides a row alone as in a batch: %s", (detector) => {
+    const head = DecisionHead.fit({ ...data, classes: CLASSES }, { ...options, maxFalsePositiveRate: 0.5, detector });
+    for (const batch of [probe, far]) {
+      const all = head.decideAll(batch), rows = rowsOf(batch);
+      rows.forEach((row, n) => expect(head.decide(row)).toEqual(all[n]));
+    }
+    expect(kinds(head.decideAll(probe)).unknown).toBeGreaterThan(20);
+  });
+
+  it("says invalid for a feature that is not finite, and leaves the other rows alone", () => {
+    const rows = rowsOf(probe).slice(0, 3), bad = rows[1].features.slice();
+    bad[2] = NaN;
+    const batch = { logits: rows.map((row) => Array.from(row.logits)), features: [Array.from(rows[0].features), Array.from(bad), [0, Infinity, 0, 0]] };
+    const decisions = guarded.decideAll(batch);
+    expect(decisions.map((d) => ("why" in d ? d.why : d.kind))).toEqual(["label", { code: "NO_FEATURES", text: "NaN in feature 2" }, { code: "NO_FEATURES", text: "Infinity in feature 1" }]);
+    expect(decisions[0]).toEqual(guarded.decide(rows[0]));
+    expect(guarded.decide({ ...rows[1], features: bad }).kind).toBe("invalid");
+    expect(guarded.decide({ logits: [NaN, 0, 0], features: rows[0].features })).toEqual({ kind: "invalid", why: { code: "NO_DISTRIBUTION", text: "NaN in column 0" } });
+    expect(guarded.decideAll({ logits: new Tensor("float32", [0, 3], new Float32Array(0)), features: new Tensor("float32", [0, F], new Float32Array(0)) })).toEqual([]);
+  });
+
+  it("says invalid where the detector has no score of finite numbers", () => {
+    const detector = { method: "odd", needs: ["features"] as const, score: ({ features }: { features?: TensorLike }) => new Tensor("float32", [(features as Tensor).shape[0]], (features as Tensor).data.filter((_, i) => i % F === 0).map((x) => (x > 1e6 ? NaN : x)) as Float32Array), toJSON: () => ({ format: "odd", version: 1 }) };
+    const head = DecisionHead.fit({ ...data, classes: CLASSES }, { detector });
+    expect(head.decide({ logits: [1, 2, 3], features: [1e7, 0, 0, 0] })).toEqual({ kind: "invalid", why: { code: "NO_SCORE", text: "the odd score is NaN" } });
+  });
+
+  it("chooses by AUROC on fit rows, the calibration rows and their order left out", () => {
+    const head = DecisionHead.fit({ ...data, outliers: far, classes: CLASSES }, { seed: 4, detector: ["msp", "mahalanobis"] });
+    expect(head.detector!.method).toBe("mahalanobis");
+    expect(head.selection).toMatchObject({ candidates: ["msp", "mahalanobis"], rows: 200, outliers: 100 });
+    const order = randomSource(4, 1).permutation(400), { fit, threshold } = stages();
+    const held = some(Array.from(order.subarray(200)).map((i) => fit[i]));
+    const inside = Array.from(LogitDetector.of("msp").score(held).data), outside = Array.from(LogitDetector.of("msp").score(far).data);
+    expectClose(head.selection!.auroc[0], auroc([...inside, ...outside], [...inside.map(() => 0), ...outside.map(() => 1)]), { atol: 1e-12 });
+    // Other calibration rows, the same choice and the same statistics.
+    const changed = { ...data, logits: { ...data.logits, data: data.logits.data.slice() }, features: { ...data.features, data: data.features.data.slice() } };
+    for (const row of threshold) {
+      changed.features.data.fill(row, F * row, F * row + F);
+      changed.logits.data[3 * row] += 5;
+    }
+    const other = DecisionHead.fit({ ...changed, outliers: far, classes: CLASSES }, { seed: 4, detector: ["msp", "mahalanobis"] });
+    expect(other.selection).toEqual(head.selection);
+    expect(other.detector!.toJSON()).toEqual(head.detector!.toJSON());
+    expect(other.calibrator.toJSON()).toEqual(head.calibrator.toJSON());
+    expect(other.threshold!.value).not.toBe(head.threshold!.value);
+  });
+
+  it("has a default detector where another option asks for one", () => {
+    const method = (with_: object, given: object = {}) => DecisionHead.fit({ ...data, classes: CLASSES, ...given }, with_).detector?.method;
+    const { features: _, ...logitsOnly } = data;
+    expect(method({})).toBeUndefined();
+    expect(method({ maxFalsePositiveRate: 0.05 })).toBe("mahalanobis");
+    expect(DecisionHead.fit({ ...logitsOnly, classes: CLASSES }, { confidence: "marginal" }).detector!.method).toBe("msp");
+    expect(method({ guarantee: "accepted" })).toBe("mahalanobis");
+    expect(method({}, { fitted: LogitDetector.of("margin") })).toBe("margin");
+    expect(DecisionHead.fit({ ...data, outliers: far, classes: CLASSES }).selection!.candidates).toEqual(["msp", "maxLogit", "energy", "entropy", "mahalanobis", "knn"]);
+  });
+
+  it("says that nothing is flagged where the rows are too few, and fits all the same", () => {
+    const head = DecisionHead.fit({ ...data, classes: CLASSES }, { detector: "mahalanobis", maxFalsePositiveRate: 0.001 });
+    expect(head.threshold!.value).toBe(Infinity);
+    expect(kinds(head.decideAll(far)).unknown).toBe(0);
+    expect(head.guarantees[1].attainable).toBe(false);
+    expect(head.guarantees[1].statement).toMatchInlineSnapshot(`"With probability at least 95 % over the drawing of the rows, at most 0.1 % of new rows like them are \`unknown\`; 400 rows are too few to flag any row at that rate, so none is (2995 would do)."`);
+    expect(head.notPromised.at(-1)).toMatchInlineSnapshot(`"any detection: with 400 rows no row can be flagged"`);
+    const restored = DecisionHead.fromJSON(JSON.parse(JSON.stringify(head)));
+    expect(restored.decideAll(far)).toEqual(head.decideAll(far));
+  });
+
+  it("knows the types of its decisions", () => {
+    const decision = guarded.decide({ logits: [1, 2, 3], features: [1, 2, 3, 4] });
+    // @ts-expect-error a label is read after the kind was asked for: refusal cannot be forgotten
+    void decision.label;
+    // @ts-expect-error the same for the set
+    void decision.set;
+    if (decision.kind === "unknown") {
+      expectTypeOf(decision.nearest).toEqualTypeOf<"cat" | "dog" | "bird">();
+      expectTypeOf(decision.why).toEqualTypeOf<UnknownWhy>();
+      // @ts-expect-error no label for an unknown row
+      void decision.label;
+    }
+    if (decision.kind === "ambiguous") expectTypeOf(decision.set).toEqualTypeOf<readonly ("cat" | "dog" | "bird")[]>();
+    // @ts-expect-error a head needs logits or a scorer
+    expect(() => DecisionHead.fit({ labels: [0], classes: ["a"] })).toThrow("logits");
+  });
+
+  it("fits with pauses, the same", async () => {
+    const shares: number[] = [];
+    const given = { ...data, outliers: far, classes: CLASSES };
+    const head = await DecisionHead.fitAsync(given, { ...options, guarantee: "accepted", onProgress: (share) => shares.push(share) });
+    expect(JSON.stringify(head)).toBe(JSON.stringify(DecisionHead.fit(given, { ...options, guarantee: "accepted" })));
+    expect([shares[0], shares.at(-1)]).toEqual([0, 1]);
+  });
+});
+
+/** A decision as numbers, for the batteries. */
+function asNumbers(decisions: readonly Decision[]): { shape: number[]; data: number[] } {
+  const rows = decisions.flatMap((d) => (d.kind === "label" ? [1, d.probability, d.label.length, 0, 0] : d.kind === "ambiguous" ? [2, ...d.probabilities, ...Array(4 - d.probabilities.length).fill(0)]
+    : d.kind === "unknown" ? [4, d.pValue, d.nearest.length, d.why.score, d.why.threshold] : [3, 0, 0, 0, 0]));
+  return { shape: [rows.length], data: rows };
+}
+
+describe.each([
+  ["mahalanobis", { detector: "mahalanobis" }, ["conformal.scores.data", "pValues.scores.data"]],
+  ["accepted, knn", { detector: "knn", guarantee: "accepted", confidence: "marginal" }, ["conformal.scores.data", "pValues.scores.data"]],
+  ["chosen", { detector: ["msp", "energy"] }, ["conformal.scores.data", "pValues.scores.data"]],
+  ["folds", { detector: "energy", crossFit: 3 }, []],
+] as const)("the battery of a head: %s", (name, given, base64) => {
+  it.each(estimatorChecks<DecisionHead>({
+    name,
+    data: [data.logits, data.features, data.labels],
+    fit: (logits, features, labels) => DecisionHead.fit({ logits, features: features as Tensor, labels, classes: CLASSES, ...(name === "chosen" && { outliers: far }) }, { seed: 4, maxFalsePositiveRate: 0.2, ...(given as object) }),
+    output: (fitted) => [asNumbers(fitted.decideAll(probe)), asNumbers(fitted.decideAll(far)), { shape: [2], data: [fitted.guarantees.length, fitted.calibrationRows] }],
+    fromJSON: DecisionHead.fromJSON,
+    rowOrder: "matters", // the split goes by position
+    wrongWidth: [(fitted) => fitted.decide([1, 2]), (fitted) => fitted.decideAll({ logits: [[1, 2, 3, 4]], features: [[1, 2, 3, 4]] })],
+    optional: name === "chosen" ? ["selection"] : [],
+    base64: [...base64],
+  }))("$name", ({ run }) => run());
+});
+
+describe("probabilities as input", () => {
+  const p = TemperatureScaling.fit(data.logits, data.labels).probabilities(data.logits);
+  const head = DecisionHead.fit({ logits: p, labels: data.labels, classes: CLASSES }, { input: "probabilities", maxFalsePositiveRate: 0.1 });
+  it("become logits at the fit and at every decision", () => {
+    const same = DecisionHead.fit({ logits: probabilitiesToLogits(p).logits, labels: data.labels, classes: CLASSES }, { maxFalsePositiveRate: 0.1 });
+    expect({ ...head.toJSON(), input: "logits" }).toEqual(same.toJSON());
+    const some = p.data.subarray(0, 60);
+    expect(head.decideAll({ data: some, shape: [20, 3] })).toEqual(same.decideAll(probabilitiesToLogits({ data: some, shape: [20, 3] }).logits));
+    expect(DecisionHead.fromJSON(JSON.parse(JSON.stringify(head))).input).toBe("probabilities");
+  });
+  it("that are none are invalid", () => {
+    expect(head.decideAll([[0.5, 0.4, 0.1], [2, -1, 0], [0.5, 0, 0], [NaN, 0, 1], [1, 0, 0]]).map((d) => (d.kind === "invalid" ? d.why.text : d.kind))).toEqual(
+      [expect.stringMatching(/label|ambiguous|unknown/), "2 in column 0", "a sum of 0.5", "NaN in column 0", expect.stringMatching(/label|unknown/)]);
+    expect(() => DecisionHead.fit({ logits: data.logits, labels: data.labels, classes: CLASSES }, { input: "probabilities" })).toThrow("with rows of probabilities, as `input` says");
+  });
+});
+
+describe("a head with a scorer", () => {
+  const scorer = LinearHead.fit(data.features, data.labels, { classes: 3 });
+  const own = world(600, 7);
+  const head = DecisionHead.fit({ scorer, features: own.features, labels: own.labels, classes: CLASSES }, { ...options, detector: "mahalanobis" });
+  it("decides from features alone, as from its logits", () => {
+    const same = DecisionHead.fit({ logits: scorer.logits(own.features), features: own.features, labels: own.labels, classes: CLASSES }, { ...options, detector: "mahalanobis" });
+    expect(head.needs).toEqual(["features"]);
+    const { scorer: carried, ...rest } = head.toJSON();
+    expect(rest).toEqual(same.toJSON());
+    expect(carried).toEqual(scorer.toJSON());
+    const all = head.decideAll({ features: probe.features });
+    expect(all).toEqual(same.decideAll({ logits: scorer.logits(probe.features), features: probe.features }));
+    rowsOf(probe).forEach(({ features }, n) => expect(head.decide({ features })).toEqual(all[n]));
+    expect(DecisionHead.fromJSON(JSON.parse(JSON.stringify(head))).decideAll({ features: probe.features })).toEqual(all);
+    expect(head.decide({ features: [NaN, 0, 0, 0] })).toEqual({ kind: "invalid", why: { code: "NO_FEATURES", text: "NaN in feature 0" } });
+  });
+  it("takes sparse features where the detector needs logits only", () => {
+    const csr = ({ features }: ReturnType<typeof world>) => {
+      const rows = features.shape[0];
+      return { shape: [rows, F] as const, indptr: Int32Array.from({ length: rows + 1 }, (_, n) => n * F), indices: Int32Array.from({ length: rows * F }, (_, i) => i % F), data: features.data };
+    };
+    const sparse = DecisionHead.fit({ scorer, features: csr(own), labels: own.labels, classes: CLASSES }, { ...options, detector: "energy" });
+    const dense = DecisionHead.fit({ scorer, features: own.features, labels: own.labels, classes: CLASSES }, { ...options, detector: "energy" });
+    const all = sparse.decideAll({ features: csr(probe) });
+    expect(all.map(({ kind }) => kind)).toEqual(dense.decideAll({ features: probe.features }).map(({ kind }) => kind));
+    rowsOf(probe).slice(0, 20).forEach(({ features }, n) => expect(sparse.decide({ features: { shape: [1, F], indptr: Int32Array.of(0, F), indices: Int32Array.of(0, 1, 2, 3), data: features.slice() } })).toEqual(all[n]));
+    expect(() => DecisionHead.fit({ scorer, features: csr(own), labels: own.labels, classes: CLASSES }, { detector: "mahalanobis" })).toThrow("features");
+    const bad = csr(probe);
+    bad.data = bad.data.slice();
+    bad.data[F] = Infinity;
+    expect(sparse.decideAll({ features: bad }).map(({ kind }) => kind).indexOf("invalid")).toBe(1);
+  });
+});
