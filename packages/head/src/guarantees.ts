@@ -4,9 +4,10 @@ export interface Guarantee {
   readonly statement: string;
   /**
    * "marginal coverage": the set of a row holds its class, over all rows together, flagged ones included. "coverage among accepted": over the rows that the detector does not flag.
-   * "false-positive rate": the share of rows like the calibration rows that are flagged.
+   * "false-positive rate": the share of rows like the calibration rows that are flagged (of rows without a label, that get it). "missed labels": the share of a row's labels that
+   * a `MultiLabelHead` does not give.
    */
-  readonly kind: "marginal coverage" | "coverage among accepted" | "false-positive rate";
+  readonly kind: "marginal coverage" | "coverage among accepted" | "false-positive rate" | "missed labels";
   /** What is promised: at least this coverage, at most this rate. */
   readonly level: number;
   /** The probability, over the drawing of the rows, that the rate is kept. Without: the promise is about the mean over drawings of rows and new rows. */

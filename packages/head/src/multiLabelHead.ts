@@ -1,0 +1,395 @@
+import { core } from "@logits/core-wasm";
+import { pacOrderStatistic, sigmoid } from "@logits/statistics";
+import {
+  Tensor, asFloat32, asMask, checkShape, randomSource, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON,
+  type LongWorkOptions, type Steps, type TensorJSON, type TensorLike,
+} from "@logits/tensor";
+import { fromArtefact, toArtefact } from "./artefact.ts";
+import type { InvalidWhy } from "./decision.ts";
+import { percent, type Guarantee } from "./guarantees.ts";
+import { checkRule, thresholdsOf, type LabelRule } from "./labelThresholds.ts";
+import { plattSteps, scoreOf } from "./plattScaling.ts";
+import { rowsDigest } from "./rowsDigest.ts";
+import { checkSelfTest, selfTestRows, selfTestToJSON, type SelfTestJSON } from "./selfTest.ts";
+
+const FORMAT = "logits/multi-label-head";
+const INPUTS = ["logits", "probabilities"] as const;
+const RULES = ["maxFalsePositiveRate", "cost", "fMeasure", "maxMissed"] as const;
+
+/** Outputs of a model with independent labels, and what is true of the rows. */
+export interface MultiLabelData<L extends string> {
+  /** float32 [N, C]: one score for each label, before the sigmoid (or after it, with `input: "probabilities"`). */
+  readonly logits: TensorLike;
+  /** uint8 [N, C], 1 = the row has the label. */
+  readonly targets: TensorLike;
+  /** C different names, in the order of the scores. */
+  readonly classes: readonly L[];
+  /** Rows for the thresholds, none of them among the rows above, which all fit the calibration then. Without: `split` divides the rows above. */
+  readonly calibration?: { readonly logits: TensorLike; readonly targets: TensorLike };
+}
+
+/** Options of `MultiLabelHead.fit`. */
+export interface MultiLabelOptions {
+  /** Default: `{ maxMissed: 0.1 }`. */
+  readonly rule?: LabelRule;
+  /** What the scores are. Default "logits". */
+  readonly input?: "logits" | "probabilities";
+  /** Share of the rows that fit the calibration, in (0, 1). Default 0.5. Not with `calibration` rows of their own. */
+  readonly split?: number;
+  /** Seed of the split, an integer in [0, 2^53). Default 0. */
+  readonly seed?: number;
+}
+
+/** The labels of one row: a union, so that refusal cannot be forgotten. */
+export type MultiLabelDecision<L extends string = string> =
+  | { readonly kind: "labels"; /** Most probable first; may be empty. */ readonly labels: readonly L[]; /** Calibrated, in the order of `labels`. */ readonly probabilities: readonly number[] }
+  | { readonly kind: "invalid"; readonly why: InvalidWhy };
+
+/** What `MultiLabelHead` writes as JSON. */
+export interface MultiLabelHeadJSON {
+  readonly format: "logits/multi-label-head";
+  readonly version: 1;
+  /** Version of the library that fitted. */
+  readonly library: string;
+  readonly classes: readonly string[];
+  readonly input: "logits" | "probabilities";
+  readonly rule: LabelRule;
+  readonly split: number | "given";
+  readonly seed: number;
+  readonly fitRows: number;
+  readonly calibrationRows: number;
+  /** SHA-256 of the calibration rows (see `rowsDigest`). */
+  readonly calibrationHash: string;
+  /** int32 [C]: calibration rows with the label. */
+  readonly positives: TensorJSON;
+  /** float32 [C]. */
+  readonly slopes: TensorJSON;
+  /** float32 [C]. */
+  readonly intercepts: TensorJSON;
+  /** float32 [C], in [0, 1], or 2: never. */
+  readonly thresholds: TensorJSON;
+  readonly selfTest: SelfTestJSON;
+}
+
+interface Parts {
+  readonly library: string;
+  readonly classes: readonly string[];
+  readonly input: "logits" | "probabilities";
+  readonly rule: LabelRule;
+  readonly split: number | "given";
+  readonly seed: number;
+  readonly fitRows: number;
+  readonly calibrationRows: number;
+  readonly calibrationHash: string;
+  readonly positives: Int32Array;
+  readonly slopes: Float32Array;
+  readonly intercepts: Float32Array;
+  readonly thresholds: Float32Array;
+}
+
+/**
+ * Labels that do not exclude each other: calibrated probabilities and thresholds that say what they promise.
+ *
+ *   p_c = sigmoid(a_c z_c + b_c),   label c is given where p_c >= t_c
+ *
+ * a_c >= 0 and b_c are Platt's fit on the fit rows, label by label, whose smoothed targets shrink labels with few rows. The thresholds come from the calibration
+ * rows, by one of four rules (`LabelRule`). No row serves both steps.
+ *
+ * Sources: Platt, 1999; Tong, Feng, Li, Science Advances 4 (2018) for false-positive rates; Angelopoulos, Bates, Fisch, Lei, Schuster, "Conformal risk control", ICLR 2024,
+ * for missed labels.
+ *
+ * @example
+ *   const head = MultiLabelHead.fit({ logits, targets, classes: ["rock", "live", "instrumental"] }, { rule: { maxMissed: 0.1 } });
+ *   const decision = head.decide([2, -1, 0.3]);
+ *   if (decision.kind === "labels") console.log(decision.labels, decision.probabilities);
+ */
+export class MultiLabelHead<L extends string = string> {
+  /** C names, in the order of the scores. */
+  readonly classes: readonly L[];
+  readonly input: "logits" | "probabilities";
+  readonly rule: LabelRule;
+  /** Share of the rows that fitted the calibration; "given" where the calibration rows came by themselves. */
+  readonly split: number | "given";
+  readonly seed: number;
+  readonly fitRows: number;
+  readonly calibrationRows: number;
+  readonly #parts: Parts;
+  readonly #selfTest: SelfTestJSON;
+
+  private constructor(parts: Parts, selfTest?: (numbers: Record<string, Tensor<"float32">>) => SelfTestJSON) {
+    this.#parts = parts;
+    this.classes = Object.freeze([...parts.classes]) as readonly L[];
+    ({ input: this.input, rule: this.rule, split: this.split, seed: this.seed, fitRows: this.fitRows, calibrationRows: this.calibrationRows } = parts);
+    const numbers = { probabilities: this.#probabilities(selfTestRows(this.input, this.classes.length)) };
+    this.#selfTest = selfTest ? selfTest(numbers) : selfTestToJSON(numbers);
+    Object.freeze(this);
+  }
+
+  /**
+   * Fits calibration and thresholds on different rows.
+   *
+   * @param data - `logits` float32 [N, C] finite, `targets` uint8 [N, C], `classes`: C names; N at least 2; `calibration`: rows of their own for the thresholds
+   * @param options - `rule` ({ maxMissed: 0.1 }), `input` ("logits"), `split` (0.5), `seed` (0)
+   * @throws RangeError for another shape, names that are not C different ones, scores that are not finite (or no probabilities), a split that leaves no row for a step; TypeError
+   *   for a rule that is none; ConvergenceError if a fit reached no optimum
+   */
+  static fit<const L extends string>(data: MultiLabelData<L>, options: MultiLabelOptions = {}): MultiLabelHead<L> {
+    return runSteps(MultiLabelHead.#steps("MultiLabelHead.fit", data, options));
+  }
+
+  /** `fit` with pauses at least every 16 ms: the same bits. The data must not change meanwhile. Rejects with the signal's reason on abort. */
+  static async fitAsync<const L extends string>(data: MultiLabelData<L>, options: MultiLabelOptions & LongWorkOptions = {}): Promise<MultiLabelHead<L>> {
+    return runStepsAsync(MultiLabelHead.#steps("MultiLabelHead.fitAsync", data, options), options);
+  }
+
+  static *#steps<L extends string>(where: string, data: MultiLabelData<L>, options: MultiLabelOptions): Steps<MultiLabelHead<L>> {
+    const { split = 0.5, seed = 0, input = "logits" } = options;
+    const rule = checkRule(where, options.rule ?? { maxMissed: 0.1 });
+    if (!INPUTS.includes(input)) throw rangeError(where, "input", '"logits" or "probabilities"', `${input}`);
+    if (!(split > 0 && split < 1)) throw rangeError(where, "split", "in (0, 1)", `${split}`);
+    const all = rowsOf(where, "", data, input), width = all.width;
+    const wrong = namesProblem(data.classes, width);
+    if (wrong !== undefined) throw rangeError(where, "classes", `${width} different names`, wrong);
+    const given = data.calibration && rowsOf(where, "calibration.", data.calibration, input);
+    if (given && options.split !== undefined) throw rangeError(where, "split", "nothing where `calibration` rows are given", `${split}`);
+    if (given && given.width !== width) throw rangeError(where, "calibration.logits", `of ${width} labels on the last axis`, `${given.width}`);
+    const fitRows = given ? all.rows : Math.floor(all.rows * split);
+    const calibrationRows = given ? given.rows : all.rows - fitRows;
+    if (fitRows < 1 || calibrationRows < 1) throw rangeError(where, "logits", "with a row for the calibration and one for the thresholds", `${fitRows} and ${calibrationRows}`);
+    const order = given ? undefined : randomSource(seed, 0).permutation(all.rows);
+    const fit = order ? taken(all, order.subarray(0, fitRows)) : all;
+    const calibration = given ?? taken(all, order!.subarray(fitRows));
+    yield 0.02;
+    const slopes = new Float32Array(width), intercepts = new Float32Array(width);
+    for (let c = 0; c < width; c++) {
+      const steps = plattSteps(where, fit.scores, fit.targets, width, c);
+      for (let next = steps.next(); ; next = steps.next()) {
+        yield 0.9 * (c / width);
+        if (!next.done) continue;
+        slopes[c] = next.value.slope;
+        intercepts[c] = next.value.intercept;
+        break;
+      }
+    }
+    const calibrationHash = yield* rowsDigest(new Tensor("float32", [calibrationRows, width], calibration.scores), new Tensor("int32", [calibrationRows, width], Int32Array.from(calibration.targets)));
+    const probabilities = calibration.scores.map((z, at) => sigmoid(slopes[at % width] * z + intercepts[at % width]));
+    yield 0.95;
+    const thresholds = thresholdsOf(rule, { probabilities, targets: calibration.targets, classes: width });
+    const positives = new Int32Array(width);
+    calibration.targets.forEach((target, at) => (positives[at % width] += target));
+    return new MultiLabelHead<L>({ library: core.version, classes: data.classes, input, rule, split: given ? "given" : split, seed, fitRows, calibrationRows, calibrationHash, positives, slopes, intercepts, thresholds });
+  }
+
+  /** float32 [C]: label c is given where its calibrated probability is at least this; 2 = never. A copy. */
+  get thresholds(): Float32Array {
+    return this.#parts.thresholds.slice();
+  }
+
+  /** What is promised, with the rows it rests on: nothing for thresholds by cost or F-measure, one promise for missed labels, one for each label for false-positive rates. */
+  get guarantees(): readonly Guarantee[] {
+    const { rule, classes, calibrationRows: n, fitRows, split, seed } = this;
+    const origin = split === "given"
+      ? `the ${n} calibration rows that were given; the calibration of the probabilities saw ${fitRows} others`
+      : `the ${n} calibration rows (of ${n + fitRows}, split with seed ${seed}); the calibration of the probabilities saw the other ${fitRows}`;
+    const assumes = ["new rows are exchangeable with the calibration rows (drawn from the same source)", "no labelled row trained the model or served another choice"];
+    if ("maxMissed" in rule) {
+      const attainable = rule.maxMissed * (n + 1) - 1 + 1e-9 >= 0;
+      return [{
+        statement: `Of a new row's true labels a share of at most ${percent(rule.maxMissed)} is missed in the mean, rows without any label counted as 0${attainable ? "" : `; ${n} rows are too few for that, so every label is given`}.`,
+        kind: "missed labels", level: rule.maxMissed, attainable, n, rows: origin, assumes,
+      }];
+    }
+    if (!("maxFalsePositiveRate" in rule)) return [];
+    const { maxFalsePositiveRate: level, confidence } = rule;
+    return classes.map((name, c) => {
+      const without = n - this.#parts.positives[c];
+      const { attainable } = pacOrderStatistic(without, { alpha: level, confidence: confidence! });
+      return {
+        statement: `With probability at least ${percent(confidence!)} over the drawing of the rows, at most ${percent(level)} of new rows without ${JSON.stringify(name)} get it${attainable ? "" : `; ${without} such rows are too few for that, so none does`}.`,
+        kind: "false-positive rate", level, confidence, attainable, n: without, rows: `those without ${JSON.stringify(name)} of ${origin}`, assumes: [`new rows without ${JSON.stringify(name)} are exchangeable with those of the calibration rows`, assumes[1]],
+      };
+    });
+  }
+
+  /** What is not promised. */
+  get notPromised(): readonly string[] {
+    const { rule } = this;
+    const always = ["anything about rows unlike the calibration rows: there is no detector", "that the probabilities are right: they are calibrated on the fit rows, nothing is tested"];
+    if ("maxMissed" in rule) return ["how many labels are given that are not true", "the missed share of each label, or of these very calibration rows: it is a mean over drawings of calibration and new rows", ...always];
+    if ("maxFalsePositiveRate" in rule) return ["which share of the true labels is found", "that the rates of all labels are kept together: each is kept with its own confidence", ...always];
+    return ["cost" in rule ? "the expected cost: the thresholds are the best ones only if the probabilities are right" : "the F-measure on new rows: the thresholds are the best ones for the calibration rows", ...always];
+  }
+
+  /**
+   * Calibrated probabilities.
+   *
+   * @param logits - float32 [..., C] (or probabilities, as `input` says)
+   * @returns float32, the same shape; NaN where the score is not finite (or no probability)
+   * @throws RangeError for another width
+   */
+  probabilities(logits: TensorLike): Tensor<"float32"> {
+    const z = asFloat32("MultiLabelHead.probabilities", "logits", logits);
+    this.#checkWidth("MultiLabelHead.probabilities", z);
+    return this.#probabilities(z);
+  }
+
+  /**
+   * The labels of one row.
+   *
+   * @param logits - float32 [C]
+   * @returns `labels`, or `invalid` where a score is not finite (or no probability)
+   * @throws RangeError for another shape
+   */
+  decide(logits: TensorLike): MultiLabelDecision<L> {
+    const z = asFloat32("MultiLabelHead.decide", "logits", logits);
+    if (z.shape.length !== 1) throw rangeError("MultiLabelHead.decide", "logits", "of shape [C]", `[${z.shape.join(", ")}]`, "For a batch use decideAll");
+    this.#checkWidth("MultiLabelHead.decide", z);
+    return this.#decisions(z)[0];
+  }
+
+  /**
+   * The labels of each row of a batch, the same as one by one.
+   *
+   * @param logits - float32 [N, C]
+   * @throws RangeError for another shape
+   */
+  decideAll(logits: TensorLike): MultiLabelDecision<L>[] {
+    const z = asFloat32("MultiLabelHead.decideAll", "logits", logits);
+    checkShape("MultiLabelHead.decideAll", "logits", z, ["N", "C"]);
+    this.#checkWidth("MultiLabelHead.decideAll", z);
+    return this.#decisions(z);
+  }
+
+  toJSON(): MultiLabelHeadJSON {
+    const { library, classes, input, rule, split, seed, fitRows, calibrationRows, calibrationHash, positives, slopes, intercepts, thresholds } = this.#parts;
+    const width = classes.length, floats = (data: Float32Array): TensorJSON => tensorToJSON(new Tensor("float32", [width], data));
+    return {
+      format: FORMAT, version: 1, library, classes, input, rule, split, seed, fitRows, calibrationRows, calibrationHash,
+      positives: tensorToJSON(new Tensor("int32", [width], positives)), slopes: floats(slopes), intercepts: floats(intercepts), thresholds: floats(thresholds), selfTest: this.#selfTest,
+    };
+  }
+
+  /** The same as a safetensors file, with a digest. */
+  toBytes(): Uint8Array {
+    return toArtefact(this.toJSON());
+  }
+
+  /** Reads what `toJSON` wrote, bit by bit. FormatError, naming the field, for another format or version, a field that is missing or not what it must be, or a self-test that comes out differently. */
+  static fromJSON(json: unknown): MultiLabelHead {
+    return MultiLabelHead.#read("MultiLabelHead.fromJSON", json);
+  }
+
+  /** Reads what `toBytes` wrote. FormatError as `fromJSON`, and for damaged bytes. */
+  static fromBytes(bytes: Uint8Array): MultiLabelHead {
+    return MultiLabelHead.#read("MultiLabelHead.fromBytes", fromArtefact("MultiLabelHead.fromBytes", bytes));
+  }
+
+  static #read(where: string, json: unknown): MultiLabelHead {
+    const fields = readJson(where, json, FORMAT, 1, "@logits/head");
+    const classes = fields.strings("classes"), width = classes.length;
+    const wrong = namesProblem(classes, width);
+    if (wrong !== undefined || width === 0) fields.fail("classes", "different names", wrong ?? "none");
+    const fitRows = fields.integer("fitRows", 1, Number.MAX_SAFE_INTEGER), calibrationRows = fields.integer("calibrationRows", 1, 2147483647);
+    const calibrationHash = fields.string("calibrationHash");
+    if (!/^[0-9a-f]{64}$/.test(calibrationHash)) fields.fail("calibrationHash", "64 hexadecimal digits", "something else");
+    const vector = <const D extends "float32" | "int32">(name: string, dtype: D, good: (x: number) => boolean, expected: string) => {
+      const { data } = fields.tensor(name, dtype, 1);
+      if (data.length !== width) fields.fail(name, `of shape [${width}]`, `[${data.length}]`);
+      const bad = data.findIndex((x: number) => !good(x));
+      if (bad >= 0) fields.fail(name, expected, `${data[bad]} at index ${bad}`);
+      return data.slice();
+    };
+    const split = fields.value("split") === "given" ? "given" : fields.number("split", 0, 1);
+    if (split === 0 || split === 1) fields.fail("split", "in (0, 1)", `${split}`);
+    const parts: Parts = {
+      library: fields.string("library"), classes, input: fields.oneOf("input", INPUTS), rule: readRule(where, fields.value("rule")), split, seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER), fitRows, calibrationRows, calibrationHash,
+      positives: vector("positives", "int32", (x) => x >= 0 && x <= calibrationRows, `in [0, ${calibrationRows}]`) as Int32Array,
+      slopes: vector("slopes", "float32", (x) => x >= 0, ">= 0") as Float32Array,
+      intercepts: vector("intercepts", "float32", () => true, "finite") as Float32Array,
+      thresholds: vector("thresholds", "float32", (x) => x >= 0 && x <= 2, "in [0, 2]") as Float32Array,
+    };
+    return new MultiLabelHead(parts, (numbers) => checkSelfTest(`${where}: in \`selfTest\``, fields.value("selfTest"), numbers));
+  }
+
+  #checkWidth(where: string, z: Tensor<"float32">): void {
+    if (z.shape[z.shape.length - 1] !== this.classes.length) throw rangeError(where, "logits", `of ${this.classes.length} labels on the last axis`, `shape [${z.shape.join(", ")}]`);
+  }
+
+  #probabilities(x: Tensor<"float32">): Tensor<"float32"> {
+    const { slopes, intercepts, input } = this.#parts, width = slopes.length;
+    return new Tensor("float32", x.shape, x.data.map((value, at) => {
+      const z = input === "logits" ? value : Math.fround(scoreOf(value));
+      return z - z === 0 ? sigmoid(slopes[at % width] * z + intercepts[at % width]) : NaN;
+    }));
+  }
+
+  #decisions(x: Tensor<"float32">): MultiLabelDecision<L>[] {
+    const width = this.classes.length, p = this.#probabilities(x).data, { thresholds } = this.#parts;
+    return Array.from({ length: p.length / width }, (_, row): MultiLabelDecision<L> => {
+      const own = p.subarray(row * width, (row + 1) * width);
+      const bad = own.findIndex((value) => value !== value);
+      if (bad >= 0) return { kind: "invalid", why: { code: "NO_DISTRIBUTION", text: `${x.data[row * width + bad]} in column ${bad}` } };
+      const given = Array.from(own.keys()).filter((c) => own[c] >= thresholds[c]).sort((a, b) => own[b] - own[a] || a - b);
+      return { kind: "labels", labels: given.map((c) => this.classes[c]), probabilities: given.map((c) => own[c]) };
+    });
+  }
+}
+
+interface LabelledScores {
+  readonly scores: Float32Array;
+  readonly targets: Uint8Array;
+  readonly rows: number;
+  readonly width: number;
+}
+
+function rowsOf(where: string, prefix: string, data: { readonly logits: TensorLike; readonly targets: TensorLike }, input: "logits" | "probabilities"): LabelledScores {
+  const x = asFloat32(where, `${prefix}logits`, data.logits);
+  checkShape(where, `${prefix}logits`, x, ["N", "C"]);
+  const targets = asMask(where, `${prefix}targets`, data.targets), [rows, width] = x.shape;
+  if (targets.shape.length !== 2 || targets.shape[0] !== rows || targets.shape[1] !== width) throw rangeError(where, `${prefix}targets`, `of shape [${rows}, ${width}]`, `[${targets.shape.join(", ")}]`);
+  if (width === 0) throw rangeError(where, `${prefix}logits`, "with at least one label", `shape [${rows}, 0]`);
+  const scores = input === "logits" ? x.data : x.data.map(scoreOf);
+  const bad = scores.findIndex((z) => z - z !== 0);
+  if (bad >= 0) throw rangeError(where, `${prefix}logits`, input === "logits" ? "of finite scores" : "of probabilities, as `input` says", `${x.data[bad]} in row ${Math.floor(bad / width)}, column ${bad % width}`);
+  return { scores, targets: targets.data, rows, width };
+}
+
+/** The rows of `order`, copied, in ascending order. */
+function taken({ scores, targets, width }: LabelledScores, order: Int32Array): LabelledScores {
+  const rows = order.slice().sort(), z = new Float32Array(rows.length * width), y = new Uint8Array(rows.length * width);
+  rows.forEach((from, to) => {
+    z.set(scores.subarray(from * width, (from + 1) * width), to * width);
+    y.set(targets.subarray(from * width, (from + 1) * width), to * width);
+  });
+  return { scores: z, targets: y, rows: rows.length, width };
+}
+
+function readRule(where: string, json: unknown): LabelRule {
+  const fields = readJson(`${where}: in \`rule\``, { ...Object(json), format: "rule", version: 1 }, "rule", 1, "@logits/head");
+  const kinds = RULES.filter((kind) => Object.hasOwn(Object(json) as object, kind));
+  if (kinds.length !== 1) return fields.fail("rule", `with one of ${RULES.join(", ")}`, kinds.join(" and ") || "none");
+  const open = (field: string): number => {
+    const value = fields.number(field, 0, 1);
+    return value > 0 && value < 1 ? value : fields.fail(field, "in (0, 1)", `${value}`);
+  };
+  if (kinds[0] === "maxFalsePositiveRate") return { maxFalsePositiveRate: open("maxFalsePositiveRate"), confidence: open("confidence") };
+  if (kinds[0] === "maxMissed") return { maxMissed: open("maxMissed") };
+  if (kinds[0] === "fMeasure") {
+    const beta = fields.number("fMeasure", 0);
+    return beta > 0 ? { fMeasure: beta } : fields.fail("fMeasure", "> 0", `${beta}`);
+  }
+  const costs = readJson(`${where}: in \`rule.cost\``, { ...Object(fields.value("cost")), format: "cost", version: 1 }, "cost", 1, "@logits/head");
+  const cost = (field: string): number => {
+    const value = costs.number(field, 0);
+    return value > 0 ? value : costs.fail(field, "> 0", `${value}`);
+  };
+  return { cost: { falsePositive: cost("falsePositive"), falseNegative: cost("falseNegative") } };
+}
+
+/** What is wrong with the names; undefined if nothing. */
+function namesProblem(names: readonly string[], width: number): string | undefined {
+  if (!Array.isArray(names) || names.some((name) => typeof name !== "string")) return "no list of strings";
+  if (names.length !== width) return `${names.length}`;
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  return twice === undefined ? undefined : `${JSON.stringify(twice)} twice`;
+}
