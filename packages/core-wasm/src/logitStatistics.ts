@@ -1,4 +1,4 @@
-import { Tensor, rangeError, typeError, type TensorLike } from "@logits/tensor";
+import { Tensor, checkAttached, rangeError, typeError, type TensorLike } from "@logits/tensor";
 import * as binary from "#wasm/scores";
 import { family } from "./family.ts";
 import { eachPiece, rowsOf } from "./lastAxis.ts";
@@ -73,15 +73,22 @@ export function logitStatistics<const Name extends LogitStatistic = LogitStatist
   }
   const lanes = scratch(LANES + 4 * step * (NAMES.length + (resident ? 0 : cols)));
   const py = lanes + LANES, room = py + 4 * step * NAMES.length;
+  // After scratch, which may have grown the memory: a view of it would be empty now.
+  checkAttached(where, "logits", x.x);
   const { f32_logit_statistics } = kernels();
-  const refused = eachPiece(x, room, (from, row, count) => {
+  eachPiece(x, room, (from, row, count) => {
     f32_logit_statistics(from, py, count, cols, step, beta, temperature, bits, lanes);
     for (let i = 0; i < NAMES.length; i++) {
-      const at = (py >>> 2) + i * step;
-      results[NAMES[i]]?.data.set((i === ARGMAX ? intView() : floatView()).subarray(at, at + count), row);
+      const data = results[NAMES[i]]?.data;
+      if (data === undefined) continue;
+      const at = (py >>> 2) + i * step, view = i === ARGMAX ? intView() : floatView();
+      // One row is the common case of a decision: no view of a view.
+      if (count === 1) data[row] = view[at];
+      else data.set(view.subarray(at, at + count), row);
     }
-    return results.argmax ? results.argmax.data.subarray(row, row + count).indexOf(-1) : -1;
+    return -1;
   });
+  const refused = results.argmax?.data.indexOf(-1) ?? -1;
   if (refused >= 0) throw rangeError(where, "logits", "without NaN where `argmax` is selected", `NaN in row ${refused}`);
   return results as LogitStatistics<Name>;
 }
