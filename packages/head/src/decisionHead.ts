@@ -1,11 +1,12 @@
-import { TemperatureScaling, calibratorFromJSON, type Calibrator } from "@logits/calibration";
+import { TemperatureScaling, calibratorFromJSON, probabilitiesToLogits, type Calibrator } from "@logits/calibration";
 import { PredictionSets, SplitConformal, type ConformalMethod, type SplitConformalJSON } from "@logits/conformal";
-import { softmax } from "@logits/core-wasm";
+import { core, softmax } from "@logits/core-wasm";
 import { ConformalPValues, Threshold, detectorFromJSON, type Fingerprints, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
 import {
   FormatError, Tensor, randomSource, rangeError, readJson, runSteps, runStepsAsync,
   type CsrMatrix, type LongWorkOptions, type Steps, type TensorLike,
 } from "@logits/tensor";
+import { fromArtefact, toArtefact } from "./artefact.ts";
 import { checkNeeds, chooseDetector, detectorScores, scoresOf, selectionOf, type DetectorChoice, type Selection } from "./chooseDetector.ts";
 import type { Decision } from "./decision.ts";
 import { evaluationOf, type EvaluateOptions, type EvaluationData, type EvaluationReport } from "./evaluate.ts";
@@ -13,10 +14,14 @@ import { guaranteesOf, notPromisedOf, percent, type Facts, type Guarantee } from
 import { largest } from "./largest.ts";
 import { readRows, type Flags, type ReadRows } from "./readRows.ts";
 import { labelsOf, part, pieceOf, taken, usableRows, type HeadInput, type LabelledRows, type RowFields, type Rows } from "./rows.ts";
+import { rowsDigest } from "./rowsDigest.ts";
 import { scorerFromJSON, type Scorer } from "./scorer.ts";
+import { checkSelfTest, selfTestRows, selfTestToJSON, type SelfTestJSON } from "./selfTest.ts";
 import { sharedRow } from "./sharedRow.ts";
 
 const FORMAT = "logits/head";
+/** What the numbers of an artefact mean, for readers in other languages. */
+const CONVENTIONS = { labels: "index in classes", probabilities: "softmax of logits over temperature", scores: "higher is more out-of-distribution" } as const;
 
 interface CommonData<L extends string> {
   /** int32 [N], in [0, C). */
@@ -98,6 +103,9 @@ export interface FoldJSON {
 export interface DecisionHeadJSON {
   readonly format: "logits/head";
   readonly version: 1;
+  /** Version of the library that fitted. */
+  readonly library: string;
+  readonly conventions: { readonly labels: string; readonly probabilities: string; readonly scores: string };
   readonly classes: readonly string[];
   readonly input: HeadInput;
   readonly alpha: number;
@@ -106,6 +114,8 @@ export interface DecisionHeadJSON {
   readonly seed: number;
   readonly fitRows: number;
   readonly calibrationRows: number;
+  /** SHA-256 of the calibration rows: the line "float32 [N, C]", their logits, the line "int32 [N]", their labels, numbers little-endian. */
+  readonly calibrationHash: string;
   readonly calibrator: ReturnType<Calibrator["toJSON"]>;
   /** Not in a cross-fitted head. */
   readonly conformal?: SplitConformalJSON;
@@ -119,6 +129,7 @@ export interface DecisionHeadJSON {
   /** Detector scores of the rows of the threshold. */
   readonly pValues?: ConformalPValuesJSON;
   readonly selection?: Selection;
+  readonly selfTest: SelfTestJSON;
 }
 
 /** The detector of a head with what makes its scores answers. */
@@ -137,6 +148,7 @@ interface Fold {
 }
 
 interface Parts<L extends string> {
+  readonly library: string;
   readonly classes: readonly L[];
   readonly input: HeadInput;
   readonly alpha: number;
@@ -144,6 +156,7 @@ interface Parts<L extends string> {
   readonly split: number | "given" | "folds";
   readonly seed: number;
   readonly calibrationRows: number;
+  readonly calibrationHash: string;
   readonly calibrator: Calibrator;
   readonly conformal?: SplitConformal;
   readonly guard?: Guard;
@@ -203,6 +216,9 @@ export class DecisionHead<L extends string = string> {
   readonly #guard: Guard | undefined;
   readonly #folds: readonly Fold[] | undefined;
   readonly #maxFalsePositiveRate: number | undefined;
+  readonly #library: string;
+  readonly #calibrationHash: string;
+  #selfTest: SelfTestJSON | undefined;
   /** Room for the softmax of one row, which the kernel takes four at a time. */
   readonly #four: readonly [z: Tensor<"float32">, p: Tensor<"float32">];
 
@@ -225,6 +241,8 @@ export class DecisionHead<L extends string = string> {
     this.#guard = parts.guard;
     this.#folds = parts.folds;
     this.#maxFalsePositiveRate = parts.maxFalsePositiveRate;
+    this.#library = parts.library;
+    this.#calibrationHash = parts.calibrationHash;
     const four = (): Tensor<"float32"> => new Tensor("float32", [4, this.classes.length], new Float32Array(4 * this.classes.length));
     this.#four = [four(), four()];
     Object.freeze(this);
@@ -276,7 +294,7 @@ export class DecisionHead<L extends string = string> {
     const outside = outliers && (yield* usableRows(where, "outliers.", outliers, input, scorer));
     if (outside && outside.logits.shape[1] !== width) throw rangeError(where, "outliers.logits", `of ${width} classes on the last axis`, `shape [${outside.logits.shape.join(", ")}]`);
     const candidates = candidatesOf(where, data, options, all.features !== undefined);
-    const common = { classes: data.classes, input, alpha, guarantee, seed, scorer } as const;
+    const common = { library: core.version, classes: data.classes, input, alpha, guarantee, seed, scorer } as const;
     if (crossFit !== undefined) return yield* part(DecisionHead.#crossFit(where, common, data, options, all, candidates, outside), 0.05, 0.95);
 
     let given: LabelledRows | undefined;
@@ -320,11 +338,12 @@ export class DecisionHead<L extends string = string> {
       }
     }
     const conformal = yield* part(SplitConformal.fitSteps(where, yield* part(transformed(calibrator, forSets.logits), 0.9, 0.05), forSets.labels, { method, seed }), 0.95, 0.05);
-    return new DecisionHead<L>({ ...common, split: given ? "given" : split, calibrationRows, calibrator, conformal, guard, selection: chosen?.selection });
+    const calibrationHash = yield* part(rowsDigest(calibration.logits, calibration.labels), 0.99, 0.01);
+    return new DecisionHead<L>({ ...common, split: given ? "given" : split, calibrationRows, calibrationHash, calibrator, conformal, guard, selection: chosen?.selection });
   }
 
   static *#crossFit<L extends string>(
-    where: string, common: Pick<Parts<L>, "classes" | "input" | "alpha" | "guarantee" | "seed" | "scorer">, data: DecisionHeadData<L>, options: DecisionHeadOptions, all: LabelledRows, candidates: readonly DetectorChoice[],
+    where: string, common: Pick<Parts<L>, "library" | "classes" | "input" | "alpha" | "guarantee" | "seed" | "scorer">, data: DecisionHeadData<L>, options: DecisionHeadOptions, all: LabelledRows, candidates: readonly DetectorChoice[],
     outside: Rows | undefined,
   ): Steps<DecisionHead<L>> {
     const count = options.crossFit!, rows = all.labels.size, { seed } = common;
@@ -353,7 +372,8 @@ export class DecisionHead<L extends string = string> {
     }
     const calibrator = yield* part(TemperatureScaling.fitSteps(where, all.logits, all.labels), 0.9, 0.1);
     const rate = options.maxFalsePositiveRate ?? 0.05;
-    return new DecisionHead<L>({ ...common, split: "folds", calibrationRows: rows, calibrator, folds, selection, ...(candidates.length > 0 && { maxFalsePositiveRate: rate }) });
+    const calibrationHash = yield* part(rowsDigest(all.logits, all.labels), 0.99, 0.01);
+    return new DecisionHead<L>({ ...common, split: "folds", calibrationRows: rows, calibrationHash, calibrator, folds, selection, ...(candidates.length > 0 && { maxFalsePositiveRate: rate }) });
   }
 
   /** What is promised, with the rows that it rests on. A call with another `alpha` promises coverage of 1 minus that. */
@@ -425,24 +445,44 @@ export class DecisionHead<L extends string = string> {
   toJSON(): DecisionHeadJSON {
     const { classes, input, alpha, guarantee, split, seed, calibrator, calibrationRows, scorer, selection } = this, folds = this.#folds, guard = this.#guard, rate = this.#maxFalsePositiveRate;
     return {
-      format: FORMAT, version: 1, classes, input, alpha, guarantee, split, seed, fitRows: calibrator.n, calibrationRows, calibrator: calibrator.toJSON(),
+      format: FORMAT, version: 1, library: this.#library, conventions: CONVENTIONS, classes, input, alpha, guarantee, split, seed, fitRows: calibrator.n, calibrationRows, calibrationHash: this.#calibrationHash, calibrator: calibrator.toJSON(),
       ...(this.#conformal && { conformal: this.#conformal.toJSON() }),
       ...(folds && { folds: folds.map((fold) => ({ calibrator: fold.calibrator.toJSON(), scores: fold.scores.toJSON(), ...(fold.detector && { detector: fold.detector.toJSON(), pValues: fold.pValues!.toJSON() }) })) }),
       ...(rate !== undefined && { maxFalsePositiveRate: rate }),
       ...(scorer && { scorer: scorer.toJSON() }),
       ...(guard && { detector: guard.detector.toJSON(), threshold: guard.threshold.toJSON(), pValues: guard.pValues.toJSON() }),
       ...(selection && { selection }),
+      selfTest: (this.#selfTest ??= selfTestToJSON(this.#numbers())),
     };
+  }
+
+  /** The same as a safetensors file that carries a digest of its content. `fromBytes` reads it. */
+  toBytes(): Uint8Array {
+    return toArtefact(this.toJSON());
   }
 
   /**
    * Reads what `toJSON` wrote, bit by bit.
    *
    * @param json - a parsed JSON value
-   * @throws FormatError, naming the field, for another format or version, a field that is missing or not what it must be, or parts that do not belong together
+   * @throws FormatError, naming the field, for another format or version, a field that is missing or not what it must be, parts that do not belong together, or a self-test that comes
+   *   out differently here
    */
   static fromJSON(json: unknown): DecisionHead {
-    const where = "DecisionHead.fromJSON";
+    return DecisionHead.#fromJSON("DecisionHead.fromJSON", json);
+  }
+
+  /**
+   * Reads what `toBytes` wrote, bit by bit.
+   *
+   * @param bytes - the whole file
+   * @throws TypeError if it is no Uint8Array; FormatError as `fromJSON`, and for a file that is truncated, damaged or of another kind
+   */
+  static fromBytes(bytes: Uint8Array): DecisionHead {
+    return DecisionHead.#fromJSON("DecisionHead.fromBytes", fromArtefact("DecisionHead.fromBytes", bytes));
+  }
+
+  static #fromJSON(where: string, json: unknown): DecisionHead {
     const fields = readJson(where, json, FORMAT, 1, "@logits/head");
     const has = (field: string): boolean => Object.hasOwn(json as object, field);
     const classes = fields.strings("classes"), width = classes.length;
@@ -462,7 +502,15 @@ export class DecisionHead<L extends string = string> {
     const scorer = has("scorer") ? nested(where, "scorer", () => scorerFromJSON(fields.value("scorer"))) : undefined;
     if (scorer && scorer.classes !== width) fields.fail("scorer", `of ${width} classes, as \`classes\` names`, `${scorer.classes}`);
     const selection = has("selection") ? selectionOf(`${where}: in \`selection\``, fields.value("selection")) : undefined;
-    const common = { classes, input, alpha: open("alpha"), guarantee, split, seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER), calibrationRows, calibrator, scorer, selection } as const;
+    const calibrationHash = fields.string("calibrationHash");
+    if (!/^[0-9a-f]{64}$/.test(calibrationHash)) fields.fail("calibrationHash", "64 hexadecimal digits", "something else");
+    const conventions = Object(fields.value("conventions")) as Record<string, unknown>;
+    for (const [name, text] of Object.entries(CONVENTIONS)) if (conventions[name] !== text) fields.fail(`conventions.${name}`, JSON.stringify(text), JSON.stringify(conventions[name]) ?? "nothing");
+    const common = { library: fields.string("library"), classes, input, alpha: open("alpha"), guarantee, split, seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER), calibrationRows, calibrationHash, calibrator, scorer, selection } as const;
+    const tested = (head: DecisionHead): DecisionHead => {
+      head.#selfTest = nested(where, "selfTest", () => checkSelfTest(where, fields.value("selfTest"), head.#numbers()));
+      return head;
+    };
 
     if (split === "folds") {
       if (guarantee !== "all") fields.fail("guarantee", '"all" where `split` is "folds"', `"${guarantee}"`);
@@ -473,7 +521,7 @@ export class DecisionHead<L extends string = string> {
       const folds = list.map((fold, k) => foldOf(where, `folds.${k}`, fold, width, guarded));
       const total = folds.reduce((sum, fold) => sum + fold.scores.n, 0);
       if (total !== calibrationRows) fields.fail("folds", `of ${calibrationRows} rows together, as \`calibrationRows\``, `${total}`);
-      return new DecisionHead({ ...common, folds, ...(guarded && { maxFalsePositiveRate: open("maxFalsePositiveRate") }) });
+      return tested(new DecisionHead({ ...common, folds, ...(guarded && { maxFalsePositiveRate: open("maxFalsePositiveRate") }) }));
     }
     const conformal = nested(where, "conformal", () => SplitConformal.fromJSON(fields.value("conformal")));
     if (conformal.classes !== width) fields.fail("conformal", `of ${width} classes, as \`classes\` names`, `${conformal.classes}`);
@@ -487,7 +535,25 @@ export class DecisionHead<L extends string = string> {
       if (calibrationRows !== conformal.n) fields.fail("calibrationRows", `${conformal.n}, the rows of \`conformal\``, `${calibrationRows}`);
       if (guard && guard.threshold.n !== calibrationRows) fields.fail("threshold", `of ${calibrationRows} rows, as \`calibrationRows\``, `${guard.threshold.n}`);
     } else if (conformal.n + guard!.threshold.n > calibrationRows) fields.fail("calibrationRows", `at least ${conformal.n + guard!.threshold.n}, the rows of \`conformal\` and \`threshold\``, `${calibrationRows}`);
-    return new DecisionHead({ ...common, conformal, guard });
+    return tested(new DecisionHead({ ...common, conformal, guard }));
+  }
+
+  /** What the self-test compares: each stage on rows of its own, so that one stage's rounding is not the next one's input. */
+  #numbers(): Record<string, Tensor<"float32">> {
+    const { scorer, input } = this, width = this.classes.length, numbers: Record<string, Tensor<"float32">> = {};
+    const rows = selfTestRows(input, width), logits = input === "probabilities" ? probabilitiesToLogits(rows).logits : rows;
+    if (scorer) numbers.logits = scorer.logits(selfTestRows("features", scorer.features));
+    const stages = this.#folds ?? [{ calibrator: this.calibrator, detector: this.detector }];
+    stages.forEach(({ calibrator, detector }, k) => {
+      const suffix = this.#folds ? `.${k}` : "";
+      numbers[`probabilities${suffix}`] = calibrator.probabilities(logits);
+      if (detector === undefined) return;
+      const { features } = detector as { readonly features?: number };
+      // A detector of one's own need not say how many features it takes.
+      if (detector.needs.includes("features") && features === undefined) return;
+      numbers[`scores${suffix}`] = new Tensor("float32", [rows.shape[0]], scoresOf(detector, { logits, ...(features !== undefined && { features: selfTestRows("features", features) }) }));
+    });
+    return numbers;
   }
 
   /** Reads rows; those that cannot be decided are noted and hold stand-ins. */
