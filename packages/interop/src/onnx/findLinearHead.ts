@@ -9,7 +9,7 @@ export interface FindOptions {
 }
 
 /** How the layer's weights stand in the file. */
-export interface OnnxWeights {
+export interface OnnxStorage {
   /** Element type: float32, float16, int8, uint8, uint4, ... */
   readonly dtype: OnnxDType;
   /**
@@ -39,7 +39,7 @@ export interface OnnxLinearHead {
   readonly classes: number;
   /** The node that multiplies. */
   readonly node: { readonly type: string; readonly name: string; readonly domain: string };
-  readonly weights: OnnxWeights;
+  readonly storage: OnnxStorage;
   /** The operators between that node and the output, in order: `["Add"]`, `["Cast", "Mul", "Add"]`, ... */
   readonly after: readonly string[];
   /** "probabilities" where the graph ends in Softmax or Sigmoid, "logProbabilities" for LogSoftmax. */
@@ -56,8 +56,8 @@ export interface ReadOptions extends FindOptions {
 
 /** A linear layer with its numbers: logits = features · weights + bias. */
 export interface OnnxLinearWeights extends OnnxLinearHead {
-  /** `weights` describes the storage; these are the numbers: float32 [F, C], dequantised. */
-  readonly matrix: Tensor<"float32">;
+  /** float32 [F, C], dequantised. */
+  readonly weights: Tensor<"float32">;
   /** float32 [C]; zeros where the layer has none. */
   readonly bias: Tensor<"float32">;
 }
@@ -69,7 +69,7 @@ interface Layer {
   readonly dtype: OnnxDType | undefined;
   readonly features: number;
   readonly classes: number;
-  readonly weights: OnnxWeights;
+  readonly storage: OnnxStorage;
   readonly rank: number | undefined;
   readonly sources: readonly Constant[];
   /** float64 W [F, C] and b [C] of the layer itself. */
@@ -88,7 +88,7 @@ export interface Found {
   readonly model: Model;
   /** Rank of the features where the operators fix it. */
   readonly rank: number | undefined;
-  read(files: ExternalFiles): { matrix: Tensor<"float32">; bias: Tensor<"float32"> };
+  read(files: ExternalFiles): { weights: Tensor<"float32">; bias: Tensor<"float32"> };
 }
 
 /** Operators that keep the numbers; their other inputs say shapes or ratios. */
@@ -101,8 +101,8 @@ const LAYERS = ["Gemm", "MatMul", "FusedMatMul", "MatMulInteger", "MatMulNBits",
  * Finds the last linear layer of an ONNX model, the one that makes the logits, and what goes into it: the penultimate features.
  *
  * Read as a layer: Gemm, MatMul (with Add), MatMulInteger behind DynamicQuantizeLinear as ONNX Runtime's quantizer writes it, DynamicQuantizeMatMul,
- * MatMulIntegerToFloat, MatMulNBits, weights behind Cast, Transpose or DequantizeLinear; Identity, Cast, Dropout, Reshape, Squeeze, Unsqueeze, Flatten and
- * products or sums with constants may follow. Nothing of the weights is read.
+ * MatMulIntegerToFloat, MatMulNBits, weights behind Cast, Transpose or DequantizeLinear; Identity, Cast, Dropout, Reshape, Squeeze, Unsqueeze, Flatten, a pair of QuantizeLinear
+ * and DequantizeLinear, products or sums with constants, and one Softmax, LogSoftmax or Sigmoid may follow. Nothing of the weights is read.
  *
  * @param bytes - an .onnx file; files beside it are not needed
  * @param options - `output` where there are several
@@ -120,17 +120,18 @@ export function findLinearHead(bytes: Uint8Array, options: FindOptions = {}): On
 }
 
 /**
- * The last linear layer with its weights and bias as float32, dequantised: logits = features · matrix + bias.
+ * The last linear layer with its weights and bias as float32, dequantised: logits = features · weights + bias.
  *
  * Factors and offsets that follow as constants (`alpha`, `beta`, Mul, Add, ...) are folded in, in float64, and each number is rounded once; without them float32 weights are
- * the bits of the file. Dynamically quantised models round their features at run time, so their logits differ from features · matrix + bias by that rounding.
+ * the bits of the file. Dynamically quantised models round their features at run time, so their logits differ from features · weights + bias by that rounding.
  *
  * @param bytes - an .onnx file
  * @param options - `output`; `files` for models with external data (`findLinearHead(bytes).external` lists what is needed)
- * @returns the layer, `matrix` float32 [F, C], `bias` float32 [C]
+ * @returns the layer, `weights` float32 [F, C], `bias` float32 [C]
  * @throws FormatError and RangeError as `findLinearHead`; RangeError where `files` lacks a file or it is too short
  * @example
- *   const { matrix, bias } = readLinearHead(bytes, { files: new Map([["model.onnx_data", data]]) });
+ *   const { weights, bias } = readLinearHead(bytes, { files: new Map([["model.onnx_data", data]]) });
+ *   const scorer = LinearHead.fromWeights(weights, bias);
  *
  * Source: as `findLinearHead`.
  */
@@ -176,7 +177,14 @@ export function find(where: string, bytes: Uint8Array, options: FindOptions): Fo
       tensor = node.inputs[0] ?? "";
       continue;
     }
-    if (node.type in ACTIVATIONS) {
+    const quantize = node.type === "DequantizeLinear" ? graph.producers.get(node.inputs[0] ?? "") : undefined;
+    if (quantize?.type === "QuantizeLinear") {
+      // A statically quantised model rounds its outputs to a grid: the numbers are the layer's up to that.
+      after.push(quantize.type);
+      tensor = quantize.inputs[0] ?? "";
+      continue;
+    }
+    if (Object.hasOwn(ACTIVATIONS, node.type)) {
       if (outputIs !== "logits" || steps.length > 0) return refuse(`${nodeName(node)} before ${after.slice(0, -1).join(", ")}`);
       outputIs = ACTIVATIONS[node.type];
       tensor = logits = node.inputs[0] ?? "";
@@ -256,7 +264,7 @@ function readLayer(model: Model, node: Node, dynamic: Node | undefined, refuse: 
       const bias = gemm ? optional(2) : undefined;
       return {
         node, tensor: node.inputs[0] ?? "", dtype: w.dtype, features, classes,
-        weights: { dtype: w.stored, quantization: isFloat(w.stored) ? "none" : "static", blockSize: w.block },
+        storage: { dtype: w.stored, quantization: isFloat(w.stored) ? "none" : "static", blockSize: w.block },
         rank: gemm ? 2 : undefined,
         sources: bias ? [w, bias] : [w],
         read: (files) => ({ w: scaled(laidOut(w.read(files), features, classes, int("transB", 0) !== 0), alpha), b: bias && perClass(bias, classes, files, node, refuse).map((x) => x * float("beta")) }),
@@ -268,7 +276,7 @@ function readLayer(model: Model, node: Node, dynamic: Node | undefined, refuse: 
       const source = dynamicInput(model, node, dynamic, refuse);
       return {
         node, tensor: source.inputs[0] ?? "", dtype: "float32", features: b.shape[0], classes: b.shape[1],
-        weights: { dtype: b.stored, quantization: "dynamic", blockSize: 0 },
+        storage: { dtype: b.stored, quantization: "dynamic", blockSize: 0 },
         rank: undefined,
         sources: zero ? [b, zero] : [b],
         read: (files) => ({ w: integerWeights(b, undefined, zero, files, node, refuse), b: undefined }),
@@ -282,7 +290,7 @@ function readLayer(model: Model, node: Node, dynamic: Node | undefined, refuse: 
       const tensor = whole ? node.inputs[0] : dynamicInput(model, node, model.graph.producers.get(node.inputs[2] ?? ""), refuse).inputs[0];
       return {
         node, tensor: tensor ?? "", dtype: "float32", features: b.shape[0], classes: b.shape[1],
-        weights: { dtype: b.stored, quantization: "dynamic", blockSize: 0 },
+        storage: { dtype: b.stored, quantization: "dynamic", blockSize: 0 },
         rank: undefined,
         sources: [b, scale, zero, bias].filter((x) => x !== undefined),
         read: (files) => ({ w: integerWeights(b, scale, zero, files, node, refuse), b: bias && perClass(bias, b.shape[1], files, node, refuse) }),
@@ -310,7 +318,7 @@ function blockwise(node: Node, required: (i: number) => Constant, optional: (i: 
   const bitsAt = (bytes: ArrayLike<number>, start: number, i: number): number => (bytes[start + Math.floor((i * bits) / 8)] >> ((i * bits) % 8)) & (2 ** bits - 1);
   return {
     node, tensor: node.inputs[0] ?? "", dtype: scales.dtype, features, classes,
-    weights: { dtype: bits === 8 ? "uint8" : bits === 4 ? "uint4" : "uint2", quantization: "blockwise", blockSize: block },
+    storage: { dtype: bits === 8 ? "uint8" : bits === 4 ? "uint4" : "uint2", quantization: "blockwise", blockSize: block },
     rank: undefined,
     sources,
     read(files) {
@@ -392,7 +400,7 @@ function found(model: Model, part: Layer, steps: readonly Step[], outputRank: nu
     rank: part.rank ?? outputRank,
     head: {
       ...head, tensor, dtype: value?.dtype ?? part.dtype, shape: value?.shape, features, classes,
-      node: { type: node.type, name: node.name, domain: node.domain }, weights: part.weights, external: [...external.values()],
+      node: { type: node.type, name: node.name, domain: node.domain }, storage: part.storage, external: [...external.values()],
     },
     read(files) {
       const { w, b } = part.read(files);
@@ -412,8 +420,8 @@ function found(model: Model, part: Layer, steps: readonly Step[], outputRank: nu
           }
         }
       }
-      const matrix = Float32Array.from(w, (x, i) => x * scale[i % classes]);
-      return { matrix: new Tensor("float32", [features, classes], matrix), bias: new Tensor("float32", [classes], Float32Array.from(shift)) };
+      const folded = Float32Array.from(w, (x, i) => x * scale[i % classes]);
+      return { weights: new Tensor("float32", [features, classes], folded), bias: new Tensor("float32", [classes], Float32Array.from(shift)) };
     },
   };
 }

@@ -1,4 +1,4 @@
-export { findLinearHead, readLinearHead, type FindOptions, type OnnxLinearHead, type OnnxLinearWeights, type OnnxWeights, type ReadOptions } from "./findLinearHead.ts";
+export { findLinearHead, readLinearHead, type FindOptions, type OnnxLinearHead, type OnnxLinearWeights, type OnnxStorage, type ReadOptions } from "./findLinearHead.ts";
 export { type ExternalFiles } from "./constant.ts";
 export { type ExternalRange, type OnnxDType } from "./model.ts";
 export { tap, type Tap, type TapOptions } from "./tap.ts";

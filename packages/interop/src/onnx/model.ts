@@ -256,7 +256,8 @@ function readDim(wire: Wire, dim: Field): number | string {
     if (field.number === 1) size = wire.integer(field);
     else if (field.number === 2) size = wire.text(field) || "?";
   }
-  return size;
+  // Some exporters write -1 for a size that is not fixed.
+  return typeof size === "number" && size < 0 ? "?" : size;
 }
 
 function dtypeOf(type: number): OnnxDType {
