@@ -1,4 +1,4 @@
-import { TemperatureScaling, calibratorFromJSON, probabilitiesToLogits, type Calibrator } from "@logits/calibration";
+import { TemperatureScaling, calibratorFromJSON, type Calibrator } from "@logits/calibration";
 import { PredictionSets, SplitConformal, type ConformalMethod, type SplitConformalJSON } from "@logits/conformal";
 import { core, softmax } from "@logits/core-wasm";
 import { ConformalPValues, Threshold, detectorFromJSON, type Fingerprints, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
@@ -540,8 +540,7 @@ export class DecisionHead<L extends string = string> {
 
   /** What the self-test compares: each stage on rows of its own, so that one stage's rounding is not the next one's input. */
   #numbers(): Record<string, Tensor<"float32">> {
-    const { scorer, input } = this, width = this.classes.length, numbers: Record<string, Tensor<"float32">> = {};
-    const rows = selfTestRows(input, width), logits = input === "probabilities" ? probabilitiesToLogits(rows).logits : rows;
+    const { scorer } = this, numbers: Record<string, Tensor<"float32">> = {}, logits = selfTestRows("logits", this.classes.length);
     if (scorer) numbers.logits = scorer.logits(selfTestRows("features", scorer.features));
     const stages = this.#folds ?? [{ calibrator: this.calibrator, detector: this.detector }];
     stages.forEach(({ calibrator, detector }, k) => {
@@ -551,7 +550,7 @@ export class DecisionHead<L extends string = string> {
       const { features } = detector as { readonly features?: number };
       // A detector of one's own need not say how many features it takes.
       if (detector.needs.includes("features") && features === undefined) return;
-      numbers[`scores${suffix}`] = new Tensor("float32", [rows.shape[0]], scoresOf(detector, { logits, ...(features !== undefined && { features: selfTestRows("features", features) }) }));
+      numbers[`scores${suffix}`] = new Tensor("float32", [logits.shape[0]], scoresOf(detector, { logits, ...(features !== undefined && { features: selfTestRows("features", features) }) }));
     });
     return numbers;
   }

@@ -250,8 +250,9 @@ describe("a head with a scorer", () => {
   it("decides from features alone, as from its logits", () => {
     const same = DecisionHead.fit({ logits: scorer.logits(own.features), features: own.features, labels: own.labels, classes: CLASSES }, { ...options, detector: "mahalanobis" });
     expect(head.needs).toEqual(["features"]);
-    const { scorer: carried, ...rest } = head.toJSON();
-    expect(rest).toEqual(same.toJSON());
+    const { scorer: carried, selfTest, ...rest } = head.toJSON();
+    expect({ ...rest, selfTest: same.toJSON().selfTest }).toEqual(same.toJSON());
+    expect(Object.keys(selfTest.numbers)).toEqual(["logits", "probabilities", "scores"]);
     expect(carried).toEqual(scorer.toJSON());
     const all = head.decideAll({ features: probe.features });
     expect(all).toEqual(same.decideAll({ logits: scorer.logits(probe.features), features: probe.features }));
