@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError } from "@logits/tensor";
 import { disposeTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, decideRows, guardInputs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+import { checkClasses, checkRows, collectInputs, decideRows, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
@@ -15,7 +15,7 @@ export interface Session<F> {
 export interface SessionOutputs {
   /** Name of the output with the logits [N, C]. Default: the one called "logits", or the only one that `features` leaves. */
   readonly logits?: string;
-  /** Name of the output with features [N, F], for a head whose detector needs them. Default: none. */
+  /** Name of the output with features [N, F], for a head whose detector needs them. Default: none; in `guard` the only output beside the logits where the head needs features. */
   readonly features?: string;
 }
 
@@ -54,7 +54,7 @@ export interface CollectSessionOptions<I, F, L extends string> extends SessionOu
 export function guard<F, D>(session: Session<F>, head: Head<D>, options?: SessionOutputs & { readonly feed?: undefined }): (feeds: F) => Promise<D[]>;
 export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: GuardSessionOptions<I, F>): Guarded<I, D>;
 export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: SessionOutputs & Partial<GuardSessionOptions<I, F>> = {}): Guarded<I, D> | ((feeds: F) => Promise<D[]>) {
-  const run = runner("guard", session, options);
+  const run = runner("guard", session, options, needs(head, "features"));
   const { feed } = options;
   if (feed === undefined) return async (feeds: F) => decideRows("guard", head, checkRows("guard", await run(feeds)));
   return guardInputs(head, options, async (inputs) => run(await feed(inputs)));
@@ -84,15 +84,22 @@ export async function collect<I, F, const L extends string>(session: Session<F>,
   return collectInputs(inputs, labels as Labels<L>, checkClasses("collect", options.classes, todo), options, async (batch) => run(await feed(batch)));
 }
 
-function runner<F>(where: string, session: Session<F>, options: SessionOutputs): (feeds: F) => Promise<ModelRows> {
+function runner<F>(where: string, session: Session<F>, options: SessionOutputs, needed = false): (feeds: F) => Promise<ModelRows> {
   if (typeof session?.run !== "function" || !Array.isArray(session.outputNames)) throw typeError(where, "session", "an ONNX Runtime session", describe(session), "Await it: await InferenceSession.create(model)");
   const { outputNames } = session;
-  const { features } = options;
-  if (features !== undefined && !outputNames.includes(features)) throw rangeError(where, "features", `an output of the session (${shown(outputNames)})`, JSON.stringify(features), "Tap the tensor of that name first (logits tap)");
-  const others = outputNames.filter((name) => name !== features);
-  const logits = options.logits ?? (others.includes("logits") ? "logits" : others.length === 1 ? others[0] : undefined);
-  if (logits === undefined) throw rangeError(where, "logits", "the name of an output", "none", `The session has ${shown(others)}`);
-  if (!outputNames.includes(logits)) throw rangeError(where, "logits", `an output of the session (${shown(outputNames)})`, JSON.stringify(logits));
+  const has = (argument: string, name: string, todo?: string): string => {
+    if (!outputNames.includes(name)) throw rangeError(where, argument, `an output of the session (${shown(outputNames)})`, JSON.stringify(name), todo);
+    return name;
+  };
+  const only = (argument: string, names: readonly string[], todo?: string): string => {
+    if (names.length !== 1) throw rangeError(where, argument, "the name of an output", "none", todo ?? `The session has ${shown(names)}`);
+    return names[0];
+  };
+  const tapped = options.features === undefined ? undefined : has("features", options.features, TAP);
+  const others = outputNames.filter((name) => name !== tapped);
+  const logits = options.logits === undefined ? (others.includes("logits") ? "logits" : only("logits", others)) : has("logits", options.logits);
+  const beside = others.filter((name) => name !== logits);
+  const features = tapped ?? (needed ? only("features", beside, beside.length === 0 ? `The head needs features and the session has no output but the logits. ${TAP}` : undefined) : undefined);
   const fetches = features === undefined || features === logits ? [logits] : [logits, features];
   return async (feeds) => {
     const output = (await session.run(feeds, fetches)) as Readonly<Record<string, unknown>>;
@@ -104,3 +111,5 @@ function runner<F>(where: string, session: Session<F>, options: SessionOutputs):
     }
   };
 }
+
+const TAP = "Tap the penultimate tensor of the model's file (logits tap) and load the result";

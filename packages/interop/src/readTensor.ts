@@ -21,12 +21,13 @@ interface Anything {
  */
 export async function readTensor(where: string, argument: string, x: unknown): Promise<Tensor<"float32">> {
   const { inner, dims, type } = parts(where, argument, x);
-  // TypeScript: a getter that throws for a tensor elsewhere, a function in TensorFlow.js; so location comes before data.
+  // `data` is a getter that throws for a tensor elsewhere, a function in TensorFlow.js: look at the location first.
   const location = inner.location ?? "cpu";
   if (location === "none" || inner.isDisposed === true) throw typeError(where, argument, "a tensor with its data", "one that was disposed", "Read it before dispose()");
   if (typeof inner.getData === "function" && location !== "cpu" && location !== "cpu-pinned") return asFloat32(where, argument, { data: await (inner.getData as () => Promise<unknown>).call(inner), dims, type });
   if (location !== "cpu" && location !== "cpu-pinned") throw typeError(where, argument, "a tensor on the CPU", `one at location ${location} without getData()`, "Download it first and pass { data, dims }");
   const data = typeof inner.data === "function" ? await (inner.data as () => Promise<unknown>).call(inner) : inner.data;
+  if (ArrayBuffer.isView(data) && (data.buffer as { detached?: boolean }).detached === true) throw typeError(where, argument, "a tensor with its data", "a detached buffer", "It was transferred to a worker: copy it before");
   return asFloat32(where, argument, { data, dims, type });
 }
 

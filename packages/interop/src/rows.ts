@@ -12,8 +12,10 @@ export interface ModelRows {
 export interface Head<D> {
   /** Class names, in the order of the logits. */
   readonly classes: readonly string[];
-  /** One decision for each row; rows are logits [N, C], or `{ logits, features }` where features were asked for. */
-  decideAll(rows: TensorLike | ModelRows): readonly D[];
+  /** What a row consists of; default: logits. Where it names features, `guard` asks the model for them. */
+  readonly needs?: readonly ("logits" | "features")[];
+  /** One decision for each row; rows are logits [N, C], or `{ logits, features }`, or `{ features }` where the head needs no logits. */
+  decideAll(rows: TensorLike | Partial<ModelRows>): readonly D[];
 }
 
 /** A model under guard: an array of inputs gives an array of decisions, anything else is one input. */
@@ -48,8 +50,14 @@ const PAUSE_AFTER_MS = 8;
 
 /** Decisions for the rows of a model. */
 export function decideRows<D>(where: string, head: Head<D>, rows: ModelRows): D[] {
+  if (!needs(head, "logits")) return [...head.decideAll({ features: rows.features })];
   checkWidth(where, rows, head.classes.length);
   return [...head.decideAll(rows.features ? rows : rows.logits)];
+}
+
+/** Whether a head's rows have logits or features. */
+export function needs(head: Head<unknown>, part: "logits" | "features"): boolean {
+  return (head.needs ?? ["logits"]).includes(part);
 }
 
 /** `guard`, once the runtime's part is known. */
@@ -138,7 +146,7 @@ function labelIndices<L extends string>(where: string, labels: Labels<L>, classe
 export function checkClasses<L extends string>(where: string, classes: readonly L[] | undefined, todo?: string): readonly L[] {
   if (!Array.isArray(classes) || classes.length === 0 || classes.some((name) => typeof name !== "string")) throw typeError(where, "classes", "an array of names, in the order of the logits", describe(classes), todo);
   const twice = classes.find((name, i) => classes.indexOf(name) < i);
-  if (twice !== undefined) throw rangeError(where, "classes", "different names", `${JSON.stringify(twice)} twice`, todo);
+  if (twice !== undefined) throw rangeError(where, "classes", "different names", `${JSON.stringify(twice)} twice`, "Pass `classes` with names that tell them apart");
   return classes;
 }
 

@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError } from "@logits/tensor";
 import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, decideRows, guardInputs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+import { checkClasses, checkRows, collectInputs, decideRows, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
@@ -53,6 +53,7 @@ export function guard<T, D>(model: Model<T>, head: Head<D>, options?: ModelOutpu
 export function guard<I, T, D>(model: Model<T>, head: Head<D>, options: GuardModelOptions<I, T>): Guarded<I, D>;
 export function guard<I, T, D>(model: Model<T>, head: Head<D>, options: ModelOutputs & Partial<GuardModelOptions<I, T>> = {}): Guarded<I, D> | ((inputs: T) => Promise<D[]>) {
   const run = runner("guard", model, options);
+  if (options.features === undefined && needs(head, "features")) throw rangeError("guard", "features", "the name of a layer or node, as the head needs features", "none");
   const { feed } = options;
   if (feed === undefined) return async (inputs: T) => decideRows("guard", head, checkRows("guard", await run(inputs)));
   return guardInputs(head, options, (inputs) => fed(run, feed, inputs));

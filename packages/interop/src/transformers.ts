@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError, Tensor } from "@logits/tensor";
 import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, guardInputs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
+import { checkClasses, checkRows, collectInputs, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
@@ -23,7 +23,7 @@ export type InputOf<P extends Pipeline> = P extends (inputs: infer X, ...rest: n
 export interface PipelineOptions {
   /**
    * The model's second output, float32 [N, F], for a head whose detector needs features: its name, or `true` for the only output beside the logits. Not for "zero-shot-classification",
-   * where the model runs once per class. Default: none.
+   * where the model runs once per class. Default: none; in `guard` `true` where the head needs features.
    */
   readonly features?: string | boolean;
   /** Names of the classes. For a zero-shot pipeline the candidate labels (`guard` takes those of the head); for another where `config.id2label` has no C different names. */
@@ -65,8 +65,8 @@ export function guard<P extends Pipeline, D>(pipeline: P, head: Head<D>, options
   const where = "guard";
   checkPipeline(where, pipeline);
   const names = options.classes ?? modelClasses(pipeline);
-  if (names) checkSame(where, head.classes, names, options.classes ? "`classes`" : "the model");
-  return guardInputs(head, options, runner(where, pipeline, head.classes, options));
+  if (names && needs(head, "logits")) checkSame(where, head.classes, names, options.classes ? "`classes`" : "the model");
+  return guardInputs(head, options, runner(where, pipeline, head.classes, { ...options, features: options.features ?? needs(head, "features") }));
 }
 
 /**
@@ -89,7 +89,7 @@ export async function collect<P extends Pipeline, const L extends string = strin
 ): Promise<Collected<L>> {
   const where = "collect";
   checkPipeline(where, pipeline);
-  const todo = isZeroShot(pipeline) ? "They are the candidate labels" : "Pass `classes`: config.id2label of the model has no C different names";
+  const todo = isZeroShot(pipeline) ? "They are the candidate labels" : "The model has no config.id2label";
   const classes = checkClasses(where, options.classes ?? (modelClasses(pipeline) as readonly L[] | undefined), todo);
   return collectInputs(inputs, labels as Labels<L>, classes, options, runner(where, pipeline, classes, options));
 }
