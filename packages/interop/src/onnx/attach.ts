@@ -25,7 +25,7 @@ export function readMetadata(bytes: Uint8Array): Map<string, string> {
  * the key stays unique (onnx.checker refuses a file with one key twice); every other byte stays as it is.
  *
  * @param bytes - an .onnx file
- * @param head - a `DecisionHead`, what its `toJSON` wrote, or its binary form (base64 in the file)
+ * @param head - a `DecisionHead`, what its `toJSON` wrote (JSON text in the file), or what its `toBytes` wrote (base64 in the file)
  * @returns the bytes of the file with the head
  * @throws FormatError for bytes that are no ONNX model, or a head that cannot be read; RangeError where the file would be larger than a protobuf message can be
  * @example
@@ -87,18 +87,34 @@ function without(where: string, bytes: Uint8Array): Uint8Array[] {
 
 /** The text in the file. The head is read once, so that none goes in that does not come out. */
 function encode(where: string, head: object): string {
-  if (typeof head !== "object" || head === null) throw typeError(where, "head", "a DecisionHead or its JSON", describe(head), typeof head === "string" ? "Pass JSON.parse(text)" : undefined);
-  const text = JSON.stringify(head);
+  if (typeof head !== "object" || head === null) throw typeError(where, "head", "a DecisionHead, its JSON or its bytes", describe(head), typeof head === "string" ? "Pass JSON.parse(text)" : undefined);
+  const text = head instanceof Uint8Array ? toBase64(head) : JSON.stringify(head);
   decode(where, text);
   return text;
 }
 
+/** JSON begins with a brace, which base64 never has. */
 function decode(where: string, text: string): DecisionHead {
+  const damaged = (cause: unknown): never => {
+    throw new FormatError(message(where, HEAD_KEY, "to be JSON or base64", "damaged text", "The file was changed after `attach`"), { cause });
+  };
+  if (!text.startsWith("{")) return DecisionHead.fromBytes(fromBase64(text) ?? damaged(undefined));
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new FormatError(message(where, HEAD_KEY, "to be JSON", "damaged JSON", "The file was changed after `attach`"), { cause });
+    damaged(cause);
   }
-  return DecisionHead.fromJSON(json as Parameters<typeof DecisionHead.fromJSON>[0]);
+  return DecisionHead.fromJSON(json);
+}
+
+function toBase64(bytes: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  return btoa(text);
+}
+
+function fromBase64(text: string): Uint8Array | undefined {
+  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
+  return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 }
