@@ -41,12 +41,13 @@ export function addGram(gram: Float64Array, x: TensorLike): void {
       const height = Math.min(STRIP, features - i), width = i + height;
       gemm({ at: at + 4 * i, row: 1, col: features }, { at, row: features, col: 1 }, { at: product, row: width, col: 1 }, height, width, count, false, base);
       const sums = floatView().subarray(product >>> 2, (product >>> 2) + height * width);
-      for (let r = 0; r < height; r++) {
-        const to = (i + r) * features;
-        for (let j = 0, p = r * width; j <= i + r; j++, p++) gram[to + j] += sums[p];
-      }
+      for (let r = 0; r < height; r++) addRow(gram, (i + r) * features, sums, r * width, i + r + 1);
     }
   }
+}
+
+function addRow(x: Float64Array, at: number, y: Float32Array, from: number, count: number): void {
+  for (let j = 0; j < count; j++) x[at + j] += y[from + j];
 }
 
 /**

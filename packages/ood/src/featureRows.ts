@@ -17,3 +17,11 @@ export function settle(scores: Float32Array, x: Float32Array, features: number, 
     scores[n] = x.subarray(from, from + features).some((value) => value !== value) ? NaN : Infinity;
   }
 }
+
+/** Refuses rows [from, to) of a fit with NaN or an infinity, and names the first. */
+export function checkFinite(where: string, x: Float32Array, features: number, from: number, to: number): void {
+  for (let i = from * features; i < to * features; i++) {
+    const value = x[i];
+    if (value - value !== 0) throw rangeError(where, "features", "of finite numbers", `${value} in row ${Math.floor(i / features)}, column ${i % features}`);
+  }
+}

@@ -1,6 +1,7 @@
 import { addGram, addOuterProducts } from "@logits/core-wasm";
 import { ByteReader, ByteWriter, type Accumulator } from "@logits/statistics";
 import { asFloat32, asInt32, checkInteger, checkLabels, checkShape, describe, rangeError, runSteps, typeError, type Steps, type TensorLike } from "@logits/tensor";
+import { checkFinite } from "./featureRows.ts";
 import { Fingerprints } from "./fingerprints.ts";
 
 const FORMAT = "ood.FeatureStatistics";
@@ -120,10 +121,7 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     checkLabels(where, "labels", y, this.classes);
     const piece = BLOCK * Math.max(1, Math.floor(2 ** 20 / (BLOCK * width)));
     for (let from = 0; from < rows; from += piece) {
-      const { data } = x;
-      for (let i = from * width, end = Math.min(rows, from + piece) * width; i < end; i++) {
-        if (data[i] - data[i] !== 0) throw rangeError(where, "features", "of finite numbers", `${data[i]} in row ${Math.floor(i / width)}, column ${i % width}`);
-      }
+      checkFinite(where, x.data, width, from, Math.min(rows, from + piece));
       yield (0.05 * Math.min(rows, from + piece)) / rows;
     }
     for (let from = 0; from < rows; ) {
@@ -238,13 +236,9 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     if (rows === 0) return;
     const data = this.#pending, labels = this.#labels;
     this.#centreNewClasses(rows);
-    for (let n = 0, at = 0; n < rows; n++) {
-      const from = labels[n] * features;
+    for (let n = 0, at = 0; n < rows; n++, at += features) {
       this.#openCounts[labels[n]]++;
-      for (let j = 0; j < features; j++, at++) {
-        data[at] -= this.#centres[from + j];
-        this.#openSums[from + j] += data[at];
-      }
+      centreRow(data, at, this.#centres, this.#openSums, labels[n] * features, features);
     }
     addGram(this.#scatter, { data: data.subarray(0, rows * features), shape: [rows, features] });
     this.#waiting = 0;
@@ -294,6 +288,11 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
   #recentre(): void {
     this.#centres.set(this.#means);
   }
+}
+
+/** Subtracts the centre of its class from a row and adds what is left to the sums of the class. */
+function centreRow(data: Float32Array, at: number, centres: Float32Array, sums: Float64Array, from: number, features: number): void {
+  for (let j = 0; j < features; j++) sums[from + j] += data[at + j] -= centres[from + j];
 }
 
 /** Weighted outer products, added in groups. */

@@ -1,7 +1,7 @@
 import { nearestNeighbors } from "@logits/core-wasm";
 import { Tensor, asFloat32, checkInteger, checkShape, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
-import { featuresOf, settle } from "./featureRows.ts";
+import { checkFinite, featuresOf, settle } from "./featureRows.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { KeptMatrix } from "./keptMatrix.ts";
 
@@ -92,9 +92,8 @@ export class NearestNeighborDetector implements Detector {
     const bank = new Float32Array(rows * width);
     for (let from = 0; from < rows; from += ROWS) {
       const to = Math.min(rows, from + ROWS);
+      checkFinite(where, x.data, width, from, to);
       const part = x.data.subarray(from * width, to * width);
-      const bad = part.findIndex((value) => value - value !== 0);
-      if (bad >= 0) throw rangeError(where, "features", "of finite numbers", `${part[bad]} in row ${from + Math.floor(bad / width)}, column ${bad % width}`);
       fingerprints.add({ data: part, shape: [to - from, width] });
       prepare(part, width, normalize, bank.subarray(from * width, to * width));
       yield to / rows;
