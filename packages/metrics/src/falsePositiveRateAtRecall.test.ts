@@ -49,7 +49,7 @@ describe("falsePositiveRateAtRecall", () => {
     expectExact(falsePositiveRateAtRecall([0, 1, 2, 3], [0, 0, 1, 1], { recall: 1 }), 0);
     expectExact(falsePositiveRateAtRecall([0, 1, 2, 3], [1, 1, 0, 0], { recall: 1 }), 1);
     expectExact(falsePositiveRateAtRecall([-0, 0], [1, 0]), 1);
-    expectExact(falsePositiveRateAtRecall([1, 2], [false, true]), 0);
+    expectExact(falsePositiveRateAtRecall([1, 2], Uint8Array.of(0, 1)), 0);
   });
 
   it("messages", () => {
