@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError } from "@logits/tensor";
 import { disposeTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, decideRows, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+import { checkClasses, checkRows, collectInputs, decider, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
@@ -56,7 +56,10 @@ export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: Guar
 export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: SessionOutputs & Partial<GuardSessionOptions<I, F>> = {}): Guarded<I, D> | ((feeds: F) => Promise<D[]>) {
   const run = runner("guard", session, options, needs(head, "features"));
   const { feed } = options;
-  if (feed === undefined) return async (feeds: F) => decideRows("guard", head, checkRows("guard", await run(feeds)));
+  if (feed === undefined) {
+    const decided = decider("guard", head);
+    return async (feeds: F) => decided(checkRows("guard", await run(feeds)));
+  }
   return guardInputs(head, options, async (inputs) => run(await feed(inputs)));
 }
 

@@ -15,7 +15,7 @@ export interface Head<D> {
   /** What a row consists of; default: logits. Where it names features, `guard` asks the model for them. */
   readonly needs?: readonly ("logits" | "features")[];
   /** One decision for each row; rows are logits [N, C], or `{ logits, features }`, or `{ features }` where the head needs no logits. */
-  decideAll(rows: TensorLike | Partial<ModelRows>): readonly D[];
+  decideAll(rows: TensorLike | Partial<ModelRows>, options: { readonly ids: Int32Array }): readonly D[];
 }
 
 /** A model under guard: an array of inputs gives an array of decisions, anything else is one input. */
@@ -48,11 +48,15 @@ export type Run<I> = (inputs: readonly I[]) => Promise<ModelRows>;
 /** Work between two pauses, in milliseconds: a model that computes on this thread must not starve it. */
 const PAUSE_AFTER_MS = 8;
 
-/** Decisions for the rows of a model. */
-export function decideRows<D>(where: string, head: Head<D>, rows: ModelRows): D[] {
-  if (!needs(head, "logits")) return [...head.decideAll({ features: rows.features })];
-  checkWidth(where, rows, head.classes.length);
-  return [...head.decideAll(rows.features ? rows : rows.logits)];
+/** Decisions for the rows of a model; each gets an id that no other row of this guard has, for heads that draw by row. */
+export function decider<D>(where: string, head: Head<D>): (rows: ModelRows) => D[] {
+  let next = 0;
+  return (rows) => {
+    const ids = Int32Array.from({ length: rows.logits.shape[0] }, () => next++ % 2 ** 31);
+    if (!needs(head, "logits")) return [...head.decideAll({ features: rows.features }, { ids })];
+    checkWidth(where, rows, head.classes.length);
+    return [...head.decideAll(rows.features ? rows : rows.logits, { ids })];
+  };
 }
 
 /** Whether a head's rows have logits or features. */
@@ -64,10 +68,11 @@ export function needs(head: Head<unknown>, part: "logits" | "features"): boolean
 export function guardInputs<I, D>(head: Head<D>, options: { readonly batchSize?: number }, run: Run<I>): Guarded<I, D> {
   const { batchSize = 1 } = options;
   checkInteger("guard", "batchSize", batchSize, 1, 2 ** 31 - 1);
+  const decided = decider("guard", head);
   const decide = async (input: unknown): Promise<unknown> => {
     const inputs = (Array.isArray(input) ? input : [input]) as readonly I[];
     const decisions: D[] = [];
-    for (let from = 0; from < inputs.length; from += batchSize) decisions.push(...decideRows("guard", head, await batch("guard", run, inputs.slice(from, from + batchSize))));
+    for (let from = 0; from < inputs.length; from += batchSize) decisions.push(...decided(await batch("guard", run, inputs.slice(from, from + batchSize))));
     return Array.isArray(input) ? decisions : decisions[0];
   };
   return decide as Guarded<I, D>;

@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError } from "@logits/tensor";
 import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, decideRows, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+import { checkClasses, checkRows, collectInputs, decider, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
@@ -55,7 +55,10 @@ export function guard<I, T, D>(model: Model<T>, head: Head<D>, options: ModelOut
   const run = runner("guard", model, options);
   if (options.features === undefined && needs(head, "features")) throw rangeError("guard", "features", "the name of a layer or node, as the head needs features", "none");
   const { feed } = options;
-  if (feed === undefined) return async (inputs: T) => decideRows("guard", head, checkRows("guard", await run(inputs)));
+  if (feed === undefined) {
+    const decided = decider("guard", head);
+    return async (inputs: T) => decided(checkRows("guard", await run(inputs)));
+  }
   return guardInputs(head, options, (inputs) => fed(run, feed, inputs));
 }
 

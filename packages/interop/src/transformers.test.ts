@@ -1,6 +1,6 @@
 import { expectExact } from "@logits/testkit";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { FakeOnnxTensor, fakeHead } from "./fixtures/runtimes.ts";
+import { FakeOnnxTensor, fakeHead, shownIds } from "./fixtures/runtimes.ts";
 import { collect, guard, type Pipeline } from "./transformers.ts";
 
 /** As Transformers.js makes them: an object that can be called, of a class whose `_call` works. */
@@ -132,6 +132,14 @@ describe("guard", () => {
     const pipeline = fake("zero-shot-image-classification", { output: (x) => ({ logits_per_image: tensor(mirrored(x)) }) });
     expect(await guard(pipeline, fakeHead(["a", "b"]), { batchSize: 2 })(inputs(1, -1))).toEqual([{ label: "a", logits: [1, -1] }, { label: "b", logits: [-1, 1] }]);
     expect(seen).toMatchObject([{ candidates: ["a", "b"] }]);
+  });
+
+  it("numbers the rows, for heads that draw by row", async () => {
+    shownIds.length = 0;
+    const decide = guard(fake("text-classification"), fakeHead(["up", "down"]), { batchSize: 2 });
+    await decide(inputs(1, 2, 3));
+    await decide(inputs(4));
+    expect(shownIds).toEqual([0, 1, 2, 3]);
   });
 
   it("passes on what the pipeline's preparation throws", async () => {
