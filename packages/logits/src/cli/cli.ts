@@ -4,6 +4,7 @@ import { core } from "@logits/core-wasm";
 import { LogitsError } from "@logits/tensor";
 import { decide } from "./decide.ts";
 import { UsageError, parseCount, parseNumber } from "./input.ts";
+import { addOnnxCommands } from "./onnxCommands.ts";
 import { printable } from "./output.ts";
 import { report } from "./report.ts";
 
@@ -59,6 +60,8 @@ Examples:
 
 Exit codes: as for report. A row without a distribution (NaN, ...) is an "invalid" decision, no error.`)
   .action(decide);
+
+addOnnxCommands(program);
 
 function fail(text: string, code: number): void {
   process.stderr.write(`${printable(text)}\n`);

@@ -4,12 +4,12 @@ import { message } from "@logits/tensor";
 import { UsageError } from "./input.ts";
 
 /** Writes all files under other names and then renames them, so that a full disk or a kill leaves none of them half-written. Returns their paths. */
-export async function writeAll(directory: string, files: Readonly<Record<string, string>>): Promise<string[]> {
+export async function writeAll(directory: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<string[]> {
   const partial = Object.keys(files).map((name) => [join(directory, `.${name}.${process.pid}.partial`), join(directory, name)] as const);
   let made: string | undefined;
   try {
     made = await mkdir(resolve(directory), { recursive: true });
-    for (const [i, text] of Object.values(files).entries()) await writeFile(partial[i][0], text);
+    for (const [i, content] of Object.values(files).entries()) await writeFile(partial[i][0], content);
     for (const [from, to] of partial) await rename(from, to);
   } catch (cause) {
     // Where the folder itself was the trouble there is nothing to remove, and the first error is the one to report.
