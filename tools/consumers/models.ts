@@ -15,17 +15,20 @@ const WORDS: Readonly<Record<(typeof INTENTS)[number], readonly string[]>> = {
 const FILLERS = ["please", "the", "a", "me", "now", "can", "you", "to"];
 const VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", ...Object.values(WORDS).flat(), ...FILLERS, ...INTENTS, "this", "is", "example", "photo", "of", "red", "green", "blue", "."];
 
-/** Labelled sentences: one to three words of their intent, the rest fillers; sometimes a word of another intent, so that the model errs. */
+/** Labelled sentences, no two of the same words: one to three words of their intent, the rest fillers; sometimes a word of another intent, so that the model errs. */
 export function intents(n: number, seed: number): { texts: string[]; labels: (typeof INTENTS)[number][] } {
   const random = randomSource(seed);
   const pick = <T>(list: readonly T[]): T => list[random.integer(list.length)];
-  const labels = Array.from({ length: n }, () => pick(INTENTS));
-  const texts = labels.map((label) => {
+  const sentences = new Map<string, { text: string; label: (typeof INTENTS)[number] }>();
+  while (sentences.size < n) {
+    const label = pick(INTENTS);
     const own = Array.from({ length: 1 + random.integer(3) }, () => pick(WORDS[label]));
-    const noise = Array.from({ length: random.integer(5) }, () => (random.uniform() < 0.3 ? pick(WORDS[pick(INTENTS)]) : pick(FILLERS)));
-    return [...own, ...noise].map((word) => [random.uniform(), word] as const).sort(([a], [b]) => a - b).map(([, word]) => word).join(" ");
-  });
-  return { texts, labels };
+    const noise = Array.from({ length: random.integer(6) }, () => (random.uniform() < 0.3 ? pick(WORDS[pick(INTENTS)]) : pick(FILLERS)));
+    const text = [...own, ...noise].map((word) => [random.uniform(), word] as const).sort(([a], [b]) => a - b).map(([, word]) => word).join(" ");
+    sentences.set(text.split(" ").sort().join(" "), { text, label });
+  }
+  const list = [...sentences.values()];
+  return { texts: list.map(({ text }) => text), labels: list.map(({ label }) => label) };
 }
 
 function tokenizer(folder: string): void {
@@ -58,7 +61,8 @@ function write(folder: string, config: object, model: OnnxModel, preprocessor?: 
 const named = (names: readonly string[]) => ({ id2label: Object.fromEntries(names.map((name, i) => [i, name])), label2id: Object.fromEntries(names.map((name, i) => [name, i])) });
 
 /** [V, 3]: each word says how much it speaks for each intent. */
-const EMBEDDING = floats("embedding", [VOCABULARY.length, 3], VOCABULARY.flatMap((word) => INTENTS.map((intent) => (WORDS[intent].includes(word) || word === intent ? 1 : 0))));
+const EMBEDDING_ROWS = VOCABULARY.map((word) => INTENTS.map((intent) => (WORDS[intent].includes(word) || word === intent ? 1 : 0)));
+const EMBEDDING = floats("embedding", [VOCABULARY.length, 3], EMBEDDING_ROWS.flat());
 
 const pooled = (ids: string, mask: string, output: string): OnnxNode[] => [
   node("Gather", ["embedding", ids], `${output}_words`),
@@ -68,7 +72,10 @@ const pooled = (ids: string, mask: string, output: string): OnnxNode[] => [
   node("ReduceSum", [`${output}_masked`, "middle"], output, { keepdims: 0 }),
 ];
 
-/** Sentence classifier: hidden = sum of the words' vectors, logits = 2 hidden. `taps` are further outputs. */
+/** [V, 8]: the same and five numbers of its own. */
+const WORD_VECTORS = floats("embedding", [VOCABULARY.length, 8], ((random) => VOCABULARY.flatMap((_, word) => [...EMBEDDING_ROWS[word], ...Array.from({ length: 5 }, () => random.uniform() - 0.5)]))(randomSource(7)));
+
+/** Sentence classifier: hidden = sum of the words' vectors, logits = twice the first three numbers. `taps` are further outputs. */
 export function textModel(taps: readonly string[] = []): OnnxModel {
   return {
     inputs: [{ name: "input_ids", type: "int64", shape: ["batch", "sequence"] }, { name: "attention_mask", type: "int64", shape: ["batch", "sequence"] }],
@@ -78,7 +85,7 @@ export function textModel(taps: readonly string[] = []): OnnxModel {
       node("Tanh", ["hidden"], "squashed"),
       node("Gemm", ["hidden", "weights", "bias"], "logits"),
     ],
-    initializers: [EMBEDDING, ints("last", [-1]), ints("middle", [1]), floats("weights", [3, 3], [2, 0, 0, 0, 2, 0, 0, 0, 2]), floats("bias", [3], [0, 0.1, 0.2])],
+    initializers: [WORD_VECTORS, ints("last", [-1]), ints("middle", [1]), floats("weights", [8, 3], Array.from({ length: 24 }, (_, i) => (i % 4 === 0 && i < 9 ? 2 : 0))), floats("bias", [3], [0, 0.1, 0.2])],
   };
 }
 

@@ -17,6 +17,7 @@ beforeAll(() => {
   env.allowRemoteModels = false;
   writeText(join(folder, "text"));
   writeText(join(folder, "tapped"), ["squashed", "hidden"]);
+  writeText(join(folder, "tapped-once"), ["hidden"]);
   writeInference(join(folder, "inference"));
   writeImage(join(folder, "image"));
   writeClip(join(folder, "clip"));
@@ -71,12 +72,19 @@ describe("text-classification", () => {
     const classifier = await pipeline("text-classification", "tapped", { dtype });
     const hidden = await collect(classifier, texts, labels, { features: "hidden" });
     const squashed = await collect(classifier, texts, labels, { features: "squashed" });
-    expectClose(squashed.features!, { shape: [200, 3], data: [...hidden.features!.data].map(Math.tanh) }, { atol: 1e-6 }); // float32 tanh
-    expectClose(hidden.logits, { shape: [200, 3], data: [...hidden.features!.data].map((x, i) => 2 * x + [0, 0.1, 0.2][i % 3]) }, { atol: 1e-6 }); // float32
+    expectClose(squashed.features!, { shape: [200, 8], data: [...hidden.features!.data].map(Math.tanh) }, { atol: 1e-6 }); // float32 tanh
+    expectClose(hidden.logits, { shape: [200, 3], data: texts.flatMap((_, i) => [0, 0.1, 0.2].map((bias, c) => 2 * hidden.features!.at(i, c) + bias)) }, { atol: 1e-6 }); // float32
     await expect(collect(classifier, texts, labels, { features: true })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`features\` the name of an output where there are several, got true. They are "squashed", "hidden"]`);
     await expect(collect(classifier, texts, labels, { features: "pooled" })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`features\` the name of an output ("squashed", "hidden"), got "pooled". Tap the penultimate tensor of the model's file (logits tap) and load the result]`);
     const plain = await pipeline("text-classification", "text", { dtype });
     await expect(collect(plain, texts, labels, { features: true })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`features\` that the model returns, got no output but the logits. Tap the penultimate tensor of the model's file (logits tap) and load the result]`);
+  });
+
+  it("asks for features by itself where the head needs them", async () => {
+    const classifier = await pipeline("text-classification", "tapped-once", { dtype });
+    const head = DecisionHead.fit(await collect(classifier, texts, labels, { features: true }), { detector: "mahalanobis", maxFalsePositiveRate: 0.1, confidence: "marginal" });
+    expect(head.needs).toContain("features");
+    expect(await guard(classifier, head)("how do i sail to the moon")).toMatchObject({ kind: "unknown" });
   });
 
   it("stops on abort and says how far it is", async () => {
