@@ -49,7 +49,11 @@ function vectorOf(about: string, options: DecisionHeadOptions, rows = 160, edit:
   return { about, head: head.toJSON(), bytes: Buffer.from(head.toBytes()).toString("base64"), rows: all, decisions: all.map((row) => decided(head, row)) };
 }
 
-const decided = (head: DecisionHead, { logits, features }: Row): Decision => head.decide({ logits: logits.map(Number), ...(features && { features: features.map(Number) }) });
+/** The decision without its text for people, which is no part of the format. */
+function decided(head: DecisionHead, { logits, features }: Row): Decision {
+  const decision = head.decide({ logits: logits.map(Number), ...(features && { features: features.map(Number) }) });
+  return JSON.parse(JSON.stringify(decision, (key, value: unknown) => (key === "text" ? undefined : value))) as Decision;
+}
 
 const MADE: Record<string, () => Vector> = {
   "no-detector": () => vectorOf("calibrated probabilities and LAC sets", {}),
