@@ -86,6 +86,8 @@ export function scoresOf(detector: Detector, { logits, features }: Rows): Float3
 /** Whether the rows have what the detector needs. */
 export function checkNeeds(where: string, detector: Detector, rows: Rows, prefix: string): void {
   if (detector.needs.includes("features") && rows.features === undefined) throw typeError(where, `${prefix}features`, `dense features, which the detector "${detector.method}" needs`, "nothing");
+  const { features: width } = detector as { readonly features?: number };
+  if (detector.needs.includes("features") && width !== undefined && rows.features!.shape[1] !== width) throw rangeError(where, `${prefix}features`, `of ${width} features on the last axis, as the fit had`, `${rows.features!.shape[1]}`);
 }
 
 function nameOf(choice: DetectorChoice): string {

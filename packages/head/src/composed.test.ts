@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { DecisionHead, type Decision } from "./index.ts";
 
 const CLASSES = ["a", "b", "c"] as const;
-const SLOW = Boolean(process.env.LOGITS_SLOW);
+const SLOW = Boolean(process.env.LOGITS_SLOW), PATIENCE = SLOW ? 3_600_000 : 60_000;
 
 /** A stream of numbers that costs little: the promises hold for any distribution. */
 function stream(seed: number): () => number {
@@ -120,7 +120,7 @@ describe.each([
     checkThreshold(`d ${d}, confidence 0.95`, outcomes);
     const { mean } = checkGuarantee({ name: "accepted", kind: "marginal mean", repetitions: outcomes.length, level: 0.1, simulate: (i) => ({ successes: outcomes[i].missed, trials: Math.max(1, outcomes[i].answered) }) });
     console.info(`d ${d}: misses among accepted rows ${mean}`);
-  });
+  }, PATIENCE);
   it("keeps the mean false-positive rate, and covers over all rows", () => {
     const outcomes = simulate(fits, calibrations, d, shift, sizes, { confidence: "marginal" }, 100001);
     checkThreshold(`d ${d}, marginal`, outcomes);
@@ -128,7 +128,7 @@ describe.each([
     const wrong = outcomes.reduce((sum, { missed }) => sum + missed, 0) / outcomes.length / NEW;
     expect(wrong).toBeLessThanOrEqual(0.1);
     console.info(`d ${d}: misses over all rows ${mean}, answers that miss ${wrong}`);
-  });
+  }, PATIENCE);
 });
 
 describe("what breaks a promise", () => {

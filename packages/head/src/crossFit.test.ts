@@ -78,7 +78,7 @@ describe("crossFit", () => {
         "coverage among the rows with a single label",
         "the usual coverage of 1 - alpha: folds that overlap promise 1 - 2 alpha",
         "that the probabilities are right: they are calibrated on the fit rows, nothing is tested",
-        "coverage among the rows that are answered: \`guarantee: "accepted"\` promises that",
+        "coverage among the rows that are answered: that needs a split",
         "a false-positive rate with a confidence (PAC): that needs rows of its own, not folds",
       ]
     `);
@@ -114,7 +114,7 @@ describe("crossFit", () => {
     expect(missed.mean).toBeLessThan(0.15);
     expect(missed.mean).toBeGreaterThan(0.05);
     expect(flagged.mean).toBeGreaterThan(0.05);
-  });
+  }, process.env.LOGITS_SLOW ? 3_600_000 : 60_000);
 
   it("says what does not go with it", () => {
     const fit = (options: object, over: object = {}) => () => DecisionHead.fit({ ...data, classes: CLASSES, ...over }, { crossFit: 5, ...options });

@@ -30,7 +30,7 @@ interface CommonData<L extends string> {
   readonly classes: readonly L[];
   /** Rows for threshold and sets, none of them among the rows above, which are all fit rows then. Without: `split` divides the rows above. */
   readonly calibration?: RowFields & { readonly labels: TensorLike };
-  /** A detector that was fitted on the rows that trained the model. A calibration row among them is an error. */
+  /** A detector that was fitted on the rows that trained the model. A calibration row among them is an error (a detector read from JSON no longer knows its rows). */
   readonly fitted?: Detector;
   /** Rows known to be outside, to choose among several detectors. They take no part in any promise. */
   readonly outliers?: RowFields;
@@ -387,9 +387,9 @@ export class DecisionHead<L extends string = string> {
   }
 
   #facts(): Facts {
-    const { alpha, guarantee, split, seed, calibrationRows, calibrator, threshold, detector, selection } = this, folds = this.#folds;
+    const { alpha, guarantee, split, seed, calibrationRows, calibrator, threshold, detector } = this, folds = this.#folds;
     const common = { alpha, guarantee, split, seed, fitRows: calibrator.n, calibrationRows };
-    const guarded = detector && { method: detector.method, selected: selection !== undefined };
+    const guarded = detector && { method: detector.method };
     if (folds !== undefined) {
       const least = folds.length / (calibrationRows + folds.length), rate = this.#maxFalsePositiveRate;
       return { ...common, setRows: calibrationRows, setsAttainable: least <= alpha, folds: folds.length, ...(guarded && { detector: { ...guarded, n: calibrationRows, maxFalsePositiveRate: rate!, confidence: "marginal", attainable: least <= rate!, needed: Math.ceil(folds.length / rate! - 1e-9) - folds.length } }) };
@@ -631,8 +631,8 @@ export class DecisionHead<L extends string = string> {
   }
 
   #unknown(best: number, flags: Flags, row: number): Decision<L> {
-    const { method, scores, threshold } = flags, score = scores[row], rate = this.threshold?.maxFalsePositiveRate ?? this.#maxFalsePositiveRate!;
-    const text = `unlike the rows of the fit: the ${method} score ${shown(score)} exceeds ${shown(threshold)}, which at most ${percent(rate)} of rows like the calibration rows do`;
+    const { method, scores, threshold } = flags, score = scores[row], rate = this.threshold?.maxFalsePositiveRate ?? 2 * this.#maxFalsePositiveRate!;
+    const text = `unlike the rows of the fit: the ${method} score ${shown(score)} exceeds the threshold ${shown(threshold)} for a false-positive rate of at most ${percent(rate)}`;
     return { kind: "unknown", pValue: flags.pValue(row), nearest: this.classes[best], why: { code: "OUT_OF_DISTRIBUTION", text, detector: method, score, threshold } };
   }
 

@@ -54,7 +54,7 @@ export interface EvaluationReport {
   readonly invalid: number;
   /** Rows that the detector flags: false positives, as all rows here are in-distribution; null without a detector. */
   readonly falsePositives: Rate | null;
-  /** What the head was fitted for; null without a detector. */
+  /** The option that the head was fitted with; null without a detector. */
   readonly maxFalsePositiveRate: number | null;
   readonly alpha: number;
   /** Level of every interval. */

@@ -35,7 +35,7 @@ export interface Facts {
   /** Some set can be smaller than all classes. */
   readonly setsAttainable: boolean;
   readonly folds?: number;
-  readonly detector?: { readonly method: string; readonly selected: boolean; readonly n: number; readonly maxFalsePositiveRate: number; readonly confidence: number | "marginal"; readonly attainable: boolean; readonly needed: number };
+  readonly detector?: { readonly method: string; readonly n: number; readonly maxFalsePositiveRate: number; readonly confidence: number | "marginal"; readonly attainable: boolean; readonly needed: number };
 }
 
 /** A share as people write it. */
@@ -50,9 +50,11 @@ export function guaranteesOf(facts: Facts): Guarantee[] {
   const origin = folds !== undefined
     ? `all ${calibrationRows} rows in ${folds} folds (seed ${seed}); the rows of a fold are scored by fits on the other folds`
     : split === "given"
-      ? `the ${calibrationRows} calibration rows that were given; ${fitters(detector)} saw ${fitRows} others`
-      : `the ${calibrationRows} calibration rows (of ${total}, split with seed ${seed}); ${fitters(detector)} saw the other ${fitRows}`;
-  const assumes = ["new rows are exchangeable with the calibration rows (drawn from the same source)", "no labelled row trained the model or served another choice"];
+      ? `the ${calibrationRows} calibration rows that were given; ${fitters(detector)} ${fitRows} others`
+      : `the ${calibrationRows} calibration rows (of ${total}, split with seed ${seed}); ${fitters(detector)} the other ${fitRows}`;
+  const source = "new rows are exchangeable with the calibration rows (drawn from the same source)";
+  const others = `no labelled row trained the model or served another choice${detector === undefined ? "" : ", and no calibration row fitted a detector that came from elsewhere"}`;
+  const assumes = [source, others];
   const coverage = folds === undefined ? 1 - alpha : Math.max(0, 1 - 2 * alpha);
   const few = setsAttainable ? "" : `; ${setRows} rows are too few for that, so every set holds all classes`;
   const list: Guarantee[] = [];
@@ -92,7 +94,7 @@ export function guaranteesOf(facts: Facts): Guarantee[] {
       attainable,
       n,
       rows: guarantee === "accepted" ? `the ${n} rows of the first part of ${origin.replace(/^the /, "")}` : origin,
-      assumes,
+      assumes: confidence === "marginal" ? assumes : ["calibration rows and new rows are independent draws from one source", others],
     });
   }
   return list;
@@ -112,7 +114,7 @@ export function notPromisedOf({ alpha, guarantee, folds, detector, setRows, sets
     "that the probabilities are right: they are calibrated on the fit rows, nothing is tested",
   ];
   if (detector !== undefined) {
-    list.push(guarantee === "all" ? 'coverage among the rows that are answered: `guarantee: "accepted"` promises that' : "coverage over all rows together, flagged ones included");
+    list.push(folds !== undefined ? "coverage among the rows that are answered: that needs a split" : guarantee === "all" ? 'coverage among the rows that are answered: `guarantee: "accepted"` promises that' : "coverage over all rows together, flagged ones included");
     if (folds !== undefined) list.push("a false-positive rate with a confidence (PAC): that needs rows of its own, not folds");
     else if (detector.confidence === "marginal") list.push("the false-positive rate of these very calibration rows: it is a mean over drawings of calibration rows");
     if (!detector.attainable) list.push(`any detection: with ${detector.n} rows no row can be flagged`);
@@ -122,5 +124,5 @@ export function notPromisedOf({ alpha, guarantee, folds, detector, setRows, sets
 }
 
 function fitters(detector: Facts["detector"]): string {
-  return detector === undefined ? "the calibrator" : detector.selected ? "calibrator, detector and its selection" : "calibrator and detector";
+  return detector === undefined ? "the calibrator saw" : "what was fitted or chosen here saw only";
 }

@@ -1,7 +1,7 @@
 import { TemperatureScaling, probabilitiesToLogits } from "@logits/calibration";
 import { SplitConformal } from "@logits/conformal";
 import { auroc } from "@logits/metrics";
-import { ConformalPValues, LogitDetector, Threshold } from "@logits/ood";
+import { ConformalPValues, LogitDetector, Threshold, fitDetector } from "@logits/ood";
 import { Tensor, randomSource, type TensorLike } from "@logits/tensor";
 import { estimatorChecks, expectClose, testRandom } from "@logits/testkit";
 import { describe, expect, expectTypeOf, it } from "vitest";
@@ -80,12 +80,12 @@ describe("a head with a detector", () => {
     expect(decision.pValue).toBe(1 / 401);
     expect(CLASSES).toContain(decision.nearest);
     expect(decision.why.score).toBeGreaterThan(decision.why.threshold);
-    expect({ ...decision.why, score: 0, threshold: 0, text: decision.why.text.replace(/\d+(\.\d+)?(?= exceeds|, which)/g, "#") }).toMatchInlineSnapshot(`
+    expect({ ...decision.why, score: 0, threshold: 0, text: decision.why.text.replace(/\d+(\.\d+)?(?= exceeds| for a)/g, "#") }).toMatchInlineSnapshot(`
       {
         "code": "OUT_OF_DISTRIBUTION",
         "detector": "mahalanobis",
         "score": 0,
-        "text": "unlike the rows of the fit: the mahalanobis score # exceeds #, which at most 10 % of rows like the calibration rows do",
+        "text": "unlike the rows of the fit: the mahalanobis score # exceeds the threshold # for a false-positive rate of at most 10 %",
         "threshold": 0,
       }
     `);
@@ -275,5 +275,162 @@ describe("a head with a scorer", () => {
     bad.data = bad.data.slice();
     bad.data[F] = Infinity;
     expect(sparse.decideAll({ features: bad }).map(({ kind }) => kind).indexOf("invalid")).toBe(1);
+  });
+});
+
+describe("rows that would serve twice", () => {
+  const calibration = world(60, 11);
+  const copied = (rows: readonly number[]) => {
+    const { logits, features, labels } = world(60, 11);
+    rows.forEach((from, i) => {
+      features.data.set(data.features.data.subarray(F * from, F * from + F), F * (20 + i));
+      logits.data.set(data.logits.data.subarray(3 * from, 3 * from + 3), 3 * (20 + i));
+    });
+    return { logits, features, labels };
+  };
+  it("are refused: a calibration row among the fit rows", () => {
+    expect(() => DecisionHead.fit({ ...data, calibration: copied([5]), classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration\` of rows that are not among the others, got row 20, which is row 5 of them. Take it out of one of the two: the promises rest on rows of their own]`);
+    const { logits, labels } = copied([5]);
+    expect(() => DecisionHead.fit({ logits: data.logits, labels: data.labels, calibration: { logits, labels }, classes: CLASSES })).toThrow("row 20, which is row 5 of them");
+    // The same logits of other features are another row.
+    const { features: _, ...rest } = copied([5]);
+    expect(DecisionHead.fit({ ...data, calibration: { ...rest, features: calibration.features }, classes: CLASSES }).calibrationRows).toBe(60);
+  });
+  it("but probabilities that name one class and nothing else are no row", () => {
+    const p = (rows: number) => ({ logits: Array.from({ length: rows }, (_, n) => [0, 1, 2].map((c) => Number(c === n % 3))), labels: Array.from({ length: rows }, (_, n) => n % 3) });
+    expect(DecisionHead.fit({ ...p(6), calibration: p(6), classes: CLASSES }, { input: "probabilities" }).calibrationRows).toBe(6);
+  });
+  it("are refused: a calibration row that fitted the detector", () => {
+    const fitted = fitDetector("mahalanobis", { ...data, classes: 3 });
+    expect(() => DecisionHead.fit({ ...world(50, 12), calibration: copied([5, 6]), fitted, classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.features\` of calibration rows that did not fit the detector, got row 20, which is one of its fit. Take it out of one of the two: the promises rest on rows of their own]`);
+    // Which of the split's calibration rows it is: the first that is among the rows of the detector.
+    expect(() => DecisionHead.fit({ ...data, fitted, classes: CLASSES }, { seed: 4 })).toThrow(`row ${stages().threshold[0]}, which is one of its fit`);
+    expect(DecisionHead.fit({ ...world(50, 12), calibration, fitted, classes: CLASSES }).detector).toBe(fitted);
+  });
+});
+
+describe("messages of a head with a detector", () => {
+  const { features: _, ...logitsOnly } = data;
+  it("of a fit say what is wrong", () => {
+    const fit = (given: object, over: object = {}) => () => DecisionHead.fit({ ...data, classes: CLASSES, ...over } as never, given);
+    expect(fit({ maxFalsePositiveRate: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`maxFalsePositiveRate\` in (0, 1), got 0]`);
+    expect(fit({ confidence: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`confidence\` in (0, 1) or "marginal", got 1]`);
+    expect(fit({ guarantee: "some" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`guarantee\` "all" or "accepted", got some]`);
+    expect(fit({ input: "scores" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`input\` "logits" or "probabilities", got scores]`);
+    expect(fit({ detector: [] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`detector\` at least one, got an empty list]`);
+    expect(fit({ detector: "odin" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "mahalanobis", "knn", got odin]`);
+    expect(fit({ detector: ["msp", "energy"] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` to choose among 2 detectors, got nothing. Pass rows known to be outside, or one detector]`);
+    expect(fit({ detector: "msp" }, { outliers: far })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` nothing where there is one detector, got rows. \`evaluate\` measures how many of them it flags]`);
+    expect(fit({}, { outliers: { logits: far.logits } })).toThrowErrorMatchingInlineSnapshot(`[TypeError: DecisionHead.fit: expected \`outliers.features\` dense features, which the detector "mahalanobis" needs, got nothing]`);
+    expect(fit({}, { outliers: { logits: [[1, 2]] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers.logits\` of 3 classes on the last axis, got shape [1, 2]]`);
+    expect(fit({}, { features: [[1, 2]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`features\` of 800 rows, as \`logits\` has, got 1]`);
+    expect(fit({}, { features: { data: Float32Array.from(data.features.data, (x, i) => (i === 9 ? NaN : x)), shape: [800, F] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`features\` of finite numbers, got row 2 with NaN in feature 1]`);
+    expect(fit({}, { features: { shape: [800, 2], indptr: new Int32Array(801), indices: new Int32Array(0), data: new Float32Array(0) } })).toThrowErrorMatchingInlineSnapshot(`[TypeError: DecisionHead.fit: expected \`features\` dense: only a \`scorer\` takes sparse ones, got a CSR matrix]`);
+    expect(fit({}, { logits: undefined })).toThrowErrorMatchingInlineSnapshot(`[TypeError: DecisionHead.fit: expected \`logits\` of shape [N, C], got nothing]`);
+    expect(() => DecisionHead.fit({ ...logitsOnly, classes: CLASSES }, { detector: "knn" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`features\` for the method knn, got none]`);
+    expect(() => DecisionHead.fit({ logits: [[0.5, 0.5], [0.4, 0.6]], labels: [0, 1], classes: ["a", "b"] }, { input: "probabilities", detector: "energy" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`detector\` another than "energy" for probabilities, got "energy". The energy of a row of probabilities is 0, whatever they are; pass logits]`);
+    const scorer = LinearHead.fit(data.features, data.labels, { classes: 3 });
+    expect(fit({}, { scorer })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`logits\` nothing where there is a \`scorer\`, got logits]`);
+    expect(fit({ input: "probabilities" }, { scorer, logits: undefined })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`input\` "logits" where there is a \`scorer\`, got "probabilities"]`);
+    expect(fit({ guarantee: "accepted", detector: "msp" }, { logits: [[1, 0, 0], [0, 1, 0]], features: [[1, 2, 3, 4], [5, 4, 1, 2]], labels: [0, 1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration\` of at least 2 rows with \`guarantee\` "accepted", got 1]`);
+    const flags = { method: "odd", needs: ["logits"] as const, score: ({ logits }: { logits?: TensorLike }) => new Tensor("float32", [(logits as Tensor).shape[0]], Float32Array.from({ length: (logits as Tensor).shape[0] }, () => NaN)), toJSON: () => ({ format: "odd", version: 1 }) };
+    expect(fit({ detector: flags })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`logits\` with a score by the detector "odd", got NaN for row 0]`);
+  });
+  it("of a decision say what is wrong", () => {
+    expect(() => guarded.decide([1, 2, 3])).toThrowErrorMatchingInlineSnapshot(`[TypeError: DecisionHead.decide: expected \`features\` dense features, which the detector "mahalanobis" needs, got nothing]`);
+    expect(() => guarded.decide({ features: [1, 2, 3, 4] })).toThrowErrorMatchingInlineSnapshot(`[TypeError: DecisionHead.decide: expected \`logits\` of shape [C], got nothing]`);
+    expect(() => guarded.decide({ logits: [1, 2, 3], features: [1, 2] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.decide: expected \`features\` of 4 features on the last axis, as the fit had, got 2]`);
+    expect(() => guarded.decide({ logits: [1, 2, 3], features: [[1, 2, 3, 4]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.decide: expected \`features\` of shape [F], got [1, 4]. For a batch use decideAll]`);
+    expect(() => guarded.decideAll({ logits: [[1, 2, 3]], features: [1, 2, 3, 4] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.decideAll: expected \`features\` of shape [N, F], got [4]]`);
+    expect(() => guarded.decideAll({ logits: [[1, 2, 3]], features: [[1, 2, 3, 4], [1, 2, 3, 4]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.decideAll: expected \`features\` of 1 rows, as \`logits\` has, got 2]`);
+  });
+  it("of JSON say what is wrong", () => {
+    const json = guarded.toJSON();
+    const read = (over: object) => () => DecisionHead.fromJSON({ ...json, ...over });
+    expect(read({ input: "scores" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`input\` "logits" or "probabilities", got "scores"]`);
+    expect(read({ guarantee: "accepted" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`calibrationRows\` at least 800, the rows of \`conformal\` and \`threshold\`, got 400]`);
+    expect(read({ threshold: { ...json.threshold, n: 399 } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`pValues\` of 399 rows, as \`threshold\`, got 400]`);
+    expect(read({ pValues: { ...json.pValues, n: 401, positiveInfinities: 1 } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`pValues\` of 400 rows, as \`threshold\`, got 401]`);
+    expect(read({ detector: { ...json.detector, format: "odd" } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`detector\`: detectorFromJSON: expected \`format\` "logits/logit-detector" or "logits/mahalanobis-detector" or "logits/nearest-neighbor-detector", got "odd"]`);
+    expect(read({ selection: { candidates: ["msp"], auroc: [1], rows: 1, outliers: 1 } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`selection\`: expected \`candidates\` at least 2, got 1]`);
+    expect(read({ selection: { candidates: ["msp", "energy"], auroc: [1, 2], rows: 1, outliers: 1 } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`selection\`: expected \`auroc\` 2 numbers in [0, 1], got [1,2]]`);
+    expect(read({ scorer: { format: "odd" } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`scorer\`: scorerFromJSON: expected \`format\` "logits/linear-head" or "logits/prototype-head", got "odd"]`);
+  });
+});
+
+describe("guarantees of a head with a detector", () => {
+  it("name their rows, and what is not promised", () => {
+    expect(guarded.guarantees).toMatchInlineSnapshot(`
+      [
+        {
+          "assumes": [
+            "new rows are exchangeable with the calibration rows (drawn from the same source)",
+            "no labelled row trained the model or served another choice, and no calibration row fitted a detector that came from elsewhere",
+          ],
+          "attainable": true,
+          "kind": "marginal coverage",
+          "level": 0.9,
+          "n": 400,
+          "rows": "the 400 calibration rows (of 800, split with seed 4); what was fitted or chosen here saw only the other 400",
+          "statement": "The set of a new row holds its true class with probability at least 90 %, over all rows together, flagged ones counted with the set they would get: an answer misses the true class for at most 10 % of all rows.",
+        },
+        {
+          "assumes": [
+            "calibration rows and new rows are independent draws from one source",
+            "no labelled row trained the model or served another choice, and no calibration row fitted a detector that came from elsewhere",
+          ],
+          "attainable": true,
+          "confidence": 0.9,
+          "kind": "false-positive rate",
+          "level": 0.1,
+          "n": 400,
+          "rows": "the 400 calibration rows (of 800, split with seed 4); what was fitted or chosen here saw only the other 400",
+          "statement": "With probability at least 90 % over the drawing of the rows, at most 10 % of new rows like them are \`unknown\`.",
+        },
+      ]
+    `);
+    expect(guarded.notPromised).toMatchInlineSnapshot(`
+      [
+        "which share of rows unlike the calibration rows is flagged: the mahalanobis detector shows what it shows, and \`evaluate\` with \`outliers\` measures it on rows of one kind",
+        "coverage for each class, each set size or each kind of row: \`evaluate\` shows it by size and class",
+        "coverage among the rows with a single label",
+        "the coverage of these very calibration rows: it is a mean over drawings of calibration rows; \`conformal.expectedCoverage\` gives its spread",
+        "that the probabilities are right: they are calibrated on the fit rows, nothing is tested",
+        "coverage among the rows that are answered: \`guarantee: "accepted"\` promises that",
+      ]
+    `);
+    const accepted = DecisionHead.fit({ ...data, outliers: far, classes: CLASSES }, { guarantee: "accepted", confidence: "marginal", seed: 4 });
+    expect(accepted.guarantees.map(({ kind, statement, level, n, rows, confidence }) => ({ kind, statement, level, n, rows, confidence }))).toMatchInlineSnapshot(`
+      [
+        {
+          "confidence": undefined,
+          "kind": "coverage among accepted",
+          "level": 0.9,
+          "n": 192,
+          "rows": "the 192 accepted rows of the second part of 400 calibration rows (of 800, split with seed 4); what was fitted or chosen here saw only the other 400; the threshold comes from the 200 rows of the first part",
+          "statement": "Among new rows that are answered (label or ambiguous), the set holds the true class with probability at least 90 %.",
+        },
+        {
+          "confidence": undefined,
+          "kind": "false-positive rate",
+          "level": 0.05,
+          "n": 200,
+          "rows": "the 200 rows of the first part of 400 calibration rows (of 800, split with seed 4); what was fitted or chosen here saw only the other 400",
+          "statement": "A new row like the calibration rows is \`unknown\` with probability at most 5 %, over drawings of the rows.",
+        },
+      ]
+    `);
+    expect(accepted.notPromised.slice(5)).toMatchInlineSnapshot(`
+      [
+        "coverage over all rows together, flagged ones included",
+        "the false-positive rate of these very calibration rows: it is a mean over drawings of calibration rows",
+      ]
+    `);
+    expect(DecisionHead.fit({ ...data, calibration: world(30, 5), classes: CLASSES }, { detector: "energy" }).guarantees.map(({ rows }) => rows)).toMatchInlineSnapshot(`
+      [
+        "the 30 calibration rows that were given; what was fitted or chosen here saw only 800 others",
+        "the 30 calibration rows that were given; what was fitted or chosen here saw only 800 others",
+      ]
+    `);
   });
 });
