@@ -1,5 +1,5 @@
 import { DecisionHead } from "@logits/head";
-import { attach as attachHead, findLinearHead, readHead } from "@logits/interop/onnx";
+import { HEAD_KEY, attach as attachHead, findLinearHead, readHead, readMetadata } from "@logits/interop/onnx";
 import { formatError } from "../io/formatError.ts";
 import { readBytes, readModel, table, writeModel } from "./onnxFile.ts";
 
@@ -27,7 +27,9 @@ export async function attach(path: string, headPath: string, { out }: AttachOpti
 
 /** Prints the decision head that is inside a model. */
 export async function head(path: string, { json }: HeadOptions): Promise<void> {
-  const found = readHead(await readModel(path));
+  const model = await readModel(path);
+  if (!readMetadata(model).has(HEAD_KEY)) throw formatError("logits", path, "to be an ONNX model with a decision head", "one without", "logits attach puts one in");
+  const found = readHead(model);
   if (json) {
     process.stdout.write(`${JSON.stringify(found)}\n`);
     return;

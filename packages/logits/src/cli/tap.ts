@@ -15,7 +15,7 @@ export async function tap(path: string, { out, tensor, output }: TapOptions): Pr
   const tapped = tapModel(await readModel(path), { tensor, output });
   const { head } = tapped;
   if (head) process.stdout.write(table(layerRows(head)));
-  process.stdout.write(`${outcome(tapped, tensor ?? head!.tensor)}\n`);
+  process.stdout.write(`${outcome(tapped, tensor ?? head!.tensor)}${out === undefined && tapped.status === "added" ? "; --out FILE writes it" : ""}\n`);
   if (out === undefined) return;
   const name = await writeModel(out, tapped.bytes);
   process.stdout.write(`Wrote ${name}: ${tapped.appended.length} bytes appended\n`);
@@ -45,5 +45,5 @@ function outcome({ status, name }: Tap, tensor: string): string {
   const shown = quoted(name);
   if (status === "input") return `${shown} is an input of the model: nothing to append`;
   if (status === "output") return `${shown} is an output of the model already: nothing to append`;
-  return `With the tap a session also returns ${shown}${name === tensor ? "" : `, the float32 copy of ${quoted(tensor)}`}`;
+  return `A session of the tapped model also returns ${shown}${name === tensor ? "" : `, the float32 copy of ${quoted(tensor)}`}`;
 }
