@@ -5,6 +5,8 @@ export { type EvaluateOptions, type EvaluationData, type EvaluationReport, type 
 export { type DetectorChoice, type Selection } from "./chooseDetector.ts";
 export { type HeadInput, type RowFields } from "./rows.ts";
 export { LinearHead, type LinearHeadFit, type LinearHeadJSON, type LinearHeadOptions } from "./linearHead.ts";
+export { PrototypeHead, type PrototypeHeadJSON, type PrototypeHeadOptions } from "./prototypeHead.ts";
+export { type PrototypeKind } from "./prototypeStatistics.ts";
 export { scorerFromJSON, type Scorer } from "./scorer.ts";
 export { ZeroShotScorer, type Prompts, type ZeroShotOptions, type ZeroShotScorerJSON } from "./zeroShotScorer.ts";
 export { HashedNgrams, hashedNgrams, type HashedNgramsJSON, type HashedNgramsOptions, type NgramRange } from "./hashedNgrams.ts";

@@ -1,7 +1,7 @@
 import { core, type ResidentTensor } from "@logits/core-wasm";
 import { addDots, combine, LinearCrossEntropy, LinearScaling } from "@logits/core-wasm/linear";
 import { lineSearch } from "@logits/optimize";
-import type { Steps, Tensor } from "@logits/tensor";
+import type { Steps } from "@logits/tensor";
 
 type Vector = ResidentTensor<"float32">;
 
@@ -114,7 +114,7 @@ export function* minimise(loss: LinearCrossEntropy, scaling: LinearScaling, l2: 
       yield* combined([g, ...pairs], [-scale, ...along], direction);
       const search = lineSearch({ step: 0, value, slope }, pairs.length > 0 ? 1 : 1 / curvature, NOISE);
       let asked = search.next();
-      let at = value, slopes = new Float64Array(2);
+      let at = value, slopes: Float64Array = new Float64Array(2);
       while (!asked.done) {
         yield* combined([x, direction], [1, asked.value], trial);
         at = yield* evaluate(trial, trialG);

@@ -219,7 +219,9 @@ export class LinearHead implements Scorer {
     }
     let fitted: LinearHeadFit | undefined;
     if ((json as { fit?: unknown }).fit !== undefined) {
-      const nested = readJson(where, { ...(fields.value("fit") as object), format: FORMAT, version: 1 }, FORMAT, 1, "@logits/head");
+      const given = fields.value("fit");
+      if (typeof given !== "object" || Array.isArray(given)) fields.fail("fit", "an object", typeof given === "object" ? "a list" : `a ${typeof given}`);
+      const nested = readJson(where, { ...(given as object), format: FORMAT, version: 1 }, FORMAT, 1, "@logits/head");
       fitted = {
         n: nested.integer("n", 1, 2147483647), l2: nested.number("l2", 0), loss: nested.number("loss", 0), gradientNorm: nested.number("gradientNorm", 0),
         iterations: nested.integer("iterations", 0, Number.MAX_SAFE_INTEGER), evaluations: nested.integer("evaluations", 1, Number.MAX_SAFE_INTEGER),

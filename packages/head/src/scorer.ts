@@ -1,5 +1,6 @@
 import { FormatError, message, type CsrMatrix, type Tensor, type TensorLike } from "@logits/tensor";
 import { LinearHead } from "./linearHead.ts";
+import { PrototypeHead } from "./prototypeHead.ts";
 import { ZeroShotScorer } from "./zeroShotScorer.ts";
 
 /** What makes logits of features: a decision head carries one to decide from features alone. */
@@ -25,5 +26,6 @@ export function scorerFromJSON(json: unknown): Scorer {
   const { format } = (typeof json === "object" && json !== null ? json : {}) as { format?: unknown };
   if (format === "logits/linear-head") return LinearHead.fromJSON(json);
   if (format === "logits/zero-shot-scorer") return ZeroShotScorer.fromJSON(json);
-  throw new FormatError(message("scorerFromJSON", "format", '"logits/linear-head" or "logits/prototype-head"', typeof format === "string" ? `"${format}"` : "nothing: the field is missing"));
+  if (format === "logits/prototype-head") return PrototypeHead.fromJSON(json);
+  throw new FormatError(message("scorerFromJSON", "format", '"logits/linear-head", "logits/prototype-head" or "logits/zero-shot-scorer"', typeof format === "string" ? `"${format}"` : "nothing: the field is missing"));
 }
