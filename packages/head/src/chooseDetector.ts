@@ -1,5 +1,5 @@
 import { auroc } from "@logits/metrics";
-import { fitDetectorSteps, type Detector, type DetectorSpec } from "@logits/ood";
+import { fitDetectorSteps, type Detector, type DetectorSpec, type Fingerprints } from "@logits/ood";
 import { Tensor, randomSource, rangeError, readJson, typeError, type Steps } from "@logits/tensor";
 import { part, pieceOf, taken, type LabelledRows, type Rows } from "./rows.ts";
 
@@ -59,22 +59,39 @@ export function* chooseDetector(where: string, candidates: readonly DetectorChoi
   };
 }
 
-/** Scores of rows that must have one, in pieces. */
+/** Scores of rows that must have one, in pieces of a few milliseconds: a row's score does not depend on its batch. */
 export function* detectorScores(where: string, detector: Detector, rows: Rows, prefix: string): Steps<Float32Array> {
-  const { logits, features } = rows, count = logits.shape[0], columns = features?.shape[1] ?? 0, width = logits.shape[1];
+  const count = rows.logits.shape[0];
   checkNeeds(where, detector, rows, prefix);
-  const out = new Float32Array(count), piece = Math.min(4096, pieceOf(width + 16 * columns));
-  for (let from = 0; from < count; from += piece) {
-    const to = Math.min(count, from + piece);
-    out.set(scoresOf(detector, {
-      logits: new Tensor("float32", [to - from, width], logits.data.subarray(from * width, to * width)),
-      ...(features && { features: new Tensor("float32", [to - from, columns], features.data.subarray(from * columns, to * columns)) }),
-    }), from);
+  const out = new Float32Array(count);
+  for (let from = 0, to = 0, piece = 32; from < count; from = to) {
+    const start = performance.now();
+    to = Math.min(count, from + piece);
+    out.set(scoresOf(detector, cut(rows, from, to)), from);
     const bad = out.subarray(from, to).findIndex((score) => score !== score);
     if (bad >= 0) throw rangeError(where, `${prefix}${detector.needs.includes("features") ? "features" : "logits"}`, `with a score by the detector "${detector.method}"`, `NaN for row ${from + bad}`);
+    if (performance.now() - start < 2) piece *= 2;
     yield to / count;
   }
   return out;
+}
+
+/** A calibration row among the rows of the detector's fit is an error. `rows` says which rows of the argument these are. */
+export function* checkFingerprints(where: string, argument: string, detector: Detector, { logits, features }: Rows, rows?: Int32Array): Steps<void> {
+  const { fingerprints } = detector as { readonly fingerprints?: Fingerprints };
+  if (fingerprints === undefined || features === undefined) return;
+  const count = logits.shape[0], piece = pieceOf(features.shape[1]);
+  for (let from = 0; from < count; from += piece) {
+    const shared = fingerprints.firstShared(cut({ logits, features }, from, Math.min(count, from + piece)).features!);
+    if (shared >= 0) throw rangeError(where, argument, "of calibration rows that did not fit the detector", `row ${rows ? rows[from + shared] : from + shared}, which is one of its fit`, "Take it out of one of the two: the promises rest on rows of their own");
+    yield from / count;
+  }
+}
+
+/** Rows [from, to), without a copy. */
+function cut({ logits, features }: Rows, from: number, to: number): Rows {
+  const part = (x: Tensor<"float32">): Tensor<"float32"> => new Tensor("float32", [to - from, x.shape[1]], x.data.subarray(from * x.shape[1], to * x.shape[1]));
+  return { logits: part(logits), ...(features && { features: part(features) }) };
 }
 
 /** Only what the detector needs is handed to it. */

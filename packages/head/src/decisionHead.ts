@@ -1,13 +1,13 @@
 import { TemperatureScaling, calibratorFromJSON, type Calibrator } from "@logits/calibration";
 import { PredictionSets, SplitConformal, type ConformalMethod, type SplitConformalJSON } from "@logits/conformal";
 import { core, softmax } from "@logits/core-wasm";
-import { ConformalPValues, Threshold, detectorFromJSON, type Fingerprints, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
+import { ConformalPValues, Threshold, detectorFromJSON, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
 import {
   FormatError, Tensor, randomSource, rangeError, readJson, runSteps, runStepsAsync,
   type CsrMatrix, type LongWorkOptions, type Steps, type TensorLike,
 } from "@logits/tensor";
 import { fromArtefact, toArtefact } from "./artefact.ts";
-import { checkNeeds, chooseDetector, detectorScores, scoresOf, selectionOf, type DetectorChoice, type Selection } from "./chooseDetector.ts";
+import { checkFingerprints, checkNeeds, chooseDetector, detectorScores, scoresOf, selectionOf, type DetectorChoice, type Selection } from "./chooseDetector.ts";
 import type { Decision } from "./decision.ts";
 import { evaluationOf, type EvaluateOptions, type EvaluationData, type EvaluationReport } from "./evaluate.ts";
 import { guaranteesOf, notPromisedOf, percent, type Facts, type Guarantee } from "./guarantees.ts";
@@ -315,7 +315,7 @@ export class DecisionHead<L extends string = string> {
     const chosen = candidates.length > 0 ? yield* part(chooseDetector(where, candidates, fit, outside, seed), 0.4, 0.3) : undefined;
     const calibration = given ?? (yield* part(taken(all, order!.subarray(fitRows)), 0.7, 0.02));
     const calibrationRows = calibration.labels.size;
-    if (chosen) checkFingerprints(where, chosen.detector, calibration, given === undefined ? { name: "features", rows: order!.slice(fitRows).sort() } : { name: "calibration.features" });
+    if (chosen) yield* checkFingerprints(where, given ? "calibration.features" : "features", chosen.detector, calibration, order?.slice(fitRows).sort());
     let guard: Guard | undefined, forSets = calibration;
     if (chosen) {
       const { detector } = chosen;
@@ -361,7 +361,7 @@ export class DecisionHead<L extends string = string> {
       const share = 0.9 / count, start = k * share;
       const calibrator = yield* part(TemperatureScaling.fitSteps(where, fit.logits, fit.labels), start, 0.4 * share);
       const chosen = candidates.length > 0 ? yield* part(chooseDetector(where, candidates, fit, outside, seed), start + 0.4 * share, 0.4 * share) : undefined;
-      if (chosen) checkFingerprints(where, chosen.detector, own, { name: "features", rows: order.filter((_, i) => i % count === k).sort() });
+      if (chosen) yield* checkFingerprints(where, "features", chosen.detector, own, order.filter((_, i) => i % count === k).sort());
       if (k === 0) selection = chosen?.selection;
       const p = calibrator.probabilities(own.logits).data, width = all.logits.shape[1];
       folds.push({
@@ -671,14 +671,6 @@ function candidatesOf<L extends string>(where: string, { fitted, outliers }: Dec
     if (odd !== undefined) throw rangeError(where, "detector", 'another than "energy" for probabilities', '"energy"', "The energy of a row of probabilities is 0, whatever they are; pass logits");
   }
   return list;
-}
-
-/** A calibration row among the rows of the detector's fit is an error. */
-function checkFingerprints(where: string, detector: Detector, { features }: Rows, { name, rows }: { readonly name: string; readonly rows?: Int32Array }): void {
-  const { fingerprints } = detector as { readonly fingerprints?: Fingerprints };
-  const shared = features && fingerprints ? fingerprints.firstShared(features) : -1;
-  if (shared < 0) return;
-  throw rangeError(where, name, "of calibration rows that did not fit the detector", `row ${rows ? rows[shared] : shared}, which is one of its fit`, "Take it out of one of the two: the promises rest on rows of their own");
 }
 
 /** `calibrator.transform` in pieces. */

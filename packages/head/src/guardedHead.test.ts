@@ -351,10 +351,10 @@ describe("messages of a head with a detector", () => {
     expect(read({ guarantee: "accepted" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`calibrationRows\` at least 800, the rows of \`conformal\` and \`threshold\`, got 400]`);
     expect(read({ threshold: { ...json.threshold, n: 399 } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`pValues\` of 399 rows, as \`threshold\`, got 400]`);
     expect(read({ pValues: { ...json.pValues, n: 401, positiveInfinities: 1 } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`pValues\` of 400 rows, as \`threshold\`, got 401]`);
-    expect(read({ detector: { ...json.detector, format: "odd" } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`detector\`: detectorFromJSON: expected \`format\` "logits/logit-detector" or "logits/mahalanobis-detector" or "logits/nearest-neighbor-detector", got "odd"]`);
+    expect(read({ detector: { ...json.detector, format: "odd" } })).toThrow("DecisionHead.fromJSON: in `detector`: detectorFromJSON: expected `format`");
     expect(read({ selection: { candidates: ["msp"], auroc: [1], rows: 1, outliers: 1 } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`selection\`: expected \`candidates\` at least 2, got 1]`);
     expect(read({ selection: { candidates: ["msp", "energy"], auroc: [1, 2], rows: 1, outliers: 1 } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`selection\`: expected \`auroc\` 2 numbers in [0, 1], got [1,2]]`);
-    expect(read({ scorer: { format: "odd" } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`scorer\`: scorerFromJSON: expected \`format\` "logits/linear-head" or "logits/prototype-head", got "odd"]`);
+    expect(read({ scorer: { format: "odd" } })).toThrow("DecisionHead.fromJSON: in `scorer`: scorerFromJSON: expected `format`");
   });
 });
 
