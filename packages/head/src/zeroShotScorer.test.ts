@@ -1,7 +1,8 @@
 import { TemperatureScaling } from "@logits/calibration";
 import { Tensor, randomSource } from "@logits/tensor";
-import { estimatorChecks, expectClose } from "@logits/testkit";
+import { checkGuarantee, estimatorChecks, expectClose } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
+import { DecisionHead } from "./decisionHead.ts";
 import { scorerFromJSON } from "./scorer.ts";
 import { ZeroShotScorer } from "./zeroShotScorer.ts";
 
@@ -78,6 +79,45 @@ describe("ZeroShotScorer", () => {
     wrongWidth: [(fitted) => fitted.logits([[1, 2]]), (fitted) => fitted.logits([1, 2])],
     base64: ["prompts.data"],
   }))("$name", ({ run }) => run());
+
+  describe("in a DecisionHead", () => {
+    const concepts = uniform(20, 4, 32), names = ["cat", "dog", "bird", "car"];
+    const scorer = ZeroShotScorer.of(concepts, { scale: 30 });
+    /** Embeddings near a concept, or near none. */
+    const images = (rows: number, seed: number, known = true) => {
+      const noise = uniform(seed, rows, 32), random = randomSource(seed, 1), own = Int32Array.from({ length: rows }, () => random.integer(4));
+      return { features: { ...noise, data: noise.data.map((x, i) => (known ? 1.5 * x + concepts.data[32 * own[Math.floor(i / 32)] + (i % 32)] : x)) }, labels: own };
+    };
+    const fit = (rows: number, seed: number) => DecisionHead.fit({ scorer, ...images(rows, seed), classes: names }, { seed, detector: scorer.conceptMatching(), maxFalsePositiveRate: 0.1, confidence: 0.9 });
+
+    it("decides from embeddings alone, and says unknown where the image shows none of the classes", () => {
+      const head = fit(400, 30), known = images(300, 31), other = images(300, 32, false);
+      const share = (features: typeof other.features) => head.decideAll({ features }).filter(({ kind }) => kind === "unknown").length / 300;
+      expect(share(known.features)).toBeLessThan(0.15);
+      expect(share(other.features)).toBeGreaterThan(0.5);
+      expect(DecisionHead.fromBytes(head.toBytes()).decideAll({ features: known.features })).toEqual(head.decideAll({ features: known.features }));
+      expect(head.decide({ features: new Float32Array(32) })).toMatchObject({ kind: "invalid" });
+    });
+
+    it("scores by one minus the largest softmax(cos / tau), whatever the scale", () => {
+      const { features } = images(40, 33), cosines = ZeroShotScorer.of(concepts, { scale: 1 }).logits(features).data;
+      const decisions = fit(400, 30).detector!.score({ logits: scorer.logits(features) }).data;
+      const want = Array.from({ length: 40 }, (_, n) => {
+        const e = Array.from(cosines.subarray(4 * n, 4 * n + 4), Math.exp);
+        return 1 - Math.max(...e) / e.reduce((a, b) => a + b);
+      });
+      expectClose(decisions, want, { atol: 1e-6 }); // float32 cosines
+    });
+
+    it("keeps the promised rate of false alarms, over fits and new rows", () => {
+      const fresh = images(4000, 99).features;
+      checkGuarantee({
+        name: "none of these", repetitions: process.env.LOGITS_SLOW ? 10000 : 200, kind: "probability of exceeding", level: 0.1,
+        // 0.005 is one standard error of the rate of 4,000 new rows.
+        simulate: (seed) => fit(200, 40 + seed).decideAll({ features: fresh }).filter(({ kind }) => kind === "unknown").length / 4000 > 0.105,
+      });
+    });
+  });
 
   it("is read by scorerFromJSON", () => {
     const scorer = ZeroShotScorer.of(prompts);
