@@ -25,6 +25,15 @@ const PRELUDES: Record<string, string> = {
     const labels = Int32Array.from({ length: 300 }, () => random.integer(3));
     const logits = { shape: [300, 3], data: Float32Array.from({ length: 900 }, (_, i) => 3 * random.uniform() + (labels[Math.floor(i / 3)] === i % 3 ? 2 : 0)) };
     const scores = [4, 1, 0];`,
+  "docs/interop/onnx-tap.md": `
+    const { onnxHeadModel, onnxModel } = await import("@logits/testkit");
+    const bytes = onnxModel(onnxHeadModel("gemm", { features: 8, classes: 3 }).model);`,
+  "docs/interop/onnx-attach.md": `
+    const { onnxHeadModel, onnxModel } = await import("@logits/testkit");
+    const bytes = onnxModel(onnxHeadModel("gemm", { features: 8, classes: 3 }).model);
+    const random = (await import("@logits/tensor")).randomSource(1);
+    const labels = Int32Array.from({ length: 300 }, () => random.integer(3));
+    const logits = { shape: [300, 3], data: Float32Array.from({ length: 900 }, (_, i) => 3 * random.uniform() + (labels[Math.floor(i / 3)] === i % 3 ? 2 : 0)) };`,
 };
 
 describe.each(pages)("%s", (page) => {
