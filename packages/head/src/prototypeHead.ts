@@ -128,7 +128,7 @@ export class PrototypeHead implements Scorer {
     const { classes = Math.max(0, y.data.reduce((top, label) => Math.max(top, label), -1)) + 1 } = options;
     checkInteger(where, "classes", classes, 1, 16777216);
     checkLabels(where, "labels", y, classes);
-    const statistics = yield* part(gather(where, settings.kind, x, y.data, classes), 0, 0.8);
+    const statistics = yield* part(gather(where, "features", settings.kind, x, y.data, classes), 0, 0.8);
     return new PrototypeHead(settings, statistics, yield* part(compile(where, settings, statistics), 0.8, 0.2));
   }
 
@@ -165,7 +165,7 @@ export class PrototypeHead implements Scorer {
   }
 
   *#with(where: string, x: Tensor<"float32"> | CsrMatrix, labels: Int32Array, classes: number): Steps<PrototypeHead> {
-    const statistics = merge(this.kind, this.#statistics, yield* gather(where, this.kind, x, labels, classes));
+    const statistics = merge(this.kind, this.#statistics, yield* gather(where, "rows", this.kind, x, labels, classes));
     return new PrototypeHead(this.settings, statistics, yield* compile(where, this.settings, statistics));
   }
 

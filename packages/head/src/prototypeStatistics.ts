@@ -46,15 +46,15 @@ export function inverseNorm(data: Float32Array, from: number, width: number): nu
 }
 
 /** Statistics of rows alone: means first, then what the rows differ from them by. */
-export function* gather(where: string, kind: PrototypeKind, x: Tensor<"float32"> | CsrMatrix, labels: Int32Array, classes: number): Steps<PrototypeStatistics> {
+export function* gather(where: string, argument: string, kind: PrototypeKind, x: Tensor<"float32"> | CsrMatrix, labels: Int32Array, classes: number): Steps<PrototypeStatistics> {
   const [rows, features] = x.shape;
   const counts = new Float64Array(classes), means = new Float64Array(classes * features);
   for (const { from, to, data } of denseBlocks(x)) {
     for (let n = from; n < to; n++) {
       const at = (n - from) * features, mean = labels[n] * features;
-      for (let f = 0; f < features; f++) if (data[at + f] - data[at + f] !== 0) throw rangeError(where, "features", "of finite numbers", `${data[at + f]} in row ${n}, column ${f}`);
+      for (let f = 0; f < features; f++) if (data[at + f] - data[at + f] !== 0) throw rangeError(where, argument, "of finite numbers", `${data[at + f]} in row ${n}, column ${f}`);
       const scale = kind === "cosine" ? inverseNorm(data, at, features) : 1;
-      if (scale === Infinity) throw rangeError(where, "features", "with a direction in each row", `only zeros in row ${n}`);
+      if (scale === Infinity) throw rangeError(where, argument, "with a direction in each row", `only zeros in row ${n}`);
       counts[labels[n]]++;
       for (let f = 0; f < features; f++) means[mean + f] += scale * data[at + f];
     }
