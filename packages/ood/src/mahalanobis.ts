@@ -200,9 +200,7 @@ export class MahalanobisDetector implements Detector {
     const whitening = new Float32Array(features * features);
     for (let i = 0; i < features; i++) for (let j = 0; j <= i; j++) whitening[i * features + j] = inverse[j * features + i] / scales[j];
     const whitenedMeans = Float32Array.from(centred);
-    if (![whitening, whitenedMeans].every((numbers) => numbers.every((value) => value - value === 0))) {
-      throw rangeError(where, "features", "with standard deviations that float32 can divide by", `${scales.reduce((a, b) => Math.min(a, b))}`, "Scale the features up");
-    }
+    if (![whitening, whitenedMeans].every((numbers) => numbers.every((value) => value - value === 0))) throw unscaled(where, scales);
     const deadFeatures = dead.reduce((sum, value) => sum + value, 0);
     return new MahalanobisDetector({ classes, features, n: count, shrinkage: factored.shrinkage, deadFeatures, supportedClasses, mean, whitening, means: whitenedMeans, fingerprints });
   }
@@ -281,10 +279,16 @@ function spreads(where: string, scatter: Float64Array, size: Float64Array, count
   const features = size.length;
   const variances = Float64Array.from(size, (_, j) => scatter[j * features + j] / count);
   const dead = Uint8Array.from(variances, (variance, j) => (variance > ROUNDING ** 2 * size[j] ? 0 : 1));
+  if (!variances.every((variance) => variance < Infinity)) throw unscaled(where, variances.map((variance) => Math.sqrt(variance)));
   const living = variances.filter((_, j) => dead[j] === 0).sort();
   if (living.length === 0) throw rangeError(where, "features", "that vary within a class", `${count} rows that equal their class means`);
   const floor = DEAD_SHARE * living[living.length >> 1];
   return { scales: variances.map((variance, j) => Math.sqrt(dead[j] ? floor : variance)), dead };
+}
+
+function unscaled(where: string, scales: Float64Array): RangeError {
+  const [least, most] = [Math.min, Math.max].map((pick) => scales.reduce((a, b) => pick(a, b)));
+  return rangeError(where, "features", "of a scale that float32 can square and divide by", `standard deviations from ${least} to ${most}`, "Rescale the features");
 }
 
 /** Cholesky factor of (1 - lambda) R + lambda I, with the lambda that was asked for or the least that does. */
