@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -34,10 +34,12 @@ it("there is a program for each of the three runtimes", () => {
 
 describe.each(pages.filter(({ blocks }) => blocks.length > 0))("$page", ({ page, blocks }) => {
   it.each(blocks.map((block, i) => [i + 1, block] as const))("program %i runs and prints what the page says", (i, block) => {
-    const file = join(folder, `${page.replaceAll(/[^A-Za-z0-9]/g, "-")}-${i}.ts`);
+    const own = join(folder, `${page.replaceAll(/[^A-Za-z0-9]/g, "-")}-${i}`);
+    mkdirSync(own);
+    const file = join(own, "program.ts");
     writeFileSync(file, program(block, prelude(block)));
     try {
-      execFileSync(process.execPath, ["--no-warnings", file], { cwd: folder, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+      execFileSync(process.execPath, ["--no-warnings", file], { cwd: own, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
     } catch (error) {
       throw new Error((error as { stderr: string }).stderr, { cause: error });
     }

@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RawImage, env, pipeline } from "@huggingface/transformers";
 import { DecisionHead } from "@logits/head";
-import { collect, guard } from "@logits/interop/transformers";
+import { collect, guard, tappedFetch } from "@logits/interop/transformers";
 import { softmax } from "@logits/core-wasm";
 import { expectClose, expectExact } from "@logits/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -104,6 +104,31 @@ describe("text-classification", () => {
     const { logits, labels: indices } = await collect(classifier, texts, labels);
     const head = DecisionHead.fit({ logits, labels: indices, classes: ["flight", "alarm", "music"] });
     expect(() => guard(classifier, head)).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`head\` of the classes of the model, in their order, got "alarm" at index 1, where it has "music". For names of your own pass the same \`classes\` to collect and guard]`);
+  });
+});
+
+describe("tappedFetch", () => {
+  it("taps what Transformers.js downloads, and what is cached", async () => {
+    const { texts, labels } = intents(30, 3);
+    const before = { fetch: env.fetch, allowRemoteModels: env.allowRemoteModels, allowLocalModels: env.allowLocalModels, remoteHost: env.remoteHost, cacheDir: env.cacheDir };
+    const fetched: string[] = [];
+    const host = async (url: string | URL): Promise<Response> => {
+      const file = join(folder, `${url}`.replace(/^.*\/my\/(text)\/resolve\/main\//, "$1/"));
+      fetched.push(`${url}`);
+      return existsSync(file) ? new Response(readFileSync(file)) : new Response(null, { status: 404 });
+    };
+    Object.assign(env, { fetch: tappedFetch({ fetch: host }), allowRemoteModels: true, allowLocalModels: false, remoteHost: "http://models.test/", cacheDir: join(folder, "cache") });
+    try {
+      const first = await collect(await pipeline("text-classification", "my/text", { dtype }), texts, labels, { features: true });
+      const downloads = fetched.filter((url) => url.endsWith(".onnx")).length;
+      const again = await collect(await pipeline("text-classification", "my/text", { dtype }), texts, labels, { features: true });
+      expect(downloads).toBeGreaterThan(0);
+      expect(fetched.filter((url) => url.endsWith(".onnx"))).toHaveLength(downloads);
+      expect(again).toEqual(first);
+      expect(first.features!.shape).toEqual([30, 8]);
+    } finally {
+      Object.assign(env, before);
+    }
   });
 });
 

@@ -3,6 +3,8 @@ import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
 import { checkClasses, checkRows, collectInputs, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
+export { tappedFetch, type Fetch } from "./tappedFetch.ts";
+export type { TapOptions } from "./onnx/tap.ts";
 
 /** The tasks of Transformers.js whose pipelines can be guarded. */
 const TASKS = ["text-classification", "image-classification", "audio-classification", "zero-shot-classification", "zero-shot-image-classification"] as const;
