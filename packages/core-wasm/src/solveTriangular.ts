@@ -2,8 +2,8 @@ import { describe, rangeError, runSteps, typeError, type Steps } from "@logits/t
 import { PANEL, checkSquare, copyIn, doubleView, kernels } from "./linalg.ts";
 import { scratch } from "./memory.ts";
 
-/** Right-hand sides that are solved together. */
-const ROWS = 512;
+/** Right-hand sides that are solved together. Few, so that those of a triangular matrix begin with zeros together. */
+const ROWS = 128;
 
 /**
  * Solves L x = b for many right-hand sides, in place and in float64.
@@ -22,7 +22,7 @@ export function solveTriangular(factor: Float64Array, b: Float64Array): void {
   runSteps(solveTriangularSteps(factor, b));
 }
 
-/** `solveTriangular` in pieces of 32 columns and 512 rows: the same bits. Yields the share that is done; both arrays must be left alone meanwhile. */
+/** `solveTriangular` in pieces of 32 columns and 128 rows: the same bits. Yields the share that is done; both arrays must be left alone meanwhile. */
 export function* solveTriangularSteps(factor: Float64Array, b: Float64Array): Steps<void> {
   const n = checkSquare("solveTriangular", "factor", factor);
   if (!(b instanceof Float64Array)) throw typeError("solveTriangular", "b", "a Float64Array", describe(b));
@@ -34,7 +34,8 @@ export function* solveTriangularSteps(factor: Float64Array, b: Float64Array): St
   const rows = n === 0 ? 0 : b.length / n;
   for (let first = 0; first < rows; first += ROWS) {
     const count = Math.min(ROWS, rows - first);
-    for (let from = 0; from < n; from += PANEL) {
+    // Where all of them begin with zeros, so do the solutions.
+    for (let from = leadingZeros(b, n, first, count); from < n; from += PANEL) {
       const width = Math.min(PANEL, n - from), cols = from + width;
       const at = scratch(8 * (count + width) * cols), right = at + 8 * width * cols;
       copyIn(factor, n, from, cols, cols, at);
@@ -45,4 +46,11 @@ export function* solveTriangularSteps(factor: Float64Array, b: Float64Array): St
       yield (first + count * (cols / n) ** 2) / rows;
     }
   }
+}
+
+/** How many panels' worth of columns are zero in front of all of the rows. */
+function leadingZeros(b: Float64Array, n: number, first: number, count: number): number {
+  let zeros = n;
+  for (let i = first; i < first + count; i++) for (let j = 0; j < zeros; j++) if (b[i * n + j] !== 0) zeros = j;
+  return zeros - (zeros % PANEL);
 }

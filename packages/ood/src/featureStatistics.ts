@@ -151,10 +151,14 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     for (let c = 0; c < classes; c++) {
       const own = this.#counts[c], more = theirs.#counts[c], at = c * features;
       if (more === 0) continue;
-      const difference = corrections.next(own === 0 ? 0 : (own * more) / (own + more));
-      for (let j = 0; j < features; j++) {
-        difference[j] = theirs.#means[at + j] - this.#means[at + j];
-        this.#means[at + j] = own === 0 ? theirs.#means[at + j] : this.#means[at + j] + difference[j] * (more / (own + more));
+      if (own === 0) {
+        this.#means.set(theirs.#means.subarray(at, at + features), at);
+      } else {
+        const difference = corrections.next((own * more) / (own + more));
+        for (let j = 0; j < features; j++) {
+          difference[j] = theirs.#means[at + j] - this.#means[at + j];
+          this.#means[at + j] += difference[j] * (more / (own + more));
+        }
       }
       this.#counts[c] = own + more;
     }
@@ -271,11 +275,12 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
       if (open === 0) continue;
       const offset = corrections.next(-open);
       for (let j = 0; j < features; j++) offset[j] = this.#openSums[at + j] / open;
-      const difference = corrections.next(own === 0 ? 0 : (own * open) / (own + open));
-      for (let j = 0; j < features; j++) {
-        const mean = this.#centres[at + j] + this.#openSums[at + j] / open;
-        difference[j] = mean - this.#means[at + j];
-        this.#means[at + j] = own === 0 ? mean : this.#means[at + j] + difference[j] * (open / (own + open));
+      if (own === 0) {
+        for (let j = 0; j < features; j++) this.#means[at + j] = this.#centres[at + j] + offset[j];
+      } else {
+        const difference = Float64Array.from(offset, (value, j) => this.#centres[at + j] + value - this.#means[at + j]);
+        corrections.next((own * open) / (own + open)).set(difference);
+        for (let j = 0; j < features; j++) this.#means[at + j] += difference[j] * (open / (own + open));
       }
       this.#counts[c] = own + open;
     }
