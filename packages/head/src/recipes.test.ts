@@ -14,15 +14,16 @@ type Rows = Tensor<"float32">;
 function recipe<Functions>(page: string, names: readonly string[]): Functions {
   const text = readFileSync(join(import.meta.dirname, "../../../docs/recipes", `${page}.md`), "utf8");
   const modules: Record<string, unknown> = { "@logits/core-wasm": core, "@logits/statistics": statistics, "@logits/tensor": tensors };
-  const body = stripTypeScriptTypes(/```ts\n([^]*?)```/.exec(text)![1]).replace(/^import (\{[^}]*\}) from ("[^"]*");$/gm, "const $1 = modules[$2];");
+  const code = /```ts\n([^]*?)```/.exec(text)![1];
+  expect(code.split("\n").filter((line) => line.trim() !== "").length).toBeLessThanOrEqual(25);
+  const body = stripTypeScriptTypes(code).replace(/^import (\{[^}]*\}) from ("[^"]*");$/gm, "const $1 = modules[$2];");
   return new Function("modules", `${body}\nreturn { ${names.join(", ")} };`)(modules) as Functions;
 }
 
 const rowsOf = (width: number, data: readonly number[]): Rows => new Tensor("float32", [data.length / width, width], Float32Array.from(data));
 const softmaxOf = (z: readonly number[]): number[] => z.map((x) => Math.exp(x) / z.reduce((sum, other) => sum + Math.exp(other), 0));
 
-const CASCADE = "[paper:dynamically-sacrificing-accuracy-for-reduced-computation-cascaded-inference-based]";
-describe(`the confidence cascade ${CASCADE}`, () => {
+describe("the confidence cascade [paper:dynamically-sacrificing-accuracy-for-reduced-computation-cascaded-inference-based]", () => {
   interface Point {
     readonly threshold: number;
     readonly coverage: number;
@@ -37,7 +38,7 @@ describe(`the confidence cascade ${CASCADE}`, () => {
   /** Rounded scores, so that confidences tie. */
   const stage = (rows: number, labels: Int32Array, skill: number): Rows => rowsOf(3, Array.from({ length: 3 * rows }, (_, i) => Math.round(4 * random.uniform()) / 2 + (i % 3 === labels[Math.floor(i / 3)] ? skill : 0)));
 
-  it(`gives the thresholds of a search over all confidences ${CASCADE}`, () => {
+  it("gives the thresholds of a search over all confidences", () => {
     for (let n = 1; n < 40; n++) {
       const labels = Int32Array.from({ length: n }, () => random.integer(3)), logits = stage(n, labels, 0.7), points = curve(logits, labels);
       const { maxProbability: { data: confidence }, argmax } = core.logitStatistics(logits, { select: ["maxProbability", "argmax"] });
@@ -60,7 +61,7 @@ describe(`the confidence cascade ${CASCADE}`, () => {
     }
   });
 
-  it(`leaves at the first stage that is sure; the cost is its mean ${CASCADE}`, () => {
+  it("leaves at the first stage that is sure; the cost is its mean", () => {
     const n = 500, labels = Int32Array.from({ length: n }, () => random.integer(3)), stages = [stage(n, labels, 0.5), stage(n, labels, 1), stage(n, labels, 3)];
     const probabilities = stages.map((z) => core.softmax(z));
     const run = (thresholds: number[]) => cascade(stages, thresholds, [1, 5, 25]);
@@ -77,8 +78,7 @@ describe(`the confidence cascade ${CASCADE}`, () => {
   });
 });
 
-const LOKI = "[paper:geometry-aware-adaptation-for-pretrained-models]";
-describe(`Loki ${LOKI}`, () => {
+describe("Loki [paper:geometry-aware-adaptation-for-pretrained-models]", () => {
   const { squared, scores, predict, gradient, reachable } = recipe<{
     squared(distances: Rows): Rows;
     scores(logits: Rows, cost: Rows): Rows;
@@ -90,12 +90,12 @@ describe(`Loki ${LOKI}`, () => {
   const logitsOf = (rows: number, width: number): Rows => rowsOf(width, Array.from({ length: rows * width }, () => 6 * (random.uniform() - 0.5)));
   const line = (observed: number[], all: number): Rows => rowsOf(all, observed.flatMap((i) => Array.from({ length: all }, (_, y) => Math.abs(i - y))));
 
-  it(`is the usual argmax with 0/1 distances ${LOKI}`, () => {
+  it("is the usual argmax with 0/1 distances", () => {
     const logits = logitsOf(200, 5), zeroOne = rowsOf(5, Array.from({ length: 25 }, (_, i) => Number(i % 6 !== 0)));
     expect(predict(logits, squared(zeroOne))).toEqual(core.argmax(logits).data);
   });
 
-  it(`is the rounded mean on a line, the median with absolute cost ${LOKI}`, () => {
+  it("is the rounded mean on a line, the median with absolute cost", () => {
     const observed = [0, 3, 4, 9], logits = logitsOf(300, 4), mean = predict(logits, squared(line(observed, 10))), median = predict(logits, line(observed, 10));
     for (let row = 0; row < 300; row++) {
       const p = softmaxOf(Array.from(logits.data.subarray(4 * row, 4 * row + 4)));
@@ -107,7 +107,7 @@ describe(`Loki ${LOKI}`, () => {
     }
   });
 
-  it(`is a search over all labels for any metric, whatever their numbers ${LOKI}`, () => {
+  it("is a search over all labels for any metric, whatever their numbers", () => {
     const places = Array.from({ length: 12 }, () => [random.uniform(), random.uniform()]), observed = [1, 4, 7, 11], order = random.permutation(12);
     const distances = (all: ArrayLike<number>): Rows => rowsOf(12, observed.flatMap((i) => Array.from(all, (y) => Math.hypot(places[i][0] - places[y][0], places[i][1] - places[y][1]))));
     const plain = distances(Array.from({ length: 12 }, (_, y) => y)), logits = logitsOf(200, 4), got = predict(logits, squared(plain)), moved = predict(logits, squared(distances(order)));
@@ -119,7 +119,7 @@ describe(`Loki ${LOKI}`, () => {
     }
   });
 
-  it(`passes gradients through the scores ${LOKI}`, () => {
+  it("passes gradients through the scores", () => {
     const logits = logitsOf(1, 4), cost = squared(line([0, 3, 4, 9], 10)), upstream = logitsOf(1, 10);
     const value = (z: Float64Array): number => {
       const p = softmaxOf(Array.from(z));
@@ -129,7 +129,7 @@ describe(`Loki ${LOKI}`, () => {
     expectClose(scores(logits, cost).data, Array.from({ length: 10 }, (_, y) => -softmaxOf(Array.from(logits.data)).reduce((risk, q, i) => risk + q * cost.data[10 * i + y], 0)), { rtol: 1e-5 });
   });
 
-  it(`reaches on a tree the labels on the paths between observed ones ${LOKI}`, () => {
+  it("reaches on a tree the labels on the paths between observed ones", () => {
     for (let repeat = 0; repeat < 30; repeat++) {
       const size = 3 + random.integer(12), parent = Array.from({ length: size }, (_, y) => (y === 0 ? -1 : random.integer(y)));
       const up = (y: number): number[] => (y < 0 ? [] : [y, ...up(parent[y])]);
