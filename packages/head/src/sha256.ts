@@ -37,11 +37,13 @@ export function sha256Stream(): Sha256 {
   const update = (bytes: Uint8Array): void => {
     length += bytes.length;
     for (let from = 0; from < bytes.length; ) {
-      const count = Math.min(64 - filled, bytes.length - from);
-      block.set(bytes.subarray(from, from + count), filled);
-      from += count;
-      filled = (filled + count) % 64;
-      if (filled === 0) compress(h, w, k, block);
+      if (filled === 0 && bytes.length - from >= 64) {
+        compress(h, w, k, bytes, from);
+        from += 64;
+        continue;
+      }
+      block[filled++] = bytes[from++];
+      if (filled === 64) compress(h, w, k, block, (filled = 0));
     }
   };
   const digest = (): string => {
@@ -63,8 +65,9 @@ export function sha256(...parts: readonly Uint8Array[]): string {
   return hash.digest();
 }
 
-function compress(h: Int32Array, w: Int32Array, k: Int32Array, block: Uint8Array): void {
-  for (let t = 0; t < 16; t++) w[t] = (block[4 * t] << 24) | (block[4 * t + 1] << 16) | (block[4 * t + 2] << 8) | block[4 * t + 3];
+/** One block of 64 bytes. */
+function compress(h: Int32Array, w: Int32Array, k: Int32Array, bytes: Uint8Array, start: number): void {
+  for (let t = 0, i = start; t < 16; t++, i += 4) w[t] = (bytes[i] << 24) | (bytes[i + 1] << 16) | (bytes[i + 2] << 8) | bytes[i + 3];
   for (let t = 16; t < 64; t++) {
     const x = w[t - 15], y = w[t - 2];
     w[t] = (((w[t - 16] + w[t - 7]) | 0) + (((turn(x, 7) ^ turn(x, 18) ^ (x >>> 3)) + (turn(y, 17) ^ turn(y, 19) ^ (y >>> 10))) | 0)) | 0;
