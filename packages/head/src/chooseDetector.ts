@@ -51,6 +51,8 @@ export function* chooseDetector(where: string, candidates: readonly DetectorChoi
     scores.set(inside);
     scores.set(outside, inside.length);
     areas.push(auroc(scores, positives.fill(1, inside.length)));
+    // Matrices in WebAssembly memory; a detector that was given belongs to the caller.
+    if (!isDetector(candidates[i])) (detector as { dispose?(): void }).dispose?.();
   }
   const best = areas.indexOf(Math.max(...areas));
   return {

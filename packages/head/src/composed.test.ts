@@ -82,6 +82,8 @@ function simulate(fits: number, calibrations: number, d: number, shift: number, 
       detector = head.detector;
       out.push(outcome(head, next, d));
     }
+    // WebAssembly memory comes back by itself only where the thread pauses.
+    (detector as { dispose?(): void } | undefined)?.dispose?.();
   }
   return out;
 }
