@@ -315,7 +315,7 @@ function blockwise(node: Node, required: (i: number) => Constant, optional: (i: 
     return refuse(`${nodeName(node)} of K ${features}, N ${classes}, bits ${bits}, block_size ${block} with ${sizeOf(packed.shape)} packed ${packed.dtype}, ${sizeOf(scales.shape)} scales${zeros ? ` and ${sizeOf(zeros.shape)} zero points` : ""}`);
   }
   const sources = [packed, scales, zeros, bias].filter((x) => x !== undefined);
-  const bitsAt = (bytes: ArrayLike<number>, start: number, i: number): number => (bytes[start + Math.floor((i * bits) / 8)] >> ((i * bits) % 8)) & (2 ** bits - 1);
+  const bitsAt = (bytes: ArrayLike<number>, start: number, i: number): number => (bytes[start + Math.floor((i * bits) / 8)] >> ((i * bits) % 8)) & ((1 << bits) - 1);
   return {
     node, tensor: node.inputs[0] ?? "", dtype: scales.dtype, features, classes,
     storage: { dtype: bits === 8 ? "uint8" : bits === 4 ? "uint4" : "uint2", quantization: "blockwise", blockSize: block },
@@ -327,7 +327,7 @@ function blockwise(node: Node, required: (i: number) => Constant, optional: (i: 
       for (let c = 0; c < classes; c++) {
         for (let f = 0; f < features; f++) {
           const k = Math.floor(f / block);
-          const zero = z === undefined ? 2 ** (bits - 1) : packedZeros ? bitsAt(z, c * rowBytes, k) : z[c * blocks + k];
+          const zero = z === undefined ? 1 << (bits - 1) : packedZeros ? bitsAt(z, c * rowBytes, k) : z[c * blocks + k];
           w[f * classes + c] = (bitsAt(q, (c * blocks + k) * blob, f % block) - zero) * s[c * blocks + k];
         }
       }

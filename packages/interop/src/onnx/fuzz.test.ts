@@ -22,15 +22,15 @@ it(`${COUNT} damaged files are read or refused with an error of this library, no
       if (kind === 0) bytes[at] ^= 1 << random.integer(8);
       else if (kind === 1) bytes[at] = [0, 1, 127, 128, 255][random.integer(5)];
       else if (kind === 2) bytes = bytes.slice(0, at + 1);
-      else if (kind === 3) bytes = new Uint8Array([...bytes.subarray(0, at), ...bytes.subarray(at + 1 + random.integer(8))]);
-      else bytes = new Uint8Array([...bytes.subarray(0, at), ...bytes.subarray(random.integer(bytes.length), bytes.length).subarray(0, 12), ...bytes.subarray(at)]);
+      else if (kind === 3) bytes = new Uint8Array(Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1 + random.integer(8))]));
+      else bytes = new Uint8Array(Buffer.concat([bytes.subarray(0, at), bytes.subarray(random.integer(bytes.length)).subarray(0, 12), bytes.subarray(at)]));
     }
     for (const run of [
       () => {
         const { weights, bias, features, classes } = readLinearHead(bytes, { files: file.files });
         expect([weights.size, bias.size]).toEqual([features * classes, classes]);
       },
-      () => expect(tap(bytes).bytes.subarray(0, bytes.length)).toEqual(bytes),
+      () => expect(Buffer.compare(tap(bytes).bytes.subarray(0, bytes.length), bytes)).toBe(0),
       () => readMetadata(bytes),
       () => expect(readMetadata(detach(bytes)).has(HEAD_KEY)).toBe(false),
     ]) {

@@ -107,14 +107,14 @@ export class Wire {
       if (at + i >= end) this.fail(`the end in the middle of a number at byte ${at}`, "The file is truncated or damaged: load it again");
       const byte = this.bytes[at + i];
       const part = byte & 127;
-      if (i < 4) low += part * 2 ** (7 * i);
+      if (i < 4) low += part << (7 * i);
       else if (i === 4) {
         low += (part & 15) * 2 ** 28;
-        high += part >>> 4;
-      } else high += part * 2 ** (7 * i - 32);
+        high = part >>> 4;
+      } else high |= part << (7 * i - 32);
       if (byte < 128) {
         this.#at = at + i + 1;
-        return (high | 0) * 2 ** 32 + low;
+        return high * 2 ** 32 + low;
       }
     }
     return this.fail(`a number of more than ten bytes at byte ${at}`);

@@ -49,6 +49,7 @@ describe("what is appended", () => {
       const copy = bytes.slice();
       const result = tap(bytes);
       expect(bytes).toEqual(copy);
+      expect(result.bytes).toBe(result.bytes);
       expect(result.bytes.subarray(0, bytes.length)).toEqual(copy);
       expect(result.head).toEqual(findLinearHead(bytes));
       const half = result.head!.dtype === "float16";

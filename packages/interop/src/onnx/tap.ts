@@ -13,7 +13,7 @@ export interface TapOptions {
 
 /** A model whose session also returns a tensor from inside. */
 export interface Tap {
-  /** The model: the bytes that came in, then `appended`. The same object where nothing is appended. */
+  /** The model: the bytes that came in, then `appended`; the copy is made when this is first read. The same object as came in where nothing is appended. */
   readonly bytes: Uint8Array;
   /** What is new at the end of the file. */
   readonly appended: Uint8Array;
@@ -70,7 +70,13 @@ export function tap(bytes: Uint8Array, options: TapOptions = {}): Tap {
     ? bytesField(7, ...widened(name, returned, graph), bytesField(12, textField(1, returned), ...typeField("float32", value?.shape, found)))
     : bytesField(7, bytesField(12, textField(1, name), ...(value?.type ? [bytesField(2, value.type)] : typeField(found?.head.dtype, undefined, found))));
   if (bytes.length + appended.length > LARGEST) throw rangeError(where, "bytes", `of at most ${LARGEST - appended.length} bytes, so that a protobuf message can hold them and the tap`, `${bytes.length}`);
-  return { bytes: concat([bytes, appended]), appended, name: returned, status: "added", head: found?.head };
+  let joined: Uint8Array | undefined;
+  return {
+    get bytes() {
+      return (joined ??= concat([bytes, appended]));
+    },
+    appended, name: returned, status: "added", head: found?.head,
+  };
 }
 
 /**
