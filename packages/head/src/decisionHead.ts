@@ -363,7 +363,7 @@ export class DecisionHead<L extends string = string> {
       const chosen = candidates.length > 0 ? yield* part(chooseDetector(where, candidates, fit, outside, seed), start + 0.4 * share, 0.4 * share) : undefined;
       if (chosen) yield* checkFingerprints(where, "features", chosen.detector, own, order.filter((_, i) => i % count === k).sort());
       if (k === 0) selection = chosen?.selection;
-      const p = calibrator.probabilities(own.logits).data, width = all.logits.shape[1];
+      const p = rowByRow(calibrator, own.logits), width = all.logits.shape[1];
       folds.push({
         calibrator,
         scores: ConformalPValues.fit(Float32Array.from(own.labels.data, (label, n) => Math.fround(1 - p[n * width + label]))),

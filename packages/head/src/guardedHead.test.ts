@@ -113,6 +113,16 @@ describe("a head with a detector", () => {
     expect(kinds(head.decideAll(probe)).unknown).toBeGreaterThan(20);
   });
 
+  it.each(["mahalanobis", "knn"] as const)("decides a row of many features alone as in batches of any size: %s", (detector) => {
+    const random = testRandom(8), d = 131, rows = 203;
+    const features = Float32Array.from({ length: rows * d }, () => random.normal()), logits = Float32Array.from({ length: rows * 3 }, () => 3 * random.normal()), labels = Int32Array.from({ length: rows }, () => random.integer(3));
+    const cut = (from: number, to: number) => ({ logits: new Tensor("float32", [to - from, 3], logits.subarray(3 * from, 3 * to)), features: new Tensor("float32", [to - from, d], features.subarray(d * from, d * to)) });
+    const head = DecisionHead.fit({ ...cut(0, rows), labels, classes: CLASSES }, { detector, maxFalsePositiveRate: 0.6, confidence: "marginal" });
+    const all = head.decideAll(cut(0, rows));
+    expect(all.some(({ kind }) => kind === "unknown")).toBe(true);
+    for (const size of [1, 3, 16, 67]) for (let from = 0; from < rows; from += size) expect(head.decideAll(cut(from, Math.min(rows, from + size)))).toEqual(all.slice(from, from + size));
+  });
+
   it("says invalid for a feature that is not finite, and leaves the other rows alone", () => {
     const rows = rowsOf(probe).slice(0, 3), bad = rows[1].features.slice();
     bad[2] = NaN;
