@@ -135,6 +135,62 @@ describe("taps inside a convolution network", () => {
   });
 });
 
+/** A residual sum, Gelu by Erf, layer normalisation as PyTorch exports it, then the head: what the runtime fuses into nodes of its own. */
+function transformer(type: "float32" | "float16", quantized = false): OnnxModel {
+  const half = type === "float16";
+  const typed = (name: string, shape: number[], scale?: number): ReturnType<typeof constant> => ({ ...constant(name, shape, scale), type });
+  const scalar = (name: string, value: number): ReturnType<typeof constant> => ({ name, type, shape: [], data: [value] });
+  const head: OnnxNode[] = quantized
+    ? [
+        node("DynamicQuantizeLinear", ["norm"], ["q", "qs", "qz"]), node("MatMulInteger", ["q", "Wq", "qz", "Wz"], ["acc"]), node("Cast", ["acc"], ["accf"], { to: 1 }),
+        node("Mul", ["qs", "Ws"], ["s"]), node("Mul", ["accf", "s"], ["y"]), node("Add", ["y", "b"], ["logits"]),
+      ]
+    : [node("MatMul", ["norm", "W"], ["y"]), node("Add", ["y", "b"], [half ? "z" : "logits"])];
+  return {
+    inputs: [{ name: "x", shape: ["batch", 12] }], outputs: [{ name: "logits", shape: ["batch", 3] }],
+    nodes: [
+      ...(half ? [node("Cast", ["x"], ["x16"], { to: 10 })] : []),
+      node("MatMul", [half ? "x16" : "x", "V"], ["h"]), node("Add", ["h", "vb"], ["hb"]),
+      node("Div", ["hb", "root2"], ["g1"]), node("Erf", ["g1"], ["g2"]), node("Add", ["g2", "one"], ["g3"]), node("Mul", ["hb", "g3"], ["g4"]), node("Mul", ["g4", "half"], ["gelu"]),
+      node("MatMul", ["gelu", "U"], ["u"]), node("Add", ["u", "hb"], ["res"]),
+      node("ReduceMean", ["res"], ["mean"], { axes: { ints: [-1] } }), node("Sub", ["res", "mean"], ["cent"]), node("Pow", ["cent", "two"], ["sq"]), node("ReduceMean", ["sq"], ["var"], { axes: { ints: [-1] } }),
+      node("Add", ["var", "eps"], ["vare"]), node("Sqrt", ["vare"], ["std"]), node("Div", ["cent", "std"], ["unit"]), node("Mul", ["unit", "gamma"], ["scaled"]), node("Add", ["scaled", "beta"], ["norm"]),
+      ...head,
+      ...(half ? [node("Cast", ["z"], ["logits"], { to: 1 })] : []),
+    ],
+    initializers: [
+      typed("V", [12, 16]), typed("vb", [16]), typed("U", [16, 16], 0.3), typed("gamma", [16]), typed("beta", [16]), typed("W", [16, 3]), { ...constant("b", [3]), type: quantized ? "float32" : type },
+      scalar("root2", Math.fround(Math.SQRT2)), scalar("one", 1), scalar("half", 0.5), scalar("two", 2), scalar("eps", 1e-5),
+      { name: "Wq", type: "int8", shape: [16, 3], data: Array.from({ length: 48 }, () => random.integer(255) - 127) }, { name: "Wz", type: "int8", shape: [], data: [0] }, { name: "Ws", type: "float32", shape: [], data: [0.01] },
+    ].filter(({ name }) => (quantized ? name !== "W" : !["Wq", "Wz", "Ws"].includes(name))),
+    opsets: { "": 17 },
+  };
+}
+
+it.each([["float32", false], ["float32", true], ["float16", false]] as const)("features behind Gelu and a normalisation that the runtime fuses, %s, dynamically quantised %s: the same bits", async (type, quantized) => {
+  const plain = onnxModel(transformer(type, quantized));
+  const { bytes, name } = tap(plain);
+  for (const level of LEVELS) {
+    const [before, after] = [await run(plain, level), await run(attach(bytes, decisionHead), level)];
+    expect(bits(after.logits)).toBe(bits(before.logits));
+    expect([after[name].type, ...after[name].dims]).toEqual(["float32", ROWS, 16]);
+    if (quantized) continue;
+    const { weights, bias } = readLinearHead(plain);
+    const feat = numbers(after[name]);
+    // Features and logits are below 10; what a runtime leaves unrounded of float16 it leaves in both.
+    for (const [i, value] of numbers(after.logits).entries()) {
+      const want = Array.from({ length: 16 }, (_, f) => feat[Math.floor(i / 3) * 16 + f] * weights.data[f * 3 + (i % 3)]).reduce((sum, term) => sum + term, bias.data[i % 3]);
+      expect(Math.abs(value - want)).toBeLessThan(1e-5);
+    }
+  }
+});
+
+it("asking for a float16 tensor itself would change the logits of this runtime, which is why its float32 copy is returned", async () => {
+  const { model } = onnxHeadModel("float16");
+  const direct = onnxModel({ ...model, outputs: [...model.outputs, { name: "feat", type: "float16", shape: ["batch", 32] }] });
+  expect(bits((await run(direct, "all")).logits)).not.toBe(bits((await run(onnxModel(model), "all")).logits));
+});
+
 it("a tap of a tensor of which the file says nothing has a name only, and the session answers", async () => {
   const { model } = onnxHeadModel("matmul add");
   const { bytes, appended } = tap(onnxModel(model), { tensor: "feat" });
