@@ -5,7 +5,6 @@ import fixture from "./fixtures/mahalanobis.json" with { type: "json" };
 import { FeatureStatistics, MahalanobisDetector, type MahalanobisDetectorJSON } from "./index.ts";
 import { mahalanobisRef } from "./mahalanobis.ref.ts";
 
-const PAPER = "[paper:a-simple-unified-framework-for-detecting-out-of-distribution]";
 
 const plain = (data: Float32Array, width: number): Plain => ({ dtype: "float32", shape: [data.length / width, width], data });
 const labelsOf = (data: Int32Array): Plain<Int32Array> => ({ dtype: "int32", shape: [data.length], data });
@@ -46,7 +45,7 @@ function excess(json: MahalanobisDetectorJSON, row: readonly number[], got: numb
 }
 
 describe("agrees with the definition", () => {
-  it.each([[40, 1, 1], [60, 2, 3], [80, 5, 2], [150, 9, 4], [300, 33, 3]])(`${PAPER} for N = %i, F = %i, C = %i`, (n, f, classes) => {
+  it.each([[40, 1, 1], [60, 2, 3], [80, 5, 2], [150, 9, 4], [300, 33, 3]])("[paper:a-simple-unified-framework-for-detecting-out-of-distribution] for N = %i, F = %i, C = %i", (n, f, classes) => {
     const { x, y } = world(n, f, classes, n), rows = world(10, f, Math.min(classes, 10), 77).x;
     const detector = MahalanobisDetector.fit(x, y), got = scores(detector, rows);
     expect([detector.shrinkage, detector.deadFeatures, detector.n, detector.classes, detector.features]).toEqual([0, 0, n, classes, f]);
@@ -65,7 +64,7 @@ describe("agrees with the definition", () => {
     }
   });
 
-  it.each(fixture.cases.map((c) => [c.name, c] as const))(`${PAPER} scikit-learn's covariance and discriminant analysis: %s`, (_, { shape, classes, condition, features, labels, rows, scores: want }) => {
+  it.each(fixture.cases.map((c) => [c.name, c] as const))("[paper:a-simple-unified-framework-for-detecting-out-of-distribution] scikit-learn's covariance and discriminant analysis: %s", (_, { shape, classes, condition, features, labels, rows, scores: want }) => {
     const detector = MahalanobisDetector.fit(plain(Float32Array.from(features), shape[1]), labelsOf(Int32Array.from(labels)), { classes });
     // Blocks of at most 256 rows in float32: about 3e-7 of the variances, which the inverse multiplies by the condition of the correlation matrix.
     expectClose(scores(detector, plain(Float32Array.from(rows), shape[1])), want, { rtol: 3e-7 * (10 + condition) });
@@ -93,7 +92,7 @@ describe("laws", () => {
   const { x, y } = world(400, 6, 3, 4), probe = world(50, 6, 3, 5).x;
   const base = scores(MahalanobisDetector.fit(x, y), probe);
 
-  it(`${PAPER} any invertible affine map of the features changes nothing: rotation, scale, shear, offset`, () => {
+  it("[paper:a-simple-unified-framework-for-detecting-out-of-distribution] any invertible affine map of the features changes nothing: rotation, scale, shear, offset", () => {
     const random = testRandom(6);
     const maps: number[][][] = [
       [[0.6, -0.8, 0, 0, 0, 0], [0.8, 0.6, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, -1]],
