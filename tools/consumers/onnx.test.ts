@@ -4,7 +4,7 @@ import { float16ToFloat32 } from "@logits/tensor";
 import * as ort from "onnxruntime-web";
 import { describe, expect, it } from "vitest";
 import { ONNX_HEADS, onnxHeadModel, type OnnxHeadKind } from "../../packages/testkit/src/onnxHeads.ts";
-import { onnxExternalFiles, onnxModel, type OnnxModel, type OnnxNode } from "../../packages/testkit/src/onnxWriter.ts";
+import { onnxExternalFiles, onnxModel, type OnnxModel, type OnnxNode, type OnnxTensor } from "../../packages/testkit/src/onnxWriter.ts";
 import { testRandom } from "../../packages/testkit/src/random.ts";
 
 // The real ONNX Runtime on models that are written here: with a tap and a decision head inside, a file answers with the same bits as before.
@@ -97,7 +97,7 @@ describe("with a tap and a decision head inside, the logits keep their bits; fea
 });
 
 const node = (type: string, inputs: string[], outputs: string[], attributes: OnnxNode["attributes"] = {}): OnnxNode => ({ type, inputs, outputs, attributes });
-const constant = (name: string, shape: number[], scale = 0.5): NonNullable<OnnxModel["initializers"]>[number] => ({ name, type: "float32", shape, data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => Math.fround(random.normal() * scale)) });
+const constant = (name: string, shape: number[], scale = 0.5): OnnxTensor => ({ name, type: "float32", shape, data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => Math.fround(random.normal() * scale)) });
 
 /** Convolution, normalisation, a residual sum, global average, Linear: what the runtime fuses and lays out anew. */
 const convolution: OnnxModel = {
@@ -138,8 +138,8 @@ describe("taps inside a convolution network", () => {
 /** A residual sum, Gelu by Erf, layer normalisation as PyTorch exports it, then the head: what the runtime fuses into nodes of its own. */
 function transformer(type: "float32" | "float16", quantized = false): OnnxModel {
   const half = type === "float16";
-  const typed = (name: string, shape: number[], scale?: number): ReturnType<typeof constant> => ({ ...constant(name, shape, scale), type });
-  const scalar = (name: string, value: number): ReturnType<typeof constant> => ({ name, type, shape: [], data: [value] });
+  const typed = (name: string, shape: number[], scale?: number): OnnxTensor => ({ ...constant(name, shape, scale), type });
+  const scalar = (name: string, value: number): OnnxTensor => ({ name, type, shape: [], data: [value] });
   const head: OnnxNode[] = quantized
     ? [
         node("DynamicQuantizeLinear", ["norm"], ["q", "qs", "qz"]), node("MatMulInteger", ["q", "Wq", "qz", "Wz"], ["acc"]), node("Cast", ["acc"], ["accf"], { to: 1 }),
@@ -158,11 +158,11 @@ function transformer(type: "float32" | "float16", quantized = false): OnnxModel 
       ...head,
       ...(half ? [node("Cast", ["z"], ["logits"], { to: 1 })] : []),
     ],
-    initializers: [
+    initializers: ([
       typed("V", [12, 16]), typed("vb", [16]), typed("U", [16, 16], 0.3), typed("gamma", [16]), typed("beta", [16]), typed("W", [16, 3]), { ...constant("b", [3]), type: quantized ? "float32" : type },
       scalar("root2", Math.fround(Math.SQRT2)), scalar("one", 1), scalar("half", 0.5), scalar("two", 2), scalar("eps", 1e-5),
       { name: "Wq", type: "int8", shape: [16, 3], data: Array.from({ length: 48 }, () => random.integer(255) - 127) }, { name: "Wz", type: "int8", shape: [], data: [0] }, { name: "Ws", type: "float32", shape: [], data: [0.01] },
-    ].filter(({ name }) => (quantized ? name !== "W" : !["Wq", "Wz", "Ws"].includes(name))),
+    ] as OnnxTensor[]).filter(({ name }) => (quantized ? name !== "W" : !["Wq", "Wz", "Ws"].includes(name))),
     opsets: { "": 17 },
   };
 }
