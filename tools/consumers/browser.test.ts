@@ -1,0 +1,124 @@
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage } from "node:http";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, extname, join } from "node:path";
+import { build } from "esbuild";
+import { afterAll, expect, it } from "vitest";
+import { onnxModel } from "../../packages/testkit/src/onnxWriter.ts";
+import { FLOWERS, FLOWER_WEIGHTS, flowerModel, flowers, intents, writeText } from "./models.ts";
+
+// The same five lines in a page: Transformers.js with a model that it fetches and taps, ONNX Runtime Web, TensorFlow.js, in Chromium, with the built packages.
+
+const here = import.meta.dirname;
+const folder = mkdtempSync(join(tmpdir(), "logits-browser-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const page = `
+import { env, pipeline } from "@huggingface/transformers";
+import { DecisionHead } from "@logits/head";
+import * as onnx from "@logits/interop/onnxruntime";
+import * as tensorflow from "@logits/interop/tensorflow";
+import { collect, guard, tappedFetch } from "@logits/interop/transformers";
+import * as tf from "@tensorflow/tfjs";
+import * as ort from "onnxruntime-web/wasm";
+
+async function run() {
+  const { texts, labels, rows, species } = await (await fetch("/data.json")).json();
+  env.allowRemoteModels = false;
+  env.allowLocalModels = true;
+  env.localModelPath = "/models/";
+  env.useBrowserCache = false;
+  env.fetch = tappedFetch();
+  env.backends.onnx.wasm.wasmPaths = "/transformers-ort/";
+  env.backends.onnx.wasm.numThreads = 1;
+  const classifier = await pipeline("text-classification", "intents", { dtype: "fp32", device: "wasm" });
+  const data = await collect(classifier, texts, labels, { features: true });
+  const head = DecisionHead.fit(data, { detector: "mahalanobis", maxFalsePositiveRate: 0.05 });
+  const decide = guard(classifier, head);
+  const text = (await decide(["book a ticket please", "how do i sail to the moon"])).map(({ kind, label }) => label ?? kind);
+
+  ort.env.wasm.wasmPaths = "/ort/";
+  ort.env.wasm.numThreads = 1;
+  const session = await ort.InferenceSession.create("/flowers.onnx");
+  const classes = ${JSON.stringify(FLOWERS)};
+  const feed = (batch) => ({ input: new ort.Tensor("float32", batch.flat(), [batch.length, 4]) });
+  const collected = await onnx.collect(session, rows, species, { classes, feed, features: "hidden" });
+  const flowerHead = DecisionHead.fit(collected, { detector: "mahalanobis", maxFalsePositiveRate: 0.05 });
+  const two = [[1.2, 0, 0.1, 0], [0, 0, 0, 5]];
+  const numbers = (await onnx.guard(session, flowerHead, { feed })(two)).map(({ kind, label }) => label ?? kind);
+
+  const model = tf.sequential({ layers: [
+    tf.layers.activation({ activation: "relu", name: "hidden", inputShape: [4] }), tf.layers.dense({ units: 3, name: "scores", useBias: false }),
+  ] });
+  tf.tidy(() => model.getLayer("scores").setWeights([tf.tensor2d(${JSON.stringify(FLOWER_WEIGHTS)}, [4, 3])]));
+  const options = { feed: (batch) => tf.tensor2d(batch), features: "hidden" };
+  const seen = await tensorflow.collect(model, rows, species, { classes, ...options, batchSize: 100 });
+  const before = tf.memory().numTensors;
+  const thirdHead = DecisionHead.fit(seen, { detector: "mahalanobis", maxFalsePositiveRate: 0.05 });
+  const tensors = (await tensorflow.guard(model, thirdHead, options)(two)).map(({ kind, label }) => label ?? kind);
+  return { text, numbers, tensors, backend: tf.getBackend(), leaked: tf.memory().numTensors - before, features: [...data.features.shape], logits: [...data.logits.data] };
+}
+
+run().then((result) => result, (error) => ({ error: String(error?.stack ?? error) })).then((result) => fetch("/result", { method: "POST", body: JSON.stringify(result) }));
+`;
+
+const TYPES: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm" };
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  let body = "";
+  for await (const piece of request) body += piece;
+  return body;
+}
+
+it.skipIf(!chromium())("a page in Chromium decides as the pages say", async () => {
+  writeText(join(folder, "models/intents"));
+  writeFileSync(join(folder, "flowers.onnx"), onnxModel(flowerModel()));
+  const { texts, labels } = intents(400, 1);
+  const { rows, labels: species } = flowers(400, 1);
+  writeFileSync(join(folder, "data.json"), JSON.stringify({ texts, labels, rows, species }));
+  writeFileSync(join(folder, "page.html"), `<!doctype html><meta charset="utf-8"><title>five lines</title><script type="module" src="/page.js"></script>`);
+  await build({ stdin: { contents: page, resolveDir: here }, bundle: true, format: "esm", platform: "browser", outfile: join(folder, "page.js"), logLevel: "error" });
+
+  const require = createRequire(import.meta.url);
+  const ours = dirname(require.resolve("onnxruntime-web"));
+  const theirs = dirname(createRequire(require.resolve("@huggingface/transformers")).resolve("onnxruntime-web"));
+  let answer: (result: unknown) => void;
+  const result = new Promise<unknown>((resolve) => {
+    answer = resolve;
+  });
+  const server = createServer(async (request, response) => {
+    if (request.method === "POST") {
+      answer(JSON.parse(await bodyOf(request)));
+      response.end();
+      return;
+    }
+    const path = new URL(request.url!, "http://localhost").pathname;
+    const file = path.startsWith("/ort/") ? join(ours, path.slice(5)) : path.startsWith("/transformers-ort/") ? join(theirs, path.slice(18)) : join(folder, path);
+    if (!existsSync(file)) response.writeHead(404).end();
+    else response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" }).end(readFileSync(file));
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address() as { port: number };
+  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0"];
+  const browser = spawn("chromium", [...flags, `--user-data-dir=${join(folder, "profile")}`, `http://127.0.0.1:${port}/page.html`], { stdio: "ignore", detached: true });
+  try {
+    const { logits, ...rest } = (await Promise.race([result, new Promise((_, reject) => setTimeout(() => reject(new Error("the page did not answer within 60 s")), 60_000).unref())])) as { logits: number[] };
+    expect(rest).toEqual({ text: ["flight", "unknown"], numbers: ["setosa", "unknown"], tensors: ["setosa", "unknown"], backend: expect.any(String) as string, leaked: 0, features: [400, 8] });
+    expect(logits).toHaveLength(1200);
+  } finally {
+    process.kill(-browser.pid!, "SIGKILL");
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
+function chromium(): boolean {
+  try {
+    execFileSync("chromium", ["--version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
