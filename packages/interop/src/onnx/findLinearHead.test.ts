@@ -5,6 +5,7 @@ import { float16ToFloat32, float32ToFloat16 } from "@logits/tensor";
 import { ONNX_HEADS, expectClose, expectExact, onnxExternalFiles, onnxHeadModel, onnxModel, type OnnxHeadKind, type OnnxModel, type OnnxNode } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { findLinearHead, readLinearHead } from "./index.ts";
+import { bytesField, textField } from "./protobuf.ts";
 
 const make = (kind: OnnxHeadKind, options?: { features?: number; classes?: number; seed?: number }): { bytes: Uint8Array; files: Map<string, Uint8Array> } & ReturnType<typeof onnxHeadModel> => {
   const made = onnxHeadModel(kind, options);
@@ -159,13 +160,14 @@ describe("graphs whose output is not made by one linear layer: the node is named
     "a scale after the softmax": small([node("MatMul", ["x", "W"], ["y"]), node("Softmax", ["y"], ["z"]), node("Mul", ["z", "b"], ["logits"])]),
     "one divided by scores": small([node("MatMul", ["x", "W"], ["y"]), node("Div", ["b", "y"], ["logits"])]),
     "a branch": small([node("If", ["x"], ["logits"], { then_branch: { graph }, else_branch: { graph } })]),
-    "a function of the model's own operators": small([node("LinearClassifier", ["x"], ["logits"], {}, "ai.onnx.ml")]),
+    "an operator of another domain": small([node("LinearClassifier", ["x"], ["logits"], {}, "ai.onnx.ml")]),
     "static integers": small([node("QLinearMatMul", ["x", "W"], ["y"]), node("DequantizeLinear", ["y", "b"], ["logits"])]),
     "an input": small([node("Identity", ["x"], ["logits"])]),
     "a constant": small([node("Identity", ["W"], ["logits"])]),
     "a name from nowhere": small([node("Identity", ["y"], ["logits"])]),
     "a name from a subgraph": small([node("If", ["x"], ["z"], { then_branch: { graph } }), node("Identity", ["inner"], ["logits"])]),
     "a cycle": small([node("Identity", ["logits"], ["y"]), node("Identity", ["y"], ["logits"])]),
+    "a function that the file defines": new Uint8Array([...small([node("Classify", ["x"], ["logits"], {}, "mine")]), ...bytesField(25, textField(1, "Classify"), textField(10, "mine"))]),
     "a permuted block layout": small([node("MatMulNBits", ["x", "q", "s", "", "g"], ["logits"], { K: 2, N: 3, bits: 4, block_size: 16 }, "com.microsoft")], {
       initializers: [{ name: "q", type: "uint8", shape: [3, 1, 8], data: new Array(24).fill(0) }, { name: "s", type: "float32", shape: [3], data: [1, 1, 1] }, { name: "g", type: "int32", shape: [2], data: [0, 0] }],
     }),
@@ -206,13 +208,14 @@ describe("graphs whose output is not made by one linear layer: the node is named
       a scale after the softmax: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the Softmax node "n_z" before Mul
       one divided by scores: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the Div node "n_logits", which divides by what the layer makes
       a branch: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the If node "n_logits", which computes it in a subgraph
-      a function of the model's own operators: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the ai.onnx.ml.LinearClassifier node "n_logits"
+      an operator of another domain: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the ai.onnx.ml.LinearClassifier node "n_logits"
       static integers: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the DequantizeLinear node "n_logits"
       an input: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the model's input "x"
       a constant: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the constant "W"
       a name from nowhere: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got "y", which no node makes
       a name from a subgraph: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got "inner" inside the If node "n_z"
       a cycle: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got a cycle at "logits"
+      a function that the file defines: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the mine.Classify node "n_logits", a function of the model's own. Inline the functions first (onnx.inliner.inline_local_functions)
       a permuted block layout: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the com.microsoft.MatMulNBits node "n_logits" with g_idx, whose rows are permuted
       blocks that do not fit: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the com.microsoft.MatMulNBits node "n_logits" of K 2, N 3, bits 4, block_size 32 with 24 packed uint8, 3 scales
       integers that were quantised before: RangeError: readLinearHead: expected \`bytes\` to be a model whose output "logits" is made by one linear layer, got the MatMulInteger node "n_logits" whose input "x" is not quantised at run time (it is made by the model's input)
