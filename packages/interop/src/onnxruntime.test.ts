@@ -1,7 +1,7 @@
 import { expectExact } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { FakeOnnxTensor, fakeHead } from "./fixtures/runtimes.ts";
-import { collect, guard } from "./onnxruntime.ts";
+import { collect, guard, outputs } from "./onnxruntime.ts";
 
 interface Feeds {
   readonly x: readonly number[];
@@ -91,5 +91,14 @@ describe("collect", () => {
     await expect(collect(fakeSession(), [1], [0], { classes: ["a", "b"] } as never)).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: collect: expected \`feed\` a function from inputs to feeds, got undefined]`);
     await expect(collect(fakeSession(), [1], [0], { classes: ["a", "b", "c"], feed })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`logits\` of 3 classes on the last axis, got shape [1, 2]]`);
     await expect(collect(fakeSession(), [1], [[0]] as never, { classes: ["a", "b"], feed })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`labels\` of shape [N], got [1, 1]]`);
+  });
+});
+
+describe("outputs", () => {
+  it("returns what the session says", async () => {
+    const { logits, features } = await outputs(fakeSession(["logits", "hidden"]), [1, 2, 3], { feed, features: "hidden", batchSize: 2 });
+    expectExact(logits, { shape: [3, 2], data: [1, -1, 2, -2, 3, -3] });
+    expectExact(features!, { shape: [3, 1], data: [1, 2, 3] });
+    await expect(outputs(fakeSession(), [1], {} as never)).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: outputs: expected \`feed\` a function from inputs to feeds, got undefined]`);
   });
 });

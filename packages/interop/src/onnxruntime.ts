@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError } from "@logits/tensor";
 import { disposeTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, decider, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+import { checkClasses, checkRows, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
@@ -85,6 +85,25 @@ export async function collect<I, F, const L extends string>(session: Session<F>,
   if (typeof feed !== "function") throw typeError("collect", "feed", "a function from inputs to feeds", describe(feed));
   const todo = "An ONNX file does not name its classes";
   return collectInputs(inputs, labels as Labels<L>, checkClasses("collect", options.classes, todo), options, async (batch) => run(await feed(batch)));
+}
+
+/**
+ * Runs a session on inputs without labels and returns what it says: outliers for `DecisionHead.fit`, rows to watch, features for a small head with classes of its own.
+ *
+ * @param session - has `run`, `inputNames`, `outputNames`
+ * @param inputs - N inputs, at least one
+ * @param options - `feed`, `logits`, `features`, `batchSize` (1), `signal`, `onProgress`
+ * @returns `{ logits, features? }`: float32 [N, C] with the model's own C, float32 [N, F]
+ * @throws TypeError for no session; RangeError for an output that it does not have
+ * @example
+ *   const { features } = await outputs(session, rows, { feed, features: "hidden" });
+ * Source: the interface of onnxruntime-common 1.30.
+ */
+export async function outputs<I, F>(session: Session<F>, inputs: readonly I[], options: Omit<CollectSessionOptions<I, F, string>, "classes">): Promise<ModelRows> {
+  const run = runner("outputs", session, options);
+  const { feed } = options;
+  if (typeof feed !== "function") throw typeError("outputs", "feed", "a function from inputs to feeds", describe(feed));
+  return outputsOf("outputs", inputs, options, async (batch) => run(await feed(batch)));
 }
 
 function runner<F>(where: string, session: Session<F>, options: SessionOutputs, needed = false): (feeds: F) => Promise<ModelRows> {

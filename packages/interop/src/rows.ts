@@ -81,26 +81,33 @@ export function guardInputs<I, D>(head: Head<D>, options: { readonly batchSize?:
 /** `collect`, once the runtime's part is known. */
 export async function collectInputs<I, L extends string>(inputs: readonly I[], labels: Labels<L>, classes: readonly L[], options: CollectOptions, run: Run<I>): Promise<Collected<L>> {
   const where = "collect";
-  const { batchSize = 1, signal, onProgress } = options;
-  checkInteger(where, "batchSize", batchSize, 1, 2 ** 31 - 1);
-  if (!Array.isArray(inputs)) throw typeError(where, "inputs", "an array", describe(inputs));
-  if (inputs.length === 0) throw rangeError(where, "inputs", "with at least one input", "none");
+  checkInputs(where, inputs);
   const indices = labelIndices(where, labels, classes);
   if (indices.size !== inputs.length) throw rangeError(where, "labels", `one for each of the ${inputs.length} inputs`, `${indices.size}`);
-  const logits = new Float32Array(inputs.length * classes.length);
-  let features: Float32Array | undefined;
-  let width = 0;
+  const { logits, ...features } = await outputsOf(where, inputs, options, run, classes.length);
+  return { logits, labels: indices, classes, ...features };
+}
+
+/** The outputs for all inputs, batch by batch. */
+export async function outputsOf<I>(where: string, inputs: readonly I[], options: CollectOptions, run: Run<I>, classes?: number): Promise<ModelRows> {
+  const { batchSize = 1, signal, onProgress } = options;
+  checkInteger(where, "batchSize", batchSize, 1, 2 ** 31 - 1);
+  checkInputs(where, inputs);
+  const stores = new Map<keyof ModelRows, { readonly width: number; readonly data: Float32Array }>();
   let resumed = performance.now();
   for (let from = 0; from < inputs.length; from += batchSize) {
     onProgress?.(from / inputs.length);
     signal?.throwIfAborted();
     const rows = await batch(where, run, inputs.slice(from, from + batchSize));
-    checkWidth(where, rows, classes.length);
-    logits.set(rows.logits.data, from * classes.length);
-    if (rows.features) {
-      features ??= new Float32Array(inputs.length * (width = rows.features.shape[1]));
-      if (rows.features.shape[1] !== width) throw rangeError(where, "features", `of shape [N, ${width}], as the first batch has`, `[${rows.features.shape.join(", ")}]`);
-      features.set(rows.features.data, from * width);
+    if (classes !== undefined) checkWidth(where, rows, classes);
+    for (const part of ["logits", "features"] as const) {
+      const tensor = rows[part];
+      if (!tensor) continue;
+      const width = tensor.shape[1];
+      const store = stores.get(part) ?? { width, data: new Float32Array(inputs.length * width) };
+      if (width !== store.width) throw rangeError(where, part, `of shape [N, ${store.width}], as the first batch has`, `[${tensor.shape.join(", ")}]`);
+      stores.set(part, store);
+      store.data.set(tensor.data, from * width);
     }
     if (performance.now() - resumed > PAUSE_AFTER_MS) {
       await new Promise((resume) => setTimeout(resume));
@@ -109,8 +116,12 @@ export async function collectInputs<I, L extends string>(inputs: readonly I[], l
   }
   signal?.throwIfAborted();
   onProgress?.(1);
-  const collected = { logits: new Tensor("float32", [inputs.length, classes.length], logits), labels: indices, classes };
-  return features ? { ...collected, features: new Tensor("float32", [inputs.length, width], features) } : collected;
+  return Object.fromEntries([...stores].map(([part, { width, data }]) => [part, new Tensor("float32", [inputs.length, width], data)])) as unknown as ModelRows;
+}
+
+function checkInputs(where: string, inputs: readonly unknown[]): void {
+  if (!Array.isArray(inputs)) throw typeError(where, "inputs", "an array", describe(inputs));
+  if (inputs.length === 0) throw rangeError(where, "inputs", "with at least one input", "none");
 }
 
 /** Checks that a model's outputs have one row for each input. */

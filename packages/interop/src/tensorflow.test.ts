@@ -1,7 +1,7 @@
 import { expectExact } from "@logits/testkit";
 import { beforeEach, describe, expect, it } from "vitest";
 import { FakeTensorFlowTensor, fakeHead } from "./fixtures/runtimes.ts";
-import { collect, guard } from "./tensorflow.ts";
+import { collect, guard, outputs } from "./tensorflow.ts";
 
 const matrix = (rows: readonly (readonly number[])[]): FakeTensorFlowTensor => new FakeTensorFlowTensor(rows.flat(), [rows.length, rows[0].length]);
 
@@ -103,5 +103,15 @@ describe("collect", () => {
   it("says what it refuses", async () => {
     await expect(collect(plain, [1], [0], { feed } as never)).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: collect: expected \`classes\` an array of names, in the order of the logits, got undefined. A TensorFlow.js model does not name its classes]`);
     await expect(collect(plain, [1], [0], { classes: ["a", "b"] } as never)).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: collect: expected \`feed\` a function from inputs to the model's input, got undefined]`);
+  });
+});
+
+describe("outputs", () => {
+  it("returns what the model says", async () => {
+    const { logits, features } = await outputs(layers, [1, 2, 3], { feed, features: "hidden", batchSize: 2 });
+    expectExact(logits, { shape: [3, 2], data: [1, -1, 2, -2, 3, -3] });
+    expectExact(features!, { shape: [3, 1], data: [10, 20, 30] });
+    expect(FakeTensorFlowTensor.alive).toBe(0);
+    await expect(outputs(plain, [1], {} as never)).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: outputs: expected \`feed\` a function from inputs to the model's input, got undefined]`);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError } from "@logits/tensor";
 import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, decider, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+import { checkClasses, checkRows, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
@@ -84,6 +84,25 @@ export async function collect<I, T, const L extends string>(model: Model<T>, inp
   if (typeof feed !== "function") throw typeError("collect", "feed", "a function from inputs to the model's input", describe(feed));
   const classes = checkClasses("collect", options.classes, "A TensorFlow.js model does not name its classes");
   return collectInputs(inputs, labels as Labels<L>, classes, options, (batch) => fed(run, feed, batch));
+}
+
+/**
+ * Runs a model on inputs without labels and returns what it says: outliers for `DecisionHead.fit`, rows to watch, features for a small head with classes of its own.
+ *
+ * @param model - a LayersModel, a GraphModel, or anything with `predict`
+ * @param inputs - N inputs, at least one
+ * @param options - `feed`, `logits`, `features`, `batchSize` (1), `signal`, `onProgress`
+ * @returns `{ logits, features? }`: float32 [N, C] with the model's own C, float32 [N, F]
+ * @throws TypeError for no model; RangeError for an output that it does not have
+ * @example
+ *   const { features } = await outputs(model, rows, { feed, features: "hidden" });
+ * Source: the interfaces of @tensorflow/tfjs 4.22.
+ */
+export async function outputs<I, T>(model: Model<T>, inputs: readonly I[], options: Omit<CollectModelOptions<I, T, string>, "classes">): Promise<ModelRows> {
+  const run = runner("outputs", model, options);
+  const { feed } = options;
+  if (typeof feed !== "function") throw typeError("outputs", "feed", "a function from inputs to the model's input", describe(feed));
+  return outputsOf("outputs", inputs, options, (batch) => fed(run, feed, batch));
 }
 
 async function fed<I, T>(run: (inputs: T) => Promise<ModelRows>, feed: (inputs: readonly I[]) => T | Promise<T>, inputs: readonly I[]): Promise<ModelRows> {

@@ -1,7 +1,7 @@
 import { expectExact } from "@logits/testkit";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeOnnxTensor, fakeHead, shownIds } from "./fixtures/runtimes.ts";
-import { collect, guard, type Pipeline } from "./transformers.ts";
+import { collect, guard, outputs, type Pipeline } from "./transformers.ts";
 
 /** As Transformers.js makes them: an object that can be called, of a class whose `_call` works. */
 class FakePipeline {
@@ -230,5 +230,23 @@ describe("collect", () => {
     await expect(collect(fake("text-classification", { id2label: null }), inputs(1), [0])).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: collect: expected \`classes\` an array of names, in the order of the logits, got undefined. The model has no config.id2label]`);
     await expect(collect(tapped("text-classification", ([[width]]) => tensor([Array.from({ length: width }, () => 1)])), inputs(1, 2), [0, 0], { features: true })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`features\` of shape [N, 1], as the first batch has, got [1, 2]]`);
     await expect(collect(tapped("text-classification", () => new FakeOnnxTensor([1, 2, 3, 4], [1, 2, 2])), inputs(1), [0], { features: true })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`features\` of shape [N, F], got [1, 2, 2]]`);
+  });
+});
+
+describe("outputs", () => {
+  it("returns what the model says, whatever its classes are called", async () => {
+    const { logits, features } = await outputs(tapped("text-classification", (x) => tensor(x)), inputs(1, -2), { features: true });
+    expectExact(logits, { shape: [2, 2], data: [1, -1, -2, 2] });
+    expectExact(features!, { shape: [2, 1], data: [1, -2] });
+    expect(Object.keys(await outputs(fake("text-classification", { id2label: null }), inputs(1)))).toEqual(["logits"]);
+    const clip = fake("zero-shot-image-classification", { output: (x) => ({ logits_per_image: tensor(mirrored(x)) }) });
+    expectExact((await outputs(clip, inputs(1), { classes: ["a", "b"] })).logits, { shape: [1, 2], data: [1, -1] });
+  });
+
+  it("says what it refuses", async () => {
+    await expect(outputs(undefined as never, inputs(1))).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: outputs: expected \`pipeline\` a Transformers.js pipeline, got undefined. Await it: await pipeline(task, model)]`);
+    await expect(outputs(fake("text-classification"), [])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: outputs: expected \`inputs\` with at least one input, got none]`);
+    await expect(outputs(fake("zero-shot-classification"), inputs(1))).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: outputs: expected \`classes\` an array of names, in the order of the logits, got undefined. They are the candidate labels]`);
+    await expect(outputs(fake("text-classification", { output: ([[width]]) => ({ logits: tensor([Array.from({ length: width }, () => 1)]) }) }), inputs(2, 3))).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: outputs: expected \`logits\` of shape [N, 2], as the first batch has, got [1, 3]]`);
   });
 });

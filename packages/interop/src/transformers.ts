@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError, Tensor } from "@logits/tensor";
 import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, guardInputs, needs, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
+import { checkClasses, checkRows, collectInputs, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 export { tappedFetch, type Fetch } from "./tappedFetch.ts";
@@ -94,6 +94,26 @@ export async function collect<P extends Pipeline, const L extends string = strin
   const todo = isZeroShot(pipeline) ? "They are the candidate labels" : "The model has no config.id2label";
   const classes = checkClasses(where, options.classes ?? (modelClasses(pipeline) as readonly L[] | undefined), todo);
   return collectInputs(inputs, labels as Labels<L>, classes, options, runner(where, pipeline, classes, options));
+}
+
+/**
+ * Runs a pipeline's model on inputs without labels and returns what it says: outliers for `DecisionHead.fit`, rows to watch, features for a small head with classes of its own.
+ *
+ * @param pipeline - as for `guard`
+ * @param inputs - N inputs of the pipeline, at least one
+ * @param options - as for `collect`; `classes` for zero-shot pipelines only
+ * @returns `{ logits, features? }`: float32 [N, C] with the model's own C, float32 [N, F]
+ * @throws TypeError for anything but such a pipeline, or a zero-shot one without `classes`
+ * @example
+ *   const { features } = await outputs(classifier, texts, { features: true });
+ *   const scorer = LinearHead.fit(features, labels);
+ * Source: the pipelines of @huggingface/transformers 4.3.1.
+ */
+export async function outputs<P extends Pipeline>(pipeline: P, inputs: readonly InputOf<P>[], options: CollectPipelineOptions = {}): Promise<ModelRows> {
+  const where = "outputs";
+  checkPipeline(where, pipeline);
+  const classes = isZeroShot(pipeline) ? checkClasses(where, options.classes, "They are the candidate labels") : [];
+  return outputsOf(where, inputs, options, runner(where, pipeline, classes, options));
 }
 
 function isZeroShot({ task }: Pipeline): boolean {
