@@ -275,7 +275,7 @@ describe("guarantees", () => {
         return missed / 20;
       },
     });
-  });
+  }, 300_000);
 
   it("about false positives hold for the composed object", () => {
     const rate = (fitted: MultiLabelHead): number => {
@@ -294,7 +294,7 @@ describe("guarantees", () => {
       name: "false-positive rate", repetitions: SLOW || 600, kind: "probability of exceeding", level: 0.1, side: "at most",
       simulate: (seed) => rate(MultiLabelHead.fit({ ...world(240, 5000 + seed), classes: CLASSES }, { seed, rule: { maxFalsePositiveRate: 0.15, confidence: 0.9 } })) > 0.15 + 1 / 2000,
     });
-  });
+  }, 300_000);
 });
 
 describe("messages", () => {
