@@ -104,7 +104,7 @@ it.skipIf(!chromium())("a page in Chromium decides as the pages say", async () =
   const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0"];
   const browser = spawn("chromium", [...flags, `--user-data-dir=${join(folder, "profile")}`, `http://127.0.0.1:${port}/page.html`], { stdio: "ignore", detached: true });
   try {
-    const { logits, ...rest } = (await Promise.race([result, new Promise((_, reject) => setTimeout(() => reject(new Error("the page did not answer within 60 s")), 60_000).unref())])) as { logits: number[] };
+    const { logits, ...rest } = (await Promise.race([result, new Promise((_, reject) => setTimeout(() => reject(new Error("the page did not answer within 100 s")), 100_000).unref())])) as { logits: number[] };
     expect(rest).toEqual({ text: ["flight", "unknown"], numbers: ["setosa", "unknown"], tensors: ["setosa", "unknown"], backend: expect.any(String) as string, leaked: 0, features: [400, 8] });
     expect(logits).toHaveLength(1200);
   } finally {
