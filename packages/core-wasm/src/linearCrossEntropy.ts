@@ -18,7 +18,7 @@ export const kernels: () => {
 /** Rows of a piece at most: the products of the dense gradient are summed in float32 over so many. */
 const ROWS = 256;
 /** Multiplications of a piece at most, forwards or backwards: a few milliseconds. */
-const DENSE = 33554432;
+const DENSE = 16777216;
 const SPARSE = 2097152;
 
 /** Cross-entropy of a linear model on the rows of a fit, as a function of its parameters. */

@@ -90,7 +90,7 @@ export class LinearHead implements Scorer {
    * @throws RangeError for no rows, another shape, NaN or an infinity (the row is named), a label outside [0, C), an option out of range;
    *   ConvergenceError if the tolerance was not reached
    * @example
-   *   LinearHead.fit([[0], [1], [2], [3]], [0, 0, 1, 1], { l2: 0.01 }).logits([[4]]); // [[-3.9, 3.9]], about
+   *   LinearHead.fit([[0], [1], [2], [3]], [0, 0, 1, 1], { l2: 0.01 }).logits([[4]]); // [[-5.79, 5.79]]
    */
   static fit(features: TensorLike | CsrMatrix, labels: TensorLike, options: LinearHeadOptions = {}): LinearHead {
     return runSteps(LinearHead.fitSteps("LinearHead.fit", features, labels, options));
