@@ -164,15 +164,15 @@ describe("asFloat32", () => {
   });
 
   it("refuses a TensorFlow.js tensor", () => {
-    expect(refusal(({ data: async () => Float32Array.of(1), shape: [1], dtype: "float32" }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Object whose data is a function. Await its data and pass { data, dims }"`);
+    expect(refusal(({ data: async () => Float32Array.of(1), shape: [1], dtype: "float32" }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got Object whose data is a function. Pass { data: await tensor.data(), shape: tensor.shape }"`);
   });
 
   it("refuses a tensor in GPU memory", () => {
-    expect(refusal(({ location: "gpu-buffer", dims: [1], type: "float32", get data() { throw new Error("not on the CPU"); } }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got a tensor at location gpu-buffer. Await its data and pass { data, dims }"`);
+    expect(refusal(({ location: "gpu-buffer", dims: [1], type: "float32", get data() { throw new Error("not on the CPU"); } }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got a tensor at location gpu-buffer. Pass { data: await tensor.getData(), dims: tensor.dims }"`);
   });
 
   it("refuses a disposed tensor of ONNX Runtime", () => {
-    expect(refusal(({ location: "none", dims: [1], type: "float32" }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got a tensor at location none. Await its data and pass { data, dims }"`);
+    expect(refusal(({ location: "none", dims: [1], type: "float32" }))).toMatchInlineSnapshot(`"TypeError: softmax: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got a tensor at location none. Its data are gone: read them before dispose()"`);
   });
 
   it("refuses too few elements", () => {

@@ -27,8 +27,6 @@ export interface PlainTensorLike {
  */
 export type TensorLike = Tensor | NumericArray | OnnxTensorLike | PlainTensorLike | readonly NestedArray[];
 
-const AWAIT = "Await its data and pass { data, dims }";
-
 type Source = ArrayLike<number | bigint> & { readonly length: number };
 
 /** The argument as float32. Values that float32 cannot hold (finite but beyond its range, integers beyond 2^24) are a RangeError. */
@@ -104,11 +102,11 @@ function read(where: string, argument: string, x: TensorLike): { readonly source
   } else {
     const like = x as Partial<OnnxTensorLike & PlainTensorLike> | null | undefined;
     if (typeof like !== "object" || like === null) throw fail(describe(x));
-    if (!/^(cpu|cpu-pinned)?$/.test(like.location ?? "")) throw fail(`a tensor at location ${like.location}`, AWAIT);
+    if (!/^(cpu|cpu-pinned)?$/.test(like.location ?? "")) throw fail(`a tensor at location ${like.location}`, like.location === "none" ? "Its data are gone: read them before dispose()" : "Pass { data: await tensor.getData(), dims: tensor.dims }");
     const { data } = like;
     const dims = like.dims ?? like.shape;
     if (!Array.isArray(dims) || typeof data !== "object" || data === null || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
-      throw fail(typeof data === "function" ? `${describe(x)} whose data is a function` : describe(x), typeof data === "function" ? AWAIT : undefined);
+      throw fail(typeof data === "function" ? `${describe(x)} whose data is a function` : describe(x), typeof data === "function" ? "Pass { data: await tensor.data(), shape: tensor.shape }" : undefined);
     }
     source = data as unknown as Source;
     shape = [...dims];
