@@ -170,14 +170,33 @@ describe("where the covariance is singular, nothing is ignored", () => {
     expect(scores(detector, [broken])[0]).toBeGreaterThan(100 * got[0]);
   });
 
-  it("fewer rows than features: rows off the span of the fit score far higher than those inside it", () => {
+  it("fewer rows than features: shrinks by the oracle-approximating rule, and new rows, which leave the span of the fit, score higher than its own", () => {
     const { x, y } = world(30, 80, 2, 10), detector = MahalanobisDetector.fit(x, y);
-    expect(detector.shrinkage).toBeGreaterThan(0);
-    expect(detector.shrinkage).toBeLessThanOrEqual(1e-3);
-    const inside = scores(detector, x);
-    // Average of the rows themselves: at most N, the trace of a projector on at most N - 2 directions.
-    expect(inside.reduce((a, b) => a + b) / 30).toBeLessThan(31);
-    scores(detector, world(20, 80, 2, 11).x).forEach((score) => expect(score).toBeGreaterThan(100 * Math.max(...inside)));
+    const { scatter } = new FeatureStatistics({ classes: 2, features: 80 }).update({ features: x, labels: y }).finish();
+    let squares = 0;
+    for (let i = 0; i < 80; i++) for (let j = 0; j < 80; j++) squares += scatter[80 * i + j] ** 2 / (scatter[81 * i] * scatter[81 * j]);
+    // The same sums in another order.
+    expectClose(detector.shrinkage, ((1 - 2 / 80) * squares + 80 ** 2) / ((28 + 1 - 2 / 80) * (squares - 80)), { rtol: 1e-12 });
+    const mean = (rows: Plain): number => scores(detector, rows).reduce((a, b) => a + b) / rows.shape[0];
+    expect(mean(world(200, 80, 2, 11).x)).toBeGreaterThan(1.3 * mean(x));
+    // Two rows of one class: one direction that varies, of two. diag(S) alone is left.
+    expect(MahalanobisDetector.fit([[0, 0], [1, 1]], [0, 0]).shrinkage).toBe(1);
+  });
+
+  it("fewer rows than features: tells another distribution apart where a tiny ridge would drown it in the directions that the fit never saw", () => {
+    const f = 128, random = testRandom(20), loadings = Array.from({ length: 16 }, () => Array.from({ length: f }, () => random.normal() / 4));
+    const rows = (n: number, reach: number): Plain => plain(Float32Array.from(Array.from({ length: n }, () => {
+      const z = loadings.map(() => reach * random.normal());
+      return Array.from({ length: f }, (_, j) => 0.1 * random.normal() + z.reduce((sum, v, k) => sum + v * loadings[k][j], 0));
+    }).flat()), f);
+    const train = rows(80, 1), usual = rows(200, 1), other = rows(200, 1.3);
+    const area = (detector: MahalanobisDetector): number => {
+      const [a, b] = [usual, other].map((x) => scores(detector, x));
+      return b.reduce((sum, score) => sum + a.filter((low) => low < score).length, 0) / 40000;
+    };
+    const labels = labelsOf(new Int32Array(80));
+    // 200 rows each: a standard error of about 0.03.
+    expect(area(MahalanobisDetector.fit(train, labels))).toBeGreaterThan(area(MahalanobisDetector.fit(train, labels, { shrinkage: 1e-5 })) + 0.1);
   });
 
   it("rows that are all repeated change nothing", () => {

@@ -19,7 +19,7 @@ const ROWS = 2048;
 
 /** Options of `MahalanobisDetector.from`. */
 export interface MahalanobisOptions {
-  /** lambda in [0, 1]: the covariance becomes (1 - lambda) S + lambda diag(S). Default: 0 where the covariance is invertible, else the least of 1e-6, 1e-5, ..., 1 that makes it so. */
+  /** lambda in [0, 1]: the covariance becomes (1 - lambda) S + lambda diag(S). Default: 0 where the covariance is invertible; the class says what otherwise. */
   readonly shrinkage?: number;
 }
 
@@ -74,11 +74,12 @@ interface Fields {
  *
  * **Where S is not invertible** (fewer rows than features, a feature that repeats others, a feature that never varied) nothing is ignored: what never happened in the fit scores high.
  * A feature that never varied within a class gets a millionth of the median variance of the others: a thousandth of a typical standard deviation away from its constant adds 1 to the score.
- * Where a feature keeps less than a millionth of its variance given those before it, S becomes (1 - lambda) S + lambda diag(S) with the least lambda of 1e-6, 1e-5, ... for which all
- * of them keep lambda / 2. `shrinkage` and `deadFeatures` say what was done.
+ * With fewer rows than features and classes together S becomes (1 - lambda) S + lambda diag(S), lambda the oracle-approximating shrinkage of the correlation matrix R (F features, n = N - K):
+ * min(1, ((1 - 2 / F) tr(R^2) + F^2) / ((n + 1 - 2 / F) (tr(R^2) - F))). Where there are rows enough, but a feature keeps less than a millionth of its variance given those before it,
+ * lambda is the least of 1e-6, 1e-5, ... for which all of them keep lambda / 2. `shrinkage` and `deadFeatures` say what was done.
  *
  * Source: Lee, Lee, Lee, Shin, "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks", NeurIPS 2018, equations 1 and 2 (the score is the
- * negative of theirs).
+ * negative of theirs). Shrinkage: Chen, Wiesel, Eldar, Hero, "Shrinkage Algorithms for MMSE Covariance Estimation", IEEE Transactions on Signal Processing 58 (2010), equation 23.
  */
 export class MahalanobisDetector implements Detector {
   readonly method = "mahalanobis";
@@ -188,7 +189,8 @@ export class MahalanobisDetector implements Detector {
       for (let j = 0; j < i; j++) correlation[i * features + j] *= dead[i] || dead[j] ? 0 : 1 / (count * scales[i] * scales[j]);
       correlation[i * features + i] = 1;
     }
-    const factored = yield* factor(where, correlation, features, shrinkage);
+    const freedom = count - supportedClasses.length;
+    const factored = yield* factor(where, correlation, features, shrinkage ?? (freedom < features ? oracleShrinkage(correlation, features, freedom) : undefined));
     const inverse = new Float64Array(features * features);
     for (let i = 0; i < features; i++) inverse[i * features + i] = 1;
     yield* scaled(solveTriangularSteps(factored.factor, inverse), 0.5, 0.45);
@@ -289,6 +291,13 @@ function spreads(where: string, scatter: Float64Array, size: Float64Array, count
 function unscaled(where: string, scales: Float64Array): RangeError {
   const [least, most] = [Math.min, Math.max].map((pick) => scales.reduce((a, b) => pick(a, b)));
   return rangeError(where, "features", "of a scale that float32 can square and divide by", `standard deviations from ${least} to ${most}`, "Rescale the features");
+}
+
+/** Oracle-approximating shrinkage of a correlation matrix (its lower triangle) of n degrees of freedom towards the unit matrix. */
+function oracleShrinkage(correlation: Float64Array, features: number, n: number): number {
+  let squares = features;
+  for (let i = 0; i < features; i++) for (let j = 0; j < i; j++) squares += 2 * correlation[i * features + j] ** 2;
+  return Math.min(1, ((1 - 2 / features) * squares + features ** 2) / ((n + 1 - 2 / features) * (squares - features)));
 }
 
 /** Cholesky factor of (1 - lambda) R + lambda I, with the lambda that was asked for or the least that does. */
