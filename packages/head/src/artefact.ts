@@ -30,7 +30,8 @@ export function toArtefact(json: object): Uint8Array {
   const without = (value: unknown, path: string): unknown => {
     if (isTensor(value)) {
       const { dtype, shape, data } = value;
-      const part = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+      const characters = atob(data), part = new Uint8Array(characters.length);
+      for (let i = 0; i < part.length; i++) part[i] = characters.charCodeAt(i);
       header[path] = { dtype: CODES[dtype], shape, data_offsets: [end, (end += part.length)] };
       parts.push(part);
       return { $tensor: path, dtype, shape } satisfies Reference;

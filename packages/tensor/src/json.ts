@@ -110,14 +110,15 @@ export function tensorToJSON({ dtype, shape, data }: Tensor<"float32"> | Tensor<
     else view.setInt32(4 * i, data[i], true);
   }
   let text = "";
-  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode.apply(null, bytes.subarray(i, i + 8192) as unknown as number[]); // a spread would walk an iterator
   return { dtype, shape: [...shape], data: btoa(text) };
 }
 
 function fromBase64(text: string, dtype: "float32" | "int32"): Float32Array | Int32Array | undefined {
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const characters = atob(text), bytes = new Uint8Array(characters.length);
   if (bytes.length % 4 !== 0) return undefined;
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
   const view = new DataView(bytes.buffer);
   const numbers = dtype === "float32" ? new Float32Array(bytes.length / 4) : new Int32Array(bytes.length / 4);
   for (let i = 0; i < numbers.length; i++) numbers[i] = dtype === "float32" ? view.getFloat32(4 * i, true) : view.getInt32(4 * i, true);
