@@ -29,7 +29,11 @@ interface CommonData<L extends string> {
   /** C different class names, in the order of the logits. */
   readonly classes: readonly L[];
   /** Rows for threshold and sets, none of them among the rows above, which are all fit rows then. Without: `split` divides the rows above. */
-  readonly calibration?: RowFields & { readonly labels: TensorLike };
+  readonly calibration?: RowFields & {
+    readonly labels: TensorLike;
+    /** "allowed": other examples whose numbers happen to be the same (a picture that a data set has twice) are no error; the caller vouches for the rows. Default "error". */
+    readonly duplicates?: "error" | "allowed";
+  };
   /** A detector that was fitted on the rows that trained the model. A calibration row among them is an error (a detector read from JSON no longer knows its rows). */
   readonly fitted?: Detector;
   /** Rows known to be outside, to choose among several detectors. They take no part in any promise. */
@@ -303,7 +307,7 @@ export class DecisionHead<L extends string = string> {
       given = { ...own, labels: labelsOf(where, "calibration.labels", data.calibration.labels, own) };
       if (options.split !== undefined) throw rangeError(where, "split", "nothing where `calibration` rows are given", `${split}`);
       if (own.logits.shape[1] !== width) throw rangeError(where, "calibration.logits", `of ${width} classes on the last axis`, `shape [${own.logits.shape.join(", ")}]`);
-      const twice = yield* sharedRow(own, all);
+      const twice = data.calibration.duplicates === "allowed" ? undefined : yield* sharedRow(own, all);
       if (twice !== undefined) throw rangeError(where, "calibration", "of rows that are not among the others", `row ${twice.calibration}, which is row ${twice.fit} of them`, "Take it out of one of the two: the promises rest on rows of their own");
     }
     const fitRows = given ? rows : Math.floor(rows * split);
@@ -315,7 +319,7 @@ export class DecisionHead<L extends string = string> {
     const chosen = candidates.length > 0 ? yield* part(chooseDetector(where, candidates, fit, outside, seed), 0.4, 0.3) : undefined;
     const calibration = given ?? (yield* part(taken(all, order!.subarray(fitRows)), 0.7, 0.02));
     const calibrationRows = calibration.labels.size;
-    if (chosen) yield* checkFingerprints(where, given ? "calibration.features" : "features", chosen.detector, calibration, order?.slice(fitRows).sort());
+    if (chosen && data.calibration?.duplicates !== "allowed") yield* checkFingerprints(where, given ? "calibration.features" : "features", chosen.detector, calibration, order?.slice(fitRows).sort());
     let guard: Guard | undefined, forSets = calibration;
     if (chosen) {
       const { detector } = chosen;
