@@ -26,7 +26,7 @@ export function classWeightOf(where: string, labels: Int32Array, classes: number
 }
 
 /** Weighted mean and variance of each feature, and the check that every number is finite; `columns` are the names of packed columns. */
-export function* featureMoments(where: string, x: Tensor<"float32"> | CsrMatrix, columns: Int32Array | undefined, rowWeights: Float32Array): Steps<{ mean: Float32Array; variance: Float32Array }> {
+export function* featureMoments(where: string, x: Tensor<"float32"> | CsrMatrix, columns: Int32Array | undefined, rowWeights: Float32Array): Steps<{ mean: Float32Array; variance: Float64Array }> {
   const [rows, features] = x.shape;
   const { data } = x;
   const mean = new Float64Array(features), square = new Float64Array(features);
@@ -64,7 +64,7 @@ export function* featureMoments(where: string, x: Tensor<"float32"> | CsrMatrix,
   }
   // Only the conditioning of the fit depends on the variance: what cancels in it does no harm.
   for (let f = 0; f < features; f++) square[f] = Math.max(0, square[f] - mean[f] * mean[f]);
-  return { mean: Float32Array.from(mean), variance: Float32Array.from(square) };
+  return { mean: Float32Array.from(mean), variance: square };
 }
 
 /**

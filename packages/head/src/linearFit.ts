@@ -23,7 +23,7 @@ export interface LinearOptimum {
   readonly evaluations: number;
   /** Euclidean norm of the gradient in the scaled variables, over that at zero. */
   readonly gradientNorm: number;
-  readonly reason: "gradient" | "iterations" | "lineSearch";
+  readonly reason: "gradient" | "iterations" | "lineSearch" | "overflow";
 }
 
 /**
@@ -101,7 +101,8 @@ export function* minimise(loss: LinearCrossEntropy, scaling: LinearScaling, l2: 
       pairs = [];
       products = [];
     };
-    while (square > (tolerance * start) ** 2) {
+    while (!(square <= (tolerance * start) ** 2) || square === Infinity) {
+      if (!(square < Infinity)) return result("overflow");
       if (iterations === maxIterations) return result("iterations");
       const gDots = pairs.length > 0 ? (yield* dots(pairs, g, g)).filter((_, i) => i % 2 === 0) : new Float64Array(0);
       const { scale, along } = directionOf(products, gDots);

@@ -136,6 +136,21 @@ describe("LinearHead.fit", () => {
     expectClose(dead.row(2), [0, 0], { atol: 1e-5 }); // 7 less its mean in float32
   });
 
+  it("fits features of any size that float32 can add up, and says so where it cannot", () => {
+    const { x, y } = blobs(60, 3, 2, 11);
+    const right = (head: LinearHead, rows: typeof x) => [...y.data].filter((label, n) => { const z = head.logits(rows).row(n).data; return (z[1] > z[0] ? 1 : 0) === label; }).length;
+    const want = right(LinearHead.fit(x, y, { l2: 1e-6 }), x);
+    for (const size of [1e-10, 1e10, 1e30]) {
+      const rows = plain(x.data.map((v) => size * v), 60, 3);
+      // The penalty of weights of 1 / size must not count.
+      expect(Math.abs(right(LinearHead.fit(rows, y, { l2: 1e-6 * Math.min(1, size * size) }), rows) - want)).toBeLessThanOrEqual(1);
+    }
+    const huge = LinearHead.fit([[3e38], [-3e38], [3e38], [-3e38]], [0, 1, 0, 1]);
+    expect(huge.logits([3e38]).data[0]).toBeGreaterThan(1);
+    const sums: CsrMatrix = { shape: [2, 1], indptr: Int32Array.of(0, 8, 9), indices: new Int32Array(9), data: new Float32Array(9).fill(3e38) };
+    expect(() => LinearHead.fit(sums, [0, 1])).toThrowErrorMatchingInlineSnapshot(`[ConvergenceError: LinearHead.fit: expected sums over the rows that float32 holds, got an infinite gradient. Scale the features down]`);
+  });
+
   it("is the same alone, in pieces, and leaves no memory behind, also when it stops", async () => {
     const { x, y } = blobs(3000, 20, 5, 10);
     const head = LinearHead.fit(x, y, { l2: 1e-3 });

@@ -127,9 +127,10 @@ export class LinearHead implements Scorer {
     const loss = new LinearCrossEntropy(packed, new Tensor("int32", [n], y.data.map((label) => place[label])), rowWeights, seen.length);
     // The diagonal of the Hessian by w at zero: then it is 1 by u.
     const share = (1 - 1 / seen.length) / seen.length;
-    const scale = variance.map((v) => 1 / Math.sqrt(share * v + l2));
+    const scale = Float32Array.from(variance, (v) => 1 / Math.sqrt(share * v + l2));
     const optimum = yield* minimise(loss, new LinearScaling(scale, mean), l2, 1, tolerance, maxIterations);
     const { value, gradientNorm, iterations, evaluations, reason, parameters } = optimum;
+    if (reason === "overflow") throw new ConvergenceError(`${where}: expected sums over the rows that float32 holds, got an infinite gradient. Scale the features down`, iterations, gradientNorm);
     if (reason !== "gradient") {
       const why = reason === "iterations" ? `${iterations} iterations` : "a line search without a lower point";
       throw new ConvergenceError(`${where}: expected a gradient of at most ${tolerance} of that at zero, got ${gradientNorm.toPrecision(3)} after ${why}. Raise \`l2\`, \`tolerance\` or \`maxIterations\``, iterations, gradientNorm);

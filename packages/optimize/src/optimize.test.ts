@@ -2,7 +2,7 @@ import { expectClose, expectExact } from "@logits/testkit";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import fixture from "./fixtures/optimize.json" with { type: "json" };
-import { adam, adamSteps, lbfgs, lbfgsSteps, newton, newton1d, newton1dSteps, run, runAsync, type Objective, type SecondOrderObjective } from "./index.ts";
+import { adam, adamSteps, lbfgs, lbfgsSteps, lineSearch, newton, newton1d, newton1dSteps, run, runAsync, type Objective, type SecondOrderObjective } from "./index.ts";
 
 const rosenbrock: Objective = (x, g) => {
   const a = 1 - x[0], b = x[1] - x[0] * x[0];
@@ -42,6 +42,31 @@ const logistic: SecondOrderObjective = (w, g, h) => {
   });
   return value;
 };
+
+describe("lineSearch", () => {
+  const search = (f: (t: number) => { value: number; slope: number }, noise?: number) => {
+    const steps = lineSearch({ step: 0, ...f(0) }, 1, noise);
+    let asked = steps.next(), evaluations = 0;
+    for (; !asked.done; evaluations++) asked = steps.next({ step: asked.value, ...f(asked.value) });
+    return { ...asked.value, evaluations };
+  };
+
+  it("ends where the strong Wolfe conditions hold", () => {
+    for (const scale of [1e-3, 1, 1e3]) {
+      const f = (t: number) => ({ value: (scale * t - 2) ** 2, slope: 2 * scale * (scale * t - 2) });
+      const { at, ok } = search(f);
+      expect([ok, at.value <= 4 - 1e-4 * at.step * 4 * scale, Math.abs(at.slope) <= 0.9 * 4 * scale]).toEqual([true, true, true]);
+    }
+  });
+
+  it("judges by the slopes where the values differ by no more than the noise", () => {
+    // A decrease of 1e-9 in a value of 1 that is rounded upwards by 1e-8, as float32 sums are.
+    const f = (t: number) => ({ value: 1 + 1e-9 * ((t - 1) ** 2 - 1) + (t > 0 ? 1e-8 : 0), slope: 2e-9 * (t - 1) });
+    expect(search(f).ok).toBe(false);
+    const { ok, at, evaluations } = search(f, 1e-7);
+    expect([ok, at.step, evaluations]).toEqual([true, 1, 1]);
+  });
+});
 
 describe("lbfgs", () => {
   it("finds the minimum of Rosenbrock's function from its usual start", () => {
