@@ -5,7 +5,8 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, extname, join } from "node:path";
 import { build } from "esbuild";
-import { afterAll, expect, it } from "vitest";
+import { expectClose } from "@logits/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { onnxModel } from "../../packages/testkit/src/onnxWriter.ts";
 import { FLOWERS, FLOWER_WEIGHTS, flowerModel, flowers, intents, writeText } from "./models.ts";
 
@@ -61,7 +62,28 @@ async function run() {
   return { text, numbers, tensors, backend: tf.getBackend(), leaked: tf.memory().numTensors - before, features: [...data.features.shape], logits: [...data.logits.data] };
 }
 
-run().then((result) => result, (error) => ({ error: String(error?.stack ?? error) })).then((result) => fetch("/result", { method: "POST", body: JSON.stringify(result) }));
+`;
+
+const gpuPage = `
+import { collect } from "@logits/interop/onnxruntime";
+import * as ort from "onnxruntime-web/webgpu";
+
+async function run() {
+  if (!(await navigator.gpu?.requestAdapter())) return { adapter: false };
+  ort.env.wasm.wasmPaths = "/ort/";
+  ort.env.wasm.numThreads = 1;
+  const { rows, species } = await (await fetch("/data.json")).json();
+  const session = await ort.InferenceSession.create("/flowers.onnx", { executionProviders: ["webgpu"], preferredOutputLocation: "gpu-buffer" });
+  const outputs = [];
+  const watched = { inputNames: session.inputNames, outputNames: session.outputNames, async run(...args) {
+    const output = await session.run(...args);
+    outputs.push(...Object.values(output).map((tensor) => ({ tensor, location: tensor.location })));
+    return output;
+  } };
+  const feed = (batch) => ({ input: new ort.Tensor("float32", batch.flat(), [batch.length, 4]) });
+  const { logits, features } = await collect(watched, rows.slice(0, 20), species.slice(0, 20), { classes: ${JSON.stringify(FLOWERS)}, feed, features: "hidden", batchSize: 10 });
+  return { adapter: true, logits: [...logits.data], features: [...features.data], locations: outputs.map(({ tensor, location }) => [location, tensor.location]) };
+}
 `;
 
 const TYPES: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm" };
@@ -72,25 +94,23 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return body;
 }
 
-it.skipIf(!chromium())("a page in Chromium decides as the pages say", async () => {
-  writeText(join(folder, "models/intents"));
-  writeFileSync(join(folder, "flowers.onnx"), onnxModel(flowerModel()));
-  const { texts, labels } = intents(400, 1);
-  const { rows, labels: species } = flowers(400, 1);
-  writeFileSync(join(folder, "data.json"), JSON.stringify({ texts, labels, rows, species }));
-  writeFileSync(join(folder, "page.html"), `<!doctype html><meta charset="utf-8"><title>five lines</title><script type="module" src="/page.js"></script>`);
-  await build({ stdin: { contents: page, resolveDir: here }, bundle: true, format: "esm", platform: "browser", outfile: join(folder, "page.js"), logLevel: "error" });
-
+/** What `run` of a page returns, from Chromium. */
+async function inChromium(name: string, source: string, flags: readonly string[]): Promise<Record<string, unknown>> {
+  const last = `run().then((result) => result, (error) => ({ error: String(error?.stack ?? error) })).then((result) => fetch("/result", { method: "POST", body: JSON.stringify(result) }));`;
+  writeFileSync(join(folder, `${name}.html`), `<!doctype html><meta charset="utf-8"><title>${name}</title><script type="module" src="/${name}.js"></script>`);
+  await build({ stdin: { contents: source + last, resolveDir: here }, bundle: true, format: "esm", platform: "browser", outfile: join(folder, `${name}.js`), logLevel: "error" });
   const require = createRequire(import.meta.url);
   const ours = dirname(require.resolve("onnxruntime-web"));
   const theirs = dirname(createRequire(require.resolve("@huggingface/transformers")).resolve("onnxruntime-web"));
-  let answer: (result: unknown) => void;
-  const result = new Promise<unknown>((resolve) => {
+  let answer: (result: Record<string, unknown>) => void;
+  let late: ReturnType<typeof setTimeout> | undefined;
+  const result = new Promise<Record<string, unknown>>((resolve, reject) => {
     answer = resolve;
+    late = setTimeout(() => reject(new Error("the page did not answer within 100 s")), 100_000);
   });
   const server = createServer(async (request, response) => {
     if (request.method === "POST") {
-      answer(JSON.parse(await bodyOf(request)));
+      answer(JSON.parse(await bodyOf(request)) as Record<string, unknown>);
       response.end();
       return;
     }
@@ -101,17 +121,42 @@ it.skipIf(!chromium())("a page in Chromium decides as the pages say", async () =
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address() as { port: number };
-  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0"];
-  const browser = spawn("chromium", [...flags, `--user-data-dir=${join(folder, "profile")}`, `http://127.0.0.1:${port}/page.html`], { stdio: "ignore", detached: true });
+  const common = ["--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0"];
+  const browser = spawn("chromium", [...common, ...flags, `--user-data-dir=${join(folder, `profile-${name}`)}`, `http://127.0.0.1:${port}/${name}.html`], { stdio: "ignore", detached: true });
   try {
-    const { logits, ...rest } = (await Promise.race([result, new Promise((_, reject) => setTimeout(() => reject(new Error("the page did not answer within 100 s")), 100_000).unref())])) as { logits: number[] };
-    expect(rest).toEqual({ text: ["flight", "unknown"], numbers: ["setosa", "unknown"], tensors: ["setosa", "unknown"], backend: expect.any(String) as string, leaked: 0, features: [400, 8] });
-    expect(logits).toHaveLength(1200);
+    return await result;
   } finally {
+    clearTimeout(late);
     process.kill(-browser.pid!, "SIGKILL");
     server.close();
     server.closeAllConnections();
   }
+}
+
+const { rows, labels: species } = flowers(400, 1);
+
+beforeAll(() => {
+  writeText(join(folder, "models/intents"));
+  writeFileSync(join(folder, "flowers.onnx"), onnxModel(flowerModel()));
+  const { texts, labels } = intents(400, 1);
+  writeFileSync(join(folder, "data.json"), JSON.stringify({ texts, labels, rows, species }));
+});
+
+describe.skipIf(!chromium())("a page in Chromium", () => {
+  it("decides as the pages say", async () => {
+    const { logits, ...rest } = await inChromium("page", page, ["--disable-gpu"]);
+    expect(rest).toEqual({ text: ["flight", "unknown"], numbers: ["setosa", "unknown"], tensors: ["setosa", "unknown"], backend: expect.any(String) as string, leaked: 0, features: [400, 8] });
+    expect(logits).toHaveLength(1200);
+  });
+
+  it("reads outputs that ONNX Runtime left on a GPU, and frees them", async () => {
+    const { adapter, error, logits, features, locations } = await inChromium("gpu", gpuPage, ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]);
+    expect([adapter, error]).toEqual([true, undefined]);
+    const hidden = rows.slice(0, 20).map((row) => row.map((x) => Math.max(0, x)));
+    expectClose(features as number[], hidden.flat(), { atol: 1e-6 }); // float32
+    expectClose(logits as number[], hidden.flatMap((row) => [0, 1, 2].map((c) => row.reduce((sum, x, i) => sum + x * FLOWER_WEIGHTS[3 * i + c], 0))), { rtol: 1e-5, atol: 1e-5 }); // float32 sums of four products
+    expect(locations).toEqual(Array.from({ length: 4 }, () => ["gpu-buffer", "none"]));
+  });
 });
 
 function chromium(): boolean {
