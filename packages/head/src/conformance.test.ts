@@ -6,7 +6,7 @@ import { FormatError, randomSource } from "@logits/tensor";
 import { expectClose } from "@logits/testkit";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { DecisionHead, LinearHead, ZeroShotScorer, type Decision, type DecisionHeadOptions } from "./index.ts";
+import { DecisionHead, LinearHead, PrototypeHead, ZeroShotScorer, type Decision, type DecisionHeadOptions } from "./index.ts";
 
 // Heads, rows and the decisions they must give, for readers in other languages. `LOGITS_WRITE=conformance vitest run packages/head/src/conformance` writes the files anew.
 
@@ -125,6 +125,7 @@ describe("the schema", () => {
       DecisionHead.fit(data, { crossFit: 3, detector: "mahalanobis" }),
       DecisionHead.fit({ ...data, outliers: { logits: of(outside.logits, 3), features: of(outside.features, F) } }, { detector: ["msp", "mahalanobis"] }),
       DecisionHead.fit({ ...scorer, scorer: LinearHead.fit(of(world(90, 13).features, F), world(90, 13).labels) }, { detector: "energy" }),
+      ...(["mean", "tied", "diagonal", "cosine"] as const).map((kind) => DecisionHead.fit({ ...scorer, scorer: PrototypeHead.fit(of(world(90, 13).features, F), world(90, 13).labels, { kind }) }, {})),
       DecisionHead.fit({ ...scorer, scorer: ZeroShotScorer.of([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]) }, {}),
     ];
     for (const head of heads) {
