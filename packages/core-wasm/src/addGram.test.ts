@@ -2,7 +2,7 @@ import { Tensor } from "@logits/tensor";
 import { expectClose, expectExact, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { addGramRef } from "./addGram.ref.ts";
-import { addGram, addOuterProducts, core } from "./index.ts";
+import { addGram, addGramSteps, addOuterProducts, core } from "./index.ts";
 
 function normal(count: number, stream: number): Float32Array {
   const random = testRandom(stream);
@@ -47,6 +47,21 @@ describe("addGram", () => {
     expectExact(resident, once);
     expectExact(held.data, x);
     held.dispose();
+  });
+
+  it("in pieces gives the same bits, with other calls between them", () => {
+    const x = new Tensor("float32", [300, 900], normal(300 * 900, 4)), once = new Float64Array(810000), pieces = new Float64Array(810000);
+    addGram(once, x);
+    const shares: number[] = [];
+    for (const share of addGramSteps(pieces, x)) {
+      shares.push(share);
+      addGram(new Float64Array(1600), new Tensor("float32", [300, 40], x.data.subarray(0, 12000)));
+    }
+    expectExact(pieces, once);
+    // 300 rows are two blocks; 256 x 900 x 900 / 2 products are more than one piece.
+    expect(shares.length).toBe(3);
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+    expect(shares.at(-1)).toBe(1);
   });
 
   it("nothing to add adds nothing, and NaN and infinities go where sums take them", () => {

@@ -1,4 +1,4 @@
-import { asFloat32, checkAttached, checkShape, describe, rangeError, typeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkAttached, checkShape, describe, rangeError, runSteps, typeError, type Steps, type TensorLike } from "@logits/tensor";
 import { checkSquare, doubleView, kernels } from "./linalg.ts";
 import { gemm, gemmScratch } from "./matmul.ts";
 import { floatView, scratch } from "./memory.ts";
@@ -7,6 +7,8 @@ import { floatView, scratch } from "./memory.ts";
 const BLOCK = 256;
 /** Rows of the Gram matrix that are made at a time: the part above the diagonal that they waste is small, and so is their number. */
 const STRIP = 96;
+/** Products between two pauses. */
+const PIECE = 2 ** 26;
 
 /**
  * Adds the products of the columns of a matrix to a Gram (scatter) matrix in float64.
@@ -25,24 +27,37 @@ const STRIP = 96;
  * Source: folklore; blocks in float32, sums in float64.
  */
 export function addGram(gram: Float64Array, x: TensorLike): void {
+  runSteps(addGramSteps(gram, x));
+}
+
+/** `addGram` in pieces of at most 2^26 products and one strip: the same bits. Yields the share that is done; both arrays must be left alone meanwhile. */
+export function* addGramSteps(gram: Float64Array, x: TensorLike): Steps<void> {
   const rows = asFloat32("addGram", "x", x);
   checkShape("addGram", "x", rows, ["N", "F"]);
   const [n, features] = rows.shape;
   checkSquare("addGram", "gram", gram, features);
-  if (features === 0) return;
   for (let from = 0; from < n; from += BLOCK) {
     const count = Math.min(BLOCK, n - from);
     const work = (gemmScratch(features, count) + 63) & ~63;
-    const base = scratch(work + 4 * (count + STRIP) * features);
-    checkAttached("addGram", "x", rows);
-    const at = base + work, product = at + 4 * count * features;
-    floatView().set(rows.data.subarray(from * features, (from + count) * features), at >>> 2);
+    let base = 0, at = 0, left = 0;
     for (let i = 0; i < features; i += STRIP) {
       const height = Math.min(STRIP, features - i), width = i + height;
+      if (left <= 0) {
+        // The first piece, or what ran meanwhile may have used the scratch.
+        if (i > 0) yield (from + (count * i * i) / (features * features)) / n;
+        base = scratch(work + 4 * (count + STRIP) * features);
+        checkAttached("addGram", "x", rows);
+        at = base + work;
+        floatView().set(rows.data.subarray(from * features, (from + count) * features), at >>> 2);
+        left = PIECE;
+      }
+      const product = at + 4 * count * features;
       gemm({ at: at + 4 * i, row: 1, col: features }, { at, row: features, col: 1 }, { at: product, row: width, col: 1 }, height, width, count, false, base);
       const sums = floatView().subarray(product >>> 2, (product >>> 2) + height * width);
       for (let r = 0; r < height; r++) addRow(gram, (i + r) * features, sums, r * width, i + r + 1);
+      left -= height * width * count;
     }
+    yield (from + count) / n;
   }
 }
 

@@ -29,7 +29,7 @@ export { tanh } from "./tanh.ts";
 export { temperatureMoments, type TemperatureMoments, type TemperatureMomentsOptions } from "./temperatureMoments.ts";
 export { topK, type TopK, type TopKOptions } from "./topK.ts";
 export { twoPassSoftmax } from "./twoPassSoftmax.ts";
-export { addGram, addOuterProducts } from "./addGram.ts";
+export { addGram, addGramSteps, addOuterProducts } from "./addGram.ts";
 export { cholesky, choleskySteps, type CholeskyOptions } from "./cholesky.ts";
 export { solveTriangular, solveTriangularSteps } from "./solveTriangular.ts";
 export { nearestNeighbors, type NearestNeighbors } from "./nearestNeighbors.ts";

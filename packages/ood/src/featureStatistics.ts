@@ -1,8 +1,9 @@
-import { addGram, addOuterProducts } from "@logits/core-wasm";
+import { addGramSteps, addOuterProducts } from "@logits/core-wasm";
 import { ByteReader, ByteWriter, type Accumulator } from "@logits/statistics";
 import { asFloat32, asInt32, checkInteger, checkLabels, checkShape, describe, rangeError, runSteps, typeError, type Steps, type TensorLike } from "@logits/tensor";
 import { checkFinite } from "./featureRows.ts";
 import { Fingerprints } from "./fingerprints.ts";
+import { transposeLower } from "./transposeLower.ts";
 
 const FORMAT = "ood.FeatureStatistics";
 
@@ -110,7 +111,7 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     return runSteps(this.updateSteps("FeatureStatistics.update", batch));
   }
 
-  /** The pieces of `update`; `where` names the caller in errors. All rows are checked before the first is taken in. */
+  /** The pieces of `update`; `where` names the caller in errors. All rows are checked before the first is taken in; work that is abandoned halfway leaves nothing that can be used. */
   *updateSteps(where: string, batch: FeatureBatch): Steps<this> {
     const x = asFloat32(where, "features", batch.features);
     checkShape(where, "features", x, ["N", "F"]);
@@ -132,7 +133,7 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
       this.#labels.set(y.data.subarray(from, from + take), this.#waiting);
       this.#waiting += take;
       from += take;
-      if (this.#waiting === BLOCK) this.#flush();
+      if (this.#waiting === BLOCK) yield* this.#flushSteps(0.05 + (0.95 * from) / rows);
       yield 0.05 + (0.95 * from) / rows;
     }
     return this;
@@ -204,7 +205,7 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     const closed = this.#closed();
     const { classes, features } = this;
     const scatter = closed.#scatter, means = closed.#means;
-    for (let i = 0; i < features; i++) for (let j = 0; j < i; j++) scatter[j * features + i] = scatter[i * features + j];
+    transposeLower(scatter, features, scatter);
     for (let c = 0; c < classes; c++) if (closed.#counts[c] === 0) means.fill(NaN, c * features, (c + 1) * features);
     return { classes, features, count: this.count, counts: closed.#counts, means, scatter, fingerprints: closed.#fingerprints };
   }
@@ -236,6 +237,10 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
 
   /** Takes the waiting rows into the open sums. */
   #flush(): void {
+    runSteps(this.#flushSteps(1));
+  }
+
+  *#flushSteps(share: number): Steps<void> {
     const rows = this.#waiting, { features } = this;
     if (rows === 0) return;
     const data = this.#pending, labels = this.#labels;
@@ -244,7 +249,7 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
       this.#openCounts[labels[n]]++;
       centreRow(data, at, this.#centres, this.#openSums, labels[n] * features, features);
     }
-    addGram(this.#scatter, { data: data.subarray(0, rows * features), shape: [rows, features] });
+    for (const _ of addGramSteps(this.#scatter, { data: data.subarray(0, rows * features), shape: [rows, features] })) yield share;
     this.#waiting = 0;
     // After blocks 1, 4, 16, ... the centres become the means so far: an odd first row does not stay a centre, and few corrections are made.
     this.#blocks++;

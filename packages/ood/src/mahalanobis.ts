@@ -14,6 +14,8 @@ const LEAST_SHARE = 1e-6;
 const DEAD_SHARE = 1e-6;
 /** A spread below this share of a feature's size is the rounding of float32. */
 const ROUNDING = 2 ** -23;
+/** Side of the tiles in which a matrix is transposed. */
+const TILE = 32;
 /** Rows that are whitened together. */
 const ROWS = 2048;
 
@@ -200,7 +202,13 @@ export class MahalanobisDetector implements Detector {
     });
     yield* scaled(solveTriangularSteps(factored.factor, centred), 0.95, 0.05);
     const whitening = new Float32Array(features * features);
-    for (let i = 0; i < features; i++) for (let j = 0; j <= i; j++) whitening[i * features + j] = inverse[j * features + i] / scales[j];
+    // inv(L') is upper triangular; W is its transpose, with the columns divided by the scales.
+    for (let top = 0; top < features; top += TILE) {
+      for (let left = 0; left <= top; left += TILE) {
+        for (let i = top; i < Math.min(features, top + TILE); i++) for (let j = left; j < Math.min(i + 1, left + TILE); j++) whitening[i * features + j] = inverse[j * features + i] / scales[j];
+      }
+    }
+    yield 1;
     const whitenedMeans = Float32Array.from(centred);
     if (![whitening, whitenedMeans].every((numbers) => numbers.every((value) => value - value === 0))) throw unscaled(where, scales);
     const deadFeatures = dead.reduce((sum, value) => sum + value, 0);
