@@ -182,7 +182,7 @@ describe("decide", () => {
     const decisions = lines(run("decide", "--head", "base/head.json", "--logits", "odd.csv").out);
     expect(decisions.map((decision) => decision.kind === "invalid" ? decision.why!.text : decision.kind)).toEqual(["label", "NaN in column 0", "Infinity in column 1", "no finite score", "label"]);
     write("odd-probabilities.csv", "1,0,0\nnan,0,0\n0.5,1.5,0\n-1,0,0\n1,0,0");
-    const converted = lines(run("decide", "--head", "base/head.json", "--logits", "odd-probabilities.csv", "--input", "probabilities").out);
+    const converted = lines(run("decide", "--head", "p/head.json", "--logits", "odd-probabilities.csv").out);
     expect(converted.map((decision) => decision.kind === "invalid" ? decision.why!.text : decision.kind)).toEqual(["label", "NaN in column 0", "1.5 in column 1", "-1 in column 0", "label"]);
   });
 

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { DecisionHead, type HeadInput } from "@logits/head";
 import { Tensor, message } from "@logits/tensor";
 import { formatError, quote } from "../io/formatError.ts";
 import { parseFileReference, readTensor, toLabels, toMatrix } from "../io/readTensor.ts";
@@ -7,7 +8,7 @@ import { parseFileReference, readTensor, toLabels, toMatrix } from "../io/readTe
 export class UsageError extends Error {}
 
 /** What scores are: logits, or probabilities that become logits by ln max(p, 2^-126). */
-export type InputKind = "logits" | "probabilities";
+export type InputKind = HeadInput;
 
 /** Rows [from, to) of an array in a file. */
 export interface RowsReference {
@@ -39,6 +40,17 @@ export async function readScores(text: string): Promise<Scores> {
   const [rows, columns] = shape;
   const end = lastRow(path, rows, from, to);
   return { values: new Tensor("float32", [end - from, columns], data.subarray(from * columns, end * columns)), from, path };
+}
+
+/** Features from a file: float32 [rows, F], finite. */
+export async function readFeatures(text: string, rows: number, width?: number): Promise<Tensor<"float32">> {
+  const { values, from, path } = await readScores(text);
+  const [count, columns] = values.shape;
+  if (count !== rows) throw formatError("logits", path, `to have features of each of the ${rows} rows of scores`, `${count} rows`);
+  if (width !== undefined && columns !== width) throw formatError("logits", path, `to have ${width} columns, as --features has`, `${columns}`);
+  const bad = values.data.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) throw formatError("logits", path, "to hold finite features", `${values.data[bad]} in column ${bad % columns} of row ${from + Math.floor(bad / columns)}`);
+  return values;
 }
 
 /** Labels from a file: int32 [rows], in [0, classes). */
@@ -74,6 +86,12 @@ export async function readClassNames(path: string | undefined, classes: number):
   const twice = names.find((name, i) => names.indexOf(name) !== i) as string | undefined;
   if (twice !== undefined) throw fail(`${quote(twice)} twice`);
   return names as string[];
+}
+
+/** A decision head from a file: JSON, or what `toBytes` wrote. */
+export async function readHead(path: string): Promise<DecisionHead> {
+  const bytes = await bytesOf(path);
+  return path.endsWith(".json") || /^\s*\{/.test(bytes.toString("latin1", 0, 64)) ? DecisionHead.fromJSON(await readJsonFile(path)) : DecisionHead.fromBytes(bytes);
 }
 
 /** A JSON value from a file. */

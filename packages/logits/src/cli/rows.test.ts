@@ -1,11 +1,13 @@
 import { Tensor } from "@logits/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { refuseOverlap, splitRows } from "./rows.ts";
+import { refuseOverlap, splitRows, type LabelledRows } from "./rows.ts";
 
 /** Rows whose score is their index. */
-const rows = (n: number): { logits: Tensor<"float32">; labels: Tensor<"int32"> } => ({
+const rows = (n: number): LabelledRows => ({
   logits: new Tensor("float32", [n, 1], Float32Array.from({ length: n }, (_, i) => i)),
+  scores: new Tensor("float32", [n, 1], Float32Array.from({ length: n }, (_, i) => 2 * i)),
+  features: new Tensor("float32", [n, 2], Float32Array.from({ length: 2 * n }, (_, i) => i)),
   labels: new Tensor("int32", [n], Int32Array.from({ length: n }, (_, i) => i % 7)),
 });
 
@@ -20,6 +22,8 @@ describe("splitRows", () => {
           // Each end is rounded once.
           expect(Math.abs(part.labels.size - (n * sizes[i]) / sizes.reduce((a, b) => a + b, 0))).toBeLessThanOrEqual(1);
           expect([...part.labels.data]).toEqual([...part.logits.data].map((row) => row % 7));
+          expect([...part.scores.data]).toEqual([...part.logits.data].map((row) => 2 * row));
+          expect([...part.features!.data]).toEqual([...part.logits.data].flatMap((row) => [2 * row, 2 * row + 1]));
         }
         expect(splitRows(rows(n), sizes, seed)).toEqual(parts);
       }),

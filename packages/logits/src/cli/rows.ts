@@ -2,28 +2,40 @@ import { resolve } from "node:path";
 import { Tensor, randomSource } from "@logits/tensor";
 import { UsageError, parseRows } from "./input.ts";
 
-/** Scores and labels of the same rows. */
-export interface LabelledRows {
+/** Outputs of a model on some rows. */
+export interface OutputRows {
   /** float32 [N, C]. */
   readonly logits: Tensor<"float32">;
+  /** float32 [N, C], as the file has them: `logits` itself, or probabilities. */
+  readonly scores: Tensor<"float32">;
+  /** float32 [N, F]. */
+  readonly features?: Tensor<"float32">;
+}
+
+/** Outputs and labels of the same rows. */
+export interface LabelledRows extends OutputRows {
   /** int32 [N], in [0, C). */
   readonly labels: Tensor<"int32">;
 }
 
 /** The rows that `order` names. */
-export function pick({ logits, labels }: LabelledRows, order: ArrayLike<number>): LabelledRows {
-  const classes = logits.shape[1];
-  const scores = new Float32Array(order.length * classes);
-  const chosen = new Int32Array(order.length);
-  for (let i = 0; i < order.length; i++) {
-    scores.set(logits.data.subarray(order[i] * classes, (order[i] + 1) * classes), i * classes);
-    chosen[i] = labels.data[order[i]];
-  }
-  return { logits: new Tensor("float32", [order.length, classes], scores), labels: new Tensor("int32", [order.length], chosen) };
+export function pick<Rows extends OutputRows & { readonly labels?: Tensor<"int32"> }>(rows: Rows, order: ArrayLike<number>): Rows {
+  const taken = (x: Tensor<"float32">): Tensor<"float32"> => {
+    const width = x.shape[1], data = new Float32Array(order.length * width);
+    for (let i = 0; i < order.length; i++) data.set(x.data.subarray(order[i] * width, (order[i] + 1) * width), i * width);
+    return new Tensor("float32", [order.length, width], data);
+  };
+  const { logits, scores, features, labels } = rows, chosen = taken(logits);
+  return {
+    logits: chosen,
+    scores: scores === logits ? chosen : taken(scores),
+    ...(features && { features: taken(features) }),
+    ...(labels && { labels: new Tensor("int32", [order.length], Int32Array.from({ length: order.length }, (_, i) => labels.data[order[i]])) }),
+  } as Rows;
 }
 
-/** The rows of both. */
-export function together(a: LabelledRows, b: LabelledRows): LabelledRows {
+/** The logits and labels of both. */
+export function together(a: LabelledRows, b: LabelledRows): { readonly logits: Tensor<"float32">; readonly labels: Tensor<"int32"> } {
   const classes = a.logits.shape[1];
   const logits = new Float32Array(a.logits.size + b.logits.size);
   logits.set(a.logits.data);
@@ -35,8 +47,8 @@ export function together(a: LabelledRows, b: LabelledRows): LabelledRows {
 }
 
 /** Splits rows at random, by a seed, into parts whose sizes are as the given whole numbers: every row is in exactly one part. */
-export function splitRows(rows: LabelledRows, sizes: readonly number[], seed: number): LabelledRows[] {
-  const n = rows.labels.size;
+export function splitRows<Rows extends OutputRows>(rows: Rows, sizes: readonly number[], seed: number): Rows[] {
+  const n = rows.logits.shape[0];
   if (n < 2 * sizes.length) throw new UsageError(`logits: expected at least ${2 * sizes.length} rows to split ${sizes.join(" : ")}, got ${n}`);
   const total = sizes.reduce((a, b) => a + b, 0);
   const order = randomSource(seed).permutation(n);

@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
-import type { Measures, ReportMetrics, SetMeasures } from "./types.ts";
+import type { DetectorMeasures, Measures, ReportMetrics, SetMeasures } from "./types.ts";
 import { sizes } from "./words.ts";
 
 const BEFORE = "#d9622b";
@@ -91,6 +91,30 @@ export function classFigure(sets: SetMeasures): string {
   });
 }
 
+/** Scores of the test rows, and of the outliers, as shares of each, with the threshold. */
+export function detectorFigure({ histogram, threshold, method, falsePositives, outliers }: DetectorMeasures): string {
+  const bars = histogram.flatMap(({ lower, upper, inside, outside }) => [
+    { lower, upper, share: inside / falsePositives.rows, name: "test rows" },
+    ...(outliers ? [{ lower, upper, share: outside / outliers.rows, name: "outliers" }] : []),
+  ]);
+  const shown = threshold !== null && threshold > histogram[0].lower && threshold < histogram.at(-1)!.upper;
+  return draw({
+    width: 860, height: outliers ? 300 : 220, marginLeft: 60, marginRight: 70, ariaLabel: `Histogram of the scores of the ${method} detector`,
+    x: { label: "score, higher = less like the rows of the fit" },
+    y: { label: "share of the rows", grid: true },
+    color: { domain: ["test rows", "outliers"], range: [AFTER, BEFORE] },
+    fy: { label: null, domain: outliers ? ["test rows", "outliers"] : ["test rows"], axis: outliers ? "right" : null },
+    marks: [
+      Plot.rectY(bars, { fy: "name", x1: "lower", x2: "upper", y: "share", fill: "name", fillOpacity: 0.85, inset: 0.5 }),
+      Plot.ruleY([0]),
+      ...(shown ? [
+        Plot.ruleX([threshold], { stroke: "currentColor", strokeDasharray: "4 4" }),
+        Plot.text([{ name: "test rows" }], { fy: "name", x: threshold, frameAnchor: "top", text: () => "flagged from here", textAnchor: "start", dx: 5, dy: 2, fontSize: 11 }),
+      ] : []),
+    ],
+  });
+}
+
 /** All figures of a report, by name. */
 export function figures(metrics: ReportMetrics): Record<string, string> {
   const { before, after, sets } = metrics;
@@ -101,5 +125,6 @@ export function figures(metrics: ReportMetrics): Record<string, string> {
     riskCoverage: riskCoverageFigure(before, after),
     setSize: setSizeFigure(sets[0]),
     classes: classFigure(sets[0]),
+    ...(metrics.detector && { detector: detectorFigure(metrics.detector) }),
   };
 }

@@ -2,8 +2,9 @@ import { expectedCalibrationError, reliabilityDiagram } from "@logits/calibratio
 import { coverageReport, type Coverage, type SplitConformal } from "@logits/conformal";
 import { accuracy, brierScore, negativeLogLikelihood, riskCoverage } from "@logits/metrics";
 import { softmax } from "@logits/core-wasm";
-import { randomSource, type Tensor } from "@logits/tensor";
-import type { Measures, SetMeasures, Share } from "./types.ts";
+import type { DecisionHead, Rate } from "@logits/head";
+import { randomSource, type Tensor, type TensorLike } from "@logits/tensor";
+import type { DetectorMeasures, Measures, SetMeasures, Share } from "./types.ts";
 
 type Scores = Tensor<"float32">;
 type Labels = Tensor<"int32">;
@@ -66,4 +67,51 @@ export function measureSets(sets: SplitConformal, logits: Scores, labels: Labels
     bySize: found.bySize.map((entry) => ({ from: entry.low, to: entry.high, ...share(entry) })),
     byClass: found.byClass.filter((entry) => entry.rows > 0).map((entry) => ({ label: classes[entry.label], ...share(entry) })),
   };
+}
+
+/** Rows as the head takes them. */
+export interface HeadRows {
+  readonly logits: TensorLike;
+  readonly features?: TensorLike;
+}
+
+const BINS = 40;
+
+/** What the detector of a head does on test rows, and on rows known to be outside. `logits` of both, where the head takes probabilities: those. */
+export function measureDetector(head: DecisionHead, test: HeadRows & { readonly labels: TensorLike }, outliers: HeadRows | undefined, scores: { readonly inside: Float32Array; readonly outside: Float32Array }): DetectorMeasures {
+  const { detector, threshold, selection, guarantee } = head;
+  if (detector === undefined || threshold === undefined) throw new Error("measureDetector: expected a head with a detector and a threshold, got one without");
+  const { falsePositives, accuracy: right, outliers: found } = head.evaluate({ ...test, ...(outliers && { outliers }) });
+  return {
+    method: detector.method,
+    selection: selection ?? null,
+    maxFalsePositiveRate: threshold.maxFalsePositiveRate,
+    confidence: threshold.confidence,
+    n: threshold.n,
+    needed: threshold.needed,
+    threshold: threshold.attainable ? threshold.value : null,
+    guarantee,
+    falsePositives: shareOf(falsePositives!),
+    answered: shareOf(right.answered),
+    histogram: histogram(scores.inside, scores.outside),
+    outliers: found && { rows: found.rows, detected: shareOf(found.detected), auroc: found.auroc!, flaggedAt95Detected: found.flaggedAt95Detected!, keptAt95Kept: found.keptAt95Kept! },
+  };
+}
+
+function shareOf({ rows, rate, interval }: Rate): Share {
+  return { rows, share: rate!, interval: interval! };
+}
+
+/** 40 bins of equal width between the 0.5 % and the 99.5 % point of all scores. */
+function histogram(inside: Float32Array, outside: Float32Array): DetectorMeasures["histogram"] {
+  const all = Float64Array.from([...inside, ...outside]).sort();
+  const at = (share: number): number => all[Math.round(share * (all.length - 1))];
+  const [low, high] = [at(0.005), at(0.995)];
+  // Equal scores have a bin of their own.
+  const width = high > low ? (high - low) / BINS : 1;
+  const bins = Array.from({ length: BINS }, (_, i) => ({ lower: low + i * width, upper: low + (i + 1) * width, inside: 0, outside: 0 }));
+  const bin = (score: number): (typeof bins)[number] => bins[Math.max(0, Math.min(BINS - 1, Math.floor((score - low) / width)))];
+  for (const score of inside) bin(score).inside++;
+  for (const score of outside) bin(score).outside++;
+  return bins;
 }

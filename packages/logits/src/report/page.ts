@@ -1,6 +1,6 @@
 import { figures } from "./figures.ts";
-import type { ReportMetrics } from "./types.ts";
-import { findings, promised, worst } from "./words.ts";
+import type { DetectorMeasures, ReportMetrics, Share } from "./types.ts";
+import { detectorPromise, findings, promised, worst } from "./words.ts";
 
 const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
@@ -72,8 +72,34 @@ ${setRows.join("\n")}
 </table>
 <h2>Coverage by class</h2>
 ${figure(drawn.classes, "Every class with its exact 95 % interval; a marginal promise does not hold for each class.")}
-<p class="sub">Written by logits ${escape(metrics.versions.logits)} (${escape(metrics.versions.variant)}). All numbers are in metrics.json.</p>
+${metrics.detector ? detectorSection(metrics.detector, figure(drawn.detector, histogramCaption(metrics.detector))) : ""}<p class="sub">Written by logits ${escape(metrics.versions.logits)} (${escape(metrics.versions.variant)}). All numbers are in metrics.json.</p>
 </body>
 </html>
 `;
+}
+
+/** What the detector promises and does. */
+function detectorSection(detector: DetectorMeasures, figure: string): string {
+  const { method, selection, threshold, falsePositives, answered, outliers } = detector;
+  const share = ({ share, interval }: Share): string => `${share.toFixed(3)} [${interval.map((x) => x.toFixed(3)).join(", ")}]`;
+  const row = (name: string, value: string): string => `<tr><th scope="row">${name}</th><td>${value}</td></tr>`;
+  return `<h2>Rows unlike those of the fit</h2>
+${figure}
+<table>
+${row("detector", escape(method) + (selection ? `, of ${selection.candidates.length} the one with the largest AUROC on ${selection.outliers} outliers` : ""))}
+${row("promised share of test-like rows that are flagged", escape(detectorPromise(detector)))}
+${row("threshold", threshold === null ? "none" : threshold.toPrecision(4))}
+${row(`flagged of ${falsePositives.rows} test rows`, share(falsePositives))}
+${row("right and not flagged, of all test rows", share(answered))}
+${outliers ? `${row(`flagged of ${outliers.rows} outliers that took no part in any choice`, share(outliers.detected))}
+${row("AUROC, outliers against test rows", outliers.auroc.toFixed(4))}
+${row("test rows flagged where 95 % of the outliers are", outliers.flaggedAt95Detected.toFixed(3))}
+${row("outliers kept where 95 % of the test rows are", outliers.keptAt95Kept.toFixed(3))}` : row("flagged of rows that are unlike", "not known: no outliers were given")}
+</table>
+`;
+}
+
+function histogramCaption({ method, outliers, threshold }: DetectorMeasures): string {
+  const rows = outliers ? '<b class="after">Test rows</b> and <b class="before">outliers</b>' : '<b class="after">Test rows</b>';
+  return `${rows} by their ${escape(method)} score. ${threshold === null ? "Nothing is flagged" : "Dashed: the threshold; rows to its right are unknown"}. The outermost bars also hold what lies beyond them.`;
 }

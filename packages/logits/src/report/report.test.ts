@@ -17,7 +17,7 @@ function metrics(alpha: number, change: Partial<ReportMetrics> = {}): ReportMetr
   return {
     format: "logits/report", version: 1, title: "t", classes: 3, rows: { fit: ROWS, calibration: ROWS, test: ROWS, shown: ROWS, split: "as given", seed: 0 },
     input: { kind: "logits", clipped: 0, clippedRows: 0 }, temperature: 1.5, temperatureStandardError: 0.1, temperatureAtBound: false, before: measures, after: measures,
-    sets: [measureSets(sets, logits, labels, alpha, ["a", "b", "c"])], versions: { logits: "0", variant: "simd" }, ...change,
+    sets: [measureSets(sets, logits, labels, alpha, ["a", "b", "c"])], detector: null, versions: { logits: "0", variant: "simd" }, ...change,
   };
 }
 

@@ -51,6 +51,38 @@ export interface SetMeasures {
   readonly byClass: readonly ({ readonly label: string } & Share)[];
 }
 
+/** A detector measured on the test rows. */
+export interface DetectorMeasures {
+  readonly method: string;
+  /** What it was chosen among, by which AUROC; null where there was no choice. */
+  readonly selection: { readonly candidates: readonly string[]; readonly auroc: readonly number[]; readonly rows: number; readonly outliers: number } | null;
+  /** At most this share of in-distribution rows is to be flagged. */
+  readonly maxFalsePositiveRate: number;
+  /** The probability, over the drawing of the calibration rows, that the share is kept; "marginal": it is kept on average. */
+  readonly confidence: number | "marginal";
+  /** Calibration rows behind the threshold, and how many the promise needs. */
+  readonly n: number;
+  readonly needed: number;
+  /** null: the calibration rows are too few, and nothing is flagged. */
+  readonly threshold: number | null;
+  /** Which rows the prediction sets promise to cover. */
+  readonly guarantee: "all" | "accepted";
+  /** Test rows that are flagged. */
+  readonly falsePositives: Share;
+  /** Test rows that are not flagged and whose most probable class is right, of all test rows. */
+  readonly answered: Share;
+  /** Scores of test rows and outliers in bins [lower, upper); the first and the last bin also hold what lies beyond. */
+  readonly histogram: readonly { readonly lower: number; readonly upper: number; readonly inside: number; readonly outside: number }[];
+  /** Rows known to be outside that took no part in any choice; null without. */
+  readonly outliers: {
+    readonly rows: number;
+    readonly detected: Share;
+    readonly auroc: number;
+    readonly flaggedAt95Detected: number;
+    readonly keptAt95Kept: number;
+  } | null;
+}
+
 /** `metrics.json`. */
 export interface ReportMetrics {
   readonly format: "logits/report";
@@ -68,5 +100,7 @@ export interface ReportMetrics {
   readonly before: Measures;
   readonly after: Measures;
   readonly sets: readonly SetMeasures[];
+  /** null without one. */
+  readonly detector: DetectorMeasures | null;
   readonly versions: { readonly logits: string; readonly variant: string };
 }

@@ -1,4 +1,4 @@
-import type { ReportMetrics, SetMeasures, Share } from "./types.ts";
+import type { DetectorMeasures, ReportMetrics, SetMeasures, Share } from "./types.ts";
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
@@ -26,7 +26,8 @@ export function findings(metrics: ReportMetrics): string[] {
     `The calibration error (15 bins of equal width) goes from ${before.ece.toFixed(4)} to ${after.ece.toFixed(4)}. A perfectly calibrated model with these confidences would show about ` +
       `${after.eceNull.mean.toFixed(4)} (95 % point ${after.eceNull.quantile95.toFixed(4)}) on ${rows.shown} rows, and at least as much as this one with p = ${after.eceNull.pValue.toFixed(3)}: ` +
       `${after.eceNull.pValue < 0.05 ? "some miscalibration is left" : "what is left cannot be told from noise"}.`,
-    ...metrics.sets.map(setFinding),
+    ...metrics.sets.map((sets) => setFinding(sets, metrics.detector)),
+    ...(metrics.detector ? [detectorFinding(metrics.detector)] : []),
   ];
   if (before.ties > 0) out.push(`Rows with several classes of the same largest score: ${before.ties}; the one with the smallest index counts as the prediction.`);
   if (input.kind === "probabilities") out.push(`Probabilities below 2^-126, set to it before the logarithm: ${input.clipped}, in ${input.clippedRows} rows.`);
@@ -43,12 +44,33 @@ function temperatureFinding({ before, after, temperature, temperatureStandardErr
   return `Dividing the scores by the temperature ${temperature.toFixed(3)} (standard error ${error.toFixed(3)}, fitted on ${rows.fit} other rows) keeps the order of the classes. ${change}.`;
 }
 
-function setFinding(sets: SetMeasures): string {
+/** 0.05 as "5 %", without digits that nobody wrote. */
+const plain = (share: number): string => `${+(100 * share).toPrecision(12)} %`;
+
+/** The promise of a detector's threshold. */
+export function detectorPromise({ maxFalsePositiveRate, confidence, n, needed, threshold }: DetectorMeasures): string {
+  if (threshold === null) return `${n} calibration rows are too few to flag any at a rate of ${plain(maxFalsePositiveRate)} (${needed} would do), so nothing is flagged`;
+  return confidence === "marginal" ? `at most ${plain(maxFalsePositiveRate)} on average over calibrations` : `at most ${plain(maxFalsePositiveRate)}, with ${plain(confidence)} confidence over the drawing of the ${n} calibration rows`;
+}
+
+function detectorFinding(detector: DetectorMeasures): string {
+  const { method, selection, threshold, falsePositives, answered, outliers } = detector;
+  const chosen = selection ? `, chosen among ${selection.candidates.join(", ")} by AUROC on ${selection.outliers} outliers` : "";
+  if (threshold === null) return `The ${method} detector${chosen}: ${detectorPromise(detector)}.`;
+  const outside = outliers ? ` Of ${outliers.rows} outliers that nothing had seen it flags ${percent(outliers.detected.share)} (AUROC ${outliers.auroc.toFixed(3)}).` : " What it does on rows that are unlike is not known: give --outliers to measure it.";
+  return (
+    `The ${method} detector${chosen} flags ${percent(falsePositives.share)} of ${falsePositives.rows} test rows as unknown (promised: ${detectorPromise(detector)}). ` +
+    `With those counted as errors the model is right on ${percent(answered.share)}.${outside}`
+  );
+}
+
+function setFinding(sets: SetMeasures, detector: DetectorMeasures | null): string {
+  const accepted = detector?.guarantee === "accepted";
   const name = `Prediction sets (${sets.method}, alpha ${sets.alpha}, quantile from ${sets.n} rows)`;
   if (sets.quantile === null) return `${name} hold every label: ${sets.n} rows are too few for this alpha.`;
   const [size, label] = [worst(sets.bySize), worst(sets.byClass)];
   return (
-    `${name} hold the right label for ${percent(sets.coverage.share)} of ${sets.coverage.rows} test rows (promised: ${+(100 - 100 * sets.alpha).toPrecision(12)} % on average), with ${sets.meanSize.toFixed(2)} labels on average. ` +
-    `The promise is about all rows together: sets of size ${sizes(size)} hold it for ${percent(size.share)} of ${size.rows} rows, the class "${label.label}" for ${percent(label.share)} of ${label.rows}.`
+    `${name} hold the right label for ${percent(sets.coverage.share)} of ${sets.coverage.rows} ${accepted ? "accepted test rows" : "test rows"} (promised: ${+(100 - 100 * sets.alpha).toPrecision(12)} % on average), with ${sets.meanSize.toFixed(2)} labels on average. ` +
+    `The promise is about all ${accepted ? "accepted rows" : "rows"} together: sets of size ${sizes(size)} hold it for ${percent(size.share)} of ${size.rows} rows, the class "${label.label}" for ${percent(label.share)} of ${label.rows}.`
   );
 }
