@@ -1,8 +1,8 @@
-import { DecisionHead } from "@logits/head";
+import { DecisionHead, type Decision } from "@logits/head";
 import { collect, guard } from "@logits/interop/onnxruntime";
 import { expectClose, expectExact } from "@logits/testkit";
 import * as ort from "onnxruntime-web";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, expectTypeOf, it } from "vitest";
 import { onnxModel } from "../../packages/testkit/src/onnxWriter.ts";
 import { FLOWERS, FLOWER_WEIGHTS, flowerModel, flowers } from "./models.ts";
 
@@ -31,6 +31,7 @@ describe("onnxruntime-web", () => {
     const all = await decide(rows);
     expect(all).toEqual(head.decideAll(data.logits));
     for (const [i, row] of rows.slice(0, 10).entries()) expect(await decide([row])).toEqual([all[i]]);
+    expectTypeOf(all).toEqualTypeOf<Decision<(typeof FLOWERS)[number]>[]>();
     const feeds = feed(rows.slice(0, 10));
     const batch = await collect(session, rows, labels, { classes: FLOWERS, feed, batchSize: 10 });
     expect(await guard(session, head)(feeds)).toEqual(head.decideAll(batch.logits).slice(0, 10));

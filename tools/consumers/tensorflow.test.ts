@@ -102,8 +102,14 @@ describe.each([["a sequential model", async () => layersModel()], ["a LayersMode
   });
 });
 
-it("a model whose last layer is a softmax gives probabilities", async () => {
-  const { logits } = await collect(layersModel(true), rows, labels, { classes: FLOWERS, feed });
+it("a model whose last layer is a softmax gives probabilities, for a head that takes them", async () => {
+  const model = layersModel(true);
+  const data = await collect(model, rows, labels, { classes: FLOWERS, feed });
+  const { logits } = data;
+  const head = DecisionHead.fit(data, { input: "probabilities" });
+  const same = DecisionHead.fit(await collect(layersModel(), rows, labels, { classes: FLOWERS, feed }));
+  expectClose(head.calibrator.transform([[0, 1, 2]]), same.calibrator.transform([[0, 1, 2]]), { rtol: 1e-4 }); // a temperature from logits that went through a float32 softmax
+  expect((await guard(model, head, { feed })(rows)).map(({ kind }) => kind)).toEqual((await guard(layersModel(), same, { feed })(rows)).map(({ kind }) => kind));
   for (let row = 0; row < 120; row++) expectClose([...logits.row(row).data].reduce((a, b) => a + b), 1, { atol: 1e-6 }); // three float32 values
 });
 

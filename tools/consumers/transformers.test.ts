@@ -2,11 +2,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RawImage, env, pipeline } from "@huggingface/transformers";
-import { DecisionHead } from "@logits/head";
+import { DecisionHead, type Decision } from "@logits/head";
 import { collect, guard, tappedFetch } from "@logits/interop/transformers";
 import { softmax } from "@logits/core-wasm";
 import { expectClose, expectExact } from "@logits/testkit";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from "vitest";
 import { COLOURS, INTENTS, intents, writeAudio, writeClip, writeImage, writeInference, writeText } from "./models.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "logits-transformers-"));
@@ -66,6 +66,8 @@ describe("text-classification", () => {
     expect(await decide(texts.slice(0, 20))).toEqual(head.decideAll(data.logits).slice(0, 20));
     expect(await decide(texts[0])).toEqual(head.decide(data.logits.row(0)));
     expect(await decide([])).toEqual([]);
+    expectTypeOf(await decide(texts[0])).toEqualTypeOf<Decision>();
+    expectTypeOf(await decide(texts)).toEqualTypeOf<Decision[]>();
   });
 
   it("finds a tapped output by its name, wherever the model's class puts it", async () => {
