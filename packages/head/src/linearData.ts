@@ -1,7 +1,7 @@
 import { asFloat32, isCsr, rangeError, type CsrMatrix, type Steps, type Tensor, type TensorLike } from "@logits/tensor";
 
 /** Elements between two pauses. */
-const PIECE = 524288;
+const PIECE = 131072;
 
 /** Classes that take part, and the weight of each row; the weights sum to 1. */
 export function classWeightOf(where: string, labels: Int32Array, classes: number, classWeight: "balanced" | TensorLike | undefined): { seen: Int32Array; rowWeights: Float32Array } {
@@ -72,14 +72,18 @@ export function* featureMoments(where: string, x: Tensor<"float32"> | CsrMatrix,
  *
  * @returns the matrix, and the column of `x` behind each of its columns
  */
-export function packColumns(x: CsrMatrix): { packed: CsrMatrix; columns: Int32Array } {
+export function* packColumns(x: CsrMatrix): Steps<{ packed: CsrMatrix; columns: Int32Array }> {
   const { shape: [rows, features], indptr, indices, data } = x;
   const counts = new Int32Array(features);
-  for (const f of indices) counts[f]++;
+  for (let j = 0; j < indices.length; j++) {
+    counts[indices[j]]++;
+    if (j % PIECE === 0) yield 0;
+  }
+  yield 0;
   // Sorted by counting: by elements, falling, then by column.
   const most = counts.reduce((a, b) => Math.max(a, b), 0);
   const starts = new Int32Array(most + 2);
-  for (const count of counts) starts[most - count + 1]++;
+  for (let f = 0; f < features; f++) starts[most - counts[f] + 1]++;
   for (let i = 0; i <= most; i++) starts[i + 1] += starts[i];
   const columns = new Int32Array(starts[most]), place = new Int32Array(features);
   for (let f = 0; f < features; f++) {
@@ -87,5 +91,11 @@ export function packColumns(x: CsrMatrix): { packed: CsrMatrix; columns: Int32Ar
     place[f] = starts[most - counts[f]]++;
     columns[place[f]] = f;
   }
-  return { packed: { shape: [rows, columns.length], indptr, indices: indices.map((f) => place[f]), data }, columns };
+  yield 0;
+  const placed = new Int32Array(indices.length);
+  for (let j = 0; j < indices.length; j++) {
+    placed[j] = place[indices[j]];
+    if (j % PIECE === 0) yield 0;
+  }
+  return { packed: { shape: [rows, columns.length], indptr, indices: placed, data }, columns };
 }

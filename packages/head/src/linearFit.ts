@@ -37,9 +37,10 @@ export interface LinearOptimum {
  */
 export function* minimise(loss: LinearCrossEntropy, scaling: LinearScaling, l2: number, curvature: number, tolerance: number, maxIterations: number): Steps<LinearOptimum> {
   const vectors: Vector[] = [];
-  const alloc = (): Vector => {
+  const alloc = function* (): Steps<Vector> {
     const made = core.alloc(loss.shape);
     vectors.push(made);
+    yield share;
     return made;
   };
   const n = loss.shape[0] * loss.shape[1];
@@ -62,8 +63,8 @@ export function* minimise(loss: LinearCrossEntropy, scaling: LinearScaling, l2: 
   }
 
   try {
-    let x = alloc(), g = alloc(), trial = alloc(), trialG = alloc();
-    const w = alloc(), direction = alloc();
+    let x = yield* alloc(), g = yield* alloc(), trial = yield* alloc(), trialG = yield* alloc();
+    const w = yield* alloc(), direction = yield* alloc();
     const { rows, features, shape: [, stride] } = loss;
     const evaluate = function* (at: Vector, gradient: Vector): Steps<number> {
       gradient.data.fill(0, features * stride);
@@ -136,7 +137,7 @@ export function* minimise(loss: LinearCrossEntropy, scaling: LinearScaling, l2: 
         spare.push(...pairs.splice(0, 2));
         products = products.slice(1).map((row) => row.slice(2));
       }
-      const s = spare.pop() ?? alloc(), y = spare.pop() ?? alloc();
+      const s = spare.pop() ?? (yield* alloc()), y = spare.pop() ?? (yield* alloc());
       yield* combined([trial, x], [1, -1], s);
       yield* combined([trialG, g], [1, -1], y);
       const yDots = Array.from((yield* dots([...pairs, s, y], y, y)).filter((_, i) => i % 2 === 0));
