@@ -6,10 +6,7 @@ export const cases: readonly { name: string; rows: number; cols: number; run(x: 
   [undefined, "msp" as const].flatMap((detector) => {
     const rows = 1000;
     let head: DecisionHead | undefined;
-    const fitted = (logits: Tensor<"float32">): DecisionHead => {
-      const labels = Int32Array.from({ length: rows }, (_, n) => n % cols);
-      return (head ??= DecisionHead.fit({ logits, labels, classes: Array.from({ length: cols }, (_, c) => `${c}`) }, detector === undefined ? { alpha: 0.9 } : { alpha: 0.9, detector }));
-    };
+    const fitted = (logits: Tensor<"float32">): DecisionHead => (head ??= fit(logits, detector));
     const name = detector ?? "no detector";
     return [
       { name: `decide ${rows} x ${cols}, ${name}`, rows, cols, run: (x: Tensor<"float32">) => Array.from({ length: rows }, (_, n) => fitted(x).decide(x.row(n))) },
@@ -17,3 +14,8 @@ export const cases: readonly { name: string; rows: number; cols: number; run(x: 
     ];
   }),
 );
+
+function fit(logits: Tensor<"float32">, detector: "msp" | undefined): DecisionHead {
+  const [rows, cols] = logits.shape, labels = Int32Array.from({ length: rows }, (_, n) => n % cols);
+  return DecisionHead.fit({ logits, labels, classes: Array.from({ length: cols }, (_, c) => `${c}`) }, { alpha: 0.9, ...(detector && { detector }) });
+}
