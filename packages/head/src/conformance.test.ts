@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -134,6 +135,23 @@ describe("the schema", () => {
       expect(DecisionHead.fromBytes(head.toBytes()).toJSON()).toEqual(head.toJSON());
       if ("folds" in json) expect(valid({ ...json, split: 0.5 })).toBe(false);
     }
+  });
+});
+
+describe("what a head says of itself", () => {
+  const { logits, labels } = world(80, 21), shape = [80, 3];
+  const head = DecisionHead.fit({ ...world(60, 22), logits: { shape: [60, 3], data: world(60, 22).logits }, features: undefined, classes: CLASSES, calibration: { logits: { shape, data: logits }, labels } }, { detector: "energy" });
+
+  it("the digest is that of the calibration rows", () => {
+    const want = createHash("sha256").update("float32 [80, 3]\n").update(Buffer.from(logits.buffer)).update("int32 [80]\n").update(Buffer.from(labels.buffer)).digest("hex");
+    expect(head.toJSON().calibrationHash).toBe(want);
+  });
+
+  it("a self-test that comes out differently is a FormatError that says so", () => {
+    const json = JSON.parse(JSON.stringify(head)) as Record<string, never> & { calibrator: object; detector: object };
+    expect(() => DecisionHead.fromJSON({ ...json, calibrator: { ...json.calibrator, temperature: 3 } })).toThrow(/^DecisionHead\.fromJSON: in `selfTest`: DecisionHead\.fromJSON: expected `probabilities` of the self-test within .* computes differently/);
+    expect(() => DecisionHead.fromJSON({ ...json, detector: { ...json.detector, temperature: 3 } })).toThrow("expected `scores` of the self-test within");
+    expect(() => DecisionHead.fromJSON({ ...json, conventions: { ...json.conventions as object, scores: "lower is more out-of-distribution" } })).toThrow('expected `conventions.scores` "higher is more out-of-distribution"');
   });
 });
 
