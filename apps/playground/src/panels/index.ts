@@ -1,0 +1,14 @@
+import type { ComponentType } from "preact";
+import type { PanelProps } from "../ui/shared.ts";
+
+/** A panel: its address, its name, and its code, which is loaded when it is first shown. */
+export interface PanelEntry {
+  readonly id: string;
+  readonly title: string;
+  readonly heading: string;
+  readonly load: () => Promise<{ readonly default: ComponentType<PanelProps> }>;
+}
+
+export const PANELS: readonly PanelEntry[] = [
+  { id: "calibrate", title: "Calibrate", heading: "Calibrate: make the confidence honest", load: () => import("./calibrate.tsx") },
+];
