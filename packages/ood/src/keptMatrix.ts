@@ -31,6 +31,9 @@ export class KeptMatrix {
   }
 
   dispose(): void {
-    this.tensor.dispose();
+    // Never used: an empty tensor stands for the one that is gone.
+    this.#resident ??= core.alloc([0]);
+    this.#data = undefined;
+    this.#resident.dispose();
   }
 }

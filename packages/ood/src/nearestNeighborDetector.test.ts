@@ -96,6 +96,10 @@ describe("special values", () => {
     detector.score({ features: rows(1, 8, 5) });
     detector.dispose();
     expect(core.bytesInUse).toBeLessThanOrEqual(before + 65536);
+    const unused = NearestNeighborDetector.fit(rows(50, 8, 4));
+    unused.dispose();
+    expect(() => unused.score({ features: rows(1, 8, 5) })).toThrowError("dispose()");
+    expect(() => unused.toJSON()).toThrowError("dispose()");
     expect(() => detector.score({ features: rows(1, 8, 5) })).toThrowErrorMatchingInlineSnapshot(`[DisposedError: ResidentTensor: expected a live tensor, got one after dispose()]`);
   });
 });
