@@ -11,4 +11,5 @@ export interface PanelEntry {
 
 export const PANELS: readonly PanelEntry[] = [
   { id: "calibrate", title: "Calibrate", heading: "Calibrate: make the confidence honest", load: () => import("./calibrate.tsx") },
+  { id: "sets", title: "Sets", heading: "Sets: answers with a guarantee", load: () => import("./sets.tsx") },
 ];

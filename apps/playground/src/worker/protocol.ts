@@ -9,6 +9,7 @@ export interface Control {
 export interface Modules {
   readonly data: typeof import("../jobs/data.ts");
   readonly calibrate: typeof import("../jobs/calibrate.ts");
+  readonly sets: typeof import("../jobs/sets.ts");
 }
 
 /** From the page to the Worker. */

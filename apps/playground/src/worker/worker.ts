@@ -6,6 +6,7 @@ const running = new Map<number, AbortController>();
 const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> } = {
   data: () => import("../jobs/data.ts"),
   calibrate: () => import("../jobs/calibrate.ts"),
+  sets: () => import("../jobs/sets.ts"),
 };
 
 const reply = (message: Reply): void => scope.postMessage(message);

@@ -1,0 +1,79 @@
+import { TemperatureScaling } from "@logits/calibration";
+import { SplitConformal, coverageReport, type ConformalMethod, type CoverageReport, type ExpectedCoverage } from "@logits/conformal";
+import type { Tensor } from "@logits/tensor";
+import type { Control } from "../worker/protocol.ts";
+import { partsOf } from "./data.ts";
+
+/** One row of the test set with its set. */
+export interface Example {
+  readonly row: number;
+  readonly label: number;
+  readonly classes: readonly number[];
+  readonly probabilities: readonly number[];
+}
+
+/** What sets at an alpha do on test rows. */
+export interface SetsResult {
+  readonly temperature: number;
+  readonly calibrationRows: number;
+  readonly quantile: number;
+  readonly expected: ExpectedCoverage;
+  readonly report: CoverageReport;
+  /** Rows by size of the set, from 0. */
+  readonly sizes: readonly number[];
+  readonly examples: readonly Example[];
+}
+
+interface Question {
+  readonly key: string;
+  readonly seed: number;
+  readonly method: ConformalMethod;
+}
+
+interface Fitted {
+  readonly name: string;
+  readonly temperature: number;
+  readonly conformal: SplitConformal;
+  readonly test: { readonly logits: Tensor<"float32">; readonly labels: Tensor<"int32"> };
+}
+
+let last: Fitted | undefined;
+
+async function fitted({ key, seed, method }: Question, control: Control): Promise<Fitted> {
+  const name = `${key} ${seed} ${method}`;
+  if (last?.name === name) return last;
+  const { fit, calibration, test } = await partsOf(key, seed, control), { signal } = control;
+  control.progress(0, "Fitting the temperature");
+  const scaling = await TemperatureScaling.fitAsync(fit.logits, fit.labels, { signal, onProgress: (share) => control.progress(0.5 * share) });
+  control.progress(0.5, "Scoring the calibration rows");
+  const conformal = await SplitConformal.fitAsync(scaling.transform(calibration.logits), calibration.labels, { method, seed, signal, onProgress: (share) => control.progress(0.5 + 0.4 * share) });
+  last = { name, temperature: scaling.temperature, conformal, test: { logits: scaling.transform(test.logits), labels: test.labels } };
+  return last;
+}
+
+/** Sets at one alpha. */
+export async function at({ alpha, ...question }: Question & { readonly alpha: number }, control: Control): Promise<SetsResult> {
+  const { temperature, conformal, test } = await fitted(question, control);
+  const sets = conformal.predictionSet(test.logits, { alpha }), report = coverageReport(sets, test.labels), width = conformal.classes;
+  const sizes = Array.from({ length: Math.max(...sets.sizes.data) + 1 }, () => 0);
+  for (const size of sets.sizes.data) sizes[size]++;
+  const examples = Array.from({ length: Math.min(8, test.labels.size) }, (_, row): Example => {
+    const p = sets.probabilities.data.subarray(row * width, (row + 1) * width), classes = sets.labels(row).sort((a, b) => p[b] - p[a] || a - b);
+    return { row, label: test.labels.data[row], classes, probabilities: classes.map((c) => p[c]) };
+  });
+  return { temperature, calibrationRows: conformal.n, quantile: conformal.quantile(alpha), expected: conformal.expectedCoverage(alpha), report, sizes, examples };
+}
+
+/** Promised and measured coverage along alphas. */
+export async function curve({ alphas, ...question }: Question & { readonly alphas: readonly number[] }, control: Control): Promise<readonly { readonly alpha: number; readonly coverage: number; readonly low: number; readonly high: number; readonly size: number }[]> {
+  const { conformal, test } = await fitted(question, control);
+  const points = [];
+  for (const alpha of alphas) {
+    control.signal.throwIfAborted();
+    control.progress(points.length / alphas.length, "Drawing the curve");
+    const { coverage, meanSize } = coverageReport(conformal.predictionSet(test.logits, { alpha }), test.labels), [low, high] = conformal.expectedCoverage(alpha).interval;
+    points.push({ alpha, coverage: coverage!, low, high, size: meanSize });
+    await new Promise((resume) => setTimeout(resume));
+  }
+  return points;
+}
