@@ -1,5 +1,5 @@
 import { pacOrderStatistic } from "@logits/statistics";
-import { checkPositive, rangeError, typeError } from "@logits/tensor";
+import { checkPositive, rangeError, typeError, type Steps } from "@logits/tensor";
 
 /**
  * How thresholds on calibrated probabilities are chosen; a label is given where p >= threshold.
@@ -53,13 +53,15 @@ export function checkRule(where: string, rule: LabelRule): LabelRule {
 }
 
 /** float32 [C]: the thresholds of a rule. */
-export function thresholdsOf(rule: LabelRule, rows: LabelRows): Float32Array {
-  const { classes } = rows;
-  if ("maxMissed" in rule) return new Float32Array(classes).fill(missedThreshold(rows, rule.maxMissed));
-  return Float32Array.from({ length: classes }, (_, c) => {
-    if ("cost" in rule) return rule.cost.falsePositive / (rule.cost.falsePositive + rule.cost.falseNegative);
-    return "fMeasure" in rule ? fMeasureThreshold(rows, c, rule.fMeasure) : falsePositiveThreshold(rows, c, rule.maxFalsePositiveRate, rule.confidence!);
-  });
+export function* thresholdSteps(rule: LabelRule, rows: LabelRows): Steps<Float32Array> {
+  const { classes } = rows, out = new Float32Array(classes);
+  if ("maxMissed" in rule) return out.fill(missedThreshold(rows, rule.maxMissed));
+  for (let c = 0; c < classes; c++) {
+    if ("cost" in rule) out[c] = rule.cost.falsePositive / (rule.cost.falsePositive + rule.cost.falseNegative);
+    else out[c] = "fMeasure" in rule ? fMeasureThreshold(rows, c, rule.fMeasure) : falsePositiveThreshold(rows, c, rule.maxFalsePositiveRate, rule.confidence!);
+    yield c / classes;
+  }
+  return out;
 }
 
 /** The number above the k-th largest probability of the rows without the label: at most k - 1 of them, and a Beta(k, n + 1 - k) share of all such rows, reach it. */

@@ -2,7 +2,7 @@ import { FormatError, Tensor, randomSource, runSteps } from "@logits/tensor";
 import { pacOrderStatistic } from "@logits/statistics";
 import { checkGuarantee, estimatorChecks, expectClose } from "@logits/testkit";
 import { describe, expect, expectTypeOf, it } from "vitest";
-import { NEVER, thresholdsOf } from "./labelThresholds.ts";
+import { NEVER, thresholdSteps, type LabelRows, type LabelRule } from "./labelThresholds.ts";
 import { MultiLabelHead } from "./multiLabelHead.ts";
 import { plattSteps, scoreOf } from "./plattScaling.ts";
 
@@ -69,6 +69,7 @@ describe("the calibration", () => {
 });
 
 describe("thresholds", () => {
+  const thresholdsOf = (rule: LabelRule, x: LabelRows): Float32Array => runSteps(thresholdSteps(rule, x));
   const random = randomSource(8);
   /** Few values, many ties. */
   const rows = (n: number, classes = 3) => ({ classes, probabilities: Float32Array.from({ length: n * classes }, () => random.integer(12) / 12), targets: Uint8Array.from({ length: n * classes }, () => Number(random.uniform() < 0.3)) });

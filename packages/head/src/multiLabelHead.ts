@@ -7,8 +7,9 @@ import {
 import { fromArtefact, toArtefact } from "./artefact.ts";
 import type { InvalidWhy } from "./decision.ts";
 import { percent, type Guarantee } from "./guarantees.ts";
-import { checkRule, thresholdsOf, type LabelRule } from "./labelThresholds.ts";
+import { checkRule, thresholdSteps, type LabelRule } from "./labelThresholds.ts";
 import { plattSteps, scoreOf } from "./plattScaling.ts";
+import { part, pieceOf } from "./rows.ts";
 import { rowsDigest } from "./rowsDigest.ts";
 import { checkSelfTest, selfTestRows, selfTestToJSON, type SelfTestJSON } from "./selfTest.ts";
 
@@ -58,7 +59,7 @@ export interface MultiLabelHeadJSON {
   readonly seed: number;
   readonly fitRows: number;
   readonly calibrationRows: number;
-  /** SHA-256 of the calibration rows (see `rowsDigest`). */
+  /** SHA-256 of the calibration rows: the line "float32 [N, C]", their scores before the sigmoid, the line "int32 [N, C]", their targets, numbers little-endian. */
   readonly calibrationHash: string;
   /** int32 [C]: calibration rows with the label. */
   readonly positives: TensorJSON;
@@ -171,12 +172,16 @@ export class MultiLabelHead<L extends string = string> {
         break;
       }
     }
-    const calibrationHash = yield* rowsDigest(new Tensor("float32", [calibrationRows, width], calibration.scores), new Tensor("int32", [calibrationRows, width], Int32Array.from(calibration.targets)));
-    const probabilities = calibration.scores.map((z, at) => sigmoid(slopes[at % width] * z + intercepts[at % width]));
-    yield 0.95;
-    const thresholds = thresholdsOf(rule, { probabilities, targets: calibration.targets, classes: width });
-    const positives = new Int32Array(width);
-    calibration.targets.forEach((target, at) => (positives[at % width] += target));
+    const calibrationHash = yield* part(rowsDigest(new Tensor("float32", [calibrationRows, width], calibration.scores), new Tensor("int32", [calibrationRows, width], Int32Array.from(calibration.targets))), 0.9, 0.02);
+    const piece = pieceOf(16 * width), probabilities = new Float32Array(calibration.scores.length), positives = new Int32Array(width);
+    for (let row = 0, at = 0; row < calibrationRows; row++) {
+      for (let c = 0; c < width; c++, at++) {
+        probabilities[at] = sigmoid(slopes[c] * calibration.scores[at] + intercepts[c]);
+        positives[c] += calibration.targets[at];
+      }
+      if (row % piece === 0) yield 0.92;
+    }
+    const thresholds = yield* part(thresholdSteps(rule, { probabilities, targets: calibration.targets, classes: width }), 0.95, 0.05);
     return new MultiLabelHead<L>({ library: core.version, classes: data.classes, input, rule, split: given ? "given" : split, seed, fitRows, calibrationRows, calibrationHash, positives, slopes, intercepts, thresholds });
   }
 
