@@ -1,4 +1,5 @@
 import { core, type ResidentTensor } from "@logits/core-wasm";
+import { DisposedError } from "@logits/tensor";
 
 /** Gives WebAssembly memory back when its owner is collected without having been disposed of. */
 const forgotten = /* @__PURE__ */ typeof FinalizationRegistry === "undefined" ? undefined : /* @__PURE__ */ new FinalizationRegistry<ResidentTensor>((tensor) => tensor.dispose());
@@ -8,6 +9,7 @@ export class KeptMatrix {
   readonly shape: readonly [rows: number, cols: number];
   #data: Float32Array | undefined;
   #resident: ResidentTensor<"float32"> | undefined;
+  #disposed = false;
 
   constructor(data: Float32Array, shape: readonly [rows: number, cols: number]) {
     this.shape = shape;
@@ -21,6 +23,7 @@ export class KeptMatrix {
 
   /** In WebAssembly memory; `DisposedError` on use after `dispose`. */
   get tensor(): ResidentTensor<"float32"> {
+    if (this.#disposed) throw new DisposedError("Detector: expected one that is in use, got one after dispose()");
     if (this.#resident === undefined) {
       this.#resident = core.alloc(this.shape);
       this.#resident.data.set(this.#data!);
@@ -31,9 +34,8 @@ export class KeptMatrix {
   }
 
   dispose(): void {
-    // Never used: an empty tensor stands for the one that is gone.
-    this.#resident ??= core.alloc([0]);
+    this.#disposed = true;
     this.#data = undefined;
-    this.#resident.dispose();
+    this.#resident?.dispose();
   }
 }

@@ -243,7 +243,7 @@ describe("special values", () => {
     const detector = MahalanobisDetector.fit([[1], [3]], [0, 0]);
     detector.score({ features: [[1]] });
     detector.dispose();
-    expect(() => detector.score({ features: [[1]] })).toThrowErrorMatchingInlineSnapshot(`[DisposedError: ResidentTensor: expected a live tensor, got one after dispose()]`);
+    expect(() => detector.score({ features: [[1]] })).toThrowErrorMatchingInlineSnapshot(`[DisposedError: Detector: expected one that is in use, got one after dispose()]`);
   });
 });
 
