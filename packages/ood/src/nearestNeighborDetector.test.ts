@@ -100,7 +100,7 @@ describe("special values", () => {
     unused.dispose();
     expect(() => unused.score({ features: rows(1, 8, 5) })).toThrowError("dispose()");
     expect(() => unused.toJSON()).toThrowError("dispose()");
-    expect(() => detector.score({ features: rows(1, 8, 5) })).toThrowErrorMatchingInlineSnapshot(`[DisposedError: ResidentTensor: expected a live tensor, got one after dispose()]`);
+    expect(() => detector.score({ features: rows(1, 8, 5) })).toThrowErrorMatchingInlineSnapshot(`[DisposedError: Detector: expected one that is in use, got one after dispose()]`);
   });
 });
 
