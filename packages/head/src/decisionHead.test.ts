@@ -169,6 +169,23 @@ describe("guarantees", () => {
     expect(coverageReport(sets, labels.subarray(5000)).coverage).toBeGreaterThan(low - 0.013);
     expect(coverageReport(sets, labels.subarray(5000)).coverage).toBeLessThan(high + 0.013);
   });
+
+  it("hold there with a detector, among accepted rows too", () => {
+    const { logits, labels } = densenetCifar100();
+    const classes = Array.from({ length: 100 }, (_, c) => `class ${c}`);
+    const given = { logits: { data: logits.subarray(0, 500000), shape: [5000, 100] }, labels: labels.subarray(0, 5000), classes };
+    const fresh = { logits: { data: logits.subarray(500000), shape: [5000, 100] }, labels: labels.subarray(5000) };
+    for (const guarantee of ["all", "accepted"] as const) {
+      const fitted = DecisionHead.fit(given, { detector: "energy", guarantee });
+      const { falsePositives, coverage, accuracy } = fitted.evaluate(fresh), kept = coverage[guarantee]!;
+      // Three standard errors of 5,000 new rows; the threshold keeps room for its confidence.
+      expect(falsePositives!.rate!).toBeLessThan(0.05 + 3 * Math.sqrt((0.05 * 0.95) / 5000));
+      const [low, high] = fitted.conformal.expectedCoverage(0.1, 0.999).interval;
+      expect(kept.coverage!).toBeGreaterThan(low - 0.013);
+      expect(kept.coverage!).toBeLessThan(high + 0.013);
+      expect(accuracy.label.rate!).toBeGreaterThan(accuracy.all.rate!);
+    }
+  });
 });
 
 describe("messages", () => {
