@@ -228,7 +228,7 @@ export class LinearHead implements Scorer {
         iterations: nested.integer("iterations", 0, Number.MAX_SAFE_INTEGER), evaluations: nested.integer("evaluations", 1, Number.MAX_SAFE_INTEGER),
       };
     }
-    return new LinearHead(new Tensor("float32", weights.shape, weights.data), new Tensor("float32", bias.shape, values), fitted);
+    return new LinearHead(new Tensor("float32", weights.shape, weights.data.slice()), new Tensor("float32", bias.shape, values), fitted);
   }
 }
 
