@@ -3,6 +3,7 @@ import { collect, guard } from "@logits/interop/onnxruntime";
 import { expectClose, expectExact } from "@logits/testkit";
 import * as ort from "onnxruntime-web";
 import { beforeAll, describe, expect, expectTypeOf, it } from "vitest";
+import { onnxHeadModel } from "../../packages/testkit/src/onnxHeads.ts";
 import { onnxModel } from "../../packages/testkit/src/onnxWriter.ts";
 import { FLOWERS, FLOWER_WEIGHTS, flowerModel, flowers } from "./models.ts";
 
@@ -63,6 +64,17 @@ describe("onnxruntime-web", () => {
     }));
     const { logits } = await collect(half, rows, labels, { classes: FLOWERS, feed });
     expectClose(logits, { shape: [120, 3], data: want.flat() }, { rtol: 2 ** -11, atol: 2 ** -14 }); // rounding to float16
+  });
+
+  it("a dynamically quantised model gives a row other logits in another batch, so rows run alone unless told otherwise", async () => {
+    const { model } = onnxHeadModel("dynamic uint8", { classes: 3 });
+    const quantised = await ort.InferenceSession.create(onnxModel(model));
+    const name = quantised.inputNames[0];
+    const options = { classes: FLOWERS, feed: (batch: readonly number[][]) => ({ [name]: new ort.Tensor("float32", batch.flatMap((row) => [...row, ...row, ...row]), [batch.length, 12]) }) };
+    const [alone, again, together] = [await collect(quantised, rows, labels, options), await collect(quantised, rows.toReversed(), labels, options), await collect(quantised, rows, labels, { ...options, batchSize: 120 })];
+    const difference = (a: Float32Array, b: Float32Array): number => a.reduce((worst, x, i) => Math.max(worst, Math.abs(x - b[i])), 0);
+    expectExact(again.logits.row(119), alone.logits.row(0));
+    expect(difference(alone.logits.data, together.logits.data)).toBeGreaterThan(1e-3);
   });
 
   it("refuses a tensor that was disposed", async () => {
