@@ -99,8 +99,8 @@ export function detectorFigure({ histogram, threshold, method, falsePositives, o
   ]);
   const shown = threshold !== null && threshold > histogram[0].lower && threshold < histogram.at(-1)!.upper;
   return draw({
-    width: 860, height: outliers ? 300 : 220, marginLeft: 60, marginRight: 70, ariaLabel: `Histogram of the scores of the ${method} detector`,
-    x: { label: "score, higher = less like the rows of the fit" },
+    width: 860, height: outliers ? 310 : 230, marginLeft: 60, marginRight: 70, marginBottom: 44, ariaLabel: `Histogram of the scores of the ${method} detector`,
+    x: { label: "score, higher = less like the rows of the fit", labelOffset: 38 },
     y: { label: "share of the rows", grid: true },
     color: { domain: ["test rows", "outliers"], range: [AFTER, BEFORE] },
     fy: { label: null, domain: outliers ? ["test rows", "outliers"] : ["test rows"], axis: outliers ? "right" : null },

@@ -59,7 +59,7 @@ function detectorFinding(detector: DetectorMeasures): string {
   if (threshold === null) return `The ${method} detector${chosen}: ${detectorPromise(detector)}.`;
   const outside = outliers ? ` Of ${outliers.rows} outliers that nothing had seen it flags ${percent(outliers.detected.share)} (AUROC ${outliers.auroc.toFixed(3)}).` : " What it does on rows that are unlike is not known: give --outliers to measure it.";
   return (
-    `The ${method} detector${chosen} flags ${percent(falsePositives.share)} of ${falsePositives.rows} test rows as unknown (promised: ${detectorPromise(detector)}). ` +
+    `The ${method} detector${chosen}${selection ? "," : ""} flags ${percent(falsePositives.share)} of ${falsePositives.rows} test rows as unknown (promised: ${detectorPromise(detector)}). ` +
     `With those counted as errors the model is right on ${percent(answered.share)}.${outside}`
   );
 }
