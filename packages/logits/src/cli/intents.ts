@@ -94,35 +94,30 @@ export function texts(...lists: readonly Queries[]): string[] {
  */
 export async function loadIntents({ data, hash, cache }: IntentSource, options: IntentOptions, say: (text: string) => void, retrain = false): Promise<Intents> {
   const key = createHash("sha256").update(JSON.stringify([FORMAT, hash, options, INTENT_DETECTORS, core.version, core.variant])).digest("hex").slice(0, 16);
-  const name = `clinc150-${key}.json`;
+  const name = `clinc150-${key}`;
   if (!retrain) {
-    const kept = await fromCache(join(cache, name), say);
+    const kept = await fromCache(cache, name, say);
     if (kept !== undefined) return kept;
   }
   const trained = await train(data, options, say);
-  const parts = JSON.stringify({ ngrams: trained.ngrams, head: trained.head });
-  const [path] = await writeAll(cache, { [name]: JSON.stringify({ format: FORMAT, version: 1, sha256: digest(parts), parts }) });
+  const ngrams = JSON.stringify(trained.ngrams);
+  const [path] = await writeAll(cache, { [`${name}.head`]: trained.head.toBytes(), [`${name}.json`]: JSON.stringify({ format: FORMAT, version: 1, sha256: digest(ngrams), ngrams }) });
   say(`kept in ${path}`);
   return trained;
 }
 
-async function fromCache(path: string, say: (text: string) => void): Promise<Intents | undefined> {
-  let text: string;
+async function fromCache(cache: string, name: string, say: (text: string) => void): Promise<Intents | undefined> {
+  const path = join(cache, `${name}.head`);
   try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw cause;
-  }
-  try {
+    const [head, text] = [await readFile(path), await readFile(join(cache, `${name}.json`), "utf8")];
     const fields = readJson("logits", JSON.parse(text), FORMAT, 1, "logits");
-    const parts = fields.string("parts");
-    if (fields.string("sha256") !== digest(parts)) fields.fail("sha256", `${digest(parts)}, the digest of \`parts\``, fields.string("sha256"));
-    const { ngrams, head } = JSON.parse(parts) as { ngrams: unknown; head: unknown };
-    const read = { ngrams: HashedNgrams.fromJSON(ngrams), head: DecisionHead.fromJSON(head), seconds: undefined };
+    const ngrams = fields.string("ngrams");
+    if (fields.string("sha256") !== digest(ngrams)) fields.fail("sha256", "the digest of `ngrams`", "another");
+    const read = { ngrams: HashedNgrams.fromJSON(JSON.parse(ngrams)), head: DecisionHead.fromBytes(head), seconds: undefined };
     say(`read the intent classifier from ${path}`);
     return read;
   } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     if (!(cause instanceof SyntaxError || cause instanceof FormatError)) throw cause;
     say(`the cache ${path} is damaged (${cause.message}): training again`);
     return undefined;
