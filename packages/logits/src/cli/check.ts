@@ -69,7 +69,7 @@ export async function check(options: CheckOptions): Promise<void> {
 }
 
 function fromCoverage(coverage: Coverage | null): Pick<Rate, "count" | "rows"> {
-  return coverage === null ? { count: 0, rows: 0 } : { count: Math.round(coverage.coverage! * coverage.rows), rows: coverage.rows };
+  return coverage === null ? { count: 0, rows: 0 } : { count: coverage.covered, rows: coverage.rows };
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;

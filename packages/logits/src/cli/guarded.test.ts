@@ -109,6 +109,18 @@ describe("decide with a head that needs features", () => {
   });
 });
 
+// Trained by the demo before; without its cache a first call trains for many seconds.
+describe.runIf(existsSync(join(import.meta.dirname, "../../../../out/cache")))("decide --demo", () => {
+  it("answers texts of the command line and lines of stdin", () => {
+    const { code, out } = run("decide", "--demo", "how do i sail to the moon", "Wake me up at seven!");
+    expect(code).toBe(0);
+    const decisions = out.trimEnd().split("\n").map((line) => JSON.parse(line) as { text: string; kind: string; label?: string });
+    expect(decisions.map(({ text, kind, label }) => [text, kind, label])).toEqual([["how do i sail to the moon", "unknown", undefined], ["Wake me up at seven!", "label", "alarm"]]);
+    const piped = spawnSync(process.execPath, [cli, "decide", "--demo", "--format", "words", "-"], { cwd: folder, encoding: "utf8", input: "how do i sail to the moon\n\nwake me up at seven\n" });
+    expect(piped.stdout).toMatch(/^unknown \(p [\d.]+; nearest directions\)\nunknown \(p [^\n]+\)\nalarm \([\d.]+\)\n$/);
+  }, 180_000);
+});
+
 describe("check", () => {
   const check = (head: string, ...args: string[]): { code: number | null; out: string } => run("check", "--head", `${head}/head.json`, "--logits", "logits.csv", ...(head === "guarded" ? ["--features", "features.csv"] : []), ...args);
 
