@@ -15,13 +15,13 @@ function panelOfAddress(): string {
 export function App(): JSX.Element {
   const [id, setId] = useState(panelOfAddress);
   const [theme, setShown] = useState(currentTheme);
-  const [set, choose] = useState("densenet");
+  const [chosen, choose] = useState<string | undefined>();
   const [seed, setSeed] = useState(0);
   const [loaded, setLoaded] = useState<Readonly<Record<string, ComponentType<PanelProps>>>>({});
   const [failed, setFailed] = useState<string | undefined>();
   const heading = useRef<HTMLHeadingElement>(null);
+  const panel = PANELS.find((entry) => entry.id === id)!, set = chosen ?? panel.prefers ?? "densenet";
   const setJob = useJob((control) => run("data", "describe", { key: set }, control), [set]);
-  const panel = PANELS.find((entry) => entry.id === id)!;
   useEffect(() => {
     const moved = (): void => {
       setId(panelOfAddress());

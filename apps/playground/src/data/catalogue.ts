@@ -5,7 +5,7 @@ export interface EmbeddedSet {
   readonly about: string;
 }
 
-export type EmbeddedKey = "densenet" | "vgg";
+export type EmbeddedKey = "densenet" | "vgg" | "clinc";
 
 /** What is known of the data set in use. */
 export interface SetInfo {
@@ -15,6 +15,8 @@ export interface SetInfo {
   readonly rows: number;
   readonly classes: number;
   readonly outliers: number;
+  /** The scores are log-probabilities, whose energy is 0 whatever they are. */
+  readonly normalised: boolean;
   /** Class names, if there are some. */
   readonly names: readonly string[];
   /** How the file was read, for people. */
@@ -29,5 +31,9 @@ export const EMBEDDED: readonly EmbeddedSet[] = [
   {
     key: "vgg", title: "Pictures: VGG-16 on CIFAR-10",
     about: "10,000 test pictures of 10 classes, scores of a VGG-16. Outputs: A. Kumar, P. Liang, T. Ma, 2019 (MIT).",
+  },
+  {
+    key: "clinc", title: "Sentences: intents of CLINC150, with real outliers",
+    about: "4,500 test sentences of 150 intents and 1,000 that belong to none, scores of the linear classifier of the panel Intents. Sentences: S. Larson and others, 2019 (CC BY 3.0).",
   },
 ];

@@ -1,4 +1,5 @@
 import { probabilitiesToLogits } from "@logits/calibration";
+import { logSumExp } from "@logits/core-wasm";
 import { Tensor, randomSource } from "@logits/tensor";
 import cifar100 from "../../../../data/densenet-bc-100-cifar-100/class-names.json";
 import densenet from "../../../../data/densenet-bc-100-cifar-100/outputs.npz?url";
@@ -10,8 +11,10 @@ import { readNpy } from "../../../../packages/logits/src/io/npy.ts";
 import { readNpz } from "../../../../packages/logits/src/io/npz.ts";
 import { toLabels, toMatrix } from "../../../../packages/logits/src/io/readTensor.ts";
 import { EMBEDDED, type EmbeddedKey, type SetInfo } from "../data/catalogue.ts";
+import { intentLabels, textsOf } from "../data/intents.ts";
 import type { Control } from "../worker/protocol.ts";
 import { fetched } from "./fetched.ts";
+import { carriedIntents, intentData } from "./intentFiles.ts";
 
 /** Labelled outputs of a model, and outputs of rows that belong to no class. */
 export interface DataSet {
@@ -73,7 +76,7 @@ export async function open({ logits, labels, outliers, input }: OpenFiles, contr
   if (rows < 8) throw new Error(`${rows} rows are too few to split into fit, calibration and test rows: at least 8 are needed.`);
   if (o && o.shape[1] !== classes) throw new Error(`${outliers!.name} has ${o.shape[1]} columns, the scores have ${classes}.`);
   const key = `own-${++opened}`;
-  const info: SetInfo = { key, title: `Your file ${logits.name}`, about: "Read in this page; it was sent nowhere.", rows, classes, outliers: o?.shape[0] ?? 0, names: [], notes };
+  const info: SetInfo = { key, title: `Your file ${logits.name}`, about: "Read in this page; it was sent nowhere.", rows, classes, outliers: o?.shape[0] ?? 0, normalised: isNormalised(z), names: [], notes };
   own.set(key, { info, logits: z, labels: y, outliers: o });
   return info;
 }
@@ -98,7 +101,8 @@ export function setOf(key: string, control: Control): Promise<DataSet> {
   if (mine !== undefined) return Promise.resolve(mine);
   const kept = sets.get(key);
   if (kept !== undefined) return kept;
-  const loading = embedded(key as EmbeddedKey, control);
+  // Several jobs wait for one loading, so a job that stops does not stop it.
+  const loading = embedded(key as EmbeddedKey, { ...control, signal: new AbortController().signal });
   sets.set(key, loading);
   loading.catch(() => sets.delete(key));
   return loading;
@@ -106,9 +110,17 @@ export function setOf(key: string, control: Control): Promise<DataSet> {
 
 async function embedded(key: EmbeddedKey, control: Control): Promise<DataSet> {
   const { title, about } = EMBEDDED.find((set) => set.key === key)!;
-  const info = (logits: Tensor<"float32">, names: readonly string[], notes: readonly string[]): SetInfo => ({
-    key, title, about, rows: logits.shape[0], classes: logits.shape[1], outliers: 0, names, notes,
+  const info = (logits: Tensor<"float32">, names: readonly string[], notes: readonly string[], outliers = 0): SetInfo => ({
+    key, title, about, rows: logits.shape[0], classes: logits.shape[1], outliers, normalised: isNormalised(logits), names, notes,
   });
+  if (key === "clinc") {
+    const { ngrams, head } = await carriedIntents(control), data = await intentData(control);
+    control.progress(0, "Scoring sentences");
+    const own = { onProgress: (share: number) => control.progress(share) };
+    const logits = head.scorer!.logits(await ngrams.transformAsync(textsOf(data.test), own)), outliers = head.scorer!.logits(await ngrams.transformAsync(textsOf(data.oos_test), own));
+    const labels = new Tensor("int32", [data.test.length], intentLabels(data.test, head.classes));
+    return { info: info(logits, head.classes.map((name) => name.replaceAll("_", " ")), [], outliers.shape[0]), logits, labels, outliers };
+  }
   if (key === "densenet") {
     const bytes = await fetched(densenet, "Loading 2 MB of scores", control);
     const logits = toMatrix(readNpz(bytes, "outputs.npz", "logits"), "outputs.npz:logits"), labels = toLabels(readNpz(bytes, "outputs.npz", "labels"), "outputs.npz:labels");
@@ -118,6 +130,12 @@ async function embedded(key: EmbeddedKey, control: Control): Promise<DataSet> {
   const labels = toLabels(readNpy(await fetched(vggLabels, "Loading labels", control), "labels.npy"), "labels.npy");
   const { logits } = probabilitiesToLogits(p);
   return { info: info(logits, cifar10, ["the scores are logarithms of the model's probabilities"]), logits, labels, outliers: undefined };
+}
+
+/** Whether the first rows are log-probabilities, up to the rounding of 16 bits. */
+function isNormalised(logits: Tensor<"float32">): boolean {
+  const rows = Math.min(64, logits.shape[0]);
+  return logSumExp(new Tensor("float32", [rows, logits.shape[1]], logits.data.subarray(0, rows * logits.shape[1]))).data.every((value) => Math.abs(value) < 0.02);
 }
 
 /** The parts of a data set under a seeded permutation. */

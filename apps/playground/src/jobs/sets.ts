@@ -2,6 +2,7 @@ import { TemperatureScaling } from "@logits/calibration";
 import { SplitConformal, coverageReport, type ConformalMethod, type CoverageReport, type ExpectedCoverage } from "@logits/conformal";
 import type { Tensor } from "@logits/tensor";
 import type { Control } from "../worker/protocol.ts";
+import { coverageByChance } from "./chance.ts";
 import { partsOf } from "./data.ts";
 
 /** One row of the test set with its set. */
@@ -18,6 +19,8 @@ export interface SetsResult {
   readonly calibrationRows: number;
   readonly quantile: number;
   readonly expected: ExpectedCoverage;
+  /** Where the coverage on so many test rows lies in 95 of 100 draws of calibration and test rows. */
+  readonly chance: readonly [low: number, high: number];
   readonly report: CoverageReport;
   /** Rows by size of the set, from 0. */
   readonly sizes: readonly number[];
@@ -61,7 +64,7 @@ export async function at({ alpha, ...question }: Question & { readonly alpha: nu
     const p = sets.probabilities.data.subarray(row * width, (row + 1) * width), classes = sets.labels(row).sort((a, b) => p[b] - p[a] || a - b);
     return { row, label: test.labels.data[row], classes, probabilities: classes.map((c) => p[c]) };
   });
-  return { temperature, calibrationRows: conformal.n, quantile: conformal.quantile(alpha), expected: conformal.expectedCoverage(alpha), report, sizes, examples };
+  return { temperature, calibrationRows: conformal.n, quantile: conformal.quantile(alpha), expected: conformal.expectedCoverage(alpha), chance: coverageByChance(conformal.n, test.labels.size, alpha), report, sizes, examples };
 }
 
 /** Promised and measured coverage along alphas. */

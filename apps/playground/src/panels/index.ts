@@ -6,10 +6,14 @@ export interface PanelEntry {
   readonly id: string;
   readonly title: string;
   readonly heading: string;
+  /** The data it starts with, as long as the visitor has chosen none. */
+  readonly prefers?: string;
   readonly load: () => Promise<{ readonly default: ComponentType<PanelProps> }>;
 }
 
 export const PANELS: readonly PanelEntry[] = [
   { id: "calibrate", title: "Calibrate", heading: "Calibrate: make the confidence honest", load: () => import("./calibrate.tsx") },
   { id: "sets", title: "Sets", heading: "Sets: answers with a guarantee", load: () => import("./sets.tsx") },
+  { id: "unknown", title: "Unknown", heading: "Unknown: rows unlike anything seen", prefers: "clinc", load: () => import("./unknown.tsx") },
+  { id: "shift", title: "Shift", heading: "Shift: when promises break", prefers: "clinc", load: () => import("./shift.tsx") },
 ];

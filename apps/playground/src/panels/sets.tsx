@@ -46,7 +46,7 @@ export default function Sets({ shared }: PanelProps): JSX.Element {
             <Figure title="Coverage by class, worst first" label={`Coverage of each class, from ${percent(result.report.worstClass.coverage!)} for ${name(result.report.worstClass.label)}`} height={270}
               draw={() => byClass(result, alpha)} data={[result, alpha]} />
           </div>
-          <p class="hint">Worst class: <strong data-name="worst-class">{name(result.report.worstClass.label)}</strong>, covered in {percent(result.report.worstClass.coverage!)} of {result.report.worstClass.rows} rows. With many classes of few rows each, some look bad by chance; the lines are 95 % intervals.</p>
+          <p class="hint">Worst class: <strong data-name="worst-class">{name(result.report.worstClass.label)}</strong>, covered in {percent(result.report.worstClass.coverage!)} of {result.report.worstClass.rows} rows. With many classes of few rows each, some look bad by chance; the lines are 95 % intervals. An empty set gets the most probable class, so the coverage never falls below the accuracy.</p>
           <section class="card left-table" aria-label="Examples"><Examples examples={result.examples} name={name} /></section>
           <Numbers caption="coverage by size of the set" name="by-size" head={["Classes in the set", "Rows", "Coverage", "95 % interval"]}
             rows={result.report.bySize.map((group) => [sizeName(group), count(group.rows), percent(group.coverage!), between(group.interval!)])} />
@@ -64,19 +64,20 @@ export default function Sets({ shared }: PanelProps): JSX.Element {
 }
 
 function Summary({ alpha, result }: { readonly alpha: number; readonly result: SetsResult }): JSX.Element {
-  const { report, expected, quantile } = result;
-  const [low, high] = report.interval!, promised = 1 - alpha, fine = high >= promised;
+  const { report, chance, quantile } = result;
+  const promised = 1 - alpha, fine = report.coverage! >= chance[0];
   return (
     <>
       <Stats>
-        <Stat name="promised" label="Promised coverage" value={percent(promised)} note="at least, on average" />
-        <Stat name="coverage" label="Measured on test rows" value={percent(report.coverage!)} note={`${count(report.covered)} of ${count(report.rows)}; 95 % interval ${between([low, high])}`} />
+        <Stat name="promised" label="Promised coverage" value={percent(promised)} note="at least, over draws of the rows" />
+        <Stat name="coverage" label="Measured on test rows" value={percent(report.coverage!)} note={`${count(report.covered)} of ${count(report.rows)} sets hold the right class`} />
         <Stat name="mean-size" label="Classes in a set" value={fixed(report.meanSize, 2)} note="on average" />
         <Stat name="quantile" label="Threshold of the score" value={quantile === Infinity ? "none" : fixed(quantile, 4)} note={quantile === Infinity ? "too few calibration rows: every set holds all classes" : "classes with a score up to this are in"} />
       </Stats>
       <Live name="sets-summary">
-        {fine ? "The promise holds on the test rows: " : "On these test rows the coverage is lower than promised: "}{percent(report.coverage!)} measured, {percent(promised)} promised, {percent(expected.mean)} expected.{" "}
-        {fine ? "" : "A calibration can be unlucky: the promise is an average over draws of the rows. Split anew to see others."}
+        Promised {percent(promised)}, measured {percent(report.coverage!)}. {fine
+          ? `That is in line with the promise: with so many rows chance alone gives ${between(chance)}.`
+          : `That is lower than chance explains (${between(chance)}): these test rows are unlike the calibration rows, or this draw is one of the unlucky few. Split anew to see.`}
       </Live>
     </>
   );

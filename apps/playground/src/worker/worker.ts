@@ -6,6 +6,8 @@ const running = new Map<number, AbortController>();
 const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> } = {
   data: () => import("../jobs/data.ts"),
   calibrate: () => import("../jobs/calibrate.ts"),
+  unknown: () => import("../jobs/unknown.ts"),
+  shift: () => import("../jobs/shift.ts"),
   sets: () => import("../jobs/sets.ts"),
 };
 
