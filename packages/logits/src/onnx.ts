@@ -1,0 +1,1 @@
+export { attach, detach, findLinearHead, readHead, readLinearHead, tap } from "@logits/interop/onnx";
