@@ -3,7 +3,7 @@ import starlight from "@astrojs/starlight";
 import { defineConfig } from "astro/config";
 import rehypeKatex from "rehype-katex";
 import remarkMath from "remark-math";
-import { linksBetweenPages, withoutTitle } from "./src/markdown.ts";
+import { figures, linksBetweenPages, tablesThatScroll, withoutTitle } from "./src/markdown.ts";
 import { sidebar } from "./src/sidebar.ts";
 
 const base = "/";
@@ -12,14 +12,18 @@ export default defineConfig({
   base,
   outDir: "dist",
   devToolbar: { enabled: false },
-  markdown: { processor: unified({ remarkPlugins: [withoutTitle, [linksBetweenPages, { base }], remarkMath], rehypePlugins: [rehypeKatex] }) },
+  markdown: { processor: unified({ remarkPlugins: [withoutTitle, [linksBetweenPages, { base }], figures, remarkMath], rehypePlugins: [rehypeKatex, tablesThatScroll] }) },
   integrations: [
     starlight({
       title: "Logits",
-      customCss: ["katex/dist/katex.min.css"],
-      sidebar: [{ label: "All pages", slug: "pages" }, ...sidebar(), { label: "Methods of the literature", link: "/papers/" }],
+      logo: { src: "./src/assets/logo.svg", alt: "" },
+      favicon: "/favicon.svg",
+      customCss: ["./src/styles/site.css"],
+      sidebar: sidebar(),
+      tableOfContents: { minHeadingLevel: 2, maxHeadingLevel: 3 },
       pagefind: true,
       credits: false,
+      components: { Head: "./src/components/Head.astro" },
     }),
   ],
 });

@@ -1,18 +1,22 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { visit } from "unist-util-visit";
+import { GENERATED, slugOf } from "./places.ts";
 
 interface Node {
   type: string;
   depth?: number;
   url?: string;
+  value?: string;
+  tagName?: string;
+  properties?: Record<string, unknown>;
   children?: Node[];
 }
 interface File {
   readonly path: string;
 }
 
-const docs = join(import.meta.dirname, "..");
+const root = join(import.meta.dirname, "../..");
 
 /** Starlight prints the title, so the first heading goes. */
 export function withoutTitle() {
@@ -22,21 +26,42 @@ export function withoutTitle() {
   };
 }
 
-/** Links between files become links between pages; a link to a file that is no page of the site shows the file's name only. */
+/** Links between files become links between pages; a link to a file that is no page of the site shows its text only. */
 export function linksBetweenPages({ base }: { base: string }) {
   return (tree: Node, file: File): void => {
     visit(tree as never, "link", (link: Node) => {
       const [, path, hash = ""] = /^([^#]*)(#.*)?$/.exec(link.url!)!;
       if (path === "" || /^[a-z]+:/.test(path) || path.startsWith("/")) return;
       const target = join(dirname(file.path), path);
-      const inside = relative(docs, target);
-      if (!existsSync(target)) throw new Error(`${relative(docs, file.path)}: expected the link ${link.url} to lead to a file, got none`);
-      if (inside.startsWith("..") || !inside.endsWith(".md")) {
+      const inside = relative(root, target);
+      if (!existsSync(target)) throw new Error(`${relative(root, file.path)}: expected the link ${link.url} to lead to a file, got none`);
+      const slug = slugOf(inside);
+      if (slug === undefined) {
         link.type = "emphasis";
         delete link.url;
         return;
       }
-      link.url = `${base}${inside === "README.md" ? "pages" : inside.replace(/\.md$/, "").toLowerCase()}/${hash}`;
+      link.url = `${base}${slug}/${hash}`;
+    });
+  };
+}
+
+/** `<!-- figure: name -->` is where the drawing of that name goes; in the repository nothing shows. */
+export function figures() {
+  return (tree: Node): void => {
+    visit(tree as never, "html", (node: Node) => {
+      const [, name] = /^<!-- figure: ([\w-]+) -->$/.exec(node.value!.trim()) ?? [];
+      if (name !== undefined) node.value = `<div class="figure">${readFileSync(join(root, GENERATED, "figures", `${name}.svg`), "utf8")}</div>`;
+    });
+  };
+}
+
+/** A table that is wider than the screen scrolls in a box of its own, which the keyboard reaches. */
+export function tablesThatScroll() {
+  return (tree: Node): void => {
+    visit(tree as never, "element", (node: Node, index: number | undefined, parent: Node | undefined) => {
+      if (node.tagName !== "table" || parent === undefined || parent.properties?.["class"] === "table") return;
+      parent.children![index!] = { type: "element", tagName: "div", properties: { class: "table", tabindex: "0" }, children: [node] };
     });
   };
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { basename } from "node:path";
 import { glob, type Loader } from "astro/loaders";
+import { ELSEWHERE, GENERATED, slugOf } from "./places.ts";
 
 /** The first heading of a page is its title, the first paragraph its description: pages stay plain Markdown that reads well in a repository too. */
 function frontmatterOf(file: string): { title: string; description?: string } {
@@ -11,15 +11,15 @@ function frontmatterOf(file: string): { title: string; description?: string } {
   return { title: title.replaceAll("`", ""), description: /^[#|<]/.test(paragraph) ? undefined : paragraph.slice(0, 300) };
 }
 
-/** Every Markdown page of this folder; `README.md` is the index of all pages. */
+/** Every Markdown page: this folder, the few of the repository's root that readers need, the API reference; `README.md` is the index of all pages. */
 export function pages(): Loader {
   const files = glob({
-    base: ".",
-    pattern: ["**/*.md", "!node_modules/**", "!dist/**", "!src/**"],
-    generateId: ({ entry }) => (basename(entry) === "README.md" ? "pages" : entry.replace(/\.md$/, "").toLowerCase()),
+    base: "..",
+    pattern: ["docs/**/*.md", `${GENERATED}/api/**/*.md`, ...Object.keys(ELSEWHERE), "!docs/node_modules/**", "!docs/dist/**", "!docs/src/**"],
+    generateId: ({ entry }) => slugOf(entry)!,
   });
   return {
     ...files,
-    load: (context) => files.load({ ...context, parseData: (entry) => context.parseData({ ...entry, data: { ...frontmatterOf(entry.filePath!), ...entry.data } as never }) }),
+    load: (context) => files.load({ ...context, parseData: (entry) => context.parseData({ ...entry, data: { ...frontmatterOf(`${entry.filePath!}`), ...entry.data } as never }) }),
   };
 }

@@ -2,13 +2,14 @@ import { fork } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Clock } from "./harness.ts";
+import { store } from "./store.ts";
 import { SUITES } from "./suites/index.ts";
 import { casesOf } from "./suites/suite.ts";
 import { summary, table } from "./table.ts";
 import type { BenchRecord, Variant } from "./types.ts";
 import type { Job, Message } from "./worker.ts";
 
-const USAGE = `bench <suite>... [--case <substring>] [--variant simd|relaxed-simd] [--seed <n>] [--clock wall|cpu] [--json] [--list]
+const USAGE = `bench <suite>... [--case <substring>] [--variant simd|relaxed-simd] [--seed <n>] [--clock wall|cpu] [--json] [--out <file.json>] [--list]
 Suites: ${SUITES.map(({ name }) => name).join(", ")}, all`;
 
 class UsageError extends Error {}
@@ -20,25 +21,26 @@ interface Options {
   seed: number;
   clock: Clock;
   json: boolean;
+  out: string | undefined;
 }
 
 function options(args: string[]): Options | "list" {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { case: { type: "string" }, variant: { type: "string" }, seed: { type: "string" }, clock: { type: "string" }, json: { type: "boolean" }, list: { type: "boolean" } },
+    options: { case: { type: "string" }, variant: { type: "string" }, seed: { type: "string" }, clock: { type: "string" }, json: { type: "boolean" }, out: { type: "string" }, list: { type: "boolean" } },
   });
   if (values.list) return "list";
   const known = SUITES.map(({ name }) => name);
   const suites = positionals.includes("all") ? known : positionals;
   if (suites.length === 0) throw new UsageError("expected a suite, got none");
   for (const name of suites) if (!known.includes(name)) throw new UsageError(`expected a suite, got ${name}`);
-  const { case: filter = "", variant, seed = "1", clock = "wall", json = false } = values;
+  const { case: filter = "", variant, seed = "1", clock = "wall", json = false, out } = values;
   if (variant !== undefined && variant !== "simd" && variant !== "relaxed-simd") throw new UsageError(`expected --variant simd or relaxed-simd, got ${variant}`);
   if (clock !== "wall" && clock !== "cpu") throw new UsageError(`expected --clock wall or cpu, got ${clock}`);
   if (!/^\d{1,9}$/.test(seed)) throw new UsageError(`expected --seed as an integer from 0 up, got ${seed}`);
   if (!SUITES.some((suite) => suites.includes(suite.name) && casesOf(suite, filter).length > 0)) throw new UsageError(`no case of ${suites.join(", ")} contains ${filter}`);
-  return { suites, variants: variant === undefined ? ["relaxed-simd", "simd"] : [variant], filter, seed: Number(seed), clock, json };
+  return { suites, variants: variant === undefined ? ["relaxed-simd", "simd"] : [variant], filter, seed: Number(seed), clock, json, out };
 }
 
 /** Runs one worker to its end. Its stdout is our stderr, so that stdout holds the result alone. */
@@ -63,9 +65,10 @@ async function main(): Promise<number> {
     for (const { name, about, cases } of SUITES) process.stdout.write(`${name}: ${about}\n${cases.map((one) => `  ${one.name}\n`).join("")}`);
     return 0;
   }
-  const { suites, variants, filter, seed, clock, json } = chosen;
+  const { suites, variants, filter, seed, clock, json, out } = chosen;
   const records: BenchRecord[] = [];
   for (const variant of variants) records.push(...(await measure({ suites, variant, filter, seed, clock })));
+  if (out !== undefined) store(out, records);
   if (json) {
     process.stdout.write(`${JSON.stringify(records, null, 1)}\n`);
     return 0;

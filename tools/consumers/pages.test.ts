@@ -16,7 +16,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const pages = [
   "README.md",
-  ...readdirSync(join(root, "docs/interop")).filter((file) => file.endsWith(".md")).map((file) => `docs/interop/${file}`),
+  ...["docs/interop", "docs/start", "docs/guides"].flatMap((folder) => readdirSync(join(root, folder)).filter((file) => file.endsWith(".md")).map((file) => `${folder}/${file}`)),
   "packages/interop/README.md",
 ].map((page) => ({ page, blocks: [...readFileSync(join(root, page), "utf8").matchAll(/^```ts consumer\n([\s\S]*?)^```/gm)].map((match) => match[1]) }));
 
