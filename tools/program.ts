@@ -30,5 +30,5 @@ function __expect(want: string, ...args: unknown[]): void {
 ${prelude}
 ${checked.join("\n")}
 `;
-  return text.replace(/(from\s+|import\()"((?:@logits\/|logits)[^"]*)"/g, (_, before: string, specifier: string) => `${before}"${resolve(specifier)}"`);
+  return text.replace(/(from\s+|import\(|import\.meta\.resolve\()"((?:@logits\/|logits)[^"]*)"/g, (_, before: string, specifier: string) => `${before}"${resolve(specifier)}"`);
 }
