@@ -16,4 +16,5 @@ export const PANELS: readonly PanelEntry[] = [
   { id: "sets", title: "Sets", heading: "Sets: answers with a guarantee", load: () => import("./sets.tsx") },
   { id: "unknown", title: "Unknown", heading: "Unknown: rows unlike anything seen", prefers: "clinc", load: () => import("./unknown.tsx") },
   { id: "shift", title: "Shift", heading: "Shift: when promises break", prefers: "clinc", load: () => import("./shift.tsx") },
+  { id: "intents", title: "Intents", heading: "Intents: a sentence in, a decision out", load: () => import("./intents.tsx") },
 ];

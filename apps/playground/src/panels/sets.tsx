@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import type { Example, SetsResult } from "../jobs/sets.ts";
 import { DataPicker } from "../ui/dataPicker.tsx";
 import { COLOURS, Figure } from "../ui/figure.tsx";
-import { between, count, fixed, percent } from "../ui/format.ts";
+import { between, count, fixed, percent, probability } from "../ui/format.ts";
 import { Live, Numbers, Progress, Promises, Select, Slider, Stat, Stats, Table } from "../ui/parts.tsx";
 import type { PanelProps } from "../ui/shared.ts";
 import { run } from "../worker/client.ts";
@@ -89,7 +89,7 @@ function Examples({ examples, name }: { readonly examples: readonly Example[]; r
     <Table caption="Sets of the first test rows" head={["Right class", "Held?", "The set, most probable first"]} rows={examples.map(({ label, classes, probabilities }) => [
       name(label),
       classes.includes(label) ? "yes" : "no",
-      <>{classes.slice(0, most).map((c, i) => <>{i > 0 && ", "}{c === label ? <strong>{name(c)}</strong> : name(c)} {percent(probabilities[i], 0)}</>)}{classes.length > most && ` and ${classes.length - most} more`}</>,
+      <>{classes.slice(0, most).map((c, i) => <>{i > 0 && ", "}{c === label ? <strong>{name(c)}</strong> : name(c)} {probability(probabilities[i])}</>)}{classes.length > most && ` and ${classes.length - most} more`}</>,
     ])} />
   );
 }

@@ -5,7 +5,7 @@ export function fixed(value: number, digits = 3): string {
 
 /** A share in per cent. */
 export function percent(share: number, digits = 1): string {
-  return `${(100 * share).toFixed(digits)} %`;
+  return `${(100 * share).toFixed(digits)}\u00a0%`;
 }
 
 /** A count with thin groups. */
@@ -21,4 +21,9 @@ export function pValue(value: number): string {
 /** An interval of shares. */
 export function between([low, high]: readonly [number, number], digits = 1): string {
   return `${(100 * low).toFixed(digits)} to ${percent(high, digits)}`;
+}
+
+/** A probability in per cent that never claims certainty. */
+export function probability(value: number): string {
+  return value > 0.9995 ? "> 99.9\u00a0%" : value < 0.0005 ? "< 0.1\u00a0%" : percent(value);
 }

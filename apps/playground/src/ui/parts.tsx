@@ -79,10 +79,15 @@ export function Live({ children, name }: { readonly children: ComponentChildren;
 export function Promises({ promised, not }: { readonly promised: readonly ComponentChildren[]; readonly not: readonly ComponentChildren[] }): JSX.Element {
   return (
     <div class="promises">
-      <section><h3>What is promised</h3><ul>{promised.map((line) => <li>{line}</li>)}</ul></section>
-      <section><h3>What is not</h3><ul>{not.map((line) => <li>{line}</li>)}</ul></section>
+      <section><h3>What is promised</h3><ul>{promised.map((line) => <li>{coded(line)}</li>)}</ul></section>
+      <section><h3>What is not</h3><ul>{not.map((line) => <li>{coded(line)}</li>)}</ul></section>
     </div>
   );
+}
+
+/** Text with its `names` set as code. */
+function coded(line: ComponentChildren): ComponentChildren {
+  return typeof line === "string" ? line.split("`").map((piece, i) => (i % 2 === 1 ? <code>{piece}</code> : piece)) : line;
 }
 
 /** A table that may be wider than a phone. */

@@ -12,6 +12,7 @@ export interface Modules {
   readonly unknown: typeof import("../jobs/unknown.ts");
   readonly shift: typeof import("../jobs/shift.ts");
   readonly sets: typeof import("../jobs/sets.ts");
+  readonly intents: typeof import("../jobs/intents.ts");
 }
 
 /** From the page to the Worker. */

@@ -9,6 +9,7 @@ const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> 
   unknown: () => import("../jobs/unknown.ts"),
   shift: () => import("../jobs/shift.ts"),
   sets: () => import("../jobs/sets.ts"),
+  intents: () => import("../jobs/intents.ts"),
 };
 
 const reply = (message: Reply): void => scope.postMessage(message);
