@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import asc from "assemblyscript/asc";
+import { binaryText } from "./binaryText.ts";
 import { checkRanges, dataSegments, loopConstants } from "./wasmChecks.ts";
 
 const RANGE = 1024;
@@ -38,8 +39,7 @@ for (const [family, base] of Object.entries(bases)) {
     if (constants.length > 0) throw new Error(`${name}: a v128.const inside a loop is made anew at every use; load it before the loop:\n${constants.join("\n")}`);
     binaries[variant] = bytes;
   }
-  // Hex: gzip sees whole bytes, so that the second binary costs little beside the first (2.3 KB for both, 3.1 KB as base64).
-  const literal = (bytes: Uint8Array): string => JSON.stringify(Buffer.from(bytes).toString("hex"));
+  const literal = (bytes: Uint8Array): string => JSON.stringify(binaryText(bytes));
   writeFileSync(join(here, "wasm", `${family}.js`), `export const simd = ${literal(binaries.simd)};\nexport const relaxed = ${literal(binaries.relaxed)};\n`);
   writeFileSync(join(here, "wasm", `${family}.workerd.js`), `import simd from "./${family}.simd.wasm";\nimport relaxed from "./${family}.relaxed.wasm";\nexport { simd, relaxed };\n`);
   writeFileSync(join(here, "wasm", `${family}.d.ts`), `/** A binary as text, or a compiled module where the runtime forbids compiling bytes. */\nexport declare const simd: string | WebAssembly.Module;\nexport declare const relaxed: string | WebAssembly.Module;\n`);

@@ -7,6 +7,7 @@ import { Miniflare } from "miniflare";
 import { rollup } from "rollup";
 import { build as vite } from "vite";
 import webpack from "webpack";
+import { binaryText } from "../../packages/core-wasm/binaryText.ts";
 import { inBrowsers } from "./browsers.ts";
 import type { Packed } from "./pack.ts";
 import { run } from "./run.ts";
@@ -92,10 +93,10 @@ function withoutVariant(printed: string): string {
   return printed.trim().replace(/,"variant":"[^"]*"/, "");
 }
 
-/** Families whose binary, as hexadecimal text, is in a bundle. */
+/** Families whose binary, as text, is in a bundle. */
 function carried(folder: string, bundle: string): string[] {
   const wasm = join(folder, "node_modules", "@logits", "core-wasm", "wasm");
-  return readdirSync(wasm).filter((file) => file.endsWith(".simd.wasm")).filter((file) => bundle.includes(readFileSync(join(wasm, file)).toString("hex").slice(400, 1200))).map((file) => file.split(".")[0]);
+  return readdirSync(wasm).filter((file) => file.endsWith(".simd.wasm")).filter((file) => bundle.includes(binaryText(readFileSync(join(wasm, file))).slice(250, 750))).map((file) => file.split(".")[0]);
 }
 
 const bundlers: Record<string, (folder: string, entry: string, out: string) => Promise<unknown>> = {
