@@ -17,4 +17,5 @@ export const PANELS: readonly PanelEntry[] = [
   { id: "unknown", title: "Unknown", heading: "Unknown: rows unlike anything seen", prefers: "clinc", load: () => import("./unknown.tsx") },
   { id: "shift", title: "Shift", heading: "Shift: when promises break", prefers: "clinc", load: () => import("./shift.tsx") },
   { id: "intents", title: "Intents", heading: "Intents: a sentence in, a decision out", load: () => import("./intents.tsx") },
+  { id: "teach", title: "Teach", heading: "Teach: your own classes in seconds", load: () => import("./teach.tsx") },
 ];

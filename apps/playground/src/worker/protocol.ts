@@ -13,6 +13,7 @@ export interface Modules {
   readonly shift: typeof import("../jobs/shift.ts");
   readonly sets: typeof import("../jobs/sets.ts");
   readonly intents: typeof import("../jobs/intents.ts");
+  readonly teach: typeof import("../jobs/teach.ts");
 }
 
 /** From the page to the Worker. */

@@ -10,6 +10,7 @@ const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> 
   shift: () => import("../jobs/shift.ts"),
   sets: () => import("../jobs/sets.ts"),
   intents: () => import("../jobs/intents.ts"),
+  teach: () => import("../jobs/teach.ts"),
 };
 
 const reply = (message: Reply): void => scope.postMessage(message);
