@@ -26,7 +26,7 @@ const supplied = new Map<string, WebAssembly.Module>();
 const RELAXED_PROBE = "(}/}A};)((()0)}.+}I}I}I)}I+*)(25)3(H(H)H*%}S*3";
 
 /** The bytes behind a text that `binaryText` of the build wrote. */
-export function decode(text: string): Uint8Array<ArrayBuffer> {
+export function decode(text: string): BufferSource {
   const bytes: number[] = [];
   const digits = Array.from(text, (c) => (c === "!" ? 57 : c.charCodeAt(0) - 35));
   for (let i = 0; i < digits.length; i++) bytes.push((digits[i] < 90 ? digits[i] : 92 * digits[i] - 8190 + digits[++i]) - 5);

@@ -2,7 +2,7 @@ import { core, type ResidentTensor } from "@logits/core-wasm";
 import { DisposedError } from "@logits/tensor";
 
 /** Gives WebAssembly memory back when its owner is collected without having been disposed of. */
-const forgotten = /* @__PURE__ */ typeof FinalizationRegistry === "undefined" ? undefined : /* @__PURE__ */ new FinalizationRegistry<ResidentTensor>((tensor) => tensor.dispose());
+const forgotten = typeof FinalizationRegistry === "undefined" ? undefined : /* @__PURE__ */ new FinalizationRegistry<ResidentTensor>((tensor) => tensor.dispose());
 
 /** A float32 matrix of a detector: an ordinary array until it is first used, then in WebAssembly memory. */
 export class KeptMatrix {
