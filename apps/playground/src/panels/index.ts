@@ -18,4 +18,5 @@ export const PANELS: readonly PanelEntry[] = [
   { id: "shift", title: "Shift", heading: "Shift: when promises break", prefers: "clinc", load: () => import("./shift.tsx") },
   { id: "intents", title: "Intents", heading: "Intents: a sentence in, a decision out", load: () => import("./intents.tsx") },
   { id: "teach", title: "Teach", heading: "Teach: your own classes in seconds", load: () => import("./teach.tsx") },
+  { id: "speed", title: "Speed", heading: "Speed: on your own machine", load: () => import("./speed.tsx") },
 ];

@@ -14,6 +14,7 @@ export interface Modules {
   readonly sets: typeof import("../jobs/sets.ts");
   readonly intents: typeof import("../jobs/intents.ts");
   readonly teach: typeof import("../jobs/teach.ts");
+  readonly speed: typeof import("../jobs/speed.ts");
 }
 
 /** From the page to the Worker. */

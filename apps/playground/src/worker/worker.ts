@@ -11,6 +11,7 @@ const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> 
   sets: () => import("../jobs/sets.ts"),
   intents: () => import("../jobs/intents.ts"),
   teach: () => import("../jobs/teach.ts"),
+  speed: () => import("../jobs/speed.ts"),
 };
 
 const reply = (message: Reply): void => scope.postMessage(message);
