@@ -14,8 +14,6 @@ const LEAST_SHARE = 1e-6;
 const DEAD_SHARE = 1e-6;
 /** A spread below this share of a feature's size is the rounding of float32. */
 const ROUNDING = 2 ** -23;
-/** Side of the tiles in which a matrix is transposed. */
-const TILE = 32;
 /** Rows that are whitened together. */
 const ROWS = 2048;
 
@@ -59,7 +57,7 @@ interface Fields {
   readonly deadFeatures: number;
   readonly supportedClasses: Int32Array;
   readonly mean: Float32Array;
-  /** [F, F], lower triangle. */
+  /** [F, F]: W', an upper triangle. One row times its rows is the fastest order for a single row. */
   readonly whitening: Float32Array;
   readonly means: Float32Array;
   readonly fingerprints?: Fingerprints;
@@ -202,12 +200,8 @@ export class MahalanobisDetector implements Detector {
     });
     yield* scaled(solveTriangularSteps(factored.factor, centred), 0.95, 0.05);
     const whitening = new Float32Array(features * features);
-    // inv(L') is upper triangular; W is its transpose, with the columns divided by the scales.
-    for (let top = 0; top < features; top += TILE) {
-      for (let left = 0; left <= top; left += TILE) {
-        for (let i = top; i < Math.min(features, top + TILE); i++) for (let j = left; j < Math.min(i + 1, left + TILE); j++) whitening[i * features + j] = inverse[j * features + i] / scales[j];
-      }
-    }
+    // inv(L') is upper triangular, W' the same with its rows divided by the scales.
+    for (let j = 0; j < features; j++) for (let at = j * features + j; at < (j + 1) * features; at++) whitening[at] = inverse[at] / scales[j];
     yield 1;
     const whitenedMeans = Float32Array.from(centred);
     if (![whitening, whitenedMeans].every((numbers) => numbers.every((value) => value - value === 0))) throw unscaled(where, scales);
@@ -223,15 +217,15 @@ export class MahalanobisDetector implements Detector {
    * @throws RangeError without `features`, or for another width
    */
   score(rows: DetectorRows): Tensor<"float32"> {
-    const { features } = this;
+    const { features } = this, mean = this.#mean;
     const { x, count } = featuresOf("MahalanobisDetector.score", rows, features);
+    const { data } = x;
     const scores = new Float32Array(count);
     const centred = new Float32Array(Math.min(count, ROWS) * features);
     for (let first = 0; first < count; first += ROWS) {
       const some = Math.min(ROWS, count - first);
-      const { data } = x;
-      for (let n = 0, at = 0, from = first * features; n < some; n++) for (let j = 0; j < features; j++, at++, from++) centred[at] = data[from] - this.#mean[j];
-      const whitened = matmul({ data: centred.subarray(0, some * features), shape: [some, features] }, this.#whitening.tensor, { transposeB: true });
+      for (let n = 0, at = 0, from = first * features; n < some; n++) for (let j = 0; j < features; j++, at++, from++) centred[at] = data[from] - mean[j];
+      const whitened = matmul({ data: centred.subarray(0, some * features), shape: [some, features] }, this.#whitening.tensor);
       const part = scores.subarray(first, first + some);
       part.set(nearestNeighbors(whitened, this.#means.tensor, 1).distances.data);
       settle(part, x.data, features, first);
@@ -247,8 +241,8 @@ export class MahalanobisDetector implements Detector {
 
   toJSON(): MahalanobisDetectorJSON {
     const { classes, features, n, shrinkage, deadFeatures } = this;
-    const full = this.#whitening.data, lower = new Float32Array((features * (features + 1)) / 2);
-    for (let i = 0, p = 0; i < features; p += ++i) lower.set(full.subarray(i * features, i * features + i + 1), p);
+    const upper = this.#whitening.data, lower = new Float32Array((features * (features + 1)) / 2);
+    for (let i = 0, p = 0; i < features; i++) for (let j = 0; j <= i; j++, p++) lower[p] = upper[j * features + i];
     return {
       format: FORMAT, version: 1, classes, features, n, shrinkage, deadFeatures,
       supportedClasses: tensorToJSON(new Tensor("int32", [this.supportedClasses.length], Int32Array.from(this.supportedClasses))),
@@ -276,9 +270,9 @@ export class MahalanobisDetector implements Detector {
     const means = fields.tensor("means", "float32", 2);
     if (means.shape[0] !== supportedClasses.length || means.shape[1] !== features) fields.fail("means", `of shape [${supportedClasses.length}, ${features}]`, `[${means.shape.join(", ")}]`);
     const whitening = new Float32Array(features * features);
-    for (let i = 0, p = 0; i < features; p += ++i) {
-      whitening.set(lower.subarray(p, p + i + 1), i * features);
-      if (!(lower[p + i] > 0)) fields.fail("whitening", "a positive diagonal", `${lower[p + i]} at index ${i}`);
+    for (let i = 0, p = 0; i < features; i++) {
+      for (let j = 0; j <= i; j++, p++) whitening[j * features + i] = lower[p];
+      if (!(lower[p - 1] > 0)) fields.fail("whitening", "a positive diagonal", `${lower[p - 1]} at index ${i}`);
     }
     return new MahalanobisDetector({ classes, features, n, shrinkage, deadFeatures, supportedClasses, mean, whitening, means: means.data.slice() });
   }
