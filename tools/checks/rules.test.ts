@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Rule, engineDependentMath, everyExportIsDocumented, listFiles, manifestsAreComplete, noEngineDependentMath, nothingForeign, pagesNamePapers } from "./rules.ts";
+import { type Rule, engineDependentMath, everyExportHasAPage, everyExportIsDocumented, listFiles, manifestsAreComplete, noEngineDependentMath, nothingForeign, pagesHaveTheSameOrder, pagesNamePapers } from "./rules.ts";
 
 const made: string[] = [];
 afterEach(() => made.splice(0).forEach((folder) => rmSync(folder, { recursive: true })));
@@ -83,6 +83,63 @@ describe("everyExportIsDocumented", () => {
         "packages/x/src/sub.ts": 'export * from "./a.ts";\nexport const bare = 1;\n',
       }),
     ).toEqual(["packages/x/src/sub.ts: export * hides the list of public names", "packages/x/src/sub.ts: bare is public and has no documentation comment"]);
+  });
+});
+
+/** A package with one function, one class behind a subpath, one type, and a page for each value. */
+const documented: Record<string, string> = {
+  "packages/x/package.json": manifest({ exports: { ".": { types: "./dist/index.d.ts", default: "./dist/index.js" }, "./sub": { types: "./dist/sub.d.ts", default: "./dist/sub.js" } } }),
+  "packages/x/src/index.ts": 'export { f, type Options } from "./f.ts";\n',
+  "packages/x/src/sub.ts": "/** S. */\nexport class S {}\n",
+  "packages/x/src/f.ts": "/** Options. */\nexport interface Options {}\n/** F. */\nexport function f(): void {}\n",
+  "packages/logits/package.json": manifest({ name: "logits" }),
+  "packages/logits/src/index.ts": 'export { f } from "@logits/x";\n',
+  "packages/secret/package.json": manifest({ name: "@logits/secret", private: true }),
+  "packages/secret/src/index.ts": "/** G. */\nexport const g = 1;\n",
+  "docs/x/f.md": '# One function\n\n## Signature\n\n```text\nf(): void\n```\n\n## Example\n\n```ts\nimport { f } from "@logits/x";\nf();\n```\n',
+  "docs/x/s.md": '# S\n\nSee f.\n\n```ts consumer\nimport {\n  S,\n} from "@logits/x/sub";\nnew S();\n```\n',
+};
+const without = (gone: string): Record<string, string> => Object.fromEntries(Object.entries(documented).filter(([file]) => file !== gone));
+const changed = (file: string, from: string, to: string): Record<string, string> => ({ ...documented, [file]: documented[file].replace(from, to) });
+
+describe("everyExportHasAPage", () => {
+  it("lets pass a page with signature or title and a program", () => {
+    expect(run(everyExportHasAPage, documented)).toEqual([]);
+    expect(run(everyExportIsDocumented, documented)).toEqual([]);
+  });
+
+  it("fails where the page of an export is deleted, also when another page mentions it", () => {
+    expect(run(everyExportHasAPage, without("docs/x/f.md"))).toEqual(["packages/x/src/index.ts: no page has f in its title or signature"]);
+    expect(run(everyExportHasAPage, without("docs/x/s.md"))).toEqual(["packages/x/src/sub.ts: no page has S in its title or signature"]);
+  });
+
+  it("fails where its program is deleted, or imports another package's", () => {
+    const problem = ["packages/x/src/index.ts: no program of docs/x/f.md imports f from @logits/x"];
+    expect(run(everyExportHasAPage, changed("docs/x/f.md", /```ts\n[\s\S]*/.exec(documented["docs/x/f.md"])![0], ""))).toEqual(problem);
+    expect(run(everyExportHasAPage, changed("docs/x/f.md", "@logits/x", "@logits/xy"))).toEqual(problem);
+    expect(run(everyExportHasAPage, changed("docs/x/f.md", "```ts\n", "```js\n"))).toEqual(problem);
+  });
+
+  it("fails with its sister rule where the comment of an export is deleted", () => {
+    expect(run(everyExportIsDocumented, changed("packages/x/src/f.ts", "/** F. */", ""))).toEqual(["packages/x/src/f.ts: f is public and has no documentation comment"]);
+  });
+});
+
+describe("pagesHaveTheSameOrder", () => {
+  const page = (headings: string[]): Record<string, string> => ({ "docs/a.md": `# A\n${headings.map((heading) => `\n## ${heading}\n`).join("")}` });
+  const all = ["Definition", "Signature", "Shapes", "Example", "Special values", "Accuracy", "Cost", "Gradient", "Source", "Prior work", "See also"];
+
+  it("lets pass the order, other sections between, and pages that are of no function", () => {
+    expect(run(pagesHaveTheSameOrder, page(all))).toEqual([]);
+    expect(run(pagesHaveTheSameOrder, page(all.toSpliced(1, 0, "Which first")))).toEqual([]);
+    expect(run(pagesHaveTheSameOrder, page(["Code", "Definition"]))).toEqual([]);
+    expect(run(pagesHaveTheSameOrder, { "docs/a.md": `${page(all)["docs/a.md"]}\n\`\`\`md\n## Definition\n\`\`\`\n` })).toEqual([]);
+  });
+
+  it("finds what is missing, swapped or twice there", () => {
+    expect(run(pagesHaveTheSameOrder, page(all.filter((heading) => heading !== "Cost" && heading !== "Prior work")))).toEqual(["docs/a.md: no section Cost", "docs/a.md: no section Prior work"]);
+    expect(run(pagesHaveTheSameOrder, page(["Definition", "Signature", "Example", "Shapes", ...all.slice(4)]))).toEqual(["docs/a.md: section Example stands where Shapes belongs"]);
+    expect(run(pagesHaveTheSameOrder, page([...all, "See also"]))).toEqual(["docs/a.md: section See also stands twice"]);
   });
 });
 

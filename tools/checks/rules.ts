@@ -98,6 +98,76 @@ export const everyExportIsDocumented: Rule = (root, files) => {
   return [...new Set(problems)];
 };
 
+interface Page {
+  readonly file: string;
+  /** Title and signatures: what the page is about. */
+  readonly about: string;
+  /** The `ts` blocks, which the tests run. */
+  readonly code: string;
+}
+
+const PROGRAM = /^```ts\b.*\n([\s\S]*?)^```/gm;
+
+/** The pages of docs/ that are written by hand. */
+function pagesOf(root: string, files: readonly string[]): Page[] {
+  return files.filter((file) => /^docs\/.*\.md$/.test(file)).map((file) => {
+    const text = readFileSync(join(root, file), "utf8");
+    const prose = text.replace(PROGRAM, "");
+    return { file, about: `${/^# .*$/m.exec(prose)?.[0] ?? ""}\n${sectionOf(prose, "Signature") ?? ""}`, code: [...text.matchAll(PROGRAM)].map((match) => match[1]).join("\n") };
+  });
+}
+
+/** What stands under a heading of the second level. */
+function sectionOf(page: string, heading: string): string | undefined {
+  const [, ...sections] = page.split(/^## /m);
+  return sections.find((section) => section.startsWith(`${heading}\n`))?.slice(heading.length);
+}
+
+function names(text: string, name: string): boolean {
+  return new RegExp(`(?<![\\w$])${name.replaceAll("$", "\\$")}(?![\\w$])`).test(text);
+}
+
+/** Whether a program imports the name from the package or one of its subpaths. */
+function imports(code: string, name: string, packageName: string): boolean {
+  return [...code.matchAll(/\bimport\s*\{([^}]*)\}\s*from\s*"([^"]+)"/g)].some(([, list, from]) => (from === packageName || from.startsWith(`${packageName}/`)) && names(list, name));
+}
+
+/** One page names the value in its title or signature and uses it in a program. A mention elsewhere is no page: it would hide that the page is gone. */
+export const everyExportHasAPage: Rule = (root, files) => {
+  const pages = pagesOf(root, files);
+  return manifests(root, files).filter(([, manifest]) => !manifest.private).flatMap(([file, manifest]) =>
+    entryPoints(root, file, manifest).flatMap((entry) =>
+      // What comes from another package has its page there.
+      exportsOf(readFileSync(join(root, entry), "utf8")).filter(({ type, from }) => !type && !/^(@logits\/|logits$)/.test(from ?? "")).flatMap(({ name }) => {
+        const about = pages.filter((page) => names(page.about, name));
+        if (about.length === 0) return [`${entry}: no page has ${name} in its title or signature`];
+        if (!about.some((page) => imports(page.code, name, manifest.name!))) return [`${entry}: no program of ${about.map((page) => page.file).join(", ")} imports ${name} from ${manifest.name}`];
+        return [];
+      }),
+    ),
+  );
+};
+
+/** Sections of a page of a function, in this order; others may stand between them. */
+const SECTIONS = ["Definition", "Signature", "Shapes", "Example", "Special values", "Accuracy", "Cost", "Gradient", "Source", "Prior work", "See also"];
+
+export const pagesHaveTheSameOrder: Rule = (root, files) =>
+  files.filter((file) => /^docs\/.*\.md$/.test(file)).flatMap((file) => {
+    const page = readFileSync(join(root, file), "utf8").replace(/^```[\s\S]*?^```/gm, "");
+    const headings = [...page.matchAll(/^## (.*)$/gm)].map((match) => match[1]);
+    // A recipe has code in the place of a signature: it is no function.
+    if (!headings.includes("Definition") || !headings.includes("Signature")) return [];
+    const known = headings.filter((heading) => SECTIONS.includes(heading));
+    const sorted = [...known].sort((a, b) => SECTIONS.indexOf(a) - SECTIONS.indexOf(b));
+    const at = known.findIndex((heading, i) => heading !== sorted[i]);
+    const twice = known.find((heading, i) => known.indexOf(heading) < i);
+    return [
+      ...SECTIONS.filter((heading) => !headings.includes(heading)).map((heading) => `${file}: no section ${heading}`),
+      ...(twice !== undefined ? [`${file}: section ${twice} stands twice`] : []),
+      ...(at >= 0 ? [`${file}: section ${known[at]} stands where ${sorted[at]} belongs`] : []),
+    ];
+  });
+
 const LARGEST = 5_000_000;
 
 /** Folders that stand in texts for their own sake, also where the checkout happens to lie in one. */
@@ -166,6 +236,8 @@ export const pagesNamePapers: Rule = (root, files) => {
 export const RULES: Readonly<Record<string, Rule>> = {
   "published sources give the same bits in every engine": noEngineDependentMath,
   "every export has a documentation comment": everyExportIsDocumented,
+  "every value that a package exports has a page with a program": everyExportHasAPage,
+  "pages of functions have the same sections in the same order": pagesHaveTheSameOrder,
   "nothing foreign is committed": nothingForeign,
   "manifests are complete and have no outside dependencies": manifestsAreComplete,
   "pages name papers of the catalogue": pagesNamePapers,

@@ -34,13 +34,14 @@ describe("exportsOf", () => {
   it("reads lists, declarations, other names and origins, not comments", () => {
     const source = 'import { inner } from "./i.ts";\nexport { a, type B, c as d } from "./x.ts";\nexport { inner };\n// export { no } from "./n.ts";\nexport const e = 1, f = 2;\nexport async function g() {}\nexport abstract class H {}\nexport interface I {}\nexport type J = string;\n';
     expect(exportsOf(source)).toEqual([
-      { name: "a", local: "a", from: "./x.ts" },
-      { name: "B", local: "B", from: "./x.ts" },
-      { name: "d", local: "c", from: "./x.ts" },
-      { name: "inner", local: "inner", from: "./i.ts" },
-      ...["e", "g", "H", "I", "J"].map((name) => ({ name, local: name, from: undefined })),
+      { name: "a", local: "a", from: "./x.ts", type: false },
+      { name: "B", local: "B", from: "./x.ts", type: true },
+      { name: "d", local: "c", from: "./x.ts", type: false },
+      { name: "inner", local: "inner", from: "./i.ts", type: false },
+      ...["e", "g", "H", "I", "J"].map((name) => ({ name, local: name, from: undefined, type: name === "I" || name === "J" })),
     ]);
     expect(exportedNames(source).has("no")).toBe(false);
+    expect(exportsOf('export type { A } from "./a.ts";')).toEqual([{ name: "A", local: "A", from: "./a.ts", type: true }]);
   });
 });
 

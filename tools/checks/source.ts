@@ -80,20 +80,22 @@ export interface ExportedName {
   readonly name: string;
   readonly local: string;
   readonly from: string | undefined;
+  /** A type only: nothing remains of it in a program. */
+  readonly type: boolean;
 }
 
 /** Names that a module exports, by `export { }`, `export { } from` or a declaration. */
 export function exportsOf(source: string): ExportedName[] {
   const code = codeOnly(source);
   const found: ExportedName[] = [];
-  for (const match of code.matchAll(/\bexport\s+(?:type\s+)?\{([^}]*)\}(\s*from\s*["'])?/g)) {
-    const from = match[2] ? stringAt(source, match.index + match[0].length) : undefined;
-    for (const part of match[1].split(",")) {
+  for (const match of code.matchAll(/\bexport\s+(type\s+)?\{([^}]*)\}(\s*from\s*["'])?/g)) {
+    const from = match[3] ? stringAt(source, match.index + match[0].length) : undefined;
+    for (const part of match[2].split(",")) {
       const [local, name = local] = part.trim().replace(/^type\s+/, "").split(/\s+as\s+/);
-      if (local) found.push({ name, local, from: from ?? importOf(source, code, local) });
+      if (local) found.push({ name, local, from: from ?? importOf(source, code, local), type: match[1] !== undefined || /^type\s/.test(part.trim()) });
     }
   }
-  for (const match of code.matchAll(declaration("[A-Za-z_$][\\w$]*", true))) found.push({ name: match[1], local: match[1], from: undefined });
+  for (const match of code.matchAll(declaration("[A-Za-z_$][\\w$]*", true))) found.push({ name: match[1], local: match[1], from: undefined, type: /\b(?:interface|type)\s+[\w$]+$/.test(match[0]) });
   return found.filter((entry, i) => found.findIndex((other) => other.name === entry.name) === i);
 }
 
