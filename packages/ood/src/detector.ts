@@ -1,4 +1,5 @@
 import type { Tensor, TensorLike } from "@logits/tensor";
+import type { Fingerprints } from "./fingerprints.ts";
 
 /** Rows to be scored: what the detector `needs` must be there. */
 export interface DetectorRows {
@@ -16,7 +17,13 @@ export interface Detector {
   /** The method, for people and artefacts: "energy", "mahalanobis", ... */
   readonly method: string;
   readonly needs: readonly DetectorNeeds[];
+  /** F, for a detector of features that takes rows of one width only. */
+  readonly features?: number;
+  /** Recognises the rows of the fit. Without: nothing was fitted, or nobody knows on which rows. */
+  readonly fingerprints?: Fingerprints;
   /** float32 [N]; NaN for a row with NaN. */
   score(rows: DetectorRows): Tensor<"float32">;
   toJSON(): { readonly format: string; readonly version: number };
+  /** Gives back at once what the detector holds in WebAssembly memory; it is of no use afterwards. */
+  dispose?(): void;
 }

@@ -1,6 +1,7 @@
 import { expectExact, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { LogitDetector, MahalanobisDetector, NearestNeighborDetector, detectorFromJSON, fitDetector, fitDetectorAsync, type DetectorSpec } from "./index.ts";
+import { runSteps } from "@logits/tensor";
+import { LogitDetector, MahalanobisDetector, NearestNeighborDetector, detectorFromJSON, fitDetector, fitDetectorAsync, fitDetectorSteps, type DetectorSpec } from "./index.ts";
 
 const random = testRandom(1);
 const features = { data: Float32Array.from({ length: 240 }, () => random.normal()), shape: [60, 4] };
@@ -36,6 +37,7 @@ describe("fitDetector", () => {
     expect(() => fitDetector(undefined as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "mahalanobis", "knn", got undefined]`);
     expect(() => fitDetector("toString" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "mahalanobis", "knn", got toString]`);
     expect(() => fitDetector({ method: "knn", temperature: 2 } as never, rows)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` with the settings of knn (k, normalize), got temperature]`);
+    expect(() => runSteps(fitDetectorSteps("myFit", "magic" as never, rows, "detector"))).toThrowErrorMatchingInlineSnapshot(`[RangeError: myFit: expected \`detector\` "msp", "maxLogit", "energy", "entropy", "margin", "mahalanobis", "knn", got magic]`);
     expect(() => fitDetector("knn", { labels })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`features\` for the method knn, got none]`);
     expect(() => fitDetector("mahalanobis", { features })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`labels\` for the method mahalanobis, got none]`);
     expect(() => fitDetector({ method: "margin", temperature: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: LogitDetector.of: expected \`temperature\` 1 for margin, whose order a temperature does not change, got 2]`);

@@ -48,13 +48,13 @@ export async function fitDetectorAsync(spec: DetectorSpec, rows: DetectorFitRows
   return runStepsAsync(fitDetectorSteps("fitDetectorAsync", spec, rows), options);
 }
 
-/** The pieces of `fitDetector`, for an object that is composed of several fits; `where` names the caller in errors. */
-export function* fitDetectorSteps(where: string, spec: DetectorSpec, rows: DetectorFitRows): Steps<Detector> {
+/** The pieces of `fitDetector`, for an object that is composed of several fits; `where` names the caller in errors and `argument` what it calls the spec. */
+export function* fitDetectorSteps(where: string, spec: DetectorSpec, rows: DetectorFitRows, argument = "spec"): Steps<Detector> {
   const settings = (typeof spec === "string" ? { method: spec } : spec) as Exclude<DetectorSpec, string>;
   const method: string = settings?.method;
-  if (!Object.hasOwn(SETTINGS, `${method}`)) throw rangeError(where, "spec", Object.keys(SETTINGS).map((name) => `"${name}"`).join(", "), `${method}`);
+  if (!Object.hasOwn(SETTINGS, `${method}`)) throw rangeError(where, argument, Object.keys(SETTINGS).map((name) => `"${name}"`).join(", "), `${method}`);
   const unknown = Object.keys(settings).find((name) => name !== "method" && !SETTINGS[method].includes(name));
-  if (unknown !== undefined) throw rangeError(where, "spec", `with the settings of ${method} (${SETTINGS[method].join(", ")})`, `${unknown}`);
+  if (unknown !== undefined) throw rangeError(where, argument, `with the settings of ${method} (${SETTINGS[method].join(", ")})`, `${unknown}`);
   const need = (name: "features" | "labels"): TensorLike => {
     const value = rows[name];
     if (value === undefined) throw rangeError(where, name, `for the method ${method}`, "none");

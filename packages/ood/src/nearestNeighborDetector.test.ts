@@ -123,9 +123,13 @@ describe("batteries", () => {
   }
 });
 
+it("takes the tenth neighbour where nothing is said, the last of fewer rows", () => {
+  expect([NearestNeighborDetector.fit([[1, 2], [3, 4]]).k, NearestNeighborDetector.fit(Array.from({ length: 11 }, (_, n) => [n])).k]).toEqual([2, 10]);
+});
+
 it("says what is wrong", () => {
   expect(() => NearestNeighborDetector.fit([[1, 2], [NaN, 1]], { k: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`features\` of finite numbers, got NaN in row 1, column 0]`);
-  expect(() => NearestNeighborDetector.fit([[1, 2]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`k\` at most the number of rows, 1, got 10]`);
+  expect(() => NearestNeighborDetector.fit([[1, 2]], { k: 10 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`k\` at most the number of rows, 1, got 10]`);
   expect(() => NearestNeighborDetector.fit([[1, 2]], { k: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`k\` an integer in [1, 1], got 0]`);
   expect(() => NearestNeighborDetector.fit([1, 2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`features\` of shape [N, F], got [2]]`);
   expect(() => NearestNeighborDetector.fit({ data: new Float32Array(0), shape: [0, 2] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`features\` of shape [N, F], N >= 1 and F >= 1, got [0, 2]]`);

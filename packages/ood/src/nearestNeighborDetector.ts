@@ -11,7 +11,7 @@ const ROWS = 1024;
 
 /** Options of `NearestNeighborDetector.fit`. */
 export interface NearestNeighborOptions {
-  /** Which neighbour, an integer in [1, N]. Default 10. */
+  /** Which neighbour, an integer in [1, N]. Default 10, or N where there are fewer rows. */
   readonly k?: number;
   /** Rows are divided by their length, so that directions are compared. Default true. */
   readonly normalize?: boolean;
@@ -65,7 +65,7 @@ export class NearestNeighborDetector implements Detector {
    * Keeps the rows.
    *
    * @param features - float32 [N, F], finite
-   * @param options - `k` (10), `normalize` (true)
+   * @param options - `k` (10, at most N), `normalize` (true)
    * @throws RangeError for another shape, a row with NaN or an infinity (named), a `k` outside [1, N]
    * @example
    *   NearestNeighborDetector.fit([[1, 0], [0, 2]], { k: 1 }).score({ features: [[5, 0], [0, -1]] }); // 0, 1.4142
@@ -81,10 +81,11 @@ export class NearestNeighborDetector implements Detector {
 
   /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
   static *fitSteps(where: string, features: TensorLike, options: NearestNeighborOptions): Steps<NearestNeighborDetector> {
-    const { k = 10, normalize = true } = options;
+    const { normalize = true } = options;
     const x = asFloat32(where, "features", features);
     checkShape(where, "features", x, ["N", "F"]);
     const [rows, width] = x.shape;
+    const { k = Math.min(10, rows) } = options;
     if (rows === 0 || width === 0) throw rangeError(where, "features", "of shape [N, F], N >= 1 and F >= 1", `[${rows}, ${width}]`);
     if (Number.isInteger(k) && k > rows) throw rangeError(where, "k", `at most the number of rows, ${rows}`, `${k}`);
     checkInteger(where, "k", k, 1, rows);
