@@ -51,7 +51,7 @@ export function constantOf(model: Model, name: string, depth = 0): Constant | un
   if (!x) return undefined;
   if (node.type === "Identity") return x;
   if (node.type === "Cast") return cast(x, attribute("to") ?? 0);
-  if (node.type === "Transpose") return transpose(x, node.attributes.get("perm")?.ints);
+  if (node.type === "Transpose") return transpose(x, envelope.wire.integers(node.attributes.get("perm")?.ints ?? [], x.shape.length));
   if (node.type !== "DequantizeLinear") return undefined;
   const scale = input(1);
   const zero = input(2);
@@ -129,8 +129,8 @@ function readTyped({ wire }: Envelope, { dtype, shape, typed }: TensorRef, wrong
     return fromBytes(dtype, joined, size);
   }
   const field = dtype === "int64" ? 7 : 5;
-  const units = typed.filter(({ number }) => number === field).flatMap((part) => wire.integers(part));
   const expected = dtype === "int4" || dtype === "uint4" ? Math.ceil(size / 2) : size;
+  const units = wire.integers(typed.filter(({ number }) => number === field), expected);
   if (units.length !== expected) return wrong(`${units.length} numbers instead of ${expected}`);
   if (dtype === "int64") return Float64Array.from(units);
   if (dtype === "int32") return Int32Array.from(units);
@@ -188,8 +188,8 @@ function rounded(numbers: Numbers, dtype: OnnxDType): Numbers {
   return dtype === "float16" ? float16ToFloat32(float32ToFloat16(singles)) : singles;
 }
 
-function transpose(x: Constant, perm: readonly number[] | undefined): Constant | undefined {
-  if (x.shape.length !== 2 || (perm && perm.length > 0 && !(perm.length === 2 && perm[0] === 1 && perm[1] === 0))) return undefined;
+function transpose(x: Constant, perm: readonly number[]): Constant | undefined {
+  if (x.shape.length !== 2 || (perm.length > 0 && !(perm.length === 2 && perm[0] === 1 && perm[1] === 0))) return undefined;
   const [rows, cols] = x.shape;
   return {
     ...x,

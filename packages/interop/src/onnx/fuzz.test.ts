@@ -1,7 +1,8 @@
 import { FormatError } from "@logits/tensor";
 import { ONNX_HEADS, onnxExternalFiles, onnxHeadModel, onnxModel, testRandom } from "@logits/testkit";
 import { expect, it } from "vitest";
-import { HEAD_KEY, detach, readLinearHead, readMetadata, tap } from "./index.ts";
+import { HEAD_KEY, detach, findLinearHead, readLinearHead, readMetadata, tap } from "./index.ts";
+import { bytesField, concat, textField } from "./protobuf.ts";
 
 const COUNT = process.env.LOGITS_SLOW ? 400_000 : 20_000;
 
@@ -46,3 +47,16 @@ it(`${COUNT} damaged files are read or refused with an error of this library, no
   // Both happen, or the mutations are too mild or too wild.
   expect(Math.min(outcomes.read, outcomes.refused)).toBeGreaterThan(COUNT / 4);
 }, COUNT * 5);
+
+it("a table of many integers beside the head is none of its business", () => {
+  const plain = onnxModel(onnxHeadModel("gemm", { features: 4, classes: 3 }).model);
+  const table = bytesField(5, textField(1, "value_ints"), bytesField(8, new Uint8Array(200_000)));
+  expect(findLinearHead(concat([plain, bytesField(7, bytesField(1, textField(2, "table"), textField(4, "Constant"), table))])).classes).toBe(3);
+});
+
+it("lists that no model has are refused before they are made", () => {
+  const plain = onnxModel(onnxHeadModel("gemm", { features: 4, classes: 3 }).model);
+  const graph = (...parts: Uint8Array[]) => () => findLinearHead(concat([plain, bytesField(7, ...parts)]));
+  expect(graph(bytesField(5, textField(8, "many"), bytesField(1, new Uint8Array(65))))).toThrowErrorMatchingInlineSnapshot(`[FormatError: findLinearHead: expected \`bytes\` to be an ONNX model, got more than 64 integers of field 1 at byte 541]`);
+  expect(graph(bytesField(1), bytesField(1))).toThrowErrorMatchingInlineSnapshot(`[FormatError: findLinearHead: expected \`bytes\` to be an ONNX model, got a node without an operator at byte 531]`);
+});

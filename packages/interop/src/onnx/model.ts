@@ -36,7 +36,8 @@ export interface TensorRef {
 export interface Attribute {
   readonly int: number;
   readonly float: number;
-  readonly ints: readonly number[];
+  /** Read when asked for: a table may be one. */
+  readonly ints: readonly Field[];
   readonly tensor: Field | undefined;
   readonly graphs: readonly Field[];
 }
@@ -184,6 +185,7 @@ function readNode(wire: Wire, node: Field): Node {
     else if (field.number === 5) attributes.set(...readAttribute(wire, field));
     else if (field.number === 7) domain = wire.text(field);
   }
+  if (type === "") wire.fail(`a node without an operator at byte ${node.from}`);
   return { type, name, domain: domain === "ai.onnx" ? "" : domain, inputs, outputs, attributes };
 }
 
@@ -191,7 +193,7 @@ function readNode(wire: Wire, node: Field): Node {
 function readAttribute(wire: Wire, attribute: Field): [string, Attribute] {
   let [name, int, float] = ["", 0, 0];
   let tensor: Field | undefined;
-  const ints: number[] = [];
+  const ints: Field[] = [];
   const graphs: Field[] = [];
   for (const field of wire.inside(attribute)) {
     if (field.number === 1) name = wire.text(field);
@@ -199,23 +201,26 @@ function readAttribute(wire: Wire, attribute: Field): [string, Attribute] {
     else if (field.number === 3) int = wire.integer(field);
     else if (field.number === 5) tensor = field;
     else if (field.number === 6 || field.number === 11) graphs.push(field);
-    else if (field.number === 8) ints.push(...wire.integers(field));
+    else if (field.number === 8) ints.push(field);
   }
   return [name, { int, float, ints, tensor, graphs }];
 }
+
+/** Axes of a tensor; runtimes take fewer. */
+const MOST_DIMS = 64;
 
 /** Typed fields of TensorProto by element type. */
 const TYPED_FIELDS = [4, 5, 7, 10, 11];
 
 /** TensorProto: dims 1, data_type 2, name 8, raw_data 9, external_data 13, data_location 14; typed numbers in 4, 5, 7, 10, 11. */
 export function readTensorRef(wire: Wire, tensor: Field): TensorRef {
-  const shape: number[] = [];
+  const dims: Field[] = [];
   const typed: Field[] = [];
   const external = new Map<string, string>();
   let [name, type, location] = ["", 0, 0];
   let raw: Field | undefined;
   for (const field of wire.inside(tensor)) {
-    if (field.number === 1) shape.push(...wire.integers(field));
+    if (field.number === 1) dims.push(field);
     else if (field.number === 2) type = wire.integer(field);
     else if (field.number === 8) name = wire.text(field);
     else if (field.number === 9) raw = field;
@@ -225,6 +230,7 @@ export function readTensorRef(wire: Wire, tensor: Field): TensorRef {
     } else if (field.number === 14) location = wire.integer(field);
     else if (TYPED_FIELDS.includes(field.number)) typed.push(field);
   }
+  const shape = wire.integers(dims, MOST_DIMS);
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) wire.fail(`shape [${shape.join(", ")}] of the constant ${quote(name)}`);
   return { name, dtype: dtypeOf(type), shape, raw, typed, external: location === 1 ? external : undefined };
 }

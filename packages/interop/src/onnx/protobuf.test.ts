@@ -1,6 +1,6 @@
 import { expectExact, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { Wire, bytesField, integerField, textField } from "./protobuf.ts";
+import { Wire, bytesField, concat, integerField, textField } from "./protobuf.ts";
 
 /** A varint as protobuf's documentation defines it: seven bits a byte, the low ones first; negative numbers as 64 bits of two's complement. */
 function varint(value: bigint): number[] {
@@ -45,7 +45,9 @@ describe("fields", () => {
   it("packed integers and single ones are the same to a reader", () => {
     const bytes = bytesField(1, Uint8Array.from([3, ...varint(-1n), ...varint(300n)]));
     const wire = new Wire("test", bytes);
-    expect([...wire.fields(0, bytes.length)].flatMap((field) => wire.integers(field))).toEqual([3, -1, 300]);
+    expect(wire.integers([...wire.fields(0, bytes.length)], 3)).toEqual([3, -1, 300]);
+    const single = concat([3, 300].map((value) => integerField(1, value)));
+    expect(new Wire("test", single).integers([...new Wire("test", single).fields(0, single.length)], 2)).toEqual([3, 300]);
   });
 });
 
@@ -62,11 +64,15 @@ it("messages", () => {
   expect(all(0x0a, ...varint(-1n))).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got a field of -1 bytes at byte 11, where 0 are left. The file is truncated or damaged: load it again]`);
   expect(all(0x0d, 1)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got a number of 4 bytes at byte 1, where 1 are left. The file is truncated or damaged: load it again]`);
   expect(all(0x0b)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got wire type 3 at byte 0]`);
+  const six = new Uint8Array(12).fill(0x0a).map((byte, i) => (i % 2 === 0 ? byte : 0));
+  expect([...new Wire("f", six, 6).fields(0, 12)]).toHaveLength(6);
+  expect(() => [...new Wire("f", six, 5).fields(0, 12)]).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got more fields than a model has, at byte 10. The file is damaged]`);
+  expect(as((wire, field) => wire.integers([field], 2), 0x0a, 3, 1, 2, 3)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got more than 2 integers of field 1 at byte 2]`);
   expect(all(0x00)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got field number 0 at byte 0]`);
   expect(as((wire, field) => wire.text(field), 0x08, 1)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got wire type 0 for the text of field 1 at byte 1]`);
   expect(as((wire, field) => wire.text(field), 0x0a, 1, 0xff)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got text that is not UTF-8 at byte 2]`);
   expect(as((wire, field) => wire.inside(field), 0x08, 1)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got wire type 0 for the message of field 1 at byte 1]`);
   expect(as((wire, field) => wire.integer(field), 0x0a, 0)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got wire type 2 for the integer of field 1 at byte 2]`);
   expect(as((wire, field) => wire.float(field), 0x08, 1)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got wire type 0 for the float of field 1 at byte 1]`);
-  expect(as((wire, field) => wire.integers(field), 0x0d, 0, 0, 0, 0)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got wire type 5 for the integers of field 1 at byte 1]`);
+  expect(as((wire, field) => wire.integers([field], 9), 0x0d, 0, 0, 0, 0)).toThrowErrorMatchingInlineSnapshot(`[FormatError: f: expected \`bytes\` to be an ONNX model, got wire type 5 for the integers of field 1 at byte 1]`);
 });
