@@ -1,6 +1,6 @@
 import { probabilitiesToLogits } from "@logits/calibration";
 import { logSumExp } from "@logits/core-wasm";
-import { Tensor, randomSource } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, randomSource, type TensorLike } from "@logits/tensor";
 import cifar100 from "../../../../data/densenet-bc-100-cifar-100/class-names.json";
 import densenet from "../../../../data/densenet-bc-100-cifar-100/outputs.npz?url";
 import cifar10 from "../../../../data/cifar10-vgg16/class-names.json";
@@ -9,12 +9,9 @@ import vgg from "../../../../data/cifar10-vgg16/probabilities.npy?url";
 import type { FileArray } from "../../../../packages/logits/src/io/fileArray.ts";
 import { readNpy } from "../../../../packages/logits/src/io/npy.ts";
 import { readNpz } from "../../../../packages/logits/src/io/npz.ts";
-import { toLabels, toMatrix } from "../../../../packages/logits/src/io/readTensor.ts";
 import { EMBEDDED, type EmbeddedKey, type SetInfo } from "../data/catalogue.ts";
-import { intentLabels, textsOf } from "../data/intents.ts";
 import type { Control } from "../worker/protocol.ts";
 import { fetched } from "./fetched.ts";
-import { carriedIntents, intentData } from "./intentFiles.ts";
 
 /** Labelled outputs of a model, and outputs of rows that belong to no class. */
 export interface DataSet {
@@ -61,6 +58,9 @@ export interface OpenFiles {
 /** Reads the visitor's files. */
 export async function open({ logits, labels, outliers, input }: OpenFiles, control: Control): Promise<SetInfo> {
   control.progress(0.1, "Reading the files");
+  const { readTensor, toLabels, toMatrix } = await import("../../../../packages/logits/src/io/readTensor.ts");
+  const read = async (file: File, key?: string): Promise<FileArray> => readTensor(new Uint8Array(await file.arrayBuffer()), file.name, key);
+  if (labels === undefined && !/\.(?:npz|json|safetensors|csv|tsv|parquet|ndjson|jsonl)$/i.test(logits.name)) throw new Error(`${logits.name} holds one array: add the file of the labels.`);
   const array = await read(logits, labels === undefined ? "logits" : undefined);
   const marks = labels === undefined ? await read(logits, "labels") : await read(labels);
   const outside = outliers && (await read(outliers));
@@ -79,13 +79,6 @@ export async function open({ logits, labels, outliers, input }: OpenFiles, contr
   const info: SetInfo = { key, title: `Your file ${logits.name}`, about: "Read in this page; it was sent nowhere.", rows, classes, outliers: o?.shape[0] ?? 0, normalised: isNormalised(z), names: [], notes };
   own.set(key, { info, logits: z, labels: y, outliers: o });
   return info;
-}
-
-async function read(file: File, key?: string): Promise<FileArray> {
-  const keyed = key !== undefined && /\.(?:npz|json|safetensors|csv|tsv|parquet|ndjson|jsonl)$/i.test(file.name);
-  if (key !== undefined && !keyed) throw new Error(`${file.name} holds one array: add the file of the labels.`);
-  const { readTensor } = await import("../../../../packages/logits/src/io/readTensor.ts");
-  return readTensor(new Uint8Array(await file.arrayBuffer()), file.name, key);
 }
 
 function scores(x: Tensor<"float32">, input: "logits" | "probabilities", notes: string[]): Tensor<"float32"> {
@@ -114,6 +107,7 @@ async function embedded(key: EmbeddedKey, control: Control): Promise<DataSet> {
     key, title, about, rows: logits.shape[0], classes: logits.shape[1], outliers, normalised: isNormalised(logits), names, notes,
   });
   if (key === "clinc") {
+    const { carriedIntents, intentData, intentLabels, textsOf } = await import("./intentFiles.ts");
     const { ngrams, head } = await carriedIntents(control), data = await intentData(control);
     control.progress(0, "Scoring sentences");
     const own = { onProgress: (share: number) => control.progress(share) };
@@ -123,11 +117,11 @@ async function embedded(key: EmbeddedKey, control: Control): Promise<DataSet> {
   }
   if (key === "densenet") {
     const bytes = await fetched(densenet, "Loading 2 MB of scores", control);
-    const logits = toMatrix(readNpz(bytes, "outputs.npz", "logits"), "outputs.npz:logits"), labels = toLabels(readNpz(bytes, "outputs.npz", "labels"), "outputs.npz:labels");
+    const logits = asFloat32("playground", "logits", readNpz(bytes, "outputs.npz", "logits") as TensorLike), labels = asInt32("playground", "labels", readNpz(bytes, "outputs.npz", "labels") as TensorLike);
     return { info: info(logits, cifar100, ["the scores are log-probabilities, stored in 16 bits"]), logits, labels, outliers: undefined };
   }
-  const p = toMatrix(readNpy(await fetched(vgg, "Loading 0.4 MB of scores", control), "probabilities.npy"), "probabilities.npy");
-  const labels = toLabels(readNpy(await fetched(vggLabels, "Loading labels", control), "labels.npy"), "labels.npy");
+  const p = readNpy(await fetched(vgg, "Loading 0.4 MB of scores", control), "probabilities.npy") as TensorLike;
+  const labels = asInt32("playground", "labels", readNpy(await fetched(vggLabels, "Loading labels", control), "labels.npy") as TensorLike);
   const { logits } = probabilitiesToLogits(p);
   return { info: info(logits, cifar10, ["the scores are logarithms of the model's probabilities"]), logits, labels, outliers: undefined };
 }

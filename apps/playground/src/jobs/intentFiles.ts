@@ -6,6 +6,8 @@ import type { IntentData, IntentFigures, Intents } from "../data/intents.ts";
 import type { Control } from "../worker/protocol.ts";
 import { fetched } from "./fetched.ts";
 
+export { intentLabels, textsOf } from "../data/intents.ts";
+
 let carried: Promise<Intents & { readonly figures: IntentFigures }> | undefined;
 let sentences: Promise<IntentData> | undefined;
 

@@ -16,7 +16,7 @@ interface Subject {
   readonly pictures: readonly Float32Array[];
 }
 
-const LEAST = 8, DRAWN_EACH = 60;
+const THUMBS = 21, LEAST = 8, DRAWN_EACH = 60;
 const ALPHAS = [["0.05", "at most 5 %"], ["0.1", "at most 10 %"], ["0.2", "at most 20 %"]] as const;
 const DETECTORS: Readonly<Record<Kind, readonly (readonly [Lesson["detector"], string])[]>> = {
   texts: [["energy", "energy of the scores"], ["msp", "probability of the best class"]],
@@ -102,7 +102,7 @@ export default function Teach(): JSX.Element {
               ) : (
                 <>
                   <div class="field"><label for={`${id}p${own.id}`}>Pictures ({count(sizes[i])})</label><input id={`${id}p${own.id}`} type="file" accept="image/*" multiple onChange={(event) => void addPictures(own, event.currentTarget.files)} /></div>
-                  {own.pictures.length > 0 && <div class="thumbs" role="img" aria-label={`${sizes[i]} pictures as the head sees them`}>{own.pictures.slice(0, 60).map((picture) => <Thumb features={picture} />)}</div>}
+                  {own.pictures.length > 0 && <div class="thumbs" role="img" aria-label={`The first ${Math.min(THUMBS, sizes[i])} of ${sizes[i]} pictures as the head sees them`}>{own.pictures.slice(0, THUMBS).map((picture) => <Thumb features={picture} />)}</div>}
                 </>
               )}
               <button type="button" class="small" disabled={subjects.length <= 2} onClick={() => setSubjects(subjects.filter((entry) => entry !== own))}>Remove class {i + 1}</button>
