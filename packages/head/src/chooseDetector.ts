@@ -1,5 +1,5 @@
 import { auroc } from "@logits/metrics";
-import { fitDetectorSteps, type Detector, type DetectorSpec, type Fingerprints } from "@logits/ood";
+import { fitDetectorSteps, type Detector, type DetectorSpec } from "@logits/ood";
 import { Tensor, randomSource, rangeError, readJson, typeError, type Steps } from "@logits/tensor";
 import { part, pieceOf, taken, type LabelledRows, type Rows } from "./rows.ts";
 
@@ -33,9 +33,10 @@ export function isDetector(choice: DetectorChoice): choice is Detector {
  * the winner is fitted on all. The first of equals wins. Calibration rows take no part.
  */
 export function* chooseDetector(where: string, candidates: readonly DetectorChoice[], fit: LabelledRows, outliers: Rows | undefined, seed: number): Steps<Chosen> {
-  const classes = fit.logits.shape[1], made = (choice: DetectorChoice, rows: LabelledRows): Steps<Detector> => (isDetector(choice) ? already(choice) : fitDetectorSteps(where, choice, { ...rows, classes }));
+  const classes = fit.logits.shape[1], made = (choice: DetectorChoice, rows: LabelledRows): Steps<Detector> => (isDetector(choice) ? already(choice) : fitDetectorSteps(where, choice, { ...rows, classes }, "detector"));
   if (candidates.length === 1) return { detector: yield* made(candidates[0], fit) };
   if (outliers === undefined) throw rangeError(where, "outliers", `to choose among ${candidates.length} detectors`, "nothing", "Pass rows known to be outside, or one detector");
+  if (outliers.logits.shape[0] === 0) throw rangeError(where, "outliers", "of at least one row", "none");
   const rows = fit.labels.size, half = Math.floor(rows / 2);
   if (half < 1) throw rangeError(where, "detector", "one detector where there are fewer than 2 fit rows", `${candidates.length}`);
   const order = randomSource(seed, 1).permutation(rows);
@@ -52,7 +53,7 @@ export function* chooseDetector(where: string, candidates: readonly DetectorChoi
     scores.set(outside, inside.length);
     areas.push(auroc(scores, positives.fill(1, inside.length)));
     // Matrices in WebAssembly memory; a detector that was given belongs to the caller.
-    if (!isDetector(candidates[i])) (detector as { dispose?(): void }).dispose?.();
+    if (!isDetector(candidates[i])) detector.dispose?.();
   }
   const best = areas.indexOf(Math.max(...areas));
   return {
@@ -80,12 +81,12 @@ export function* detectorScores(where: string, detector: Detector, rows: Rows, p
 
 /** A calibration row among the rows of the detector's fit is an error. `rows` says which rows of the argument these are. */
 export function* checkFingerprints(where: string, argument: string, detector: Detector, { logits, features }: Rows, rows?: Int32Array): Steps<void> {
-  const { fingerprints } = detector as { readonly fingerprints?: Fingerprints };
+  const { fingerprints } = detector;
   if (fingerprints === undefined || features === undefined) return;
   const count = logits.shape[0], piece = pieceOf(features.shape[1]);
   for (let from = 0; from < count; from += piece) {
     const shared = fingerprints.firstShared(cut({ logits, features }, from, Math.min(count, from + piece)).features!);
-    if (shared >= 0) throw rangeError(where, argument, "of calibration rows that did not fit the detector", `row ${rows ? rows[from + shared] : from + shared}, which is one of its fit`, "Take it out of one of the two: the promises rest on rows of their own");
+    if (shared >= 0) throw rangeError(where, argument, "of calibration rows that did not fit the detector", `row ${rows ? rows[from + shared] : from + shared}, which is one of its fit`, rows ? "Leave one of the equal rows out: the promises rest on rows of their own" : "Take it out of one of the two: the promises rest on rows of their own");
     yield from / count;
   }
 }
@@ -104,9 +105,10 @@ export function scoresOf(detector: Detector, { logits, features }: Rows): Float3
 
 /** Whether the rows have what the detector needs. */
 export function checkNeeds(where: string, detector: Detector, rows: Rows, prefix: string): void {
-  if (detector.needs.includes("features") && rows.features === undefined) throw typeError(where, `${prefix}features`, `dense features, which the detector "${detector.method}" needs`, "nothing");
-  const { features: width } = detector as { readonly features?: number };
-  if (detector.needs.includes("features") && width !== undefined && rows.features!.shape[1] !== width) throw rangeError(where, `${prefix}features`, `of ${width} features on the last axis, as the fit had`, `${rows.features!.shape[1]}`);
+  const { needs, method, features: width } = detector;
+  if (!needs.includes("features")) return;
+  if (rows.features === undefined) throw typeError(where, `${prefix}features`, `dense features, which the detector "${method}" needs`, "nothing");
+  if (width !== undefined && rows.features.shape[1] !== width) throw rangeError(where, `${prefix}features`, `of ${width} features on the last axis, as the fit had`, `${rows.features.shape[1]}`);
 }
 
 function nameOf(choice: DetectorChoice): string {

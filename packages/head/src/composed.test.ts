@@ -83,7 +83,7 @@ function simulate(fits: number, calibrations: number, d: number, shift: number, 
       out.push(outcome(head, next, d));
     }
     // WebAssembly memory comes back by itself only where the thread pauses.
-    (detector as { dispose?(): void } | undefined)?.dispose?.();
+    detector?.dispose?.();
   }
   return out;
 }

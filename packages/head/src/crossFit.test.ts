@@ -7,12 +7,12 @@ import { DecisionHead } from "./index.ts";
 
 const CLASSES = ["a", "b", "c"] as const;
 
-function world(rows: number, seed: number) {
+function world(rows: number, seed: number, shift = 0) {
   const random = testRandom(seed);
   const features = new Float32Array(rows * 5), logits = new Float32Array(rows * 3), labels = new Int32Array(rows);
   for (let n = 0; n < rows; n++) {
     const y = (labels[n] = random.integer(3));
-    for (let f = 0; f < 5; f++) features[n * 5 + f] = (f === y ? 1.5 : 0) + random.normal();
+    for (let f = 0; f < 5; f++) features[n * 5 + f] = (f === y ? 1.5 : 0) + random.normal() + (f >= 3 ? shift : 0);
     for (let c = 0; c < 3; c++) logits[n * 3 + c] = 2 * features[n * 5 + c];
   }
   return { logits: { data: logits, shape: [rows, 3] }, features: { data: features, shape: [rows, 5] }, labels };
@@ -58,6 +58,38 @@ describe("crossFit", () => {
     expect(all.some(({ kind }) => kind === "unknown")).toBe(true);
     expect(mahalanobis.decide({ logits: [0, 0, NaN], features: [0, 0, 0, 0, 0] }).kind).toBe("invalid");
     expect(mahalanobis.evaluate(probe).decisions.invalid).toBe(0);
+  });
+
+  it("decides where the folds chose detectors of different methods", () => {
+    // Forty rows and a weak shift: the folds disagree about the better detector. The first fold's needs no features, another one's does.
+    const chosen = (seed: number) => {
+      const { labels: _, ...outliers } = world(15, 100 + seed, 0.6);
+      return DecisionHead.fit({ ...world(40, seed), outliers, classes: CLASSES }, { crossFit: 4, seed, detector: ["msp", "mahalanobis"], maxFalsePositiveRate: 0.3 });
+    };
+    const methods = (fitted: DecisionHead) => fitted.toJSON().folds!.map(({ detector }) => (detector!.format === "logits/logit-detector" ? "msp" : "mahalanobis"));
+    const mixed = [3, 4, 6, 8, 9].map(chosen).find((fitted) => methods(fitted)[0] === "msp" && methods(fitted).includes("mahalanobis"))!;
+    expect(mixed.needs).toEqual(["logits", "features"]);
+    const decisions = mixed.decideAll(probe);
+    const unknown = decisions.find((decision) => decision.kind === "unknown")!;
+    expect(unknown.kind === "unknown" && unknown.why.detector).toBe("msp or mahalanobis");
+    expect(DecisionHead.fromBytes(mixed.toBytes()).decideAll(probe)).toEqual(decisions);
+    expect(mixed.notPromised[0]).toContain("the msp or mahalanobis detector");
+    expect(() => mixed.decide([1, 0, 0])).toThrow('which the detector "mahalanobis" needs');
+  });
+
+  it("says that a score reaches the threshold, for it may be equal", () => {
+    // 5 folds of 95 rows: pooled p-values are multiples of 0.01, and 0.3 is one of them.
+    const fitted = DecisionHead.fit({ ...world(95, 1), classes: CLASSES }, { crossFit: 5, detector: "energy", maxFalsePositiveRate: 0.3 });
+    const equal = fitted.decideAll(world(400, 5)).find((decision) => decision.kind === "unknown" && decision.pValue === 0.3)!;
+    expect(equal.kind === "unknown" && equal.why).toMatchInlineSnapshot(`
+      {
+        "code": "OUT_OF_DISTRIBUTION",
+        "detector": "energy",
+        "score": 0.7,
+        "text": "unlike the rows of the fit: the energy score 0.7 reaches the threshold 0.7 for a false-positive rate of at most 60 %",
+        "threshold": 0.7,
+      }
+    `);
   });
 
   it("promises twice alpha and twice the rate, and says so", () => {

@@ -18,7 +18,7 @@ export interface UnknownWhy {
   readonly detector: string;
   /** The detector's score of the row; higher = more out-of-distribution. In a cross-fitted head 1 minus the pooled p-value. */
   readonly score: number;
-  /** What the score exceeds. */
+  /** What the score exceeds (reaches, in a cross-fitted head). */
   readonly threshold: number;
 }
 

@@ -200,6 +200,12 @@ describe("messages", () => {
     expect(fit({ labels: [0, 1, 2, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`labels\` in [0, 3), got 3 at index 3]`);
     expect(fit({ logits: [...z.slice(0, 3), [NaN, 0, 0]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`logits\` with rows that are distributions, got row 3 with NaN in column 0]`);
     expect(fit({ logits: [...z.slice(0, 3), [-Infinity, 0, 0]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`labels\` possible under the logits, got label 0 of row 3, whose score is -Infinity. No temperature makes it possible; raise the score (without the row the promise would be too good)]`);
+    const p = [[0, 1, 0], [0.2, 0.5, 0.3], [0.9, 0.1, 0.0005], [0.25, 0.25, 0.5]];
+    expect(fit({ logits: p })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`logits\` of scores before the softmax, got probabilities: each row >= 0 with a sum of 1. Pass \`input: "probabilities"\`, or \`input: "logits"\` if that is what they are]`);
+    for (const input of ["logits", "probabilities"]) expect(fit({ logits: p }, { input })().input).toBe(input);
+    // One row that is none, or one class: nothing to ask.
+    for (const row of [[0.25, 0.25, 0.6], [-0.1, 0.6, 0.5]]) expect(fit({ logits: [...p, row], labels: [...y, 0] })().input).toBe("logits");
+    expect(fit({ logits: [[1], [1]], labels: [0, 0], classes: ["a"] })().input).toBe("logits");
     expect(fit({}, { split: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`split\` in (0, 1), got 1]`);
     expect(fit({}, { split: 0.1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`split\` that leaves a row for the calibrator and one for the conformal scores, got 0.1 of 4 rows]`);
     expect(fit({}, { alpha: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`alpha\` in (0, 1), got 0]`);
@@ -208,8 +214,8 @@ describe("messages", () => {
     expect(fit({ calibration: { logits: [[1, 2]], labels: [0] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.logits\` of 3 classes on the last axis, got shape [1, 2]]`);
     expect(fit({ calibration: { logits: [[1, 2, NaN]], labels: [0] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.logits\` with rows that are distributions, got row 0 with NaN in column 2]`);
     expect(fit({ calibration: { logits: z, labels: [0] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.labels\` of shape [4], got [1]]`);
-    expect(fit({ calibration: { logits: { data: new Float32Array(0), shape: [0, 3] }, labels: [] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`logits\` with at least one row, got shape [0, 3]]`);
-    expect(fit({}, { method: "raps" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`method\` "lac" or "aps", got raps]`);
+    expect(fit({ calibration: { logits: { data: new Float32Array(0), shape: [0, 3] }, labels: [] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration\` of at least one row, got none]`);
+    expect(fit({}, { method: "knn" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`method\` "lac" or "aps" or "raps" or "saps" or "topk" or "margin", got knn]`);
   });
 
   it("of a decision say what is wrong", () => {

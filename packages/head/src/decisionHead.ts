@@ -8,16 +8,17 @@ import {
 } from "@logits/tensor";
 import { fromArtefact, toArtefact } from "./artefact.ts";
 import { checkFingerprints, checkNeeds, chooseDetector, detectorScores, scoresOf, selectionOf, type DetectorChoice, type Selection } from "./chooseDetector.ts";
+import { namesProblem } from "./classNames.ts";
 import type { Decision } from "./decision.ts";
 import { evaluationOf, type EvaluateOptions, type EvaluationData, type EvaluationReport } from "./evaluate.ts";
 import { guaranteesOf, notPromisedOf, percent, type Facts, type Guarantee } from "./guarantees.ts";
 import { largest } from "./largest.ts";
 import { readRows, type Flags, type ReadRows } from "./readRows.ts";
-import { labelsOf, part, pieceOf, taken, usableRows, type HeadInput, type LabelledRows, type RowFields, type Rows } from "./rows.ts";
+import { areProbabilities, labelsOf, part, pieceOf, taken, usableRows, type HeadInput, type LabelledRows, type RowFields, type Rows } from "./rows.ts";
 import { rowsDigest } from "./rowsDigest.ts";
 import { scorerFromJSON, type Scorer } from "./scorer.ts";
 import { checkSelfTest, selfTestRows, selfTestToJSON, type SelfTestJSON } from "./selfTest.ts";
-import { sharedRow } from "./sharedRow.ts";
+import { checkApart } from "./sharedRow.ts";
 
 const FORMAT = "logits/head";
 /** What the numbers of an artefact mean, for readers in other languages. */
@@ -174,7 +175,7 @@ interface Parts<L extends string> {
  * Turns the outputs of a model into decisions: calibrator, detector, threshold, conformal sets and class names in one portable object.
  *
  * The labelled rows are split once by a seeded permutation. Fit rows give the calibrator, the statistics of the detector and every choice; calibration rows give the threshold, the
- * p-values and the quantile of the sets. No row serves twice, so that the promises of `guarantees` hold for the whole.
+ * p-values and the quantile of the sets. No row serves both, so that the promises of `guarantees` hold for the whole.
  *
  *   invalid    the scores are no distribution, or a feature is not finite
  *   unknown    detector(row) > threshold
@@ -206,13 +207,13 @@ export class DecisionHead<L extends string = string> {
   /** All rows behind threshold and sets. */
   readonly calibrationRows: number;
   readonly calibrator: Calibrator;
-  /** undefined: `unknown` never occurs. A cross-fitted head has one in each fold, this is the first. */
+  /** undefined: `unknown` never occurs. A cross-fitted head has one in each fold, this is the first; with a choice among several the others may be of other methods. */
   readonly detector: Detector | undefined;
   /** undefined without a detector, and in a cross-fitted head. */
   readonly threshold: Threshold | undefined;
   /** Makes logits of features. */
   readonly scorer: Scorer | undefined;
-  /** How the detector was chosen, where there were several. */
+  /** How the detector was chosen, where there were several; in a cross-fitted head that of the first fold. */
   readonly selection: Selection | undefined;
   /** What a row must bring: "logits", "features" or both. */
   readonly needs: readonly ("logits" | "features")[];
@@ -220,6 +221,8 @@ export class DecisionHead<L extends string = string> {
   readonly #guard: Guard | undefined;
   readonly #folds: readonly Fold[] | undefined;
   readonly #maxFalsePositiveRate: number | undefined;
+  /** That of each fold in a cross-fitted head: they may be of several methods. */
+  readonly #detectors: readonly Detector[];
   readonly #library: string;
   readonly #calibrationHash: string;
   #selfTest: SelfTestJSON | undefined;
@@ -239,7 +242,8 @@ export class DecisionHead<L extends string = string> {
     this.threshold = parts.guard?.threshold;
     this.scorer = parts.scorer;
     this.selection = parts.selection;
-    const features = this.detector?.needs.includes("features") ?? false;
+    this.#detectors = parts.folds?.flatMap(({ detector }) => detector ?? []) ?? (parts.guard ? [parts.guard.detector] : []);
+    const features = this.#detectors.some(({ needs }) => needs.includes("features"));
     this.needs = Object.freeze(parts.scorer ? ["features"] as const : features ? ["logits", "features"] as const : ["logits"] as const);
     this.#conformal = parts.conformal;
     this.#guard = parts.guard;
@@ -286,6 +290,9 @@ export class DecisionHead<L extends string = string> {
     if (!(maxFalsePositiveRate > 0 && maxFalsePositiveRate < 1)) throw rangeError(where, "maxFalsePositiveRate", "in (0, 1)", `${maxFalsePositiveRate}`);
     if (!(confidence === "marginal" || (confidence > 0 && confidence < 1))) throw rangeError(where, "confidence", 'in (0, 1) or "marginal"', `${confidence}`);
     const read = yield* part(usableRows(where, "", data, input, scorer), 0, 0.05);
+    if (options.input === undefined && scorer === undefined && areProbabilities(read.logits)) {
+      throw rangeError(where, "logits", "of scores before the softmax", "probabilities: each row >= 0 with a sum of 1", 'Pass `input: "probabilities"`, or `input: "logits"` if that is what they are');
+    }
     const all: LabelledRows = { ...read, labels: labelsOf(where, "labels", data.labels, read) };
     const width = all.logits.shape[1], rows = all.labels.size;
     // In calibration rows of their own an impossible label is a row that no set covers, as it should be.
@@ -297,6 +304,7 @@ export class DecisionHead<L extends string = string> {
     if (wrong !== undefined) throw rangeError(where, "classes", `${width} different names`, wrong);
     const outside = outliers && (yield* usableRows(where, "outliers.", outliers, input, scorer));
     if (outside && outside.logits.shape[1] !== width) throw rangeError(where, "outliers.logits", `of ${width} classes on the last axis`, `shape [${outside.logits.shape.join(", ")}]`);
+    if (outside && data.calibration?.duplicates !== "allowed") yield* checkApart(where, "outliers", outside, all, "the labelled ones");
     const candidates = candidatesOf(where, data, options, all.features !== undefined);
     const common = { library: core.version, classes: data.classes, input, alpha, guarantee, seed, scorer } as const;
     if (crossFit !== undefined) return yield* part(DecisionHead.#crossFit(where, common, data, options, all, candidates, outside), 0.05, 0.95);
@@ -307,9 +315,12 @@ export class DecisionHead<L extends string = string> {
       given = { ...own, labels: labelsOf(where, "calibration.labels", data.calibration.labels, own) };
       if (options.split !== undefined) throw rangeError(where, "split", "nothing where `calibration` rows are given", `${split}`);
       if (own.logits.shape[1] !== width) throw rangeError(where, "calibration.logits", `of ${width} classes on the last axis`, `shape [${own.logits.shape.join(", ")}]`);
-      const twice = data.calibration.duplicates === "allowed" ? undefined : yield* sharedRow(own, all);
-      if (twice !== undefined) throw rangeError(where, "calibration", "of rows that are not among the others", `row ${twice.calibration}, which is row ${twice.fit} of them`, "Take it out of one of the two: the promises rest on rows of their own");
+      if (data.calibration.duplicates !== "allowed") {
+        yield* checkApart(where, "calibration", own, all, "the others");
+        if (outside) yield* checkApart(where, "outliers", outside, own, "the calibration rows");
+      }
     }
+    if (given?.labels.size === 0) throw rangeError(where, "calibration", "of at least one row", "none");
     const fitRows = given ? rows : Math.floor(rows * split);
     if (fitRows < 1 || (!given && fitRows >= rows)) throw rangeError(where, "split", "that leaves a row for the calibrator and one for the conformal scores", `${split} of ${rows} rows`);
     const order = given ? undefined : randomSource(seed, 0).permutation(rows);
@@ -380,7 +391,7 @@ export class DecisionHead<L extends string = string> {
     return new DecisionHead<L>({ ...common, split: "folds", calibrationRows: rows, calibrationHash, calibrator, folds, selection, ...(candidates.length > 0 && { maxFalsePositiveRate: rate }) });
   }
 
-  /** What is promised, with the rows that it rests on. A call with another `alpha` promises coverage of 1 minus that. */
+  /** What is promised, with the rows that it rests on. A call with another `alpha` promises coverage of 1 minus that (minus twice that, where the head is cross-fitted), for an `alpha` that does not depend on the rows. */
   get guarantees(): readonly Guarantee[] {
     return guaranteesOf(this.#facts());
   }
@@ -390,10 +401,15 @@ export class DecisionHead<L extends string = string> {
     return notPromisedOf(this.#facts());
   }
 
+  /** The detector's method, or those of the folds. */
+  get #method(): string | undefined {
+    return this.#detectors.length === 0 ? undefined : [...new Set(this.#detectors.map(({ method }) => method))].join(" or ");
+  }
+
   #facts(): Facts {
     const { alpha, guarantee, split, seed, calibrationRows, calibrator, threshold, detector } = this, folds = this.#folds;
     const common = { alpha, guarantee, split, seed, fitRows: calibrator.n, calibrationRows };
-    const guarded = detector && { method: detector.method };
+    const guarded = detector && { method: this.#method! };
     if (folds !== undefined) {
       const least = folds.length / (calibrationRows + folds.length), rate = this.#maxFalsePositiveRate;
       return { ...common, setRows: calibrationRows, setsAttainable: least <= alpha, folds: folds.length, ...(guarded && { detector: { ...guarded, n: calibrationRows, maxFalsePositiveRate: rate!, confidence: "marginal", attainable: least <= rate!, needed: Math.ceil(folds.length / rate! - 1e-9) - folds.length } }) };
@@ -551,7 +567,7 @@ export class DecisionHead<L extends string = string> {
       const suffix = this.#folds ? `.${k}` : "";
       numbers[`probabilities${suffix}`] = calibrator.probabilities(logits);
       if (detector === undefined) return;
-      const { features } = detector as { readonly features?: number };
+      const { features } = detector;
       // A detector of one's own need not say how many features it takes.
       if (detector.needs.includes("features") && features === undefined) return;
       numbers[`scores${suffix}`] = new Tensor("float32", [logits.shape[0]], scoresOf(detector, { logits, ...(features !== undefined && { features: selfTestRows("features", features) }) }));
@@ -561,9 +577,9 @@ export class DecisionHead<L extends string = string> {
 
   /** Reads rows; those that cannot be decided are noted and hold stand-ins. */
   #read(where: string, rows: TensorLike | RowFields, single: boolean, prefix = ""): ReadRows {
-    const { input, scorer, detector } = this;
-    const read = readRows(where, { classes: this.classes.length, input, scorer, features: detector?.needs.includes("features") ?? false }, rows, single, prefix);
-    if (detector) checkNeeds(where, detector, read, prefix);
+    const { input, scorer } = this, detectors = this.#detectors;
+    const read = readRows(where, { classes: this.classes.length, input, scorer, features: detectors.some(({ needs }) => needs.includes("features")) }, rows, single, prefix);
+    for (const detector of detectors) checkNeeds(where, detector, read, prefix);
     return read;
   }
 
@@ -590,21 +606,21 @@ export class DecisionHead<L extends string = string> {
   #flags(read: ReadRows): Flags | undefined {
     const { detector } = this, guard = this.#guard, folds = this.#folds;
     if (detector === undefined) return undefined;
-    const noScore = (scores: Float32Array): void => {
-      for (let n = 0; n < read.count; n++) if (scores[n] !== scores[n] && !read.invalid.has(n)) read.invalid.set(n, { code: "NO_SCORE", text: `the ${detector.method} score is NaN` });
+    const noScore = (scores: Float32Array, { method }: Detector): void => {
+      for (let n = 0; n < read.count; n++) if (scores[n] !== scores[n] && !read.invalid.has(n)) read.invalid.set(n, { code: "NO_SCORE", text: `the ${method} score is NaN` });
     };
     if (guard !== undefined) {
       const scores = scoresOf(detector, read), { threshold, pValues } = guard;
-      noScore(scores);
+      noScore(scores, detector);
       return { method: detector.method, scores, threshold: threshold.value, flagged: Array.from(scores, (score) => score > threshold.value), pValue: (row) => pValues.pValue(scores[row]) };
     }
     const sums = new Float64Array(read.count), total = this.calibrationRows + folds!.length, rate = this.#maxFalsePositiveRate!;
     for (const fold of folds!) {
       const scores = scoresOf(fold.detector!, read);
-      noScore(scores);
+      noScore(scores, fold.detector!);
       addCounts(sums, fold.pValues!, scores.map((score) => (score === score ? score : -Infinity)));
     }
-    return { method: detector.method, scores: sums.map((sum) => 1 - sum / total), threshold: 1 - rate, flagged: Array.from(sums, (sum) => sum / total <= rate), pValue: (row) => sums[row] / total };
+    return { method: this.#method!, scores: sums.map((sum) => 1 - sum / total), threshold: 1 - rate, flagged: Array.from(sums, (sum) => sum / total <= rate), pValue: (row) => sums[row] / total };
   }
 
   #decisions(where: string, read: ReadRows, options: DecideOptions): Decision<L>[] {
@@ -635,8 +651,8 @@ export class DecisionHead<L extends string = string> {
   }
 
   #unknown(best: number, flags: Flags, row: number): Decision<L> {
-    const { method, scores, threshold } = flags, score = scores[row], rate = this.threshold?.maxFalsePositiveRate ?? 2 * this.#maxFalsePositiveRate!;
-    const text = `unlike the rows of the fit: the ${method} score ${shown(score)} exceeds the threshold ${shown(threshold)} for a false-positive rate of at most ${percent(rate)}`;
+    const { method, scores, threshold } = flags, score = scores[row], rate = this.threshold?.maxFalsePositiveRate ?? Math.min(1, 2 * this.#maxFalsePositiveRate!);
+    const text = `unlike the rows of the fit: the ${method} score ${shown(score)} ${this.threshold ? "exceeds" : "reaches"} the threshold ${shown(threshold)} for a false-positive rate of at most ${percent(rate)}`;
     return { kind: "unknown", pValue: flags.pValue(row), nearest: this.classes[best], why: { code: "OUT_OF_DISTRIBUTION", text, detector: method, score, threshold } };
   }
 
@@ -647,15 +663,6 @@ export class DecisionHead<L extends string = string> {
     const names = set.map((c) => this.classes[c]);
     return set.length === 1 ? { kind: "label", label: names[0], probability: p[set[0]], set: names } : { kind: "ambiguous", set: names, probabilities: set.map((c) => p[c]) };
   }
-}
-
-/** What is wrong with the class names; undefined if nothing. */
-function namesProblem(names: readonly string[], width: number): string | undefined {
-  if (!Array.isArray(names) || names.some((name) => typeof name !== "string")) return "no list of strings";
-  if (names.length !== width) return `${names.length}`;
-  const first = new Map<string, number>(names.map((name, i) => [name, i]));
-  const twice = first.size === names.length ? undefined : names.find((name, i) => first.get(name) !== i);
-  return twice === undefined ? undefined : `${JSON.stringify(twice)} twice`;
 }
 
 /** The detectors to choose from; none where nothing asks for one. */

@@ -306,6 +306,19 @@ describe("rows that would serve twice", () => {
     const { features: _, ...rest } = copied([5]);
     expect(DecisionHead.fit({ ...data, calibration: { ...rest, features: calibration.features }, classes: CLASSES }).calibrationRows).toBe(60);
   });
+  it("are refused: an outlier among the labelled rows, or among the calibration rows", () => {
+    const own = copied([5]);
+    expect(() => DecisionHead.fit({ ...data, outliers: own, classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` of rows that are not among the labelled ones, got row 20, which is row 5 of them. Take it out of one of the two: the promises rest on rows of their own]`);
+    expect(() => DecisionHead.fit({ ...data, outliers: own, classes: CLASSES }, { crossFit: 4 })).toThrow("row 20, which is row 5 of them");
+    expect(() => DecisionHead.fit({ ...world(50, 12), calibration: data, outliers: own, classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` of rows that are not among the calibration rows, got row 20, which is row 5 of them. Take it out of one of the two: the promises rest on rows of their own]`);
+    expect(DecisionHead.fit({ ...world(50, 12), calibration: { ...data, duplicates: "allowed" }, outliers: own, classes: CLASSES }).selection!.outliers).toBe(60);
+  });
+  it("are refused: equal rows on both sides of a split, where a detector keeps its rows", () => {
+    const twice = world(60, 11);
+    for (const { data, shape: [, width] } of [twice.logits, twice.features]) data.copyWithin(30 * width, 0, 30 * width);
+    expect(() => DecisionHead.fit({ ...twice, classes: CLASSES }, { detector: "knn" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`features\` of calibration rows that did not fit the detector, got row 4, which is one of its fit. Leave one of the equal rows out: the promises rest on rows of their own]`);
+    expect(DecisionHead.fit({ ...twice, classes: CLASSES }, { detector: "msp" }).detector!.method).toBe("msp");
+  });
   it("but probabilities that name one class and nothing else are no row", () => {
     const p = (rows: number) => ({ logits: Array.from({ length: rows }, (_, n) => [0, 1, 2].map((c) => Number(c === n % 3))), labels: Array.from({ length: rows }, (_, n) => n % 3) });
     expect(DecisionHead.fit({ ...p(6), calibration: p(6), classes: CLASSES }, { input: "probabilities" }).calibrationRows).toBe(6);
@@ -328,10 +341,11 @@ describe("messages of a head with a detector", () => {
     expect(fit({ guarantee: "some" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`guarantee\` "all" or "accepted", got some]`);
     expect(fit({ input: "scores" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`input\` "logits" or "probabilities", got scores]`);
     expect(fit({ detector: [] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`detector\` at least one, got an empty list]`);
-    expect(fit({ detector: "odin" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "mahalanobis", "knn", got odin]`);
+    expect(fit({ detector: "odin" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`detector\` "msp", "maxLogit", "energy", "entropy", "margin", "mahalanobis", "knn", got odin]`);
     expect(fit({ detector: ["msp", "energy"] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` to choose among 2 detectors, got nothing. Pass rows known to be outside, or one detector]`);
     expect(fit({ detector: "msp" }, { outliers: far })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` nothing where there is one detector, got rows. \`evaluate\` measures how many of them it flags]`);
     expect(fit({}, { outliers: { logits: far.logits } })).toThrowErrorMatchingInlineSnapshot(`[TypeError: DecisionHead.fit: expected \`outliers.features\` dense features, which the detector "mahalanobis" needs, got nothing]`);
+    expect(fit({}, { outliers: { logits: { data: new Float32Array(0), shape: [0, 3] }, features: { data: new Float32Array(0), shape: [0, F] } } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` of at least one row, got none]`);
     expect(fit({}, { outliers: { logits: [[1, 2]] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers.logits\` of 3 classes on the last axis, got shape [1, 2]]`);
     expect(fit({}, { features: [[1, 2]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`features\` of 800 rows, as \`logits\` has, got 1]`);
     expect(fit({}, { features: { data: Float32Array.from(data.features.data, (x, i) => (i === 9 ? NaN : x)), shape: [800, F] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`features\` of finite numbers, got row 2 with NaN in feature 1]`);
@@ -342,7 +356,7 @@ describe("messages of a head with a detector", () => {
     const scorer = LinearHead.fit(data.features, data.labels, { classes: 3 });
     expect(fit({}, { scorer })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`logits\` nothing where there is a \`scorer\`, got logits]`);
     expect(fit({ input: "probabilities" }, { scorer, logits: undefined })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`input\` "logits" where there is a \`scorer\`, got "probabilities"]`);
-    expect(fit({ guarantee: "accepted", detector: "msp" }, { logits: [[1, 0, 0], [0, 1, 0]], features: [[1, 2, 3, 4], [5, 4, 1, 2]], labels: [0, 1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration\` of at least 2 rows with \`guarantee\` "accepted", got 1]`);
+    expect(fit({ guarantee: "accepted", detector: "msp" }, { logits: [[2, 0, 0], [0, 2, 0]], features: [[1, 2, 3, 4], [5, 4, 1, 2]], labels: [0, 1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration\` of at least 2 rows with \`guarantee\` "accepted", got 1]`);
     const flags = { method: "odd", needs: ["logits"] as const, score: ({ logits }: { logits?: TensorLike }) => new Tensor("float32", [(logits as Tensor).shape[0]], Float32Array.from({ length: (logits as Tensor).shape[0] }, () => NaN)), toJSON: () => ({ format: "odd", version: 1 }) };
     expect(fit({ detector: flags })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`logits\` with a score by the detector "odd", got NaN for row 0]`);
   });

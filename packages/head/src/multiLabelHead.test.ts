@@ -250,6 +250,7 @@ describe("guarantees", () => {
         },
       ]
     `);
+    expect(rate.guarantees[0].assumes[0]).toMatchInlineSnapshot(`"calibration rows without "rock" and new ones are independent draws from one source"`);
     expect(rate.guarantees[0].rows).toMatchInlineSnapshot(`"those without "rock" of the 450 calibration rows (of 900, split with seed 0); the calibration of the probabilities saw the other 450"`);
     expect(MultiLabelHead.fit({ ...data, classes: CLASSES }, { rule: { fMeasure: 1 } }).guarantees).toEqual([]);
     expect([{ fMeasure: 1 }, { cost: { falsePositive: 1, falseNegative: 1 } }, { maxMissed: 0.1 }, { maxFalsePositiveRate: 0.1 }].map((rule) => MultiLabelHead.fit({ ...data, classes: CLASSES }, { rule }).notPromised[0])).toMatchInlineSnapshot(`
@@ -312,6 +313,8 @@ describe("messages", () => {
     expect(fit({ classes: "ab" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: MultiLabelHead.fit: expected \`classes\` 2 different names, got no list of strings]`);
     expect(fit({ logits: { shape: [2, 0], data: new Float32Array(0) }, targets: { shape: [2, 0], data: new Uint8Array(0) } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: MultiLabelHead.fit: expected \`logits\` with at least one label, got shape [2, 0]]`);
     expect(fit({ calibration: { logits: [[1]], targets: [[1]] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: MultiLabelHead.fit: expected \`calibration.logits\` of 2 labels on the last axis, got 1]`);
+    expect(fit({ calibration: { logits: [[9, 8], z[2]], targets: [[1, 0], y[2]] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: MultiLabelHead.fit: expected \`calibration\` of rows that are not among the others, got row 1, which is row 2 of them. Take it out of one of the two: the promises rest on rows of their own]`);
+    expect(fit({ calibration: { logits: [[9, 8], z[2]], targets: [[1, 0], y[2]], duplicates: "allowed" } })().calibrationRows).toBe(2);
     expect(fit({ calibration: { logits: z, targets: y } }, { split: 0.5 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: MultiLabelHead.fit: expected \`split\` nothing where \`calibration\` rows are given, got 0.5]`);
     expect(fit({}, { split: 0.1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: MultiLabelHead.fit: expected \`logits\` with a row for the calibration and one for the thresholds, got 0 and 4]`);
     expect(fit({}, { split: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: MultiLabelHead.fit: expected \`split\` in (0, 1), got 0]`);

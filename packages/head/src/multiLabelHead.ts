@@ -5,13 +5,15 @@ import {
   type LongWorkOptions, type Steps, type TensorJSON, type TensorLike,
 } from "@logits/tensor";
 import { fromArtefact, toArtefact } from "./artefact.ts";
+import { namesProblem } from "./classNames.ts";
 import type { InvalidWhy } from "./decision.ts";
 import { percent, type Guarantee } from "./guarantees.ts";
 import { checkRule, thresholdSteps, type LabelRule } from "./labelThresholds.ts";
 import { plattSteps, scoreOf } from "./plattScaling.ts";
-import { part, pieceOf } from "./rows.ts";
+import { part, pieceOf, type Rows } from "./rows.ts";
 import { rowsDigest } from "./rowsDigest.ts";
 import { checkSelfTest, selfTestRows, selfTestToJSON, type SelfTestJSON } from "./selfTest.ts";
+import { checkApart } from "./sharedRow.ts";
 
 const FORMAT = "logits/multi-label-head";
 const INPUTS = ["logits", "probabilities"] as const;
@@ -26,7 +28,12 @@ export interface MultiLabelData<L extends string> {
   /** C different names, in the order of the scores. */
   readonly classes: readonly L[];
   /** Rows for the thresholds, none of them among the rows above, which all fit the calibration then. Without: `split` divides the rows above. */
-  readonly calibration?: { readonly logits: TensorLike; readonly targets: TensorLike };
+  readonly calibration?: {
+    readonly logits: TensorLike;
+    readonly targets: TensorLike;
+    /** "allowed": other examples whose scores happen to be the same are no error; the caller vouches for the rows. Default "error". */
+    readonly duplicates?: "error" | "allowed";
+  };
 }
 
 /** Options of `MultiLabelHead.fit`. */
@@ -131,7 +138,7 @@ export class MultiLabelHead<L extends string = string> {
    *
    * @param data - `logits` float32 [N, C] finite, `targets` uint8 [N, C], `classes`: C names; N at least 2; `calibration`: rows of their own for the thresholds
    * @param options - `rule` ({ maxMissed: 0.1 }), `input` ("logits"), `split` (0.5), `seed` (0)
-   * @throws RangeError for another shape, names that are not C different ones, scores that are not finite (or no probabilities), a split that leaves no row for a step; TypeError
+   * @throws RangeError for another shape, names that are not C different ones, scores that are not finite (or no probabilities), a split that leaves no row for a step, a calibration row that is also a fit row; TypeError
    *   for a rule that is none; ConvergenceError if a fit reached no optimum
    */
   static fit<const L extends string>(data: MultiLabelData<L>, options: MultiLabelOptions = {}): MultiLabelHead<L> {
@@ -154,6 +161,10 @@ export class MultiLabelHead<L extends string = string> {
     const given = data.calibration && rowsOf(where, "calibration.", data.calibration, input);
     if (given && options.split !== undefined) throw rangeError(where, "split", "nothing where `calibration` rows are given", `${split}`);
     if (given && given.width !== width) throw rangeError(where, "calibration.logits", `of ${width} labels on the last axis`, `${given.width}`);
+    if (given && data.calibration!.duplicates !== "allowed") {
+      const scores = ({ rows, scores }: LabelledScores): Rows => ({ logits: new Tensor("float32", [rows, width], scores) });
+      yield* checkApart(where, "calibration", scores(given), scores(all), "the others");
+    }
     const fitRows = given ? all.rows : Math.floor(all.rows * split);
     const calibrationRows = given ? given.rows : all.rows - fitRows;
     if (fitRows < 1 || calibrationRows < 1) throw rangeError(where, "logits", "with a row for the calibration and one for the thresholds", `${fitRows} and ${calibrationRows}`);
@@ -211,7 +222,7 @@ export class MultiLabelHead<L extends string = string> {
       const { attainable } = pacOrderStatistic(without, { alpha: level, confidence: confidence! });
       return {
         statement: `With probability at least ${percent(confidence!)} over the drawing of the rows, at most ${percent(level)} of new rows without ${JSON.stringify(name)} get it${attainable ? "" : `; ${without} such rows are too few for that, so none does`}.`,
-        kind: "false-positive rate", level, confidence, attainable, n: without, rows: `those without ${JSON.stringify(name)} of ${origin}`, assumes: [`new rows without ${JSON.stringify(name)} are exchangeable with those of the calibration rows`, assumes[1]],
+        kind: "false-positive rate", level, confidence, attainable, n: without, rows: `those without ${JSON.stringify(name)} of ${origin}`, assumes: [`calibration rows without ${JSON.stringify(name)} and new ones are independent draws from one source`, assumes[1]],
       };
     });
   }
@@ -391,10 +402,3 @@ function readRule(where: string, json: unknown): LabelRule {
   return { cost: { falsePositive: cost("falsePositive"), falseNegative: cost("falseNegative") } };
 }
 
-/** What is wrong with the names; undefined if nothing. */
-function namesProblem(names: readonly string[], width: number): string | undefined {
-  if (!Array.isArray(names) || names.some((name) => typeof name !== "string")) return "no list of strings";
-  if (names.length !== width) return `${names.length}`;
-  const twice = names.find((name, i) => names.indexOf(name) < i);
-  return twice === undefined ? undefined : `${JSON.stringify(twice)} twice`;
-}

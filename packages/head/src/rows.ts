@@ -54,6 +54,19 @@ export function badScores(input: HeadInput, data: Float32Array, width: number, f
   return undefined;
 }
 
+/** Whether every row is one of probabilities, of two or more classes: >= 0, with a sum of 1 within 1e-3. Rows of logits are so only if they were made so. */
+export function areProbabilities({ data, shape: [rows, width] }: Tensor<"float32">): boolean {
+  for (let row = 0, at = 0; row < rows; row++) {
+    let sum = 0;
+    for (let c = 0; c < width; c++, at++) {
+      if (!(data[at] >= 0)) return false;
+      sum += data[at];
+    }
+    if (!(Math.abs(sum - 1) <= 1e-3)) return false;
+  }
+  return rows > 0 && width > 1;
+}
+
 /** The first row in [from, to) with a feature that is not finite. */
 export function badFeatures(data: Float32Array, width: number, from: number, to: number): BadRow | undefined {
   for (let at = from * width; at < to * width; at++) {

@@ -1,21 +1,27 @@
-import type { Steps } from "@logits/tensor";
+import { rangeError, type Steps } from "@logits/tensor";
 import { pieceOf, type Rows } from "./rows.ts";
 
-/** A row that is in both. */
-export interface SharedRow {
-  readonly calibration: number;
-  readonly fit: number;
+/** Where a row that is in both stands in each. */
+interface SharedRow {
+  readonly first: number;
+  readonly second: number;
+}
+
+/** Refuses rows of which one is also among others, `others` in words: what serves twice breaks a promise. */
+export function* checkApart(where: string, argument: string, first: Rows, second: Rows, others: string): Steps<void> {
+  const twice = yield* sharedRow(first, second);
+  if (twice !== undefined) throw rangeError(where, argument, `of rows that are not among ${others}`, `row ${twice.first}, which is row ${twice.second} of them`, "Take it out of one of the two: the promises rest on rows of their own");
 }
 
 /**
- * The first calibration row whose logits and features are, bit by bit, those of a fit row.
+ * The first row of one set of rows whose logits and features are, bit by bit, those of a row of the other.
  *
  * Rows that name one class and nothing else (one score, the others all equal and lower) occur twice by themselves: a saturated model says nothing more. Without features they do not count.
  */
-export function* sharedRow(calibration: Rows, fit: Rows): Steps<SharedRow | undefined> {
-  const features = calibration.features !== undefined && fit.features !== undefined && calibration.features.shape[1] === fit.features.shape[1];
-  const width = fit.logits.shape[1], columns = features ? fit.features!.shape[1] : 0;
-  const [a, b] = [calibration, fit].map((rows) => ({ count: rows.logits.shape[0], scores: bitsOf(rows.logits.data), values: features ? bitsOf(rows.features!.data) : new Uint32Array(0) }));
+function* sharedRow(first: Rows, second: Rows): Steps<SharedRow | undefined> {
+  const features = first.features !== undefined && second.features !== undefined && first.features.shape[1] === second.features.shape[1];
+  const width = second.logits.shape[1], columns = features ? second.features!.shape[1] : 0;
+  const [a, b] = [first, second].map((rows) => ({ count: rows.logits.shape[0], scores: bitsOf(rows.logits.data), values: features ? bitsOf(rows.features!.data) : new Uint32Array(0) }));
   const hash = ({ scores, values }: typeof a, row: number): number => {
     let state = 0x811c9dc5;
     for (let at = row * width; at < (row + 1) * width; at++) state = mixed(state, scores[at]);
@@ -23,7 +29,7 @@ export function* sharedRow(calibration: Rows, fit: Rows): Steps<SharedRow | unde
     return state;
   };
   const same = (i: number, j: number): boolean => equal(a.scores, i * width, b.scores, j * width, width) && equal(a.values, i * columns, b.values, j * columns, columns);
-  // Chains of the fit rows with the same hash.
+  // Chains of the second rows with the same hash.
   const heads = new Map<number, number>(), next = new Int32Array(b.count), piece = pieceOf(width + columns);
   for (let j = b.count - 1; j >= 0; j--) {
     const key = hash(b, j);
@@ -33,8 +39,8 @@ export function* sharedRow(calibration: Rows, fit: Rows): Steps<SharedRow | unde
   }
   for (let i = 0; i < a.count; i++) {
     if (i % piece === 0) yield 0.5 + (0.5 * i) / a.count;
-    if (!features && saturated(calibration.logits.data, i * width, width)) continue;
-    for (let j = heads.get(hash(a, i)) ?? -1; j >= 0; j = next[j]) if (same(i, j)) return { calibration: i, fit: j };
+    if (!features && saturated(first.logits.data, i * width, width)) continue;
+    for (let j = heads.get(hash(a, i)) ?? -1; j >= 0; j = next[j]) if (same(i, j)) return { first: i, second: j };
   }
   return undefined;
 }
