@@ -1,11 +1,19 @@
 import { FormatError, message } from "@logits/tensor";
+import type { Calibrator } from "./calibrator.ts";
+import { DirichletScaling } from "./dirichletScaling.ts";
+import { MatrixScaling } from "./matrixScaling.ts";
 import { TemperatureScaling } from "./temperatureScaling.ts";
+import { VectorScaling } from "./vectorScaling.ts";
 
-/** Any calibrator of this package. */
-export type Calibrator = TemperatureScaling;
+const READERS: Readonly<Record<string, (json: unknown) => Calibrator>> = {
+  "logits/temperature-scaling": TemperatureScaling.fromJSON,
+  "logits/vector-scaling": VectorScaling.fromJSON,
+  "logits/matrix-scaling": MatrixScaling.fromJSON,
+  "logits/dirichlet-scaling": DirichletScaling.fromJSON,
+};
 
 /**
- * Reads any calibrator of this package from its JSON, by its `format`.
+ * Reads any calibrator of rows of logits from its JSON, by its `format`.
  *
  * @throws FormatError for an unknown format or version, or a field that is missing or not what it must be
  * @example
@@ -13,6 +21,6 @@ export type Calibrator = TemperatureScaling;
  */
 export function calibratorFromJSON(json: unknown): Calibrator {
   const format = typeof json === "object" && json !== null ? (json as { format?: unknown }).format : undefined;
-  if (format === "logits/temperature-scaling") return TemperatureScaling.fromJSON(json);
-  throw new FormatError(message("calibratorFromJSON", "format", '"logits/temperature-scaling"', typeof format === "string" ? JSON.stringify(format) : typeof format));
+  if (typeof format === "string" && Object.hasOwn(READERS, format)) return READERS[format](json);
+  throw new FormatError(message("calibratorFromJSON", "format", "that of a calibrator of rows of logits", typeof format === "string" ? JSON.stringify(format) : typeof format));
 }

@@ -1,5 +1,10 @@
 export { TemperatureScaling, type TemperatureScalingJSON } from "./temperatureScaling.ts";
-export { calibratorFromJSON, type Calibrator } from "./calibratorFromJSON.ts";
+export { VectorScaling } from "./vectorScaling.ts";
+export { MatrixScaling } from "./matrixScaling.ts";
+export { DirichletScaling, type DirichletScalingOptions } from "./dirichletScaling.ts";
+export type { AffineScaling, AffineScalingJSON, AffineScalingOptions } from "./affineScaling.ts";
+export { calibratorFromJSON } from "./calibratorFromJSON.ts";
+export type { Calibrator, CalibratorJSON } from "./calibrator.ts";
 export { probabilitiesToLogits, type LogitsOfProbabilities } from "./probabilitiesToLogits.ts";
 export {
   expectedCalibrationError,

@@ -250,8 +250,8 @@ describe("messages", () => {
     const json = TemperatureScaling.fit(z, [0, 0]).toJSON();
     expect(() => TemperatureScaling.fromJSON({ ...json, version: 2 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: TemperatureScaling.fromJSON: expected \`version\` 1, got 2. Upgrade @logits/calibration to read it]`);
     expect(() => TemperatureScaling.fromJSON({ ...json, temperature: 0 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: TemperatureScaling.fromJSON: expected \`temperature\` a finite number in [0.00048828125, 2048], got 0]`);
-    expect(() => calibratorFromJSON({ ...json, format: "logits/other" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: calibratorFromJSON: expected \`format\` "logits/temperature-scaling", got "logits/other"]`);
-    expect(() => calibratorFromJSON(null)).toThrowErrorMatchingInlineSnapshot(`[FormatError: calibratorFromJSON: expected \`format\` "logits/temperature-scaling", got undefined]`);
+    expect(() => calibratorFromJSON({ ...json, format: "logits/other" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: calibratorFromJSON: expected \`format\` that of a calibrator of rows of logits, got "logits/other"]`);
+    expect(() => calibratorFromJSON(null)).toThrowErrorMatchingInlineSnapshot(`[FormatError: calibratorFromJSON: expected \`format\` that of a calibrator of rows of logits, got undefined]`);
   });
 
   it("of probabilities say what is wrong", () => {

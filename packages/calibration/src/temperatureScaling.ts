@@ -1,5 +1,6 @@
 import { softmax } from "@logits/core-wasm";
-import { Tensor, asFloat32, asInt32, checkLabels, checkShape, rangeError, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
+import { Tensor, rangeError, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
+import { checkedLogits, checkedPairs, unusableRow } from "./calibrator.ts";
 import { fitBeta, type TemperatureOptimum } from "./temperatureFit.ts";
 
 const FORMAT = "logits/temperature-scaling";
@@ -80,15 +81,9 @@ export class TemperatureScaling {
 
   /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
   static *fitSteps(where: string, logits: TensorLike, labels: TensorLike): Steps<TemperatureScaling> {
-    const z = asFloat32(where, "logits", logits);
-    const y = asInt32(where, "labels", labels);
-    checkShape(where, "logits", z, ["N", "C"]);
-    const [n, classes] = z.shape;
-    if (n === 0 || classes === 0) throw rangeError(where, "logits", "with at least one row and one class", `shape [${n}, ${classes}]`);
-    if (y.shape.length !== 1 || y.size !== n) throw rangeError(where, "labels", `of shape [${n}]`, `[${y.shape.join(", ")}]`);
-    checkLabels(where, "labels", y, classes);
+    const { z, y, n, classes } = checkedPairs(where, logits, labels);
     const optimum = yield* fitBeta(z, y);
-    if (optimum === undefined) throw unusableRow(where, z, y);
+    if (optimum === undefined) throw unusableRow(where, z, y) ?? rangeError(where, "logits", "with differences that float32 holds", "an infinite loss");
     return new TemperatureScaling({ temperature: 1 / optimum.beta, classes, n, ...summary(optimum, n) });
   }
 
@@ -105,7 +100,7 @@ export class TemperatureScaling {
    * @throws RangeError for another width
    */
   transform(logits: TensorLike): Tensor<"float32"> {
-    const z = this.#checked("TemperatureScaling.transform", logits);
+    const z = checkedLogits("TemperatureScaling.transform", logits, this.classes);
     const { data } = z;
     const out = new Float32Array(data.length);
     const { temperature } = this;
@@ -121,7 +116,7 @@ export class TemperatureScaling {
    * @throws RangeError for another width
    */
   probabilities(logits: TensorLike): Tensor<"float32"> {
-    return softmax(this.#checked("TemperatureScaling.probabilities", logits), { temperature: this.temperature });
+    return softmax(checkedLogits("TemperatureScaling.probabilities", logits, this.classes), { temperature: this.temperature });
   }
 
   toJSON(): TemperatureScalingJSON {
@@ -143,31 +138,8 @@ export class TemperatureScaling {
       atBound: fields.boolean("atBound"),
     });
   }
-
-  #checked(where: string, logits: TensorLike): Tensor<"float32"> {
-    const z = asFloat32(where, "logits", logits);
-    if (z.shape[z.shape.length - 1] !== this.classes) throw rangeError(where, "logits", `of ${this.classes} classes on the last axis`, `shape [${z.shape.join(", ")}]`);
-    return z;
-  }
 }
 
 function summary({ moments, passes, atBound }: TemperatureOptimum, n: number): Pick<TemperatureScalingJSON, "information" | "loss" | "gradientNorm" | "passes" | "atBound"> {
   return { information: moments.curvature, loss: moments.loss / n, gradientNorm: Math.abs(moments.gradient) / n, passes, atBound };
-}
-
-/** Why the loss is not finite: the first row that cannot take part. */
-function unusableRow(where: string, z: Tensor<"float32">, y: Tensor<"int32">): RangeError {
-  const [n, classes] = z.shape;
-  const { data } = z;
-  for (let row = 0; row < n; row++) {
-    let top = -Infinity;
-    for (let c = 0; c < classes; c++) {
-      const score = data[row * classes + c];
-      if (score !== score || score === Infinity) return rangeError(where, "logits", "finite or -Infinity", `${score} in row ${row}, column ${c}`);
-      if (score > top) top = score;
-    }
-    if (top === -Infinity) return rangeError(where, "logits", "with a finite score in each row", `only -Infinity in row ${row}`);
-    if (data[row * classes + y.data[row]] === -Infinity) return rangeError(where, "labels", "possible under the logits", `label ${y.data[row]} of row ${row}, whose score is -Infinity`, "No temperature makes it possible; raise the score or drop the row");
-  }
-  return rangeError(where, "logits", "with differences that float32 holds", "an infinite loss");
 }

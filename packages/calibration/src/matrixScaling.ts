@@ -1,0 +1,65 @@
+import { runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
+import { AffineScaling, affineFields, affineSteps, ridgeOf, type AffineFields, type AffineScalingOptions } from "./affineScaling.ts";
+
+const FORMAT = "logits/matrix-scaling";
+
+/**
+ * p = softmax(W logits + b): every calibrated logit from all logits, with the smallest penalised negative log-likelihood of the labels.
+ *
+ *   (1 / N) sum_n -log p[n, y_n] + lambda (sum_c (W_cc T - 1)^2 + sum_c b_c^2) + lambda' sum_{i != j} (W_ij T)^2,   T the best single temperature
+ *
+ * "structured": lambda = C / N, lambda' = C (C - 1) / N. With `ridge: 0` it is matrix scaling as published, which from about 100 classes on is worse than one temperature: C^2 parameters
+ * learn the rows by heart. Can change the order of the classes, and does see a common shift of a row's logits.
+ *
+ * Source: Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural networks", ICML 2017, section 4.2; Berta, Holzmueller, Jordan, Bach, "Structured matrix scaling for multi-class
+ * calibration", 2025, for the ridge.
+ */
+export class MatrixScaling extends AffineScaling {
+  private constructor(fields: AffineFields) {
+    super(fields);
+    Object.freeze(this);
+  }
+
+  protected get format(): string {
+    return FORMAT;
+  }
+
+  protected get name(): string {
+    return "MatrixScaling";
+  }
+
+  protected get input(): "logits" {
+    return "logits";
+  }
+
+  /**
+   * Fits W and b on labelled rows that no later step uses.
+   *
+   * @param logits - float32 [N, C], N and C at least 1; -Infinity = impossible class. From probabilities: `probabilitiesToLogits`
+   * @param labels - int32 [N], in [0, C)
+   * @param options - `ridge` (default "structured"), `maxIterations` (default 200)
+   * @returns the fitted object; look at `converged` and `atBound`
+   * @throws RangeError for no rows, another shape, a label outside [0, C), a row with NaN, +Infinity or without a finite score, an impossible label, an option out of range
+   * @example
+   *   MatrixScaling.fit([[2, 0], [2, 0], [0, 2], [2, 0]], [0, 0, 1, 1]).probabilities([2, 0]);
+   */
+  static fit(logits: TensorLike, labels: TensorLike, options: AffineScalingOptions = {}): MatrixScaling {
+    return runSteps(MatrixScaling.fitSteps("MatrixScaling.fit", logits, labels, options));
+  }
+
+  /** `fit` with pauses at least every 16 ms: the same bits. The data must not change meanwhile. Rejects with the signal's reason on abort. */
+  static async fitAsync(logits: TensorLike, labels: TensorLike, options: AffineScalingOptions & LongWorkOptions = {}): Promise<MatrixScaling> {
+    return runStepsAsync(MatrixScaling.fitSteps("MatrixScaling.fitAsync", logits, labels, options), options);
+  }
+
+  /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
+  static *fitSteps(where: string, logits: TensorLike, labels: TensorLike, options: AffineScalingOptions = {}): Steps<MatrixScaling> {
+    const { ridge = "structured", maxIterations = 200 } = options;
+    return new MatrixScaling(yield* affineSteps(where, logits, labels, { full: true, input: "logits" }, maxIterations, ridgeOf(where, ridge)));
+  }
+
+  /** Reads what `toJSON` wrote, bit by bit. FormatError for another format or version, or a field that is missing or not what it must be. */
+  static fromJSON(json: unknown): MatrixScaling {
+    return new MatrixScaling(affineFields("MatrixScaling.fromJSON", json, FORMAT, true));
+  }
+}
