@@ -77,7 +77,7 @@ describe("SplitConformal", () => {
 
   it("takes impossible classes, one class and no rows", () => {
     const fitted = SplitConformal.fit([[0, -Infinity], [0, -Infinity], [0, 1], [1, 0]], [0, 0, 0, 0], { method: "aps", randomize: false });
-    expect(fitted.predictionSet([[0, -Infinity]], { alpha: 0.5 }).labels(0)).toEqual([0, 1]); // the score of an impossible class is 1, as that of the certain one
+    expect(fitted.predictionSet([[0, -Infinity]], { alpha: 0.5 }).labels(0)).toEqual([0]); // an impossible class stands one behind the certain one, whose score is the quantile
     expect(SplitConformal.fit([[3], [4]], [0, 0]).predictionSet([[1]], { alpha: 0.5 }).labels(0)).toEqual([0]);
     expect(fitted.predictionSet({ data: new Float32Array(0), shape: [0, 2] }).sizes.size).toBe(0);
   });
@@ -243,9 +243,9 @@ describe("messages", () => {
     expect(() => SplitConformal.fit(z, [0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.fit: expected \`labels\` of shape [2], got [1]]`);
     expect(() => SplitConformal.fit(z, [0, 2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.fit: expected \`labels\` in [0, 2), got 2 at index 1]`);
     expect(() => SplitConformal.fit([[0, 1], [NaN, 0]], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.fit: expected \`logits\` with finite or -Infinity scores and a finite one in each row, got row 1 without a distribution (NaN, +Infinity or only -Infinity)]`);
-    expect(() => SplitConformal.fit(z, [0, 1], { method: "raps" as "aps" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.fit: expected \`method\` "lac" or "aps", got raps]`);
+    expect(() => SplitConformal.fit(z, [0, 1], { method: "knn" as "aps" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.fit: expected \`method\` "lac" or "aps" or "raps" or "saps" or "topk" or "margin", got knn]`);
     expect(() => SplitConformal.fit(z, [0, 1], { seed: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.fit: expected \`seed\` an integer in [0, 2^53), got -1]`);
-    expect(() => fitted.predictionSet(z, { alpha: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.predictionSet: expected \`alpha\` in (0, 1), got 0]`);
+    expect(() => fitted.predictionSet(z, { alpha: -0.1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.predictionSet: expected \`alpha\` in [0, 1], got -0.1]`);
     expect(() => fitted.predictionSet([[1, 2, 3]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.predictionSet: expected \`logits\` of 2 classes on the last axis, got shape [1, 3]]`);
     expect(() => fitted.predictionSet([[1, 2], [-Infinity, -Infinity]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.predictionSet: expected \`logits\` with finite or -Infinity scores and a finite one in each row, got row 1 without a distribution (NaN, +Infinity or only -Infinity)]`);
     expect(() => fitted.predictionSet(z, { ids: [1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.predictionSet: expected \`ids\` of shape [2], got [1]]`);

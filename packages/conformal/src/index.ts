@@ -1,11 +1,16 @@
 export {
   SplitConformal,
   type ConformalMethod,
-  type ExpectedCoverage,
+  type ConformalRowOptions,
+  type PValueOptions,
   type PredictionSetOptions,
   type SplitConformalJSON,
   type SplitConformalOptions,
+  type TuneOptions,
+  type TunedOptions,
 } from "./splitConformal.ts";
+export { clusterClasses, type ClusterClassesOptions } from "./clusterClasses.ts";
+export type { ExpectedCoverage, ScoreTableJSON } from "./scoreTable.ts";
 export { PredictionSets } from "./predictionSets.ts";
 export {
   coverageByClass,

@@ -10,7 +10,7 @@ export class PredictionSets {
   readonly probabilities: Tensor<"float32">;
   /** The miscoverage that was asked for. */
   readonly alpha: number;
-  /** Classes with a score of at most this are in the set; Infinity where n is too small for alpha. */
+  /** Classes with a score of at most this are in the set; Infinity where n is too small for alpha, NaN where rows or classes have quantiles of their own. */
   readonly quantile: number;
 
   /** Use `SplitConformal.predictionSet`. */

@@ -1,4 +1,4 @@
-import { softmax } from "@logits/core-wasm";
+import { argsort, softmax } from "@logits/core-wasm";
 import { Tensor, asFloat32, checkShape, philox, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Checked logits of a batch. */
@@ -9,7 +9,16 @@ export interface Batch {
   readonly classes: number;
 }
 
-const MOST_CLASSES = 4194304;
+/** How a class of a row is scored; higher = less expected. */
+export interface Rule {
+  readonly method: "lac" | "aps" | "raps" | "saps" | "topk" | "margin";
+  /** What one rank costs: lambda of RAPS, w of SAPS. */
+  readonly penalty: number;
+  /** Ranks that cost nothing: k_reg of RAPS. */
+  readonly freeRanks: number;
+}
+
+export const MOST_CLASSES = 4194304;
 
 /** Checks the shape [N, C]. */
 export function batchOf(where: string, logits: TensorLike): Batch {
@@ -46,34 +55,94 @@ function softmaxByRow(z: Float32Array, rows: number, classes: number): Float32Ar
   return out.data;
 }
 
-/** Nonconformity of LAC: 1 - p_c, rounded to float32, at the fit and at prediction alike. */
-export function lacScore(p: number): number {
-  return Math.fround(1 - p);
+/**
+ * p rounded to a multiple of 2^-52 (below 2^-53: to 0), so that sums of a row are exact in float64 in any order: the one pass over a row at the fit, the
+ * buckets of a set and the sorted walk all see the same score.
+ */
+export function grain(p: number): number {
+  return p + 1 - 1;
 }
 
-const float = new Float32Array(1);
-const bits = new Uint32Array(float.buffer);
+/**
+ * Score of the class of rank `rank` (from 1), for the methods whose score rises along the ranks, rounded to float32.
+ *
+ * @param before - sum of the grains ranked before the class
+ * @param p - grain of the class
+ * @param top - largest grain of the row
+ */
+export function rankedScore({ method, penalty, freeRanks }: Rule, before: number, p: number, rank: number, top: number, u: number): number {
+  switch (method) {
+    case "topk": return Math.fround(rank - u);
+    case "saps": return Math.fround(rank === 1 ? (1 - u) * top : top + penalty * (rank - 1 - u));
+    default: {
+      // A class without probability stands behind every possible one: with the mass of the row alone it would tie with the last possible class.
+      const mass = p > 0 ? before + (1 - u) * p : before + 1;
+      return Math.fround(method === "raps" ? mass + penalty * Math.max(0, rank - freeRanks) : mass);
+    }
+  }
+}
+
+/** Score of one class, without ordering the row: one pass over its C probabilities. */
+export function scoreOf(rule: Rule, p: Float32Array, at: number, classes: number, label: number, u: number): number {
+  const own = p[at + label];
+  if (rule.method === "lac") return Math.fround(1 - own);
+  const end = at + classes, mine = at + label;
+  if (rule.method === "margin") {
+    let other = 0;
+    for (let i = at; i < end; i++) if (p[i] > other && i !== mine) other = p[i];
+    return Math.fround(other - own);
+  }
+  let before = 0, rank = 1, top = 0;
+  for (let i = at; i < mine; i++) {
+    const q = p[i];
+    if (q > top) top = q;
+    if (q >= own) {
+      before += grain(q);
+      rank++;
+    }
+  }
+  for (let i = mine; i < end; i++) {
+    const q = p[i];
+    if (q > top) top = q;
+    if (q > own) {
+      before += grain(q);
+      rank++;
+    }
+  }
+  return rankedScore(rule, before, grain(own), rank, grain(top), u);
+}
+
+/** Scores of every class of `rows` rows with probabilities p, into `out` [rows, C]; `uniform(r)` is the u of row r. */
+export function allScores(rule: Rule, p: Float32Array, rows: number, classes: number, uniform: (row: number) => number, out: Float32Array): void {
+  const { method } = rule;
+  if (method === "lac") {
+    for (let i = 0; i < out.length; i++) out[i] = 1 - p[i];
+    return;
+  }
+  if (method === "margin") {
+    for (let r = 0, at = 0; r < rows; r++, at += classes) {
+      let first = at, second = 0;
+      for (let i = at + 1; i < at + classes; i++) if (p[i] > p[first]) first = i;
+      for (let i = at; i < at + classes; i++) if (i !== first && p[i] > second) second = p[i];
+      for (let i = at; i < at + classes; i++) out[i] = (i === first ? second : p[first]) - p[i];
+    }
+    return;
+  }
+  const order = argsort(new Tensor("float32", [rows, classes], p), { descending: true }).data;
+  for (let r = 0, at = 0; r < rows; r++, at += classes) {
+    const u = uniform(r), top = grain(p[at + order[at]]);
+    for (let rank = 1, before = 0; rank <= classes; rank++) {
+      const c = at + order[at + rank - 1], q = grain(p[c]);
+      out[c] = rankedScore(rule, before, q, rank, top, u);
+      before += q;
+    }
+  }
+}
+
 const words = new Uint32Array(4);
 
-/** Orders one row by (p descending, class index ascending) into `order`. `keys` is scratch; both of length C. */
-export function descending(p: Float32Array, start: number, keys: Float64Array, order: Int32Array): void {
-  const classes = keys.length;
-  // The bits of a float32 >= 0 order like the number; below them the index, so that a numeric sort without a comparator does.
-  for (let c = 0; c < classes; c++) {
-    float[0] = p[start + c] + 0;
-    keys[c] = bits[0] * MOST_CLASSES + (MOST_CLASSES - 1 - c);
-  }
-  keys.sort();
-  for (let r = 0; r < classes; r++) order[r] = MOST_CLASSES - 1 - (keys[classes - 1 - r] % MOST_CLASSES);
-}
-
-/** Nonconformity of APS: (sum of the probabilities before the class) + (1 - u) p_c, rounded to float32. */
-export function apsScore(before: number, p: number, u: number): number {
-  return Math.fround(before + (1 - u) * p);
-}
-
-/** Uniform on (0, 1) from a counter: the same for the same seed, stream and row id in every engine. */
-export function uniformOf(seed: number, stream: 0 | 1, id: number): number {
+/** Uniform on (0, 1) from a counter: the same for the same seed, stream (0 fit, 1 sets, 2 ties of p-values) and row id in every engine. */
+export function uniformOf(seed: number, stream: 0 | 1 | 2, id: number): number {
   philox(words, seed >>> 0, Math.floor(seed / 4294967296) >>> 0, id >>> 0, Math.floor(id / 4294967296), stream, 0);
   return ((words[0] >>> 6) * 67108864 + (words[1] >>> 6) + 0.5) / 4503599627370496;
 }

@@ -1,78 +1,132 @@
-import { betaQuantile, conformalRank } from "@logits/statistics";
-import { Tensor, asInt32, checkLabels, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkLabels, checkInteger, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { PredictionSets } from "./predictionSets.ts";
-import { apsScore, batchOf, descending, lacScore, probabilitiesOf, uniformOf } from "./scores.ts";
+import { RankedSet } from "./rankedSet.ts";
+import { ScoreTable, checkGiven, countOf, groupsOf, weightsOf, type ExpectedCoverage, type ScoreTableJSON } from "./scoreTable.ts";
+import { allScores, batchOf, probabilitiesOf, scoreOf, uniformOf, type Rule } from "./scores.ts";
 
 const FORMAT = "logits/split-conformal";
-const METHODS = ["lac", "aps"] as const;
+const METHODS = ["lac", "aps", "raps", "saps", "topk", "margin"] as const;
+/** Penalties that `SplitConformal.tune` tries. */
+const PENALTIES = { raps: [0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1], saps: [0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1] } as const;
 
-/** "lac": least ambiguous sets, the smallest on average. "aps": adaptive sets, larger where the model is unsure. */
+/**
+ * "lac": least ambiguous sets, the smallest on average. "aps": adaptive sets, larger where the model is unsure. "raps": aps with a price on every rank, for many classes. "saps": the largest
+ * probability and the rank alone. "topk": the rank alone. "margin": the distance to the best other class.
+ */
 export type ConformalMethod = (typeof METHODS)[number];
 
 /** Options of `SplitConformal.fit`. */
 export interface SplitConformalOptions {
   /** Default "lac". */
   readonly method?: ConformalMethod;
-  /** APS only: one uniform number per row breaks the steps of the score, so that coverage is 1 - alpha and not more. Default true. */
+  /** All but LAC and margin: one uniform number per row breaks the steps of the score, so that coverage is 1 - alpha and not more. Default true. */
   readonly randomize?: boolean;
-  /** APS only: seed of those numbers, an integer in [0, 2^53). Default 0. */
+  /** Seed of those numbers, an integer in [0, 2^53). Default 0. */
   readonly seed?: number;
+  /** What one rank costs: lambda of RAPS (default 0.1), w of SAPS (default 0.2). Finite, >= 0. `SplitConformal.tune` chooses it. */
+  readonly penalty?: number;
+  /** RAPS only: ranks that cost nothing, k_reg, an integer >= 0. Default 1. `SplitConformal.tune` chooses it. */
+  readonly freeRanks?: number;
+  /** int32 [n], >= 0: the promise holds in each group of rows, each by its own quantile. A prediction then needs the groups of its rows. */
+  readonly groups?: TensorLike;
+  /** "each": the promise holds in each class. int32 [C], >= 0, the cluster of each class (`clusterClasses`): it holds in each cluster of classes. */
+  readonly classGroups?: "each" | TensorLike;
+  /** float32 [n], >= 0: likelihood ratios, density where the sets will be used / density of the calibration rows (any common factor). A prediction then needs those of its rows. */
+  readonly weights?: TensorLike;
+}
+
+/** What belongs to the rows of a prediction. */
+export interface ConformalRowOptions {
+  /** Randomised methods: int32 [N], >= 0, an id of each row that no other row has; default 0, 1, ... A row and its id always give the same set. */
+  readonly ids?: TensorLike;
+  /** int32 [N], the groups of the rows, where the fit had groups. */
+  readonly groups?: TensorLike;
+  /** float32 [N], >= 0, the likelihood ratios of the rows, where the fit had weights. */
+  readonly weights?: TensorLike;
 }
 
 /** Options of `SplitConformal.predictionSet`. */
-export interface PredictionSetOptions {
-  /** Promised miscoverage, in (0, 1). Default 0.1. */
+export interface PredictionSetOptions extends ConformalRowOptions {
+  /** Promised miscoverage, in [0, 1]; 0 gives all classes, 1 none. Default 0.1. */
   readonly alpha?: number;
   /** Default false: an empty set gets the most probable class. It only adds classes, so the promise holds either way. */
   readonly allowEmpty?: boolean;
-  /** Randomised APS only: int32 [N], >= 0, an id of each row that no other row has; default 0, 1, ... A row and its id always give the same set. */
-  readonly ids?: TensorLike;
 }
 
-/** What is promised about the coverage of new rows. */
-export interface ExpectedCoverage {
-  /** k / (n + 1), k = ceil((n + 1)(1 - alpha)): over new calibration rows and new rows. At least 1 - alpha. */
-  readonly mean: number;
-  /** For the calibration rows at hand the coverage is a Beta(k, n + 1 - k) number; this interval holds it with probability `level`. */
-  readonly interval: readonly [low: number, high: number];
+/** Options of `SplitConformal.pValues`. */
+export interface PValueOptions extends ConformalRowOptions {
+  /** Default false: ties count as extreme, P(p <= a) <= a. true: they count with a uniform part (keyed on seed and row id), P(p <= a) = a. */
+  readonly smooth?: boolean;
+}
+
+/** Options of `SplitConformal.tune`. */
+export interface TuneOptions {
+  readonly method: "raps" | "saps";
+  /** The miscoverage whose sets are to be small, in (0, 1). Default 0.1. */
+  readonly alpha?: number;
+  /** Default 0. */
+  readonly seed?: number;
+}
+
+/** What `SplitConformal.tune` chose: options of `SplitConformal.fit`. */
+export interface TunedOptions {
+  readonly method: "raps" | "saps";
+  readonly penalty: number;
+  /** RAPS only. */
+  readonly freeRanks?: number;
 }
 
 /** What `SplitConformal` writes as JSON. */
-export interface SplitConformalJSON {
+export interface SplitConformalJSON extends ScoreTableJSON {
   readonly format: "logits/split-conformal";
   readonly version: 1;
   readonly method: ConformalMethod;
   readonly classes: number;
-  readonly n: number;
   readonly randomize: boolean;
   readonly seed: number;
-  /** float32 [n], ascending. */
-  readonly scores: TensorJSON;
+  /** RAPS, SAPS. */
+  readonly penalty?: number;
+  /** RAPS. */
+  readonly freeRanks?: number;
+  /** int32 [C], where classes have groups. */
+  readonly classGroups?: TensorJSON;
+  /** Which of "groups", "classGroups" and "weights" the fit had; only where it had one. */
+  readonly conditions?: readonly string[];
 }
 
 interface Fields {
-  readonly method: ConformalMethod;
+  readonly rule: Rule;
   readonly classes: number;
   readonly randomize: boolean;
   readonly seed: number;
+  readonly classGroups: Int32Array | undefined;
+  /** Number of groups of rows; undefined where the fit had none. */
+  readonly groups: number | undefined;
 }
 
 /**
  * Sets of classes that hold the true one with probability at least 1 - alpha, for rows exchangeable with the calibration rows.
  *
  *   set(x) = { c : score(x, c) <= q },   q = the k-th smallest score(x_i, y_i) of n calibration rows, k = ceil((n + 1)(1 - alpha))
- *   lac: score(x, c) = 1 - p_c
- *   aps: score(x, c) = sum of the p_j ranked before c + (1 - u) p_c,   u uniform on (0, 1) per row, or 0 when not randomised
+ *   lac:    score(x, c) = 1 - p_c
+ *   aps:    sum of the p_j ranked before c + (1 - u) p_c,   u uniform on (0, 1) per row, or 0 when not randomised
+ *   raps:   aps + penalty max(0, rank - freeRanks)
+ *   saps:   (1 - u) p_max at rank 1, else p_max + penalty (rank - 1 - u)
+ *   topk:   rank - u
+ *   margin: (largest p_j of the other classes) - p_c
  *
- * p = softmax(logits). Ranks: p descending, equal ones by class index. Scores are rounded to float32 at the fit and at prediction alike. The scores are kept, so
- * `alpha` is chosen at prediction. The promise is about all rows together, not about each class or each set size: look at `coverageReport`. It rests on the calibration
- * rows alone: they must not have trained the model, chosen a temperature, or served any other choice.
+ * p = softmax(logits). Ranks from 1: p descending, equal ones by class index. A class with p < 2^-53 counts as impossible: aps and raps put it one whole unit behind the possible ones. Scores are
+ * rounded to float32 at the fit and at prediction alike. The scores are kept, so `alpha` is chosen at prediction. The promise is about all rows together, not about each class or each set size: look
+ * at `coverageReport`. With `groups` or `classGroups` it holds within each group of rows, each group of classes, or each pair of them, by quantiles of their own: a group of n rows with
+ * n < 1 / alpha - 1 gets every class. With `weights` it holds where the rows come from another distribution of x than the calibration rows, if the weights are its likelihood ratios. It rests on the
+ * calibration rows alone: they must not have trained the model, chosen a temperature or a penalty, or served any other choice.
  *
- * LAC first: its sets are the smallest on average. APS when rows differ much in difficulty; not randomised it covers more than asked, with sets that are large
+ * LAC first: its sets are the smallest on average. APS when rows differ much in difficulty, RAPS or SAPS with many classes; APS not randomised covers more than asked, with sets that are large
  * where there are many classes.
  *
- * Sources: Vovk, Gammerman, Shafer, 2005; Sadinle, Lei, Wasserman, "Least ambiguous set-valued classifiers", 2019; Romano, Sesia, Candes, "Classification with
- * valid and adaptive coverage", NeurIPS 2020.
+ * Sources: Vovk, Gammerman, Shafer, 2005 (margin: section 3); Sadinle, Lei, Wasserman, "Least ambiguous set-valued classifiers", 2019; Romano, Sesia, Candes, "Classification with
+ * valid and adaptive coverage", NeurIPS 2020; Angelopoulos, Bates, Malik, Jordan, ICLR 2021 (raps); Huang et al., ICML 2024 (saps); Vovk, "Conditional validity of inductive conformal
+ * predictors", 2012 (groups, classes); Ding et al., NeurIPS 2023 (clusters); Tibshirani, Barber, Candes, Ramdas, NeurIPS 2019 (weights).
  */
 export class SplitConformal {
   readonly method: ConformalMethod;
@@ -82,15 +136,30 @@ export class SplitConformal {
   readonly n: number;
   readonly randomize: boolean;
   readonly seed: number;
-  readonly #scores: Float32Array;
+  /** RAPS lambda, SAPS w; 0 for the others. */
+  readonly penalty: number;
+  /** RAPS k_reg; 0 for the others. */
+  readonly freeRanks: number;
+  readonly #rule: Rule;
+  readonly #classGroups: Int32Array | undefined;
+  /** Groups of classes, 1 without. */
+  readonly #columns: number;
+  readonly #groups: number | undefined;
+  readonly #table: ScoreTable;
 
-  private constructor(fields: Fields, scores: Float32Array) {
-    this.method = fields.method;
-    this.classes = fields.classes;
-    this.n = scores.length;
-    this.randomize = fields.randomize;
-    this.seed = fields.seed;
-    this.#scores = scores;
+  private constructor({ rule, classes, randomize, seed, classGroups, groups }: Fields, table: ScoreTable) {
+    this.method = rule.method;
+    this.classes = classes;
+    this.n = table.n;
+    this.randomize = randomize;
+    this.seed = seed;
+    this.penalty = rule.penalty;
+    this.freeRanks = rule.freeRanks;
+    this.#rule = rule;
+    this.#classGroups = classGroups;
+    this.#columns = classGroups ? countOf(classGroups) : 1;
+    this.#groups = groups;
+    this.#table = table;
     Object.freeze(this);
   }
 
@@ -99,8 +168,8 @@ export class SplitConformal {
    *
    * @param logits - float32 [n, C], calibrated or not; -Infinity = impossible class. From probabilities: their logarithms
    * @param labels - int32 [n], in [0, C)
-   * @param options - `method` ("lac"), for APS `randomize` (true) and `seed` (0)
-   * @throws RangeError for no rows, another shape, a label outside [0, C), a row without a distribution (named)
+   * @param options - `method` ("lac"), `randomize` (true), `seed` (0), `penalty`, `freeRanks`, `groups`, `classGroups`, `weights`
+   * @throws RangeError for no rows, another shape, a label outside [0, C), a row without a distribution (named), an option that the method does not have
    * @example
    *   SplitConformal.fit(calibrationLogits, calibrationLabels).predictionSet(logits, { alpha: 0.1 }).labels(0);
    */
@@ -115,87 +184,136 @@ export class SplitConformal {
 
   /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
   static *fitSteps(where: string, logits: TensorLike, labels: TensorLike, options: SplitConformalOptions): Steps<SplitConformal> {
-    const { method = "lac", randomize = true, seed = 0 } = options;
-    if (!METHODS.includes(method)) throw rangeError(where, "method", '"lac" or "aps"', `${method}`);
+    const { randomize = true, seed = 0, groups, classGroups, weights } = options;
+    const rule = ruleOf(where, options);
     if (!(Number.isSafeInteger(seed) && seed >= 0)) throw rangeError(where, "seed", "an integer in [0, 2^53)", `${seed}`);
     const batch = batchOf(where, logits);
     const { rows, classes } = batch;
     if (rows === 0) throw rangeError(where, "logits", "with at least one row", `shape [0, ${classes}]`);
-    const y = asInt32(where, "labels", labels);
-    if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
-    checkLabels(where, "labels", y, classes);
-    const random = method === "aps" && randomize;
-    const scores = new Float32Array(rows), keys = new Float64Array(classes), order = new Int32Array(classes);
-    const piece = Math.max(4, Math.floor((method === "lac" ? 2 ** 19 : 2 ** 16) / classes) & ~3);
+    const y = labelsOf(where, labels, rows, classes);
+    const rowGroups = groups === undefined ? undefined : groupsOf(where, groups, rows, 2147483648);
+    const ofClass = classGroups === undefined ? undefined : classGroupsOf(where, classGroups, classes);
+    const w = weights === undefined ? undefined : weightsOf(where, weights, rows);
+    const count = rowGroups && countOf(rowGroups), columns = ofClass ? countOf(ofClass) : 1;
+    if ((count ?? 1) * columns > MOST_GROUPS) throw rangeError(where, groups === undefined ? "classGroups" : "groups", `with at most ${MOST_GROUPS} groups in all`, `${(count ?? 1) * columns}`, "Number the groups 0, 1, 2, ...");
+    const random = isRandom(rule.method) && randomize;
+    const scores = new Float32Array(rows);
+    const piece = Math.max(4, Math.floor(2 ** 18 / classes) & ~3);
     for (let from = 0; from < rows; from += piece) {
       const to = Math.min(from + piece, rows);
       const p = probabilitiesOf(where, batch, from, to);
-      for (let n = from, at = 0; n < to; n++, at += classes) {
-        const own = p[at + y.data[n]];
-        if (method === "lac") {
-          scores[n] = lacScore(own);
-          continue;
-        }
-        descending(p, at, keys, order);
-        let before = 0;
-        for (let r = 0; order[r] !== y.data[n]; r++) before += p[at + order[r]];
-        scores[n] = apsScore(before, own, random ? uniformOf(seed, 0, n) : 0);
-      }
+      for (let n = from, at = 0; n < to; n++, at += classes) scores[n] = scoreOf(rule, p, at, classes, y[n], random ? uniformOf(seed, 0, n) : 0);
       yield to / rows;
     }
-    return new SplitConformal({ method, classes, randomize: random, seed: random ? seed : 0 }, scores.sort());
+    const group = rowGroups || ofClass ? { of: Int32Array.from(y, (label, n) => (rowGroups ? rowGroups[n] * columns : 0) + (ofClass ? ofClass[label] : 0)), count: (count ?? 1) * columns } : undefined;
+    return new SplitConformal({ rule, classes, randomize: random, seed: random ? seed : 0, classGroups: ofClass, groups: count }, ScoreTable.from(scores, group, w));
   }
 
-  /** The k-th smallest calibration score, k = ceil((n + 1)(1 - alpha)); Infinity where k > n: then every set holds all classes. */
-  quantile(alpha: number): number {
-    const k = this.#rank("SplitConformal.quantile", alpha);
-    return k > this.n ? Infinity : this.#scores[k - 1];
+  /**
+   * Chooses the penalty (and `freeRanks` for RAPS) that makes the sets of labelled rows smallest; these rows must not be calibration rows.
+   *
+   *   freeRanks = the conformal quantile of the rank of the label at alpha;   penalty = the one of a fixed list with the smallest mean set; equal ones: the smaller penalty
+   *
+   * @param logits - float32 [n, C]
+   * @param labels - int32 [n], in [0, C)
+   * @param options - `method`, `alpha` (0.1), `seed` (0)
+   * @returns options for `SplitConformal.fit`
+   * @example
+   *   SplitConformal.fit(calibrationLogits, calibrationLabels, SplitConformal.tune(otherLogits, otherLabels, { method: "raps" }));
+   * Source: Angelopoulos, Bates, Malik, Jordan, ICLR 2021, appendix E.
+   */
+  static tune(logits: TensorLike, labels: TensorLike, options: TuneOptions): TunedOptions {
+    const where = "SplitConformal.tune";
+    const { method, alpha = 0.1, seed = 0 } = options;
+    if (!(method in PENALTIES)) throw rangeError(where, "method", '"raps" or "saps"', `${method}`);
+    if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
+    const fit = (choice: SplitConformalOptions): SplitConformal => runSteps(SplitConformal.fitSteps(where, logits, labels, { seed, ...choice }));
+    const ranks = fit({ method: "topk", randomize: false });
+    const freeRanks = Math.min(ranks.classes, ranks.quantile(alpha));
+    let best: TunedOptions | undefined, smallest = Infinity;
+    for (const penalty of PENALTIES[method]) {
+      const choice = { method, penalty, ...(method === "raps" && { freeRanks }) };
+      const { data } = fit(choice).predictionSet(logits, { alpha }).sizes;
+      let total = 0;
+      for (const size of data) total += size;
+      if (total < smallest) {
+        smallest = total;
+        best = choice;
+      }
+    }
+    return best!;
   }
 
-  /** What to expect of new rows at `alpha`. Where n < 1 / alpha - 1 all classes are in the set and the coverage is 1. */
-  expectedCoverage(alpha: number, level = 0.95): ExpectedCoverage {
-    const k = this.#rank("SplitConformal.expectedCoverage", alpha), { n } = this;
-    if (!(level > 0 && level < 1)) throw rangeError("SplitConformal.expectedCoverage", "level", "in (0, 1)", `${level}`);
-    if (k > n) return { mean: 1, interval: [1, 1] };
-    return { mean: k / (n + 1), interval: [betaQuantile((1 - level) / 2, k, n + 1 - k), betaQuantile((1 + level) / 2, k, n + 1 - k)] };
+  /** Whether the rows of a prediction need `groups`. */
+  get needsGroups(): boolean {
+    return this.#groups !== undefined;
+  }
+
+  /** Whether the rows of a prediction need `weights`. */
+  get needsWeights(): boolean {
+    return this.#table.weighted;
+  }
+
+  /** Groups of rows; 1 without. */
+  get groups(): number {
+    return this.#groups ?? 1;
+  }
+
+  /** int32 [C], the group of each class, or undefined. */
+  get classGroups(): Tensor<"int32"> | undefined {
+    return this.#classGroups && new Tensor("int32", [this.classes], this.#classGroups.slice());
+  }
+
+  /** Calibration rows of each group; with `classGroups` of each pair, group x (number of class groups) + class group. One number without groups. */
+  groupRows(): number[] {
+    return this.#table.sizes();
+  }
+
+  /**
+   * The k-th smallest calibration score of the group (default 0), k = ceil((n + 1)(1 - alpha)); Infinity where k > n: then every set holds all classes. RangeError for a weighted fit, whose
+   * quantile depends on the row.
+   */
+  quantile(alpha: number, group = 0): number {
+    this.#checkGroup("SplitConformal.quantile", alpha, group);
+    return this.#table.threshold(alpha, group, 1);
+  }
+
+  /** What to expect of new rows (of the group, default 0) at `alpha`. Where n < 1 / alpha - 1 all classes are in the set and the coverage is 1. */
+  expectedCoverage(alpha: number, level = 0.95, group = 0): ExpectedCoverage {
+    this.#checkGroup("SplitConformal.expectedCoverage", alpha, group);
+    return this.#table.expectedCoverage("SplitConformal.expectedCoverage", alpha, level, group);
   }
 
   /**
    * Sets for a batch.
    *
    * @param logits - float32 [N, C]. Treated (calibrated) as the calibration rows were
-   * @param options - `alpha` (0.1), `allowEmpty` (false), `ids`
+   * @param options - `alpha` (0.1), `allowEmpty` (false), `ids`, `groups`, `weights`
    * @returns `mask` uint8 [N, C], `sizes` int32 [N], `probabilities` float32 [N, C], `labels(i)`
-   * @throws RangeError for another width, an alpha outside (0, 1), a row without a distribution (named)
+   * @throws RangeError for another width, an alpha outside [0, 1], a row without a distribution (named), groups or weights that are missing or uncalled for
    */
   predictionSet(logits: TensorLike, options: PredictionSetOptions = {}): PredictionSets {
     const where = "SplitConformal.predictionSet";
-    const { alpha = 0.1, allowEmpty = false, ids } = options;
-    const k = this.#rank(where, alpha);
-    const quantile = k > this.n ? Infinity : this.#scores[k - 1];
-    const batch = batchOf(where, logits);
-    const { rows, classes } = batch;
-    if (classes !== this.classes) throw rangeError(where, "logits", `of ${this.classes} classes on the last axis`, `shape [${rows}, ${classes}]`);
-    const id = ids === undefined ? undefined : asInt32(where, "ids", ids);
-    if (id && (id.shape.length !== 1 || id.size !== rows)) throw rangeError(where, "ids", `of shape [${rows}]`, `[${id.shape.join(", ")}]`);
-    if (id) checkLabels(where, "ids", id, 2147483648);
-    const p = probabilitiesOf(where, batch, 0, rows);
+    const { alpha = 0.1, allowEmpty = false } = options;
+    if (!(alpha >= 0 && alpha <= 1)) throw rangeError(where, "alpha", "in [0, 1]", `${alpha}`);
+    const batch = this.#batch(where, logits), { rows, classes } = batch;
+    const { id, group, weight } = this.#rows(where, rows, options);
+    const p = probabilitiesOf(where, batch, 0, rows), bits = new Uint32Array(p.buffer, p.byteOffset, p.length);
     const mask = new Uint8Array(rows * classes), sizes = new Int32Array(rows);
-    const keys = new Float64Array(classes), order = new Int32Array(classes);
+    const uniform = (n: number): number => (this.randomize ? uniformOf(this.seed, 1, id(n)) : 0);
+    const columns = this.#columns, ofClass = this.#classGroups, rule = this.#rule, { method } = rule;
+    const thresholds = new Float64Array(columns);
+    const scores = ofClass || method === "margin" ? new Float32Array(rows * classes) : undefined;
+    if (scores) allScores(rule, p, rows, classes, uniform, scores);
+    const ranked = isRandom(method) && !scores ? new RankedSet(classes) : undefined;
     for (let n = 0, at = 0; n < rows; n++, at += classes) {
+      if (n === 0 || group || weight) for (let k = 0; k < columns; k++) thresholds[k] = this.#table.threshold(alpha, (group ? group[n] * columns : 0) + k, weight ? weight[n] : 1);
+      const threshold = thresholds[0];
       let size = 0;
-      if (this.method === "lac") {
-        for (let c = 0; c < classes; c++) if (lacScore(p[at + c]) <= quantile) size += mask[at + c] = 1;
-      } else {
-        const u = this.randomize ? uniformOf(this.seed, 1, id ? id.data[n] : n) : 0;
-        descending(p, at, keys, order);
-        for (let before = 0; size < classes; size++) {
-          const q = p[at + order[size]];
-          if (!(apsScore(before, q, u) <= quantile)) break;
-          mask[at + order[size]] = 1;
-          before += q;
-        }
-      }
+      if (ranked) size = ranked.include(rule, p, bits, at, threshold, uniform(n), mask);
+      else if (scores) {
+        for (let c = 0; c < classes; c++) if (scores[at + c] <= (ofClass ? thresholds[ofClass[c]] : threshold)) size += mask[at + c] = 1;
+      } else for (let c = 0; c < classes; c++) if (Math.fround(1 - p[at + c]) <= threshold) size += mask[at + c] = 1;
       if (size === 0 && !allowEmpty) {
         let best = 0;
         for (let c = 1; c < classes; c++) if (p[at + c] > p[at + best]) best = c;
@@ -203,32 +321,144 @@ export class SplitConformal {
       }
       sizes[n] = size;
     }
-    return new PredictionSets(new Tensor("uint8", [rows, classes], mask), new Tensor("int32", [rows], sizes), new Tensor("float32", [rows, classes], p), alpha, quantile);
+    const one = this.#table.groups === undefined && !weight;
+    return new PredictionSets(new Tensor("uint8", [rows, classes], mask), new Tensor("int32", [rows], sizes), new Tensor("float32", [rows, classes], p), alpha, one ? this.#table.threshold(alpha, 0, 1) : NaN);
+  }
+
+  /**
+   * The p-value of each class of each row: how usual the class would be as the label. The set at alpha holds the classes with p > alpha.
+   *
+   *   p = (number of scores >= the class's + 1) / (n + 1);   smooth: (number above + v (number equal + 1)) / (n + 1), v uniform on (0, 1) per row
+   *
+   * For the true label P(p <= a) <= a, smooth: = a, over new calibration rows and rows. With groups within each of them; with weights the sums of weights take the place of the numbers.
+   *
+   * @param logits - float32 [N, C]
+   * @param options - `smooth` (false), `ids`, `groups`, `weights`
+   * @returns float32 [N, C], in (0, 1], rounded up
+   * @throws RangeError as `predictionSet`
+   * Source: Vovk, Gammerman, Shafer, 2005, section 2.2.
+   */
+  pValues(logits: TensorLike, options: PValueOptions = {}): Tensor<"float32"> {
+    const where = "SplitConformal.pValues";
+    const batch = this.#batch(where, logits), { rows, classes } = batch;
+    const { id, group, weight } = this.#rows(where, rows, options);
+    const p = probabilitiesOf(where, batch, 0, rows), out = new Float32Array(rows * classes);
+    allScores(this.#rule, p, rows, classes, (n) => (this.randomize ? uniformOf(this.seed, 1, id(n)) : 0), out);
+    for (let n = 0, i = 0; n < rows; n++) {
+      const tie = options.smooth ? uniformOf(this.seed, 2, id(n)) : 1, base = group ? group[n] * this.#columns : 0;
+      for (let c = 0; c < classes; c++, i++) out[i] = roundUp(this.#table.pValue(out[i], base + (this.#classGroups ? this.#classGroups[c] : 0), weight ? weight[n] : 1, tie));
+    }
+    return new Tensor("float32", [rows, classes], out);
   }
 
   toJSON(): SplitConformalJSON {
-    const { method, classes, n, randomize, seed } = this;
-    return { format: FORMAT, version: 1, method, classes, n, randomize, seed, scores: tensorToJSON(new Tensor("float32", [n], this.#scores)) };
+    const { method, classes, randomize, seed, penalty, freeRanks } = this;
+    const conditions = [...(this.needsGroups ? ["groups"] : []), ...(this.#classGroups ? ["classGroups"] : []), ...(this.needsWeights ? ["weights"] : [])];
+    const { n, ...table } = this.#table.toJSON();
+    return {
+      format: FORMAT, version: 1, method, classes, n, randomize, seed,
+      ...(hasPenalty(method) && { penalty }), ...(method === "raps" && { freeRanks }),
+      ...(this.#classGroups && { classGroups: tensorToJSON(this.classGroups!) }), ...(conditions.length > 0 && { conditions }), ...table,
+    };
   }
 
   /** Reads what `toJSON` wrote, bit by bit. FormatError for another format or version, or a field that is missing or not what it must be. */
   static fromJSON(json: unknown): SplitConformal {
     const fields = readJson("SplitConformal.fromJSON", json, FORMAT, 1, "@logits/conformal");
-    const n = fields.integer("n", 1, 2147483647);
-    const scores = fields.tensor("scores", "float32", 1).data;
-    if (scores.length !== n) fields.fail("scores", `${n} numbers`, `${scores.length}`);
-    for (let i = 0; i < n; i++) {
-      if (!(scores[i] >= 0 && scores[i] <= 1.001)) fields.fail("scores", "in [0, 1]", `${scores[i]} at index ${i}`);
-      if (i > 0 && scores[i] < scores[i - 1]) fields.fail("scores", "ascending", `${scores[i]} after ${scores[i - 1]} at index ${i}`);
+    const has = (field: string): boolean => Object.hasOwn(json as object, field);
+    const method = fields.oneOf("method", METHODS), classes = fields.integer("classes", 1, 4194304);
+    const rule = { method, penalty: hasPenalty(method) ? fields.number("penalty", 0, 1e6) : 0, freeRanks: method === "raps" ? fields.integer("freeRanks", 0, 4194304) : 0 };
+    const conditions = has("conditions") ? fields.strings("conditions") : [];
+    const unknown = conditions.findIndex((name, i) => !["groups", "classGroups", "weights"].includes(name) || conditions.indexOf(name) < i);
+    if (unknown >= 0) fields.fail("conditions", 'of "groups", "classGroups", "weights", each once', `"${conditions[unknown]}" at index ${unknown}`);
+    const grouped = conditions.includes("groups"), weighted = conditions.includes("weights"), byClass = conditions.includes("classGroups");
+    for (const [field, named] of [["groupSizes", grouped || byClass], ["classGroups", byClass], ["weights", weighted]] as const) {
+      if (has(field) && !named) fields.fail("conditions", `that go with \`${field}\``, JSON.stringify(conditions));
     }
-    return new SplitConformal(
-      { method: fields.oneOf("method", METHODS), classes: fields.integer("classes", 1, 4194304), randomize: fields.boolean("randomize"), seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER) },
-      scores,
-    );
+    const classGroups = byClass ? fields.tensor("classGroups", "int32", 1).data : undefined;
+    if (classGroups) {
+      if (classGroups.length !== classes) fields.fail("classGroups", `${classes} numbers`, `${classGroups.length}`);
+      const bad = classGroups.findIndex((g) => !(g >= 0 && g < MOST_GROUPS));
+      if (bad >= 0) fields.fail("classGroups", `in [0, ${MOST_GROUPS})`, `${classGroups[bad]} at index ${bad}`);
+    }
+    const high = method === "lac" || method === "margin" ? 1.001 : method === "topk" ? classes : 2.001 + rule.penalty * classes;
+    const table = ScoreTable.fromJSON(fields, grouped || byClass, weighted, method === "margin" ? -1.001 : 0, high);
+    const columns = classGroups ? countOf(classGroups) : 1, count = (table.groups ?? 1) / columns;
+    if (!Number.isInteger(count) || count === 0 || (!grouped && count !== 1)) fields.fail("groupSizes", grouped ? `of a multiple of ${columns} groups` : `${columns} numbers, one for each group of classes`, `${table.groups ?? 0}`);
+    return new SplitConformal({ rule, classes, randomize: fields.boolean("randomize"), seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER), classGroups, groups: grouped ? count : undefined }, table);
   }
 
-  #rank(where: string, alpha: number): number {
+  #checkGroup(where: string, alpha: number, group: number): void {
     if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
-    return conformalRank(this.n, alpha);
+    if (this.#table.weighted) throw rangeError(where, "this", "fitted without weights", "a weighted fit", "Its quantile depends on the weight of the row");
+    checkInteger(where, "group", group, 0, (this.#table.groups ?? 1) - 1);
   }
+
+  #batch(where: string, logits: TensorLike): ReturnType<typeof batchOf> {
+    const batch = batchOf(where, logits), { rows, classes } = batch;
+    if (classes !== this.classes) throw rangeError(where, "logits", `of ${this.classes} classes on the last axis`, `shape [${rows}, ${classes}]`);
+    return batch;
+  }
+
+  #rows(where: string, rows: number, { ids, groups, weights }: ConformalRowOptions): { readonly id: (n: number) => number; readonly group?: Int32Array; readonly weight?: Float32Array } {
+    const id = ids === undefined ? undefined : asInt32(where, "ids", ids);
+    if (id && (id.shape.length !== 1 || id.size !== rows)) throw rangeError(where, "ids", `of shape [${rows}]`, `[${id.shape.join(", ")}]`);
+    if (id) checkLabels(where, "ids", id, 2147483648);
+    checkGiven(where, "groups", this.needsGroups, groups);
+    checkGiven(where, "weights", this.needsWeights, weights);
+    return {
+      id: (n) => (id ? id.data[n] : n),
+      group: groups === undefined ? undefined : groupsOf(where, groups, rows, this.groups),
+      weight: weights === undefined ? undefined : weightsOf(where, weights, rows),
+    };
+  }
+}
+
+const MOST_GROUPS = 16777216;
+
+/** Whether the score of the method has steps that a uniform number breaks. */
+export function isRandom(method: ConformalMethod): boolean {
+  return method !== "lac" && method !== "margin";
+}
+
+function hasPenalty(method: ConformalMethod): boolean {
+  return method === "raps" || method === "saps";
+}
+
+/** The checked method and its options. */
+export function ruleOf(where: string, { method = "lac", penalty, freeRanks }: SplitConformalOptions): Rule {
+  if (!METHODS.includes(method)) throw rangeError(where, "method", METHODS.map((name) => `"${name}"`).join(" or "), `${method}`);
+  if (penalty !== undefined && !hasPenalty(method)) throw rangeError(where, "penalty", 'only with "raps" or "saps"', `${penalty} with "${method}"`);
+  if (freeRanks !== undefined && method !== "raps") throw rangeError(where, "freeRanks", 'only with "raps"', `${freeRanks} with "${method}"`);
+  if (penalty !== undefined && !(penalty >= 0 && penalty <= 1e6)) throw rangeError(where, "penalty", "in [0, 1e6]", `${penalty}`);
+  if (freeRanks !== undefined) checkInteger(where, "freeRanks", freeRanks, 0, 4194304);
+  return { method, penalty: hasPenalty(method) ? (penalty ?? (method === "raps" ? 0.1 : 0.2)) : 0, freeRanks: method === "raps" ? (freeRanks ?? 1) : 0 };
+}
+
+function labelsOf(where: string, labels: TensorLike, rows: number, classes: number): Int32Array {
+  const y = asInt32(where, "labels", labels);
+  if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+  checkLabels(where, "labels", y, classes);
+  return y.data;
+}
+
+function classGroupsOf(where: string, given: "each" | TensorLike, classes: number): Int32Array {
+  if (typeof given === "string") {
+    if (given !== "each") throw rangeError(where, "classGroups", '"each" or int32 [C]', `"${given as string}"`);
+    return Int32Array.from({ length: classes }, (_, c) => c);
+  }
+  const g = asInt32(where, "classGroups", given);
+  if (g.shape.length !== 1 || g.size !== classes) throw rangeError(where, "classGroups", `of shape [${classes}]`, `[${g.shape.join(", ")}]`);
+  checkLabels(where, "classGroups", g, MOST_GROUPS);
+  return g.data.slice();
+}
+
+const float = new Float32Array(1);
+const bits = new Uint32Array(float.buffer);
+
+/** The smallest float32 >= x, x in [0, 1]. */
+function roundUp(x: number): number {
+  float[0] = x;
+  if (float[0] < x) bits[0]++;
+  return float[0];
 }
