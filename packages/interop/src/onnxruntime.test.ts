@@ -57,6 +57,14 @@ describe("guard", () => {
     expect(() => guard(fakeSession(["logits", "hidden", "more"]), needy)).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`features\` the name of an output, got none. The session has "hidden", "more"]`);
   });
 
+  it("takes the only output of a model without classes for features where it is named so", async () => {
+    const session = fakeSession(["hidden"]);
+    expect(await guard(session, fakeHead(["a", "b", "c"], ["features"]), { features: "hidden" })({ x: [1] })).toEqual([{ label: "", features: [1] }]);
+    expectExact((await outputs(session, [1, 2], { feed, features: "hidden" })).features!, { shape: [2, 1], data: [1, 2] });
+    expect(session.asked).toEqual([["hidden"], ["hidden"], ["hidden"]]);
+    expect(() => guard(session, fakeHead(["a"], ["features"]))).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`features\` the name of an output, got none. The head needs features and the session has no output but "hidden". Pass \`features\` where that is what "hidden" holds]`);
+  });
+
   it("finds the logits under another name", async () => {
     expect(await guard(fakeSession(["y"]), head)({ x: [1] })).toEqual([{ label: "up", logits: [1, -1] }]);
     expect(await guard(fakeSession(["y", "hidden"]), head, { features: "hidden" })({ x: [1] })).toEqual([{ label: "up", logits: [1, -1], features: [1] }]);
@@ -70,6 +78,8 @@ describe("guard", () => {
     expect(() => guard(fakeSession(), head, { logits: "y" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`logits\` an output of the session ("logits"), got "y"]`);
     expect(() => guard(fakeSession(), head, { features: "y" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`features\` an output of the session ("logits"), got "y". Tap the penultimate tensor of the model's file (logits tap) and load the result]`);
     expect(() => guard(fakeSession(), head, { feed, batchSize: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`batchSize\` an integer in [1, 2147483647], got -1]`);
+    for (const kept of [undefined, "{}", { format: "logits/head", classes: ["up", "down"] }]) expect(() => guard(fakeSession(), kept as never)).toThrow(/^guard: expected `head` a DecisionHead/);
+    expect(() => guard(fakeSession(), { format: "logits/head", classes: ["up", "down"] } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: guard: expected \`head\` a DecisionHead, or what has \`classes\` and \`decideAll\`, got Object. Read it: DecisionHead.fromJSON(JSON.parse(text))]`);
     await expect(guard(fakeSession(), fakeHead(["up", "down", "left"]))({ x: [1] })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`logits\` of 3 classes on the last axis, got shape [1, 2]]`);
     await expect(guard(fakeSession(), head, { feed: () => ({ x: [1, 2] }) })(1)).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`logits\` with a row for each of the 1 inputs, got 2 rows]`);
     await expect(guard({ ...fakeSession(["logits", "hidden"]), run: async () => ({ logits: new FakeOnnxTensor([1, 2], [1, 2]) }) }, head, { features: "hidden" })({ x: [1] })).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: guard: expected \`hidden\` a tensor, got undefined]`);
@@ -90,7 +100,10 @@ describe("collect", () => {
     await expect(collect(fakeSession(), [1], [0], { classes: ["a", "a"], feed })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`classes\` different names, got "a" twice. Pass \`classes\` with names that tell them apart]`);
     await expect(collect(fakeSession(), [1], [0], { classes: ["a", "b"] } as never)).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: collect: expected \`feed\` a function from inputs to feeds, got undefined]`);
     await expect(collect(fakeSession(), [1], [0], { classes: ["a", "b", "c"], feed })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`logits\` of 3 classes on the last axis, got shape [1, 2]]`);
-    await expect(collect(fakeSession(), [1], [[0]] as never, { classes: ["a", "b"], feed })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`labels\` of shape [N], got [1, 1]]`);
+    await expect(collect(fakeSession(), [1], [[0]] as never, { classes: ["a", "b"], feed })).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: collect: expected \`labels\` of one class for each input, got arrays. Where an input has several, fit MultiLabelHead on the logits of outputs()]`);
+    await expect(collect(fakeSession(["hidden"]), [1], [0], { classes: ["a", "b"], feed })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`logits\` of 2 classes on the last axis, got shape [1, 1]. One score for two classes becomes two columns inside the model: [0, z] for a logit z, [1 - p, p] for a probability p]`);
+    const tokens = { ...fakeSession(["logits", "tokens"]), run: async () => ({ logits: new FakeOnnxTensor([1, 2], [1, 2]), tokens: new FakeOnnxTensor([1, 2], [1, 2, 1]) }) };
+    await expect(collect(tokens, [1], [0], { classes: ["a", "b"], feed, features: "tokens" })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`features\` of shape [N, F], got [1, 2, 1]. One row of numbers for each input: take the tensor behind the pooling, as what goes into the last layer]`);
   });
 });
 

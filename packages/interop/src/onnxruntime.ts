@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError } from "@logits/tensor";
 import { disposeTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+import { checkClasses, checkHead, checkRows, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
@@ -15,7 +15,10 @@ export interface Session<F> {
 export interface SessionOutputs {
   /** Name of the output with the logits [N, C]. Default: the one called "logits", or the only one that `features` leaves. */
   readonly logits?: string;
-  /** Name of the output with features [N, F], for a head whose detector needs them. Default: none; in `guard` the only output beside the logits where the head needs features. */
+  /**
+   * Name of the output with features [N, F], for a head that needs them; it may be the only one of a model without classes. Default: none; in `guard` the only output beside the logits where
+   * the head needs features.
+   */
   readonly features?: string;
 }
 
@@ -54,7 +57,8 @@ export interface CollectSessionOptions<I, F, L extends string> extends SessionOu
 export function guard<F, D>(session: Session<F>, head: Head<D>, options?: SessionOutputs & { readonly feed?: undefined }): (feeds: F) => Promise<D[]>;
 export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: GuardSessionOptions<I, F>): Guarded<I, D>;
 export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: SessionOutputs & Partial<GuardSessionOptions<I, F>> = {}): Guarded<I, D> | ((feeds: F) => Promise<D[]>) {
-  const run = runner("guard", session, options, needs(head, "features"));
+  checkHead("guard", head);
+  const run = runner("guard", session, options, head);
   const { feed } = options;
   if (feed === undefined) {
     const decided = decider("guard", head);
@@ -106,7 +110,7 @@ export async function outputs<I, F>(session: Session<F>, inputs: readonly I[], o
   return outputsOf("outputs", inputs, options, async (batch) => run(await feed(batch)));
 }
 
-function runner<F>(where: string, session: Session<F>, options: SessionOutputs, needed = false): (feeds: F) => Promise<ModelRows> {
+function runner<F>(where: string, session: Session<F>, options: SessionOutputs, head?: Head<unknown>): (feeds: F) => Promise<ModelRows> {
   if (typeof session?.run !== "function" || !Array.isArray(session.outputNames)) throw typeError(where, "session", "an ONNX Runtime session", describe(session), "Await it: await InferenceSession.create(model)");
   const { outputNames } = session;
   const has = (argument: string, name: string, todo?: string): string => {
@@ -119,9 +123,13 @@ function runner<F>(where: string, session: Session<F>, options: SessionOutputs, 
   };
   const tapped = options.features === undefined ? undefined : has("features", options.features, TAP);
   const others = outputNames.filter((name) => name !== tapped);
-  const logits = options.logits === undefined ? (others.includes("logits") ? "logits" : only("logits", others)) : has("logits", options.logits);
+  // A model without classes: its only output is the features, and the rows of `logits` are what they are.
+  const fallback = others.includes("logits") ? "logits" : tapped !== undefined && others.length === 0 ? tapped : undefined;
+  const logits = options.logits === undefined ? (fallback ?? only("logits", others)) : has("logits", options.logits);
   const beside = others.filter((name) => name !== logits);
-  const features = tapped ?? (needed ? only("features", beside, beside.length === 0 ? `The head needs features and the session has no output but the logits. ${TAP}` : undefined) : undefined);
+  const alone = head && !needs(head, "logits") ? `Pass \`features\` where that is what ${JSON.stringify(logits)} holds` : TAP;
+  const needed = head !== undefined && needs(head, "features");
+  const features = tapped ?? (needed ? only("features", beside, beside.length === 0 ? `The head needs features and the session has no output but ${JSON.stringify(logits)}. ${alone}` : undefined) : undefined);
   const fetches = features === undefined || features === logits ? [logits] : [logits, features];
   return async (feeds) => {
     const output = (await session.run(feeds, fetches)) as Readonly<Record<string, unknown>>;

@@ -59,6 +59,13 @@ export function decider<D>(where: string, head: Head<D>): (rows: ModelRows) => D
   };
 }
 
+/** Checks what was given for a head; one that was kept as JSON must be read first. */
+export function checkHead(where: string, head: Head<unknown>): void {
+  if (Array.isArray(head?.classes) && typeof head.decideAll === "function") return;
+  const kept = typeof head === "string" || (head as { readonly format?: unknown } | undefined)?.format !== undefined;
+  throw typeError(where, "head", "a DecisionHead, or what has `classes` and `decideAll`", describe(head), kept ? "Read it: DecisionHead.fromJSON(JSON.parse(text))" : undefined);
+}
+
 /** Whether a head's rows have logits or features. */
 export function needs(head: Head<unknown>, part: "logits" | "features"): boolean {
   return (head.needs ?? ["logits"]).includes(part);
@@ -129,7 +136,7 @@ export function checkRows(where: string, rows: ModelRows, count?: number): Model
   for (const [name, tensor, letters] of [["logits", rows.logits, "[N, C]"], ["features", rows.features, "[N, F]"]] as const) {
     if (!tensor) continue;
     const [got] = tensor.shape;
-    if (tensor.shape.length !== 2) throw rangeError(where, name, `of shape ${letters}`, `[${tensor.shape.join(", ")}]`);
+    if (tensor.shape.length !== 2) throw rangeError(where, name, `of shape ${letters}`, `[${tensor.shape.join(", ")}]`, name === "features" ? "One row of numbers for each input: take the tensor behind the pooling, as what goes into the last layer" : undefined);
     if (got !== (count ?? rows.logits.shape[0])) throw rangeError(where, name, `with a row for each of the ${count ?? rows.logits.shape[0]} inputs`, `${got} rows`);
   }
   return rows;
@@ -140,10 +147,13 @@ async function batch<I>(where: string, run: Run<I>, inputs: readonly I[]): Promi
 }
 
 function checkWidth(where: string, { logits }: ModelRows, classes: number): void {
-  if (logits.shape[1] !== classes) throw rangeError(where, "logits", `of ${classes} classes on the last axis`, `shape [${logits.shape.join(", ")}]`);
+  if (logits.shape[1] === classes) return;
+  const todo = logits.shape[1] === 1 && classes === 2 ? "One score for two classes becomes two columns inside the model: [0, z] for a logit z, [1 - p, p] for a probability p" : undefined;
+  throw rangeError(where, "logits", `of ${classes} classes on the last axis`, `shape [${logits.shape.join(", ")}]`, todo);
 }
 
 function labelIndices<L extends string>(where: string, labels: Labels<L>, classes: readonly L[]): Tensor<"int32"> {
+  if (Array.isArray(labels) && Array.isArray(labels[0])) throw typeError(where, "labels", "of one class for each input", "arrays", "Where an input has several, fit MultiLabelHead on the logits of outputs()");
   if (Array.isArray(labels) && typeof labels[0] === "string") {
     const index = new Map<unknown, number>(classes.map((name, i) => [name, i]));
     return new Tensor("int32", [labels.length], Int32Array.from(labels, (name, i) => {

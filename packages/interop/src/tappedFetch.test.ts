@@ -36,8 +36,11 @@ describe("tappedFetch", () => {
     expect(fetch).toHaveBeenCalledWith(url, init);
   });
 
-  it("fails for a file that cannot be tapped", async () => {
-    await expect(tappedFetch({ fetch: answer(200, Uint8Array.of(1, 2, 3)) })("https://host/model.onnx")).rejects.toMatchObject({ code: "FORMAT" });
+  it("names the file that cannot be tapped", async () => {
+    const damaged = tappedFetch({ fetch: answer(200, Uint8Array.of(1, 2, 3)) })("https://host/model.onnx");
+    await expect(damaged).rejects.toMatchObject({ code: "FORMAT", cause: { code: "FORMAT" } });
+    await expect(damaged).rejects.toThrowErrorMatchingInlineSnapshot(`[FormatError: tappedFetch: expected \`https://host/model.onnx\` to be a model that can be tapped, got tap: expected \`bytes\` to be an ONNX model, got field number 0 at byte 0. Load models of other kinds with another env.fetch]`);
+    await expect(tappedFetch({ fetch: answer(), tensor: "no" })("https://host/encoder_model.onnx")).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: tappedFetch: expected \`https://host/encoder_model.onnx\` to be a model that can be tapped, got tap: expected \`tensor\` to be the name of a tensor that a node of the main graph makes, got "no", which no node makes. Load models of other kinds with another env.fetch]`);
   });
 
   it("uses the engine's fetch", async () => {

@@ -1,4 +1,5 @@
-import { tap, type TapOptions } from "./onnx/tap.ts";
+import { FormatError, message } from "@logits/tensor";
+import { tap, type Tap, type TapOptions } from "./onnx/tap.ts";
 
 /** A `fetch` as Transformers.js calls it. */
 export type Fetch = (input: string | URL, init?: RequestInit) => Promise<Response>;
@@ -10,7 +11,7 @@ export type Fetch = (input: string | URL, init?: RequestInit) => Promise<Respons
  * Requests for a part of a file and answers other than 200 go through untouched.
  *
  * @param options - as for `tap`, and `fetch` (default: that of the engine)
- * @returns a function that rejects with the error of `tap` for a model whose head is not one linear layer
+ * @returns a function that rejects, naming the address, for a file that `tap` refuses: RangeError for a model whose head is not one linear layer, FormatError for what is no model
  * @example
  *   env.fetch = tappedFetch();
  *   env.cacheKey = "tapped-models";
@@ -23,10 +24,19 @@ export function tappedFetch(options: TapOptions & { readonly fetch?: Fetch } = {
   return async (input, init) => {
     const response = await fetch(input, init);
     if (response.status !== 200 || !/\.onnx(?:[?#]|$)/.test(`${input}`) || (init?.method ?? "GET") !== "GET") return response;
-    const { bytes } = tap(new Uint8Array(await response.arrayBuffer()), rest);
+    const { bytes } = tapped(`${input}`, new Uint8Array(await response.arrayBuffer()), rest);
     const headers = new Headers(response.headers);
     headers.delete("content-encoding");
     headers.set("content-length", `${bytes.length}`);
     return new Response(bytes as Uint8Array<ArrayBuffer>, { status: 200, headers });
   };
+}
+
+function tapped(url: string, bytes: Uint8Array, options: TapOptions): Tap {
+  try {
+    return tap(bytes, options);
+  } catch (cause) {
+    const text = message("tappedFetch", url, "to be a model that can be tapped", (cause as Error).message, "Load models of other kinds with another env.fetch");
+    throw cause instanceof FormatError ? new FormatError(text, { cause }) : new RangeError(text, { cause });
+  }
 }

@@ -64,6 +64,13 @@ describe("guard", () => {
     expect(FakeTensorFlowTensor.alive).toBe(0);
   });
 
+  it("takes the only output of a model without classes for features where it is named so", async () => {
+    const embed = { outputNodes: ["hidden"], predict: hidden, execute: (x: FakeTensorFlowTensor, names: readonly string[]) => names.map(() => hidden(x)) };
+    expect(await guard(embed, fakeHead(["a", "b", "c"], ["features"]), { feed, features: "hidden" })(1)).toEqual({ label: "", features: [10] });
+    expectExact((await outputs(embed, [1, 2], { feed, features: "hidden" })).features!, { shape: [2, 1], data: [10, 20] });
+    expect(FakeTensorFlowTensor.alive).toBe(0);
+  });
+
   it("disposes everything after an error too", async () => {
     await expect(guard(plain, fakeHead(["a"]), { feed })(1)).rejects.toThrow("classes");
     await expect(guard(plain, head, { feed: () => feed([1, 2]) })(1)).rejects.toThrow("rows");
@@ -81,6 +88,8 @@ describe("guard", () => {
 
   it("says what it refuses", async () => {
     expect(() => guard(undefined as never, head)).toThrowErrorMatchingInlineSnapshot(`[TypeError: guard: expected \`model\` a TensorFlow.js model, got undefined. Await it: await tf.loadLayersModel(url)]`);
+    expect(() => guard(plain, JSON.stringify(head) as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: guard: expected \`head\` a DecisionHead, or what has \`classes\` and \`decideAll\`, got String. Read it: DecisionHead.fromJSON(JSON.parse(text))]`);
+    await expect(guard({ predict: (x: FakeTensorFlowTensor) => hidden(x) }, head, { feed })(1)).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`logits\` of 2 classes on the last axis, got shape [1, 1]. One score for two classes becomes two columns inside the model: [0, z] for a logit z, [1 - p, p] for a probability p]`);
     expect(() => guard(layers, head, { features: "dense" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`features\` the name of a layer with one output, got "dense". The last layers are "hidden", "scores"]`);
     expect(() => guard(layers, head, { features: "hidden", logits: "dense" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`logits\` the name of a layer with one output, got "dense". The last layers are "hidden", "scores"]`);
     expect(() => guard(plain, fakeHead(["up", "down"], ["logits", "features"]))).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`features\` the name of a layer or node, as the head needs features, got none]`);

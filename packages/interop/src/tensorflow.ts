@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError } from "@logits/tensor";
 import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+import { checkClasses, checkHead, checkRows, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
@@ -52,6 +52,7 @@ export interface CollectModelOptions<I, T, L extends string> extends ModelOutput
 export function guard<T, D>(model: Model<T>, head: Head<D>, options?: ModelOutputs & { readonly feed?: undefined }): (inputs: T) => Promise<D[]>;
 export function guard<I, T, D>(model: Model<T>, head: Head<D>, options: GuardModelOptions<I, T>): Guarded<I, D>;
 export function guard<I, T, D>(model: Model<T>, head: Head<D>, options: ModelOutputs & Partial<GuardModelOptions<I, T>> = {}): Guarded<I, D> | ((inputs: T) => Promise<D[]>) {
+  checkHead("guard", head);
   const run = runner("guard", model, options);
   if (options.features === undefined && needs(head, "features")) throw rangeError("guard", "features", "the name of a layer or node, as the head needs features", "none");
   const { feed } = options;
@@ -133,7 +134,7 @@ function runner<T>(where: string, model: Model<T>, options: ModelOutputs): (inpu
   if (features === undefined || execute === undefined || outputNames === undefined) return async (inputs) => read(where, await model.predict(inputs), outputNames, options);
   const names = [options.logits ?? onlyOther(where, outputNames, features), features];
   const tensors = layers ? [layerOutput(where, "logits", layers, names[0]), layerOutput(where, "features", layers, names[1])] : names;
-  return async (inputs) => read(where, await execute.call(model, inputs, tensors), names, { logits: names[0], features });
+  return async (inputs) => read(where, await execute.call(model, inputs, [...new Set(tensors)]), [...new Set(names)], { logits: names[0], features });
 }
 
 /** Name of the tensor that a layer puts out. */
@@ -167,7 +168,8 @@ function listed(where: string, output: unknown, names: readonly string[] | undef
 }
 
 function onlyOther(where: string, names: readonly string[], features: string | undefined): string {
-  const others = names.filter((name) => name !== features);
+  // A model without classes: its only output is the features, and the rows of `logits` are what they are.
+  const others = names.length === 1 ? names : names.filter((name) => name !== features);
   if (others.length !== 1) throw rangeError(where, "logits", "the name of an output", "none", `The model has ${shown(others)}`);
   return others[0];
 }

@@ -132,11 +132,11 @@ function listed(where: string, response: unknown, choice: number, position: numb
   const missing = (what: string, todo?: string): TypeError => typeError(where, "response", "with the most probable tokens of a language model", what, todo);
   if (Array.isArray(response)) return { tokens: checked(where, response) };
   const { choices, output } = fields(response);
-  if (Array.isArray(choices)) {
+  if (Array.isArray(choices) && choices.length > 0) {
     if (choice >= choices.length) throw rangeError(where, "choice", `below ${choices.length}, the number of choices`, `${choice}`);
     const logprobs = fields(fields(choices[choice]).logprobs);
-    if (Array.isArray(logprobs.content)) return atPosition(where, logprobs.content, position);
-    if (Array.isArray(logprobs.top_logprobs)) {
+    if (Array.isArray(logprobs.content) && logprobs.content.length > 0) return atPosition(where, logprobs.content, position);
+    if (Array.isArray(logprobs.top_logprobs) && logprobs.top_logprobs.length > 0) {
       const top = logprobs.top_logprobs[inside(where, logprobs.top_logprobs, position)];
       const said = list(logprobs.tokens)[position];
       return { tokens: checked(where, Object.entries(fields(top)).map(([token, logprob]) => ({ token, logprob }))), ...(typeof said === "string" && { said }) };
@@ -145,12 +145,15 @@ function listed(where: string, response: unknown, choice: number, position: numb
   }
   if (Array.isArray(output)) {
     const texts = output.flatMap((item) => list(fields(item).content)).filter((part) => fields(part).type === "output_text" || Array.isArray(fields(part).logprobs));
+    if (texts.length === 0) throw missing("an output without text");
     if (choice >= texts.length) throw rangeError(where, "choice", `below ${texts.length}, the number of text parts`, `${choice}`);
     const { logprobs } = fields(texts[choice]);
     if (Array.isArray(logprobs) && logprobs.length > 0) return atPosition(where, logprobs, position);
     throw missing("text without logprobs", 'Ask for them: include: ["message.output_text.logprobs"], top_logprobs: 20');
   }
-  throw missing(describe(response), "Pass the response's JSON, or the tokens of one position: [{ token, logprob }]");
+  const names = Object.keys(fields(response)).slice(0, 5);
+  const todo = typeof response === "string" ? "Parse it: JSON.parse(text)" : "Pass the response's JSON, or the tokens of one position: [{ token, logprob }]";
+  throw missing(Array.isArray(choices) ? "no choices" : names.length > 0 ? `an object of ${names.map((name) => JSON.stringify(name.slice(0, 40))).join(", ")}` : describe(response), todo);
 }
 
 function atPosition(where: string, content: readonly unknown[], position: number): { readonly tokens: readonly TokenLogprob[]; readonly said?: string } {

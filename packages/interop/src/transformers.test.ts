@@ -227,9 +227,9 @@ describe("collect", () => {
     await expect(collect(pipeline, inputs(1, 2), ["up", "left"])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`labels\` names of classes ("up", "down"), got "left" at index 1]`);
     await expect(collect(pipeline, inputs(1), [0], { batchSize: 1.5 })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`batchSize\` an integer in [1, 2147483647], got 1.5]`);
     await expect(collect(fake("zero-shot-classification"), inputs(1), [0])).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: collect: expected \`classes\` an array of names, in the order of the logits, got undefined. They are the candidate labels]`);
-    await expect(collect(fake("text-classification", { id2label: null }), inputs(1), [0])).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: collect: expected \`classes\` an array of names, in the order of the logits, got undefined. The model has no config.id2label]`);
+    await expect(collect(fake("text-classification", { id2label: null }), inputs(1), [0])).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: collect: expected \`classes\` an array of names, in the order of the logits, got undefined. The model has no config.id2label: pass \`classes\`]`);
     await expect(collect(tapped("text-classification", ([[width]]) => tensor([Array.from({ length: width }, () => 1)])), inputs(1, 2), [0, 0], { features: true })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`features\` of shape [N, 1], as the first batch has, got [1, 2]]`);
-    await expect(collect(tapped("text-classification", () => new FakeOnnxTensor([1, 2, 3, 4], [1, 2, 2])), inputs(1), [0], { features: true })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`features\` of shape [N, F], got [1, 2, 2]]`);
+    await expect(collect(tapped("text-classification", () => new FakeOnnxTensor([1, 2, 3, 4], [1, 2, 2])), inputs(1), [0], { features: true })).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: collect: expected \`features\` of shape [N, F], got [1, 2, 2]. One row of numbers for each input: take the tensor behind the pooling, as what goes into the last layer]`);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError, Tensor } from "@logits/tensor";
 import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkRows, collectInputs, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
+import { checkClasses, checkHead, checkRows, collectInputs, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 export { tappedFetch, type Fetch } from "./tappedFetch.ts";
@@ -66,6 +66,7 @@ export interface CollectPipelineOptions<L extends string = string> extends Pipel
 export function guard<P extends Pipeline, D>(pipeline: P, head: Head<D>, options: GuardPipelineOptions = {}): Guarded<InputOf<P>, D> {
   const where = "guard";
   checkPipeline(where, pipeline);
+  checkHead(where, head);
   const names = options.classes ?? modelClasses(pipeline);
   if (names && needs(head, "logits")) checkSame(where, head.classes, names, options.classes ? "`classes`" : "the model");
   return guardInputs(head, options, runner(where, pipeline, head.classes, { ...options, features: options.features ?? needs(head, "features") }));
@@ -91,7 +92,7 @@ export async function collect<P extends Pipeline, const L extends string = strin
 ): Promise<Collected<L>> {
   const where = "collect";
   checkPipeline(where, pipeline);
-  const todo = isZeroShot(pipeline) ? "They are the candidate labels" : "The model has no config.id2label";
+  const todo = isZeroShot(pipeline) ? "They are the candidate labels" : "The model has no config.id2label: pass `classes`";
   const classes = checkClasses(where, options.classes ?? (modelClasses(pipeline) as readonly L[] | undefined), todo);
   return collectInputs(inputs, labels as Labels<L>, classes, options, runner(where, pipeline, classes, options));
 }
