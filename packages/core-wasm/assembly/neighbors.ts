@@ -112,13 +112,15 @@ export function f32_scaled_squares(x: usize, rows: i32, cols: i32, scale: f32, y
 
 // As f32_neighbors_direct, with dots: f32[count, dotsRow] = queries . bank, and squares of both scaled by 1 - c, where c (|q|^2 + |b|^2) bounds the error of
 // |q|^2 + |b|^2 - 2 q . b and of `distance` together: a row is left out only if it is certainly not among the k nearest; the others are measured.
+// Where products underflow each one errs by up to 2^-150, five of them for each column and a few more: 3 cols + 16 times 2^-149, the float of that integer's bits.
 export function f32_neighbors_scan(
   dots: usize, dotsRow: usize, querySquares: usize, bankSquares: usize,
   queries: usize, count: i32, bank: usize, rows: i32, cols: i32, first: i32, k: i32, distances: usize, indices: usize,
 ): void {
   const step = <usize>cols << 2;
+  const underflow = reinterpret<f32>(3 * cols + 16);
   for (; count > 0; count--) {
-    const own = load<f32>(querySquares);
+    const own = load<f32>(querySquares) - underflow;
     let bound = load<f32>(distances) - own;
     let limit = f32x4.splat(bound);
     let r = 0;

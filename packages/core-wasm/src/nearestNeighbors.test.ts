@@ -87,6 +87,19 @@ describe("laws", () => {
     rq.dispose();
   });
 
+  it("a query has the same bits alone and among many where squares underflow", () => {
+    const random = testRandom(7);
+    for (const [cols, size] of [[1, 1e-22], [9, 1e-22], [40, 3e-23], [300, 3e-23], [17, 1e-25]]) {
+      const draw = (count: number): Float32Array => Float32Array.from({ length: count }, () => size * random.normal());
+      const q = matrix(draw(40 * cols), cols), b = matrix(draw(60 * cols), cols), all = nearestNeighbors(q, b, 7);
+      for (let n = 0; n < 40; n++) {
+        const one = nearestNeighbors(matrix(q.data.subarray(n * cols, (n + 1) * cols), cols), b, 7);
+        expectExact(one.indices.data, all.indices.data.subarray(7 * n, 7 * n + 7));
+        expectExact(one.distances.data, all.distances.data.subarray(7 * n, 7 * n + 7));
+      }
+    }
+  });
+
   it("a bank in the worst order, from far to near, changes nothing", () => {
     const cols = 20, q = normal(30 * cols, 7), b = normal(600 * cols, 8);
     const order = nearestNeighborsRef(q.subarray(0, cols), b).map(({ index }) => index).reverse();

@@ -38,7 +38,7 @@ export interface NearestNeighbors {
  *
  *   distances[n, j] = the j-th smallest of sum_f (queries[n, f] - bank[m, f])^2 over m
  *
- * Every reported distance is the sum of squared differences, so it keeps its digits where query and row nearly agree: relative error at most (F / 16 + 8) 2^-24. Many queries
+ * Every reported distance is the sum of squared differences, so it keeps its digits where query and row nearly agree: relative error at most (F / 16 + 8) 2^-24, as long as nothing underflows. Many queries
  * first go through a matrix product that leaves out rows which are certainly too far, with a bound on its error; the result is that of comparing with every row, to the bit.
  * With a resident bank (`core.alloc`) nothing is copied.
  *

@@ -1,4 +1,4 @@
-"""Reads a decision head of Logits (JSON or bytes) and decides, in plain Python. Not: cross-fitted heads, randomised sets. A head with a scorer takes that scorer's logits."""
+"""Reads a decision head of Logits (JSON or bytes) and decides, in plain Python. Not: cross-fitted heads, randomised sets, other sets than LAC and APS. A head with a scorer takes that scorer's logits."""
 import base64, hashlib, json, math, struct
 
 def f32(x):
@@ -50,8 +50,8 @@ def score(d, z, f):
 
 def decide(head, logits, features=None, alpha=None):
     """The decision for one row, as a dictionary like that of the library."""
-    if head["split"] == "folds" or head["conformal"]["randomize"]:
-        raise NotImplementedError("cross-fitted heads and randomised sets")
+    if head["split"] == "folds" or head["conformal"]["randomize"] or head["conformal"]["method"] not in ("lac", "aps"):
+        raise NotImplementedError("cross-fitted heads, randomised sets and other sets than LAC and APS")
     probabilities, d, conformal = head["input"] == "probabilities", head.get("detector"), head["conformal"]
     if d and d["format"] != "logits/logit-detector" and not all(math.isfinite(x) for x in features):
         return {"kind": "invalid", "why": {"code": "NO_FEATURES"}}
