@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import { DecisionHead } from "@logits/head";
-import { collect, guard } from "@logits/interop/tensorflow";
+import { DecisionHead, LinearHead } from "@logits/head";
+import { collect, guard, outputs } from "@logits/interop/tensorflow";
 import { expectClose, expectExact } from "@logits/testkit";
 import { beforeAll, describe, expect, it } from "vitest";
 import { FLOWERS, FLOWER_WEIGHTS, flowers } from "./models.ts";
@@ -131,4 +131,26 @@ it("a model that needs executeAsync is wrapped", async () => {
 it("says which layers there are", () => {
   const head = DecisionHead.fit({ logits: want, labels: labels.map((name) => FLOWERS.indexOf(name)), classes: FLOWERS });
   expect(() => guard(layersModel(), head, { features: "dense_1" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`features\` the name of a layer with one output, got "dense_1". The last layers are "hidden", "scores"]`);
+});
+
+it("one sigmoid output is two columns of probabilities, by a model around the model", async () => {
+  const model = tf.sequential({ layers: [tf.layers.dense({ units: 1, activation: "sigmoid", useBias: false, inputShape: [4] })] });
+  tf.tidy(() => model.layers[0].setWeights([tf.tensor2d([4, -4, 0, 0], [4, 1])]));
+  const two = { predict: (x: tf.Tensor) => tf.tidy(() => { const p = model.predict(x) as tf.Tensor; return tf.concat([tf.sub(1, p), p], 1); }) };
+  const options = { classes: ["no", "yes"] as const, feed };
+  const answers = rows.map(([a, b]) => (a > b ? "yes" : "no"));
+  const before = tf.memory().numTensors;
+  const head = DecisionHead.fit(await collect(two, rows, answers, options), { input: "probabilities" });
+  expect(await guard(two, head, { feed })([[2, 0, 0, 0], [0, 2, 0, 0]])).toMatchObject([{ kind: "label", label: "yes" }, { kind: "label", label: "no" }]);
+  expect(tf.memory().numTensors).toBe(before);
+  await expect(collect(model, rows, answers, options)).rejects.toThrow("One score for two classes");
+});
+
+it("a model without classes gives features to a head that scores them itself", async () => {
+  const embed = tf.sequential({ layers: [tf.layers.activation({ activation: "relu", name: "hidden", inputShape: [4] })] });
+  const indices = labels.map((name) => FLOWERS.indexOf(name));
+  const { features } = await outputs(embed, rows, { feed, features: "hidden" });
+  const scorer = LinearHead.fit(Array.from({ length: 60 }, (_, i) => [...features!.row(i).data]), indices.slice(0, 60));
+  const head = DecisionHead.fit({ scorer, features: Array.from({ length: 60 }, (_, i) => [...features!.row(60 + i).data]), labels: indices.slice(60), classes: FLOWERS });
+  expect(await guard(embed, head, { feed, features: "hidden" })(rows)).toEqual(head.decideAll({ features: features! }));
 });

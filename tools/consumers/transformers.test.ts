@@ -1,9 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RawImage, env, pipeline } from "@huggingface/transformers";
-import { DecisionHead, type Decision } from "@logits/head";
-import { collect, guard, tappedFetch } from "@logits/interop/transformers";
+import { DecisionHead, MultiLabelHead, type Decision } from "@logits/head";
+import { collect, guard, outputs, tappedFetch } from "@logits/interop/transformers";
 import { softmax } from "@logits/core-wasm";
 import { expectClose, expectExact } from "@logits/testkit";
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from "vitest";
@@ -99,6 +99,26 @@ describe("text-classification", () => {
     } });
     await expect(work).rejects.toThrow("enough");
     expect(shares.at(-1)).toBe(0.1);
+  });
+
+  it("puts a model of several classes at once under a head for them", async () => {
+    const config = join(folder, "several", "config.json");
+    writeText(join(folder, "several"));
+    writeFileSync(config, JSON.stringify({ ...(JSON.parse(readFileSync(config, "utf8")) as object), problem_type: "multi_label_classification" }));
+    const classifier = await pipeline("text-classification", "several", { dtype });
+    const { logits } = await outputs(classifier, texts);
+    const scores = await classifier(texts, { top_k: 3 });
+    expectClose([...logits.data].map((x) => 1 / (1 + Math.exp(-x))), scores.flatMap((row) => inOrder(row, INTENTS)), { atol: 1e-6 }); // a float32 sigmoid
+    const head = MultiLabelHead.fit({ logits, targets: labels.map((label) => INTENTS.map((name) => Number(name === label))), classes: INTENTS });
+    expect(await guard(classifier, head)(texts)).toEqual(head.decideAll(logits));
+    await expect(collect(classifier, texts, labels.map((label) => [label]) as never)).rejects.toThrow("MultiLabelHead");
+  });
+
+  it("passes on what a disposed pipeline says", async () => {
+    const classifier = await pipeline("text-classification", "text", { dtype });
+    const decide = guard(classifier, DecisionHead.fit(await collect(classifier, texts, labels)));
+    await classifier.dispose();
+    await expect(decide("book a ticket")).rejects.toThrow("Session already disposed");
   });
 
   it("refuses a head of other classes", async () => {
