@@ -6,6 +6,9 @@ import type { PanelProps } from "./ui/shared.ts";
 import { run } from "./worker/client.ts";
 import { useJob } from "./worker/useJob.ts";
 
+/** Where the documentation is, as seen from this page; set when the page is built as a part of the site. */
+const SITE = import.meta.env.VITE_SITE as string | undefined;
+
 function panelOfAddress(): string {
   const id = location.hash.slice(1);
   return PANELS.some((panel) => panel.id === id) ? id : PANELS[0].id;
@@ -41,7 +44,8 @@ export function App(): JSX.Element {
     <>
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); heading.current?.focus(); }}>Skip to the panel</a>
       <header>
-        <div class="brand"><h1>Logits <span>playground</span></h1><p>From raw scores to a decision one can trust. Everything is computed in this page; nothing is uploaded.</p></div>
+        <h1>Logits <span>playground</span></h1>
+        <p>From raw scores to a decision one can trust. Everything is computed in this page; nothing is uploaded.</p>
         <button type="button" class="theme" name="theme" onClick={() => {
           const other = theme === "dark" ? "light" : "dark";
           setTheme(other);
@@ -56,7 +60,7 @@ export function App(): JSX.Element {
         {failed !== undefined ? <div class="message bad" role="alert"><p>The panel could not be loaded: {failed}</p></div>
           : Panel ? <Panel key={id} shared={{ set, choose, info, setJob, seed, setSeed }} /> : <p class="hint">Loading the panel…</p>}
       </main>
-      <footer><p>Computed by the packages <code>@logits/*</code>: WebAssembly in a Worker. MIT licence. The data sets carry their own licences, named with each.</p></footer>
+      <footer><p>{SITE !== undefined && <><a href={SITE}>Documentation</a> · </>}Computed by the packages <code>@logits/*</code>: WebAssembly in a Worker. MIT licence. The data sets carry their own licences, named with each.</p></footer>
     </>
   );
 }

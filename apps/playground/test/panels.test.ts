@@ -171,7 +171,8 @@ describe("Shift", () => {
     await slide(page, "mix", 0.3);
     await looks(1, 0, 0.3);
     expect(await shown(page, "coverage-verdict")).toContain("broken");
-    expect(await shown(page, "unknown-verdict")).toContain("more than promised");
+    // The promise is about rows of the known source, and for them it still holds; what is flagged beyond it is flagged rightly.
+    expect(await shown(page, "unknown-verdict")).toContain("the promise holds");
     expect(await shown(page, "report-verdict")).toContain("seen without labels");
     expect(await shown(page, "report-verdict")).toContain(`p = ${pValue(0.001)}`);
 

@@ -2,7 +2,7 @@ import { TemperatureScaling } from "@logits/calibration";
 import { SplitConformal } from "@logits/conformal";
 import { softmax } from "@logits/core-wasm";
 import { ConformalPValues, LogitDetector, Threshold } from "@logits/ood";
-import { clopperPearson, permutationTest } from "@logits/statistics";
+import { permutationTest } from "@logits/statistics";
 import { Tensor, randomSource } from "@logits/tensor";
 import type { Control } from "../worker/protocol.ts";
 import { coverageByChance } from "./chance.ts";
@@ -38,7 +38,11 @@ export interface Shifted {
   readonly meanSize: number;
   /** Share of all new rows that are called unknown. */
   readonly unknown: number;
-  readonly unknownInterval: readonly [low: number, high: number];
+  /** Share of the rows of the known source that are called unknown: the promise is about these. */
+  readonly falseAlarms: number;
+  readonly falseAlarmsInterval: readonly [low: number, high: number];
+  /** Share of the rows from elsewhere that are called unknown; null without such rows. */
+  readonly found: number | null;
   readonly accuracy: number;
   /** By the detector's scores: needs no labels. */
   readonly withoutLabels: Report;
@@ -83,7 +87,7 @@ export async function shift({ key, seed, alpha, rate, scale, noise, mix }: Quest
   const { scaling, conformal, detectorScores, labelScores } = await fitted(`${key} ${seed}`, fit, calibration, control);
   control.signal.throwIfAborted();
   control.progress(0.6, "Shifting the rows");
-  const { logits, labels, foreign } = shifted(test, set.outliers, { scale, noise, mix }, seed), rows = labels.length;
+  const { logits, labels, places } = shifted(test, set.outliers, { scale, noise, mix }, seed), rows = labels.length, foreign = places.length;
   const calibrated = scaling.transform(logits), sets = conformal.predictionSet(calibrated, { alpha }), width = set.info.classes;
   let covered = 0, right = 0;
   for (let n = 0; n < rows; n++) {
@@ -93,7 +97,7 @@ export async function shift({ key, seed, alpha, rate, scale, noise, mix }: Quest
     right += Number(row.indexOf(Math.max(...row)) === labels[n]);
   }
   const scores = detector.score({ logits }).data, threshold = Threshold.fit(detectorScores, { maxFalsePositiveRate: rate });
-  const { exceeding } = threshold.exceedance(scores);
+  const elsewhere = new Set(places), known = threshold.exceedance(scores.filter((_, n) => !elsewhere.has(n))), found = threshold.exceedance(Float32Array.from(places, (n) => scores[n]));
   control.progress(0.7, "Comparing with the calibration rows");
   await new Promise((resume) => setTimeout(resume));
   control.signal.throwIfAborted();
@@ -104,17 +108,17 @@ export async function shift({ key, seed, alpha, rate, scale, noise, mix }: Quest
   return {
     rows, calibrationRows: conformal.n, foreign, foreignUnlabelled: set.outliers !== undefined,
     coverage: covered / rows, chance: coverageByChance(conformal.n, rows, alpha), meanSize: sets.sizes.data.reduce((sum, size) => sum + size, 0) / rows,
-    unknown: exceeding / rows, unknownInterval: clopperPearson(exceeding, rows, 0.95), accuracy: right / rows,
+    unknown: (known.exceeding + found.exceeding) / rows, falseAlarms: known.rate!, falseAlarmsInterval: known.interval!, found: found.rate, accuracy: right / rows,
     withoutLabels, withLabels: compared(labelScores, unusual(calibrated, labels), seed),
   };
 }
 
 /** The changed rows; label -1: no class is right. Foreign rows are outliers where there are some, else rows whose scores were handed to other classes. */
-function shifted({ logits, labels }: Rows, outliers: Tensor<"float32"> | undefined, { scale, noise, mix }: Shift, seed: number): { readonly logits: Tensor<"float32">; readonly labels: Int32Array; readonly foreign: number } {
+function shifted({ logits, labels }: Rows, outliers: Tensor<"float32"> | undefined, { scale, noise, mix }: Shift, seed: number): { readonly logits: Tensor<"float32">; readonly labels: Int32Array; readonly places: Int32Array } {
   const [rows, width] = logits.shape, data = logits.data.map((score) => score / scale), y = labels.data.slice();
   const random = randomSource(seed, 11), order = random.permutation(rows), relabelled = Math.round(noise * rows);
   for (const n of order.subarray(0, relabelled)) y[n] = random.integer(width);
-  const other = randomSource(seed, 12), places = other.permutation(rows), foreign = Math.min(Math.round(mix * rows), outliers?.shape[0] ?? rows);
+  const other = randomSource(seed, 12), foreign = Math.min(Math.round(mix * rows), outliers?.shape[0] ?? rows), places = other.permutation(rows).subarray(0, foreign);
   const from = outliers && other.permutation(outliers.shape[0]);
   for (let i = 0; i < foreign; i++) {
     const n = places[i], row = data.subarray(n * width, (n + 1) * width);
@@ -126,7 +130,7 @@ function shifted({ logits, labels }: Rows, outliers: Tensor<"float32"> | undefin
       for (let c = 0; c < width; c++) row[to[c]] = before[c];
     }
   }
-  return { logits: new Tensor("float32", [rows, width], data), labels: y, foreign };
+  return { logits: new Tensor("float32", [rows, width], data), labels: y, places };
 }
 
 /** 1 - p of the right class: how unusual the label is; 1 where no class is right. */

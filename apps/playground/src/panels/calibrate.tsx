@@ -23,12 +23,13 @@ export default function Calibrate({ shared }: PanelProps): JSX.Element {
   const low = Math.min(-2, Math.floor(Math.log2(fit?.temperature ?? 1) - 1)), high = Math.max(3, Math.ceil(Math.log2(fit?.temperature ?? 1) + 1));
   const temperatures = useMemo(() => Array.from({ length: POINTS }, (_, i) => 2 ** (low + ((high - low) * i) / (POINTS - 1))), [low, high]);
   const curve = useJob(fit && ((control) => run("calibrate", "curve", { key: set, seed, temperatures }, control)), [set, seed, temperatures]);
+  const points = curve.value ?? [];
   const now = chosen === undefined ? fit?.after : moved.value;
   return (
     <>
       <p class="lead">A model that says “90 % sure” should be right nine times in ten. Most are not. One number, the temperature T, divides the scores and repairs the confidence without changing a single answer.</p>
       <DataPicker shared={shared} />
-      <Progress job={fitted} name="calibrate" />
+      <Progress job={fitted} name="calibrate" collapse />
       {fit && temperature !== undefined && now && (
         <>
           <section class="card" aria-label="Temperature">
@@ -54,14 +55,12 @@ export default function Calibrate({ shared }: PanelProps): JSX.Element {
             <Figure title={`At T = ${fixed(temperature, 3)}`} label={`Reliability diagram at T = ${fixed(temperature, 3)}: mean confidence ${percent(now.meanConfidence)}, accuracy ${percent(fit.accuracy)}`} draw={() => reliability(now.bins, COLOURS.after)} data={[now]} height={320} />
           </div>
           <p class="hint">Dots: rows of like confidence, larger where there are more. Line: where confidence equals accuracy. Shade: where 95 % of perfectly calibrated models would lie.</p>
-          {curve.value && (
-            <div class="figures">
-              <Figure title="Negative log-likelihood along T" label={`Curve of the negative log-likelihood along T, lowest near the fitted T ${fixed(fit.temperature, 2)}`} height={240}
-                draw={() => along(curve.value!.map((point) => ({ x: point.temperature, y: point.nll })), { x: temperature, y: now.nll }, fit.temperature, "nats")} data={[curve.value, now, temperature, fit]} />
-              <Figure title="Calibration error along T" label="Curve of the calibration error along T" height={240}
-                draw={() => along(curve.value!.map((point) => ({ x: point.temperature, y: point.ece })), { x: temperature, y: now.ece }, fit.temperature, "ECE")} data={[curve.value, now, temperature, fit]} />
-            </div>
-          )}
+          <div class="figures">
+            <Figure title="Negative log-likelihood along T" label={`Curve of the negative log-likelihood along T, lowest near the fitted T ${fixed(fit.temperature, 2)}`} height={240}
+              draw={() => along(points.map((point) => ({ x: point.temperature, y: point.nll })), { x: temperature, y: now.nll }, fit.temperature, [low, high], "nats")} data={[curve.value, now, temperature, fit]} />
+            <Figure title="Calibration error along T" label="Curve of the calibration error along T" height={240}
+              draw={() => along(points.map((point) => ({ x: point.temperature, y: point.ece })), { x: temperature, y: now.ece }, fit.temperature, [low, high], "ECE")} data={[curve.value, now, temperature, fit]} />
+          </div>
           <Numbers caption={`reliability at T = ${fixed(temperature, 3)}`} head={["Confidence", "Rows", "Mean confidence", "Accuracy", "A calibrated model shows"]} name="bins"
             rows={now.bins.filter((bin) => bin.count > 0).map((bin) => [`${fixed(bin.low, 2)} to ${fixed(bin.high, 2)}`, count(bin.count), percent(bin.meanConfidence!), percent(bin.accuracy!), between(bin.band!)])} />
           <Promises
@@ -89,10 +88,10 @@ function reliability(bins: readonly ReliabilityBin[], colour: string): PlotOptio
   };
 }
 
-function along(points: readonly { readonly x: number; readonly y: number }[], here: { readonly x: number; readonly y: number }, fitted: number, label: string): PlotOptions {
+function along(points: readonly { readonly x: number; readonly y: number }[], here: { readonly x: number; readonly y: number }, fitted: number, [low, high]: readonly [number, number], label: string): PlotOptions {
   return {
     marginLeft: 48, marginRight: 12, marginBottom: 38,
-    x: { type: "log", base: 2, label: "T", tickFormat: (value: number) => `${value}` },
+    x: { type: "log", base: 2, label: "T", domain: [2 ** low, 2 ** high], tickFormat: (value: number) => `${value}` },
     y: { label, grid: true, zero: true, ticks: 5 },
     marks: [ruleY([0]), ruleX([fitted], { stroke: COLOURS.line, strokeDasharray: "4 4" }), line(points, { x: "x", y: "y", stroke: COLOURS.after, strokeWidth: 2 }), dot([here], { x: "x", y: "y", fill: COLOURS.before, r: 5 })],
   };

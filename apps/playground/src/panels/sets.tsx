@@ -31,8 +31,8 @@ export default function Sets({ shared }: PanelProps): JSX.Element {
           <Slider label="Sets that may miss the right class: α" name="alpha" min={0.01} max={0.5} step={0.005} value={alpha} shown={`α = ${fixed(alpha, 3)}`} onValue={setAlpha} />
           <Select label="How sets are made" name="method" value={method} options={METHODS} onValue={(value) => setMethod(value as ConformalMethod)} />
         </div>
-        <Progress job={job} name="sets" />
         {result && <Summary alpha={alpha} result={result} />}
+        <Progress job={job} name="sets" />
       </section>
       {result && (
         <>

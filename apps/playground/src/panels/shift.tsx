@@ -33,8 +33,8 @@ export default function Shift({ shared }: PanelProps): JSX.Element {
           <button type="button" class="small" name="unshift" onClick={() => setBy(NONE)} disabled={!changed}>Undo all shifts</button>
           <p class="hint">{info && info.outliers > 0 ? "The other source: sentences or rows that belong to no class, so no set can hold their right class." : "The other source: rows whose scores were handed to classes at random. They look like known rows and know nothing."}</p>
         </div>
-        <Progress job={job} name="shift" />
         {result && <Summary result={result} />}
+        <Progress job={job} name="shift" />
       </section>
       {result && (
         <>
@@ -56,23 +56,23 @@ export default function Shift({ shared }: PanelProps): JSX.Element {
 }
 
 function Summary({ result }: { readonly result: Shifted }): JSX.Element {
-  const { coverage, chance, unknown, unknownInterval, rows, foreign, meanSize, accuracy } = result;
-  const covers = coverage >= chance[0], few = unknownInterval[0] <= RATE, seen = result.withoutLabels.pValue <= ALARM, seenWithLabels = result.withLabels.pValue <= ALARM;
+  const { coverage, chance, unknown, falseAlarms, falseAlarmsInterval, found, rows, foreign, foreignUnlabelled, meanSize, accuracy } = result;
+  const covers = coverage >= chance[0], few = falseAlarmsInterval[0] <= RATE, seen = result.withoutLabels.pValue <= ALARM, seenWithLabels = result.withLabels.pValue <= ALARM;
   return (
     <>
       <Stats>
         <Stat name="coverage" label="Coverage of the sets" value={percent(coverage)} note={`promised ${percent(1 - ALPHA)}; chance gives ${between(chance)}`} />
-        <Stat name="unknown" label="Called unknown" value={percent(unknown)} note={`promised at most ${percent(RATE)} of known rows`} />
+        <Stat name="unknown" label="Called unknown" value={percent(unknown)} note={found === null ? `promised at most ${percent(RATE)} of known rows` : `${percent(falseAlarms)} of the known rows, promised at most ${percent(RATE)}; ${percent(found)} of those from elsewhere`} />
         <Stat name="size" label="Classes in a set" value={fixed(meanSize, 2)} note="on average" />
         <Stat name="accuracy" label="Right answers" value={percent(accuracy)} note={`of ${count(rows)} new rows${foreign > 0 ? `, ${count(foreign)} from elsewhere` : ""}`} />
       </Stats>
       <div class="columns">
-        <div class={`verdict ${covers ? "good" : "bad"}`} data-name="coverage-verdict"><strong>Coverage: {covers ? "the promise holds" : "the promise is broken"}</strong>{covers ? "Measured in line with what was promised." : `${percent(coverage)} is below what chance explains.`}</div>
-        <div class={`verdict ${few ? "good" : "bad"}`} data-name="unknown-verdict"><strong>False alarms: {few ? "the promise holds" : "more than promised"}</strong>{few ? "No more rows are called unknown than promised." : foreign > 0 ? "The detector flags rows that are not from the known source." : "Known rows in a new form are flagged."}</div>
+        <div class={`verdict ${covers ? "good" : "bad"}`} data-name="coverage-verdict"><strong>Coverage: {covers ? "the promise holds" : "the promise is broken"}</strong>{covers ? "Measured in line with what was promised." : `${percent(coverage)} is below what chance explains${foreign > 0 && foreignUnlabelled ? "; no set can hold the right class of a row that has none" : ""}.`}</div>
+        <div class={`verdict ${few ? "good" : "bad"}`} data-name="unknown-verdict"><strong>False alarms: {few ? "the promise holds" : "more than promised"}</strong>{few ? `${percent(falseAlarms)} of the known rows are called unknown${found === null ? "" : `, and ${percent(found)} of those from elsewhere, rightly`}.` : `${percent(falseAlarms)} of the known rows: their scores have a new form.`}</div>
         <div class={`verdict ${seen || seenWithLabels ? "bad" : "plain"}`} data-name="report-verdict"><strong>Reported: {seen ? "a shift, seen without labels" : seenWithLabels ? "a shift, seen only with labels" : "no shift"}</strong>p = {pValue(result.withoutLabels.pValue)} without labels, {pValue(result.withLabels.pValue)} with.</div>
       </div>
       <Live name="shift-summary">
-        {covers && few ? "Both promises hold on these rows. " : `${covers ? "Coverage holds" : "Coverage is broken"}, ${few ? "false alarms are within the promise" : "more rows are called unknown than promised"}. `}
+        {covers && few ? "Both promises hold on these rows. " : `${covers ? "Coverage holds" : "Coverage is broken"}, ${few ? "false alarms are within the promise" : "more known rows are called unknown than promised"}. `}
         {seen ? "The p-values are no longer uniform: do not rely on the promises until you calibrate anew." : seenWithLabels ? "Only labels of new rows reveal it." : covers && few ? "" : "Nothing reports it yet: more rows would."}
       </Live>
     </>

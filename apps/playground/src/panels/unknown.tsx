@@ -44,8 +44,8 @@ export default function Unknown({ shared }: PanelProps): JSX.Element {
           <Select label="The promise is kept" name="confidence" value={confidence} options={CONFIDENCES} onValue={setConfidence} />
           <Select label="Detector" name="method" value={method} options={methods} onValue={(value) => setMethod(value as LogitDetectorMethod)} />
         </div>
-        <Progress job={scored} name="unknown" />
         {result && guard && <Summary result={result} guard={guard} rate={rate} marginal={confidence === "marginal"} />}
+        <Progress job={scored} name="unknown" />
       </section>
       {result && guard && (
         <>

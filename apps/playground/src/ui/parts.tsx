@@ -57,12 +57,16 @@ export function Select({ label, name, value, options, onValue }: {
 }
 
 /** What a job is doing, with a button that stops it; after a failure, why. */
-export function Progress({ job, name }: { readonly job: JobState<unknown>; readonly name: string }): JSX.Element {
+export function Progress({ job, name, collapse = false }: {
+  readonly job: JobState<unknown>; readonly name: string;
+  /** Takes no room while nothing runs: for jobs that no slider starts. */
+  readonly collapse?: boolean;
+}): JSX.Element {
   const { busy, error, stopped, share, text, stop, again } = job;
   if (error !== undefined) return <div class="message bad" role="alert"><p>{error}</p><button type="button" onClick={again}>Try again</button></div>;
   if (stopped) return <div class="message" role="status"><p>Stopped.</p><button type="button" onClick={again}>Start again</button></div>;
   return (
-    <div class={`progress${busy ? "" : " idle"}`} data-busy={busy ? "yes" : "no"} data-name={`${name}-job`}>
+    <div class={`progress${busy ? "" : collapse ? " idle gone" : " idle"}`} data-busy={busy ? "yes" : "no"} data-name={`${name}-job`}>
       <span>{busy ? (text ?? "Computing") : "Ready"}</span>
       <progress max={1} value={share} aria-label={text ?? "Computing"} hidden={!busy} />
       <button type="button" class="small" onClick={stop} disabled={!busy}>Stop</button>
