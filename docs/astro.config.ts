@@ -3,7 +3,7 @@ import starlight from "@astrojs/starlight";
 import { defineConfig } from "astro/config";
 import rehypeKatex from "rehype-katex";
 import remarkMath from "remark-math";
-import { figures, linksBetweenPages, tablesThatScroll, withoutTitle } from "./src/markdown.ts";
+import { figures, linksBetweenPages, scrollingBoxes, withoutTitle } from "./src/markdown.ts";
 import { sidebar } from "./src/sidebar.ts";
 
 const base = "/";
@@ -12,7 +12,7 @@ export default defineConfig({
   base,
   outDir: "dist",
   devToolbar: { enabled: false },
-  markdown: { processor: unified({ remarkPlugins: [withoutTitle, [linksBetweenPages, { base }], figures, remarkMath], rehypePlugins: [rehypeKatex, tablesThatScroll] }) },
+  markdown: { processor: unified({ remarkPlugins: [withoutTitle, [linksBetweenPages, { base }], figures, remarkMath], rehypePlugins: [rehypeKatex, scrollingBoxes] }) },
   integrations: [
     starlight({
       title: "Logits",
@@ -23,7 +23,7 @@ export default defineConfig({
       tableOfContents: { minHeadingLevel: 2, maxHeadingLevel: 3 },
       pagefind: true,
       credits: false,
-      components: { Head: "./src/components/Head.astro" },
+      components: { Head: "./src/components/Head.astro", Search: "./src/components/Search.astro" },
     }),
   ],
 });

@@ -51,15 +51,17 @@ export function figures() {
   return (tree: Node): void => {
     visit(tree as never, "html", (node: Node) => {
       const [, name] = /^<!-- figure: ([\w-]+) -->$/.exec(node.value!.trim()) ?? [];
-      if (name !== undefined) node.value = `<div class="figure">${readFileSync(join(root, GENERATED, "figures", `${name}.svg`), "utf8")}</div>`;
+      if (name !== undefined) node.value = `<div class="figure" tabindex="0">${readFileSync(join(root, GENERATED, "figures", `${name}.svg`), "utf8")}</div>`;
     });
   };
 }
 
-/** A table that is wider than the screen scrolls in a box of its own, which the keyboard reaches. */
-export function tablesThatScroll() {
+/** Tables and formulas that are wider than the screen scroll in a box of their own, which the keyboard reaches. A header cell without words is no header. */
+export function scrollingBoxes() {
   return (tree: Node): void => {
     visit(tree as never, "element", (node: Node, index: number | undefined, parent: Node | undefined) => {
+      if (node.tagName === "span" && String(node.properties?.["className"] ?? node.properties?.["class"]).includes("katex-display")) node.properties!["tabindex"] = "0";
+      if (node.tagName === "th" && node.children!.length === 0) node.tagName = "td";
       if (node.tagName !== "table" || parent === undefined || parent.properties?.["class"] === "table") return;
       parent.children![index!] = { type: "element", tagName: "div", properties: { class: "table", tabindex: "0" }, children: [node] };
     });

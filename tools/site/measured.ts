@@ -12,6 +12,8 @@ const json = <T>(path: string): T => JSON.parse(readFileSync(join(root, path), "
 interface Bar {
   readonly suite: string;
   readonly case?: string;
+  /** The bar is for the geometric mean of these. */
+  readonly cases?: readonly string[];
   readonly variant?: Variant;
   readonly figure: string;
   readonly atLeast?: number;
@@ -69,13 +71,15 @@ export function sections(records: readonly BenchRecord[], bars: readonly Bar[], 
   all.slower = slower.length === 0 ? "None in this run." : table(["case", "variant", "who", "theirs", "ours", "times slower"], slower);
   all.count = `${comparisons} comparisons of ${records.length} cases and variants; in ${slower.length} of them another contender is faster.`;
 
-  const failed = bars.flatMap((bar) =>
-    records.filter(({ suite, case: name, variant }) => suite === bar.suite && (bar.case ?? name) === name && (bar.variant ?? variant) === variant).flatMap((record) => {
-      const got = figureOf(record, bar.figure);
+  const failed = bars.flatMap((bar) => {
+    const group = records.filter(({ suite, case: name, variant }) => suite === bar.suite && (bar.cases?.includes(name) ?? (bar.case ?? name) === name) && (bar.variant ?? variant) === variant);
+    const figures = group.map((record) => ({ name: `${record.suite} ${record.case}`, variant: record.variant, got: figureOf(record, bar.figure) }));
+    const judged = bar.cases === undefined ? figures : [{ name: `${bar.suite}, geometric mean of ${group.length} cases`, variant: bar.variant!, got: Math.exp(figures.reduce((sum, { got }) => sum + Math.log(got!), 0) / figures.length) }];
+    return judged.flatMap(({ name, variant, got }) => {
       if (got === null || got === undefined || (got >= (bar.atLeast ?? -Infinity) && got <= (bar.atMost ?? Infinity))) return [];
-      return [[`${record.suite} ${record.case}`, NAMES[record.variant], `${bar.atLeast === undefined ? `at most ${bar.atMost}` : `at least ${bar.atLeast}`} ${FIGURES[bar.figure]}`, got.toPrecision(3)]];
-    }),
-  );
+      return [[name, NAMES[variant], `${bar.atLeast === undefined ? `at most ${bar.atMost}` : `at least ${bar.atLeast}`} ${FIGURES[bar.figure]}`, got.toPrecision(3)]];
+    });
+  });
   all.bars = failed.length === 0 ? "None in this run." : table(["case", "variant", "we wanted", "we got"], failed);
 
   const twice = (value: number): string => value.toFixed(2);

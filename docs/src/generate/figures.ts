@@ -14,7 +14,7 @@ function reliability(name: "before" | "after", { before, after, temperature, row
   const colour = name === "before" ? BEFORE : AFTER;
   const words = `Of ${rows.shown} rows the model is right on ${percent(measures.accuracy)} and claims ${percent(measures.meanConfidence)} on average. Calibration error ${measures.ece.toFixed(4)}.`;
   return draw(`reliability-${name}`, `Accuracy against confidence, ${name === "before" ? "as the model gives it" : `scores divided by ${temperature.toFixed(3)}`}`, words, {
-    width: 380, height: 340, marginLeft: 44, marginBottom: 36, marginTop: 14, marginRight: 14,
+    width: 380, height: 350, marginLeft: 44, marginBottom: 36, marginTop: 26, marginRight: 16,
     x: { domain: [0, 1], label: "confidence", ticks: 5 },
     y: { domain: [0, 1], label: "accuracy", grid: true, ticks: 5 },
     r: { domain: [0, Math.max(...before.reliability.map(({ count }) => count))], range: [0, 15] },

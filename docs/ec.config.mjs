@@ -1,0 +1,18 @@
+import { visit } from "unist-util-visit";
+
+let alone = 0;
+
+/** Code blocks that scroll become regions; each needs a name of its own. */
+const namedCode = {
+  name: "names of code blocks",
+  hooks: {
+    postprocessRenderedBlock({ codeBlock, renderData }) {
+      const index = codeBlock.parentDocument?.positionInDocument?.groupIndex;
+      visit(renderData.blockAst, "element", (node) => {
+        if (node.tagName === "pre") node.properties["aria-label"] = `Code ${index === undefined ? ++alone : index + 1}`;
+      });
+    },
+  },
+};
+
+export default { plugins: [namedCode] };
