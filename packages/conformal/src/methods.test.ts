@@ -57,7 +57,7 @@ describe("scores", () => {
       for (const classes of [2, 48, 49, 130, 1000]) {
         if (classes === 1000 && seed > 11) continue;
         const p = awkwardRow(classes, seed), u = seed % 3 === 0 ? 0 : uniformOf(1, 1, seed), rule = ruleOf(method, seed % 5 === 0 ? 0 : 0.02, 3);
-        const all = new Float32Array(classes), found = new RankedSet(classes), bits = new Uint32Array(p.buffer);
+        const all = new Float32Array(classes), found = new RankedSet(classes), bits = new Int32Array(p.buffer);
         allScores(rule, p, 1, classes, () => u, all);
         const thresholds = [...new Set(all)].sort((a, b) => a - b).filter((_, i) => classes < 100 || i % 17 === 0).flatMap((s) => [s, Math.fround(s - 1e-7 * (1 + s))]);
         for (const t of [-Infinity, ...thresholds, Infinity]) {

@@ -1,6 +1,7 @@
-import { Tensor, asInt32, checkLabels, checkInteger, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { topK } from "@logits/core-wasm";
+import { Tensor, asInt32, checkInteger, checkLabels, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { PredictionSets } from "./predictionSets.ts";
-import { RankedSet } from "./rankedSet.ts";
+import { RankedSet, mostRanks } from "./rankedSet.ts";
 import { ScoreTable, checkGiven, countOf, groupsOf, weightsOf, type ExpectedCoverage, type ScoreTableJSON } from "./scoreTable.ts";
 import { allScores, batchOf, probabilitiesOf, scoreOf, uniformOf, type Rule } from "./scores.ts";
 
@@ -298,7 +299,7 @@ export class SplitConformal {
     if (!(alpha >= 0 && alpha <= 1)) throw rangeError(where, "alpha", "in [0, 1]", `${alpha}`);
     const batch = this.#batch(where, logits), { rows, classes } = batch;
     const { id, group, weight } = this.#rows(where, rows, options);
-    const p = probabilitiesOf(where, batch, 0, rows), bits = new Uint32Array(p.buffer, p.byteOffset, p.length);
+    const p = probabilitiesOf(where, batch, 0, rows), bits = new Int32Array(p.buffer, p.byteOffset, p.length);
     const mask = new Uint8Array(rows * classes), sizes = new Int32Array(rows);
     const uniform = (n: number): number => (this.randomize ? uniformOf(this.seed, 1, id(n)) : 0);
     const columns = this.#columns, ofClass = this.#classGroups, rule = this.#rule, { method } = rule;
@@ -306,11 +307,16 @@ export class SplitConformal {
     const scores = ofClass || method === "margin" ? new Float32Array(rows * classes) : undefined;
     if (scores) allScores(rule, p, rows, classes, uniform, scores);
     const ranked = isRandom(method) && !scores ? new RankedSet(classes) : undefined;
+    // One threshold that leaves a few ranks: the kernel finds those.
+    const few = ranked && !group && !weight && classes > 48 ? mostRanks(rule, this.#table.threshold(alpha, 0, 1)) : Infinity;
+    const ranks = few <= 64 ? Math.min(few, classes) : 0;
+    const first = ranks > 0 && rows > 0 ? topK(new Tensor("float32", [rows, classes], p), ranks).indices.data : undefined;
     for (let n = 0, at = 0; n < rows; n++, at += classes) {
       if (n === 0 || group || weight) for (let k = 0; k < columns; k++) thresholds[k] = this.#table.threshold(alpha, (group ? group[n] * columns : 0) + k, weight ? weight[n] : 1);
       const threshold = thresholds[0];
       let size = 0;
-      if (ranked) size = ranked.include(rule, p, bits, at, threshold, uniform(n), mask);
+      if (ranked && first) size = ranked.includeFirst(rule, first, n * ranks, ranks, p, at, threshold, uniform(n), mask);
+      else if (ranked) size = ranked.include(rule, p, bits, at, threshold, uniform(n), mask);
       else if (scores) {
         for (let c = 0; c < classes; c++) if (scores[at + c] <= (ofClass ? thresholds[ofClass[c]] : threshold)) size += mask[at + c] = 1;
       } else for (let c = 0; c < classes; c++) if (Math.fround(1 - p[at + c]) <= threshold) size += mask[at + c] = 1;
