@@ -1,4 +1,5 @@
 import { expectClose, testRandom } from "@logits/testkit";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fromTopLogprobs } from "./topLogprobs.ts";
 
@@ -54,6 +55,37 @@ describe("fromTopLogprobs", () => {
       expect(other).toBeLessThanOrEqual(1);
       if (settled) expect(truth.indexOf(Math.max(...truth))).toBe(lower.indexOf(Math.max(...lower)));
     }
+  });
+
+  it("rounding beyond 1 is no probability", () => {
+    const { lower, upper, logits, unobserved } = fromTopLogprobs(entries(["A", 0.6004], [" A", 0.4002]), { options: ["A", "B"] });
+    expect([lower[0], upper[0], logits.data[0], unobserved]).toEqual([1, 1, 0, 0]);
+  });
+
+  it("any other JSON is refused in words of its own, and what is read keeps its intervals in order", () => {
+    const token = fc.oneof(fc.constantFrom("A", " A", "B", "", " "), fc.string({ unit: "binary" }));
+    const logprob = fc.oneof(fc.double({ max: 0 }), fc.constantFrom(0, -0, -9999, -Infinity, NaN, 1), fc.jsonValue());
+    const top = fc.oneof(fc.array(fc.oneof(fc.record({ token, logprob }), fc.jsonValue()), { maxLength: 4 }), fc.jsonValue());
+    const content = fc.oneof(fc.array(fc.oneof(fc.record({ token, logprob, top_logprobs: top }), fc.jsonValue()), { maxLength: 2 }), fc.jsonValue());
+    const response = fc.oneof(
+      top,
+      fc.record({ choices: fc.oneof(fc.array(fc.record({ logprobs: fc.oneof(fc.record({ content }), fc.record({ tokens: fc.jsonValue(), top_logprobs: fc.oneof(fc.array(fc.dictionary(token, logprob)), fc.jsonValue()) })) })), fc.jsonValue()) }),
+      fc.record({ output: fc.oneof(fc.array(fc.record({ content: fc.oneof(fc.array(fc.record({ type: fc.constantFrom("output_text", "refusal"), logprobs: content })), fc.jsonValue()) })), fc.jsonValue()) }),
+    );
+    let read = 0;
+    fc.assert(fc.property(response, (x) => {
+      let scores;
+      try {
+        scores = fromTopLogprobs(x, { options: ["A", "B"] });
+      } catch (error) {
+        if (!(error instanceof Error) || !error.message.startsWith("fromTopLogprobs: expected `")) throw error;
+        return;
+      }
+      read++;
+      for (let c = 0; c < 2; c++) expect(0 <= scores.lower[c] && scores.lower[c] <= scores.upper[c] && scores.upper[c] <= 1).toBe(true);
+      expect([...scores.logits.data].every((z) => z <= 0)).toBe(true);
+    }), { seed: 5, numRuns: process.env.LOGITS_SLOW ? 100_000 : 2000 });
+    expect(read).toBeGreaterThan(10);
   });
 
   it("reads chat completions, legacy completions, Responses and a list alike", () => {

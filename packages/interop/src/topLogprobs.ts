@@ -85,6 +85,8 @@ export function fromTopLogprobs<const L extends string>(response: unknown, optio
     else if (may.length === 1 && spellings[may[0]].includes(token)) lower[may[0]] += probabilities[i];
     else for (const c of may) open[c] += probabilities[i];
   }
+  // Rounded log-probabilities may sum to a little more than 1.
+  for (let c = 0; c < lower.length; c++) lower[c] = Math.min(1, lower[c]);
   const upper = lower.map((p, c) => Math.min(1, p + open[c]));
   const best = lower.indexOf(Math.max(...lower));
   return {
