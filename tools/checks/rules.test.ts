@@ -118,6 +118,13 @@ describe("everyExportHasAPage", () => {
     expect(run(everyExportHasAPage, changed("docs/x/f.md", /```ts\n[\s\S]*/.exec(documented["docs/x/f.md"])![0], ""))).toEqual(problem);
     expect(run(everyExportHasAPage, changed("docs/x/f.md", "@logits/x", "@logits/xy"))).toEqual(problem);
     expect(run(everyExportHasAPage, changed("docs/x/f.md", "```ts\n", "```js\n"))).toEqual(problem);
+    expect(run(everyExportHasAPage, changed("docs/x/s.md", "@logits/x/sub", "@logits/x"))).toEqual(["packages/x/src/sub.ts: no program of docs/x/s.md imports S from @logits/x/sub"]);
+  });
+
+  it("does not take another package's page for it, and lets a subpath repeat the index", () => {
+    const { "docs/x/f.md": page, ...others } = documented;
+    expect(run(everyExportHasAPage, { ...others, "docs/y/f.md": page })).toEqual(["packages/x/src/index.ts: no page has f in its title or signature"]);
+    expect(run(everyExportHasAPage, { ...documented, "packages/x/src/sub.ts": '/** S. */\nexport class S {}\nexport { f } from "./f.ts";\n' })).toEqual([]);
   });
 
   it("fails with its sister rule where the comment of an export is deleted", () => {

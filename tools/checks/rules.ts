@@ -100,8 +100,9 @@ export const everyExportIsDocumented: Rule = (root, files) => {
 
 interface Page {
   readonly file: string;
-  /** Title and signatures: what the page is about. */
-  readonly about: string;
+  readonly title: string;
+  /** The blocks of the section Signature. */
+  readonly signature: string;
   /** The `ts` blocks, which the tests run. */
   readonly code: string;
 }
@@ -113,7 +114,9 @@ function pagesOf(root: string, files: readonly string[]): Page[] {
   return files.filter((file) => /^docs\/.*\.md$/.test(file)).map((file) => {
     const text = readFileSync(join(root, file), "utf8");
     const prose = text.replace(PROGRAM, "");
-    return { file, about: `${/^# .*$/m.exec(prose)?.[0] ?? ""}\n${sectionOf(prose, "Signature") ?? ""}`, code: [...text.matchAll(PROGRAM)].map((match) => match[1]).join("\n") };
+    const blocks = (sectionOf(prose, "Signature") ?? "").matchAll(/^```text\n([\s\S]*?)^```/gm);
+    const codeOf = (matches: Iterable<RegExpMatchArray>): string => [...matches].map((match) => match[1]).join("\n");
+    return { file, title: /^# .*$/m.exec(prose)?.[0] ?? "", signature: codeOf(blocks), code: codeOf(text.matchAll(PROGRAM)) };
   });
 }
 
@@ -127,25 +130,34 @@ function names(text: string, name: string): boolean {
   return new RegExp(`(?<![\\w$])${name.replaceAll("$", "\\$")}(?![\\w$])`).test(text);
 }
 
-/** Whether a program imports the name from the package or one of its subpaths. */
-function imports(code: string, name: string, packageName: string): boolean {
-  return [...code.matchAll(/\bimport\s*\{([^}]*)\}\s*from\s*"([^"]+)"/g)].some(([, list, from]) => (from === packageName || from.startsWith(`${packageName}/`)) && names(list, name));
+/** Whether a program imports the name from one of the specifiers. */
+function imports(code: string, name: string, specifiers: readonly string[]): boolean {
+  return [...code.matchAll(/\bimport\s*\{([^}]*)\}\s*from\s*"([^"]+)"/g)].some(([, list, from]) => specifiers.includes(from) && names(list, name));
 }
 
-/** One page names the value in its title or signature and uses it in a program. A mention elsewhere is no page: it would hide that the page is gone. */
+/**
+ * One page has the value in its title, or in its signature where it lies in the folder of the package, and imports it in a program. A mention elsewhere is no
+ * page: it would hide that the page is gone.
+ */
 export const everyExportHasAPage: Rule = (root, files) => {
   const pages = pagesOf(root, files);
-  return manifests(root, files).filter(([, manifest]) => !manifest.private).flatMap(([file, manifest]) =>
-    entryPoints(root, file, manifest).flatMap((entry) =>
-      // What comes from another package has its page there.
-      exportsOf(readFileSync(join(root, entry), "utf8")).filter(({ type, from }) => !type && !/^(@logits\/|logits$)/.test(from ?? "")).flatMap(({ name }) => {
-        const about = pages.filter((page) => names(page.about, name));
-        if (about.length === 0) return [`${entry}: no page has ${name} in its title or signature`];
-        if (!about.some((page) => imports(page.code, name, manifest.name!))) return [`${entry}: no program of ${about.map((page) => page.file).join(", ")} imports ${name} from ${manifest.name}`];
-        return [];
-      }),
-    ),
-  );
+  return manifests(root, files).filter(([, manifest]) => !manifest.private).flatMap(([file, manifest]) => {
+    const folder = `docs/${dirname(file).replace("packages/", "")}/`;
+    const values = Object.entries(manifest.exports ?? {}).flatMap(([subpath, target]) =>
+      entryPoints(root, file, { ...manifest, exports: { [subpath]: target } }).flatMap((entry) =>
+        // What comes from another package has its page there.
+        exportsOf(readFileSync(join(root, entry), "utf8")).filter(({ type, from }) => !type && !/^(@logits\/|logits$)/.test(from ?? "")).map(({ name }) => ({ entry, name, specifier: `${manifest.name}${subpath.slice(1)}` })),
+      ),
+    );
+    return values.flatMap(({ entry, name, specifier }) => {
+      // A subpath that offers what the package's index offers too needs no page of its own.
+      const specifiers = values.some((other) => other.name === name && other.specifier === manifest.name) ? [...new Set([manifest.name!, specifier])] : [specifier];
+      const about = pages.filter((page) => names(page.title, name) || (page.file.startsWith(folder) && names(page.signature, name)));
+      if (about.length === 0) return [`${entry}: no page has ${name} in its title or signature`];
+      if (!about.some((page) => imports(page.code, name, specifiers))) return [`${entry}: no program of ${about.map((page) => page.file).join(", ")} imports ${name} from ${specifiers.join(" or ")}`];
+      return [];
+    });
+  });
 };
 
 /** Sections of a page of a function, in this order; others may stand between them. */
