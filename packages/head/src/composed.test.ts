@@ -2,7 +2,7 @@ import { MahalanobisDetector, detectorFromJSON, type Detector, type Threshold } 
 import { logBeta, regularizedBeta } from "@logits/statistics";
 import { checkGuarantee, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { DecisionHead, type Decision } from "./index.ts";
+import { DecisionHead, LinearHead, type Decision } from "./index.ts";
 
 const CLASSES = ["a", "b", "c"] as const;
 const SLOW = Boolean(process.env.LOGITS_SLOW), PATIENCE = SLOW ? 3_600_000 : 60_000;
@@ -153,6 +153,19 @@ describe("what breaks a promise", () => {
     const { successes, trials } = shared(5000, 512, 1, true, 4000);
     console.info(`detector and threshold on the same 5,000 rows of 512 features: ${successes / trials} of new rows flagged where 0.05 was promised`);
     expect(successes / trials).toBeGreaterThan(0.5);
+  });
+  it("fails: a scorer that was trained on the same rows", () => {
+    const simulate = (own: boolean) => (seed: number) => {
+      const next = stream(seed), d = 100, train = rowsOf(next, 300, d), rows = own ? train : rowsOf(next, 300, d), fresh = rowsOf(next, 100, d);
+      const scorer = LinearHead.fit(train.features, train.labels, { classes: 3 });
+      const head = DecisionHead.fit({ scorer, features: rows.features, labels: rows.labels, classes: CLASSES });
+      expect(head.guarantees[0].assumes[1]).toBe("no labelled row trained the model or the scorer, or served another choice");
+      const missed = head.decideAll({ features: fresh.features }).filter((decision, n) => "set" in decision && !decision.set.includes(CLASSES[fresh.labels[n]])).length;
+      return { successes: missed, trials: 100 };
+    };
+    const spec = { name: "scorer", kind: "marginal mean" as const, level: 0.1, repetitions: 30 };
+    expect(() => checkGuarantee({ ...spec, simulate: simulate(true) })).toThrow("promised at most 0.1");
+    checkGuarantee({ ...spec, simulate: simulate(false) });
   });
   it("fails: coverage among accepted rows, where it was promised for all", () => {
     const simulate = (guarantee: "all" | "accepted") => (seed: number) => {

@@ -51,7 +51,7 @@ export type DecisionHeadData<L extends string> = CommonData<L> & (
     readonly scorer?: undefined;
   }
   | {
-    /** Makes the logits; not trained on these rows. The artefact carries it. */
+    /** Makes the logits; not trained on these rows, which nothing checks: on its own rows the sets miss several times as often as promised. The artefact carries it. */
     readonly scorer: Scorer;
     /** float32 [N, F], or CSR where no detector needs them. */
     readonly features: TensorLike | CsrMatrix;
@@ -407,8 +407,8 @@ export class DecisionHead<L extends string = string> {
   }
 
   #facts(): Facts {
-    const { alpha, guarantee, split, seed, calibrationRows, calibrator, threshold, detector } = this, folds = this.#folds;
-    const common = { alpha, guarantee, split, seed, fitRows: calibrator.n, calibrationRows };
+    const { alpha, guarantee, split, seed, calibrationRows, calibrator, threshold, detector, scorer } = this, folds = this.#folds;
+    const common = { alpha, guarantee, split, seed, fitRows: calibrator.n, calibrationRows, scorer: scorer !== undefined };
     const guarded = detector && { method: this.#method! };
     if (folds !== undefined) {
       const least = folds.length / (calibrationRows + folds.length), rate = this.#maxFalsePositiveRate;

@@ -35,6 +35,8 @@ export interface Facts {
   /** Some set can be smaller than all classes. */
   readonly setsAttainable: boolean;
   readonly folds?: number;
+  /** A scorer makes the logits. */
+  readonly scorer: boolean;
   readonly detector?: { readonly method: string; readonly n: number; readonly maxFalsePositiveRate: number; readonly confidence: number | "marginal"; readonly attainable: boolean; readonly needed: number };
 }
 
@@ -45,7 +47,7 @@ export function percent(share: number): string {
 
 /** The promises of a head. */
 export function guaranteesOf(facts: Facts): Guarantee[] {
-  const { alpha, guarantee, calibrationRows, fitRows, split, seed, setRows, setsAttainable, folds, detector } = facts;
+  const { alpha, guarantee, calibrationRows, fitRows, split, seed, setRows, setsAttainable, folds, scorer, detector } = facts;
   const total = calibrationRows + fitRows;
   const origin = folds !== undefined
     ? `all ${calibrationRows} rows in ${folds} folds (seed ${seed}); the rows of a fold are scored by fits on the other folds`
@@ -53,7 +55,7 @@ export function guaranteesOf(facts: Facts): Guarantee[] {
       ? `the ${calibrationRows} calibration rows that were given; ${fitters(detector)} ${fitRows} others`
       : `the ${calibrationRows} calibration rows (of ${total}, split with seed ${seed}); ${fitters(detector)} the other ${fitRows}`;
   const source = "new rows are exchangeable with the calibration rows (drawn from the same source)";
-  const others = `no labelled row trained the model or served another choice${detector === undefined ? "" : ", and no calibration row fitted a detector that came from elsewhere"}`;
+  const others = `no labelled row trained the model${scorer ? " or the scorer, or" : " or"} served another choice${detector === undefined ? "" : ", and no calibration row fitted a detector that came from elsewhere"}`;
   const assumes = [source, others];
   const coverage = folds === undefined ? 1 - alpha : Math.max(0, 1 - 2 * alpha);
   const few = setsAttainable ? "" : `; ${setRows} rows are too few for that, so every set holds all classes`;
