@@ -165,6 +165,7 @@ describe("Teach", () => {
     }
     expect((await said()).kind).toBe("unknown");
     await page.locator("button[name=example-pictures]").click();
+    await expect.poll(() => page.locator(".classes li").count()).toBe(3);
     await page.locator("button[name=teach]").click();
     await expectShown(page, "taught-calibration", "63");
     await page.locator("button[name=try-sunset]").click();

@@ -18,6 +18,7 @@ async function fill(page: Page, panel: string): Promise<void> {
   if (panel === "teach") {
     await page.locator("input[value=pictures]").check();
     await page.locator("button[name=example-pictures]").click();
+    await page.locator("button[name=teach]:enabled").waitFor();
     await page.locator("button[name=teach]").click();
     await page.locator("button[name=try-checkerboard]").click();
     await page.locator("[data-name=decision]").waitFor();

@@ -70,6 +70,14 @@ describe("Calibrate", () => {
     const { fit, rest } = split(own, 0), { temperature } = TemperatureScaling.fit(fit.logits, fit.labels);
     await expectShown(page, "fitted-temperature", fixed(temperature, 4));
     await expectShown(page, "nll", fixed(nll(rest, temperature), 4));
+    await page.locator(".drop").evaluate((zone, [scores, marks]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([scores], "dropped.json"));
+      data.items.add(new File([marks], "labels.csv"));
+      zone.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    }, [JSON.stringify(logits.slice(0, 200)), labels.slice(0, 200).join("\n")] as const);
+    const fewer = { logits: new Tensor("float32", [200, 3], own.logits.data.slice(0, 600)), labels: new Tensor("int32", [200], labels.slice(0, 200)) };
+    await expectShown(page, "fitted-temperature", fixed(TemperatureScaling.fit(split(fewer, 0).fit.logits, split(fewer, 0).fit.labels).temperature, 4));
     await page.locator("input[name=files]").setInputFiles([file("scores.csv", "1,2,3\n4,5,6\n"), file("labels.json", "[0]")]);
     await expect.poll(() => page.locator("[role=alert]").textContent()).toContain("scores.csv has 2 rows and the labels are 1");
   });

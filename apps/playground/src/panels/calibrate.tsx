@@ -10,7 +10,7 @@ import type { PanelProps } from "../ui/shared.ts";
 import { run } from "../worker/client.ts";
 import { useJob } from "../worker/useJob.ts";
 
-const POINTS = 41;
+const POINTS = 33;
 
 export default function Calibrate({ shared }: PanelProps): JSX.Element {
   const { set, seed } = shared;

@@ -56,9 +56,18 @@ export default function Teach(): JSX.Element {
       setProblem((cause as Error).message);
     }
   };
-  const drawExamples = (): void => {
-    const random = randomSource(7, 31);
-    setSubjects(DRAWN.slice(0, 3).map((name) => ({ ...subject(name), pictures: Array.from({ length: DRAWN_EACH }, () => pictureFeatures(drawPicture(name, () => random.uniform()))) })));
+  const drawExamples = async (): Promise<void> => {
+    const random = randomSource(7, 31), fresh: Subject[] = [];
+    for (const name of DRAWN.slice(0, 3)) {
+      const pictures: Float32Array[] = [];
+      while (pictures.length < DRAWN_EACH) {
+        pictures.push(pictureFeatures(drawPicture(name, () => random.uniform())));
+        // A canvas belongs to the page's own thread: a few pictures at a time keep it free.
+        if (pictures.length % 6 === 0) await new Promise((resume) => setTimeout(resume));
+      }
+      fresh.push({ ...subject(name), pictures });
+    }
+    setSubjects(fresh);
   };
   const switchTo = (next: Kind): void => {
     setKind(next);
@@ -90,7 +99,7 @@ export default function Teach(): JSX.Element {
         <div class="row">
           {kind === "texts"
             ? <button type="button" class="small" name="example-texts" onClick={() => setFilling(filling + 1)}>Fill in examples: four intents, 100 sentences each</button>
-            : <button type="button" class="small" name="example-pictures" onClick={drawExamples}>Draw examples: three kinds, {DRAWN_EACH} pictures each</button>}
+            : <button type="button" class="small" name="example-pictures" onClick={() => void drawExamples()}>Draw examples: three kinds, {DRAWN_EACH} pictures each</button>}
           {filling > 0 && fill.busy && <Progress job={fill} name="fill" />}
         </div>
         <ul class="classes">

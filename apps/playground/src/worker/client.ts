@@ -36,7 +36,7 @@ export function run<Module extends keyof Modules, Name extends keyof Modules[Mod
 
 function post(message: Request): void {
   worker ??= started();
-  worker.postMessage(message);
+  worker.postMessage(message, []);
 }
 
 function started(): Worker {

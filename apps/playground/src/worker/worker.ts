@@ -14,7 +14,7 @@ const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> 
   speed: () => import("../jobs/speed.ts"),
 };
 
-const reply = (message: Reply): void => scope.postMessage(message);
+const reply = (message: Reply): void => scope.postMessage(message, []);
 
 scope.addEventListener("message", ({ data }: MessageEvent<Request>) => {
   if (data.kind === "stop") running.get(data.id)?.abort(new DOMException("Stopped", "AbortError"));
