@@ -17,7 +17,11 @@ function problem(rows: number, features: number, classes: number, seed: number, 
 function toCsr(x: Float32Array, rows: number, columns: number): CsrMatrix {
   const indptr = new Int32Array(rows + 1), indices: number[] = [], data: number[] = [];
   for (let n = 0; n < rows; n++) {
-    for (let f = 0; f < columns; f++) if (x[n * columns + f] !== 0) indices.push(f), data.push(x[n * columns + f]);
+    for (let f = 0; f < columns; f++) {
+      if (x[n * columns + f] === 0) continue;
+      indices.push(f);
+      data.push(x[n * columns + f]);
+    }
     indptr[n + 1] = indices.length;
   }
   return { shape: [rows, columns], indptr, indices: Int32Array.from(indices), data: Float32Array.from(data) };

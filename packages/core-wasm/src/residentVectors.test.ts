@@ -35,7 +35,7 @@ describe("addDots and combine", () => {
     const before = all[2].data.slice();
     const sums = new Float64Array(2);
     addDots([all[0]], all[1], all[1], sums, 4, 8);
-    expectClose(sums[0], [...all[0].data.slice(4, 12)].reduce((sum, value, i) => sum + value * all[1].data[4 + i], 0), { atol: 1e-5 });
+    expectClose(sums[0], all[0].data.slice(4, 12).reduce((sum, value, i) => sum + value * all[1].data[4 + i], 0), { atol: 1e-5 });
     combine([all[0]], [1], all[2], 4, 8);
     expectExact(all[2].data.slice(), [...before.slice(0, 4), ...all[0].data.slice(4, 12), ...before.slice(12)]);
     for (const x of all) x.dispose();

@@ -29,7 +29,7 @@ export function* solveTriangularSteps(factor: Float64Array, b: Float64Array): St
   if (n === 0 ? b.length > 0 : b.length % n !== 0) throw rangeError("solveTriangular", "b", `of a multiple of ${n} numbers`, `${b.length}`);
   for (let i = 0; i < n; i++) {
     const pivot = factor[i * n + i];
-    if (!(pivot < 0 || pivot > 0)) throw rangeError("solveTriangular", "factor", "without a zero on the diagonal", `${pivot} at index ${i}`);
+    if (pivot === 0 || pivot !== pivot) throw rangeError("solveTriangular", "factor", "without a zero on the diagonal", `${pivot} at index ${i}`);
   }
   const rows = n === 0 ? 0 : b.length / n;
   for (let first = 0; first < rows; first += ROWS) {

@@ -33,7 +33,10 @@ export function isDetector(choice: DetectorChoice): choice is Detector {
  * the winner is fitted on all. The first of equals wins. Calibration rows take no part.
  */
 export function* chooseDetector(where: string, candidates: readonly DetectorChoice[], fit: LabelledRows, outliers: Rows | undefined, seed: number): Steps<Chosen> {
-  const classes = fit.logits.shape[1], made = (choice: DetectorChoice, rows: LabelledRows): Steps<Detector> => (isDetector(choice) ? already(choice) : fitDetectorSteps(where, choice, { ...rows, classes }, "detector"));
+  const classes = fit.logits.shape[1];
+  function* made(choice: DetectorChoice, rows: LabelledRows): Steps<Detector> {
+    return isDetector(choice) ? choice : yield* fitDetectorSteps(where, choice, { ...rows, classes }, "detector");
+  }
   if (candidates.length === 1) return { detector: yield* made(candidates[0], fit) };
   if (outliers === undefined) throw rangeError(where, "outliers", `to choose among ${candidates.length} detectors`, "nothing", "Pass rows known to be outside, or one detector");
   if (outliers.logits.shape[0] === 0) throw rangeError(where, "outliers", "of at least one row", "none");
@@ -113,10 +116,6 @@ export function checkNeeds(where: string, detector: Detector, rows: Rows, prefix
 
 function nameOf(choice: DetectorChoice): string {
   return typeof choice === "string" ? choice : isDetector(choice) ? choice.method : JSON.stringify(choice);
-}
-
-function* already(detector: Detector): Steps<Detector> {
-  return detector;
 }
 
 /** `selection` of an artefact. */

@@ -21,7 +21,11 @@ function blobs(rows: number, features: number, classes: number, seed: number, sp
 function toCsr({ shape: [rows, columns], data }: { shape: readonly number[]; data: Float32Array }): CsrMatrix {
   const indptr = new Int32Array(rows + 1), indices: number[] = [], values: number[] = [];
   for (let n = 0; n < rows; n++) {
-    for (let f = 0; f < columns; f++) if (data[n * columns + f] !== 0) indices.push(f), values.push(data[n * columns + f]);
+    for (let f = 0; f < columns; f++) {
+      if (data[n * columns + f] === 0) continue;
+      indices.push(f);
+      values.push(data[n * columns + f]);
+    }
     indptr[n + 1] = indices.length;
   }
   return { shape: [rows, columns], indptr, indices: Int32Array.from(indices), data: Float32Array.from(values) };
