@@ -77,6 +77,14 @@ describe("onnxruntime-web", () => {
     expect(difference(alone.logits.data, together.logits.data)).toBeGreaterThan(1e-3);
   });
 
+  it("classes in another order than the logits are no silent error: nearly nothing is decided", async () => {
+    const data = await collect(session, rows, labels, { classes: ["versicolor", "virginica", "setosa"], feed });
+    const head = DecisionHead.fit(data);
+    const kinds = (await guard(session, head, { feed })(rows)).map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind === "ambiguous").length).toBeGreaterThan(0.9 * rows.length);
+    expect(head.evaluate(data).accuracy.all.rate).toBeLessThan(1 / 3);
+  });
+
   it("refuses a tensor that was disposed", async () => {
     const gone = { inputNames: ["input"], outputNames: ["logits"], run: async (feeds: Record<string, ort.Tensor>) => {
       const output = await session.run(feeds);

@@ -1,7 +1,8 @@
 import { DecisionHead } from "@logits/head";
-import { HEAD_KEY, attach as attachHead, findLinearHead, readHead, readMetadata } from "@logits/interop/onnx";
+import { HEAD_KEY, attach as attachHead, findLinearHead, readHead, readMetadata, type OnnxLinearHead } from "@logits/interop/onnx";
 import { formatError } from "../io/formatError.ts";
 import { readBytes, readModel, table, writeModel } from "./onnxFile.ts";
+import { printable } from "./output.ts";
 
 /** Options of `logits attach`. */
 export interface AttachOptions {
@@ -18,11 +19,14 @@ export async function attach(path: string, headPath: string, { out }: AttachOpti
   const model = await readModel(path);
   const head = parseHead(await readBytes(headPath), headPath);
   const bytes = attachHead(model, head);
-  const layer = classesOf(model);
-  if (typeof layer === "number" && layer !== head.classes.length) throw formatError("logits", headPath, `to have ${layer} classes, as the last layer of ${path} has`, `${head.classes.length}`);
+  // A head with a scorer of its own looks at features, whatever the model's classes are.
+  const layer = head.needs.includes("logits") ? layerOf(model) : undefined;
+  const known = typeof layer === "object" ? layer : undefined;
+  if (known && known.classes !== head.classes.length) throw formatError("logits", headPath, `to have ${known.classes} classes, as the last layer of ${path} has`, `${head.classes.length}`);
   const name = await writeModel(out, bytes);
   process.stdout.write(`Wrote ${name}: the model, and a decision head of ${head.classes.length} classes in its metadata (${bytes.length - model.length} bytes more)\n`);
-  if (typeof layer === "string") process.stdout.write(`The number of classes was not compared with the model's: ${layer}\n`);
+  if (known && (known.outputIs === "probabilities") !== (head.input === "probabilities")) process.stdout.write(`The head takes ${head.input}, and "${printable(known.output)}" holds ${known.outputIs === "probabilities" ? "probabilities" : "logits"}\n`);
+  if (typeof layer === "string") process.stdout.write(`The number of classes was not compared with the model's: ${printable(layer)}\n`);
 }
 
 /** Prints the decision head that is inside a model. */
@@ -51,10 +55,10 @@ function parseHead(bytes: Uint8Array, path: string): DecisionHead {
   return DecisionHead.fromJSON(json);
 }
 
-/** The classes of the model's last layer, or why they are not known. */
-function classesOf(model: Uint8Array): number | string {
+/** The model's last layer, or why it is not known. */
+function layerOf(model: Uint8Array): OnnxLinearHead | string {
   try {
-    return findLinearHead(model).classes;
+    return findLinearHead(model);
   } catch (error) {
     if (error instanceof RangeError) return error.message;
     throw error;

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DecisionHead } from "@logits/head";
+import { DecisionHead, LinearHead } from "@logits/head";
 import { readHead, tap } from "@logits/interop/onnx";
 import { onnxExternalFiles, onnxHeadModel, onnxModel, type OnnxHeadKind } from "@logits/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -40,8 +40,15 @@ beforeAll(() => {
   write("external.onnx", "external data");
   const { model } = onnxHeadModel("gemm");
   writeFileSync(join(folder, "relu.onnx"), onnxModel({ ...model, nodes: [...model.nodes.slice(0, -1), { type: "Relu", name: "hostile\u001b[2J", inputs: ["feat"], outputs: ["logits"] }] }));
+  writeFileSync(join(folder, "hostile.onnx"), onnxModel({ ...model, nodes: [...model.nodes.slice(0, -1), { type: "Relu\u001b[2J", inputs: ["feat"], outputs: ["logits"] }] }));
   writeFileSync(join(folder, "head.json"), JSON.stringify(head));
   writeFileSync(join(folder, "head.bin"), head.toBytes());
+  const features = { shape: [60, 2], data: Float32Array.from({ length: 120 }, (_, i) => ((i * 29) % 13) / 9 + (labels[i >> 1] % 2 === i % 2 ? 2 : 0)) };
+  const half = (from: number): { shape: number[]; data: Float32Array } => ({ shape: [30, 2], data: features.data.slice(2 * from, 2 * from + 60) });
+  const two = labels.map((label) => label % 2);
+  writeFileSync(join(folder, "own.json"), JSON.stringify(DecisionHead.fit({ scorer: LinearHead.fit(half(0), two.slice(0, 30)), features: half(30), labels: two.slice(30), classes: ["odd", "even"] })));
+  const certain = { shape: [60, 5], data: Float32Array.from({ length: 300 }, (_, i) => (labels[Math.floor(i / 5)] === i % 5 ? 0.5 : 0.125)) };
+  writeFileSync(join(folder, "probabilities.json"), JSON.stringify(DecisionHead.fit({ logits: certain, labels, classes: head.classes }, { input: "probabilities" })));
   writeFileSync(join(folder, "three.json"), JSON.stringify(decisions(3)));
   writeFileSync(join(folder, "no.json"), "{");
 });
@@ -145,6 +152,21 @@ describe("logits attach, logits head", () => {
     const { code, out } = run("attach", "relu.onnx", "head.json", "--out", "relu-guarded.onnx");
     expect(code).toBe(0);
     expect(out).toContain("The number of classes was not compared with the model's: findLinearHead: expected");
+    expect(run("attach", "hostile.onnx", "head.json", "--out", "hostile-guarded.onnx").out).not.toContain("\u001b");
+    expect(run("tap", "hostile.onnx").err).not.toContain("\u001b");
+  });
+});
+
+describe("a head that does not look at the model's classes, or at its logits", () => {
+  it("a head with a scorer of its own may have other classes", () => {
+    const { code, out } = run("attach", "model.onnx", "own.json", "--out", "own.onnx");
+    expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/^Wrote own.onnx: the model, and a decision head of 2 classes in its metadata \(\d+ bytes more\)\n$/) as string });
+  });
+
+  it("a head of logits beside a model of probabilities is said to be one", () => {
+    expect(run("attach", "soft.onnx", "head.json", "--out", "soft-guarded.onnx").out.split("\n")[1]).toMatchInlineSnapshot(`"The head takes logits, and "logits" holds probabilities"`);
+    expect(run("attach", "model.onnx", "probabilities.json", "--out", "soft-guarded.onnx").out.split("\n")[1]).toMatchInlineSnapshot(`"The head takes probabilities, and "logits" holds logits"`);
+    expect(run("attach", "soft.onnx", "probabilities.json", "--out", "soft-guarded.onnx").out.split("\n")).toHaveLength(2);
   });
 });
 
