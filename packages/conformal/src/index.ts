@@ -22,3 +22,11 @@ export {
   type CoverageReport,
   type SizeCoverage,
 } from "./coverage.ts";
+export {
+  ConformalRegression,
+  type ConformalRegressionJSON,
+  type ConformalRegressionOptions,
+  type RegressionIntervalOptions,
+  type RegressionIntervals,
+  type RegressionMethod,
+} from "./conformalRegression.ts";

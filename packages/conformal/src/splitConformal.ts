@@ -2,6 +2,7 @@ import { topK } from "@logits/core-wasm";
 import { Tensor, asInt32, checkInteger, checkLabels, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { PredictionSets } from "./predictionSets.ts";
 import { RankedSet, mostRanks } from "./rankedSet.ts";
+import { roundUp } from "./rounding.ts";
 import { ScoreTable, checkGiven, countOf, groupsOf, weightsOf, type ExpectedCoverage, type ScoreTableJSON } from "./scoreTable.ts";
 import { allScores, batchOf, probabilitiesOf, scoreOf, uniformOf, type Rule } from "./scores.ts";
 
@@ -457,14 +458,4 @@ function classGroupsOf(where: string, given: "each" | TensorLike, classes: numbe
   if (g.shape.length !== 1 || g.size !== classes) throw rangeError(where, "classGroups", `of shape [${classes}]`, `[${g.shape.join(", ")}]`);
   checkLabels(where, "classGroups", g, MOST_GROUPS);
   return g.data.slice();
-}
-
-const float = new Float32Array(1);
-const bits = new Uint32Array(float.buffer);
-
-/** The smallest float32 >= x, x in [0, 1]. */
-function roundUp(x: number): number {
-  float[0] = x;
-  if (float[0] < x) bits[0]++;
-  return float[0];
 }
