@@ -33,6 +33,8 @@ describe("onnxruntime-web", () => {
     expect(all).toEqual(head.decideAll(data.logits));
     for (const [i, row] of rows.slice(0, 10).entries()) expect(await decide([row])).toEqual([all[i]]);
     expectTypeOf(all).toEqualTypeOf<Decision<(typeof FLOWERS)[number]>[]>();
+    // @ts-expect-error a row alone would be taken for a batch of numbers
+    await expect(decide(rows[0])).rejects.toThrow();
     const feeds = feed(rows.slice(0, 10));
     const batch = await collect(session, rows, labels, { classes: FLOWERS, feed, batchSize: 10 });
     expect(await guard(session, head)(feeds)).toEqual(head.decideAll(batch.logits).slice(0, 10));

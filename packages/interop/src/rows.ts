@@ -18,8 +18,8 @@ export interface Head<D> {
   decideAll(rows: TensorLike | Partial<ModelRows>, options: { readonly ids: Int32Array }): readonly D[];
 }
 
-/** A model under guard: an array of inputs gives an array of decisions, anything else is one input. */
-export type Guarded<I, D> = <X extends I | readonly I[]>(input: X) => Promise<X extends readonly unknown[] ? D[] : D>;
+/** A model under guard: an array of inputs gives an array of decisions, anything else is one input. An input that is an array itself always comes in an array of inputs. */
+export type Guarded<I, D> = <X extends (I extends readonly unknown[] ? never : I) | readonly I[]>(input: X) => Promise<X extends readonly unknown[] ? D[] : D>;
 
 /** What `collect` takes beside the model, its inputs and their labels. */
 export interface CollectOptions extends LongWorkOptions {
