@@ -1,7 +1,7 @@
 import { auroc } from "@logits/metrics";
 import { fitDetectorSteps, type Detector, type DetectorSpec } from "@logits/ood";
 import { Tensor, randomSource, rangeError, readJson, typeError, type Steps } from "@logits/tensor";
-import { part, pieceOf, taken, type LabelledRows, type Rows } from "./rows.ts";
+import { part, pieceOf, taken, type HeadInput, type LabelledRows, type Rows } from "./rows.ts";
 
 /** A detector by name or options, to be fitted on the fit rows, or one that is fitted already. */
 export type DetectorChoice = DetectorSpec | Detector;
@@ -23,9 +23,43 @@ export interface Chosen {
   readonly selection?: Selection;
 }
 
+/** The data that ask for a detector. */
+interface Asked {
+  readonly fitted?: Detector;
+  readonly outliers?: unknown;
+}
+
+/** The options that do. */
+interface AskedOptions {
+  readonly detector?: DetectorChoice | readonly DetectorChoice[];
+  readonly maxFalsePositiveRate?: number;
+  readonly confidence?: number | "marginal";
+  readonly guarantee?: "all" | "accepted";
+  readonly input?: HeadInput;
+}
+
 /** Whether a choice is a fitted detector. */
 export function isDetector(choice: DetectorChoice): choice is Detector {
   return typeof choice === "object" && choice !== null && typeof (choice as Detector).score === "function";
+}
+
+/** The detectors to choose from; none where nothing asks for one. */
+export function candidatesOf(where: string, { fitted, outliers }: Asked, options: AskedOptions, features: boolean): readonly DetectorChoice[] {
+  const { detector, maxFalsePositiveRate, confidence, guarantee, input = "logits" } = options;
+  const asked = detector === undefined ? undefined : Array.isArray(detector) ? (detector as readonly DetectorChoice[]) : [detector as DetectorChoice];
+  if (asked?.length === 0) throw rangeError(where, "detector", "at least one", "an empty list");
+  const wanted = asked !== undefined || fitted !== undefined || outliers !== undefined || maxFalsePositiveRate !== undefined || confidence !== undefined || guarantee === "accepted";
+  if (!wanted) return [];
+  const own: readonly DetectorChoice[] = asked ?? (outliers !== undefined
+    ? [...(input === "logits" ? ["msp", "maxLogit", "energy", "entropy"] as const : ["msp", "entropy", "margin"] as const), ...(features ? ["mahalanobis", "knn"] as const : [])]
+    : fitted !== undefined ? [] : [features ? "mahalanobis" : "msp"]);
+  const list = fitted === undefined ? own : [fitted, ...own];
+  if (list.length === 1 && outliers !== undefined) throw rangeError(where, "outliers", "nothing where there is one detector", "rows", "`evaluate` measures how many of them it flags");
+  if (input === "probabilities") {
+    const odd = list.find((choice) => (typeof choice === "string" ? choice : choice.method) === "energy");
+    if (odd !== undefined) throw rangeError(where, "detector", 'another than "energy" for probabilities', '"energy"', "The energy of a row of probabilities is 0, whatever they are; pass logits");
+  }
+  return list;
 }
 
 /**

@@ -3,16 +3,18 @@ import { PredictionSets, SplitConformal, type ConformalMethod, type SplitConform
 import { core, softmax } from "@logits/core-wasm";
 import { ConformalPValues, Threshold, detectorFromJSON, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
 import {
-  FormatError, Tensor, randomSource, rangeError, readJson, runSteps, runStepsAsync,
+  Tensor, randomSource, rangeError, readJson, runSteps, runStepsAsync,
   type CsrMatrix, type LongWorkOptions, type Steps, type TensorLike,
 } from "@logits/tensor";
 import { fromArtefact, toArtefact } from "./artefact.ts";
-import { checkFingerprints, checkNeeds, chooseDetector, detectorScores, scoresOf, selectionOf, type DetectorChoice, type Selection } from "./chooseDetector.ts";
+import { candidatesOf, checkFingerprints, checkNeeds, chooseDetector, detectorScores, scoresOf, selectionOf, type DetectorChoice, type Selection } from "./chooseDetector.ts";
 import { namesProblem } from "./classNames.ts";
 import type { Decision } from "./decision.ts";
 import { evaluationOf, type EvaluateOptions, type EvaluationData, type EvaluationReport } from "./evaluate.ts";
+import { addCounts, foldOf, foldToJSON, rowByRow, type Fold, type FoldJSON } from "./folds.ts";
 import { guaranteesOf, notPromisedOf, percent, type Facts, type Guarantee } from "./guarantees.ts";
 import { largest } from "./largest.ts";
+import { nested } from "./nested.ts";
 import { readRows, type Flags, type ReadRows } from "./readRows.ts";
 import { areProbabilities, labelsOf, part, pieceOf, taken, usableRows, type HeadInput, type LabelledRows, type RowFields, type Rows } from "./rows.ts";
 import { rowsDigest } from "./rowsDigest.ts";
@@ -37,7 +39,7 @@ interface CommonData<L extends string> {
   };
   /** A detector that was fitted on the rows that trained the model. A calibration row among them is an error (a detector read from JSON no longer knows its rows). */
   readonly fitted?: Detector;
-  /** Rows known to be outside, to choose among several detectors. They take no part in any promise. */
+  /** Rows known to be outside, none of them among the labelled ones, to choose among several detectors. They take no part in any promise. */
   readonly outliers?: RowFields;
 }
 
@@ -69,7 +71,7 @@ export interface DecisionHeadOptions {
   readonly alpha?: number;
   /** Default "lac". */
   readonly method?: ConformalMethod;
-  /** What `logits` holds, here and at every decision. Default "logits"; "probabilities" become logits by ln max(p, 2^-126). */
+  /** What `logits` holds, here and at every decision. Default "logits", but an error where all rows are probabilities; "probabilities" become logits by ln max(p, 2^-126). */
   readonly input?: HeadInput;
   /**
    * What tells unlike rows: a method, a method with its options, a fitted detector, or a list of these, of which the one that tells `outliers` best from fit rows is chosen. Default, where
@@ -92,16 +94,6 @@ export interface DecideOptions {
   readonly alpha?: number;
   /** Randomised APS only: int32 [N], an id of each row that no other row has. `decide` needs one; default of `decideAll`: 0, 1, ... */
   readonly ids?: TensorLike;
-}
-
-/** One fold of a cross-fitted head, as JSON. */
-export interface FoldJSON {
-  readonly calibrator: ReturnType<Calibrator["toJSON"]>;
-  /** Scores 1 - p_y of the rows of the fold. */
-  readonly scores: ConformalPValuesJSON;
-  readonly detector?: ReturnType<Detector["toJSON"]>;
-  /** Detector scores of the rows of the fold. */
-  readonly pValues?: ConformalPValuesJSON;
 }
 
 /** What `DecisionHead` writes as JSON. */
@@ -142,14 +134,6 @@ interface Guard {
   readonly detector: Detector;
   readonly threshold: Threshold;
   readonly pValues: ConformalPValues;
-}
-
-/** Fits on all other folds, and the scores of the rows of this one. */
-interface Fold {
-  readonly calibrator: Calibrator;
-  readonly scores: ConformalPValues;
-  readonly detector?: Detector;
-  readonly pValues?: ConformalPValues;
 }
 
 interface Parts<L extends string> {
@@ -268,7 +252,7 @@ export class DecisionHead<L extends string = string> {
    * @param data - `logits` float32 [N, C] (or `scorer` and `features`), `labels` int32 [N], `classes`: C names, `features` float32 [N, F]; N at least 2; `calibration`, `fitted`, `outliers`
    * @param options - `split` (0.5), `seed` (0), `alpha` (0.1), `method` ("lac"), `input` ("logits"), `detector`, `maxFalsePositiveRate` (0.05), `confidence` (0.95), `guarantee` ("all"), `crossFit`
    * @throws RangeError for another shape, names that are not C different ones, a label outside [0, C), a row without a distribution or with a feature that is not finite, a split that
-   *   leaves no row for a step, a calibration row that is also a fit row
+   *   leaves no row for a step, a calibration row that is also a fit row, an outlier that is a labelled row, rows that are all probabilities where `input` does not say what they are
    */
   static fit<const L extends string>(data: DecisionHeadData<L>, options: DecisionHeadOptions = {}): DecisionHead<L> {
     return runSteps(DecisionHead.#steps("DecisionHead.fit", data, options));
@@ -467,7 +451,7 @@ export class DecisionHead<L extends string = string> {
     return {
       format: FORMAT, version: 1, library: this.#library, conventions: CONVENTIONS, classes, input, alpha, guarantee, split, seed, fitRows: calibrator.n, calibrationRows, calibrationHash: this.#calibrationHash, calibrator: calibrator.toJSON(),
       ...(this.#conformal && { conformal: this.#conformal.toJSON() }),
-      ...(folds && { folds: folds.map((fold) => ({ calibrator: fold.calibrator.toJSON(), scores: fold.scores.toJSON(), ...(fold.detector && { detector: fold.detector.toJSON(), pValues: fold.pValues!.toJSON() }) })) }),
+      ...(folds && { folds: folds.map(foldToJSON) }),
       ...(rate !== undefined && { maxFalsePositiveRate: rate }),
       ...(scorer && { scorer: scorer.toJSON() }),
       ...(guard && { detector: guard.detector.toJSON(), threshold: guard.threshold.toJSON(), pValues: guard.pValues.toJSON() }),
@@ -665,25 +649,6 @@ export class DecisionHead<L extends string = string> {
   }
 }
 
-/** The detectors to choose from; none where nothing asks for one. */
-function candidatesOf<L extends string>(where: string, { fitted, outliers }: DecisionHeadData<L>, options: DecisionHeadOptions, features: boolean): readonly DetectorChoice[] {
-  const { detector, maxFalsePositiveRate, confidence, guarantee, input = "logits" } = options;
-  const asked = detector === undefined ? undefined : Array.isArray(detector) ? (detector as readonly DetectorChoice[]) : [detector as DetectorChoice];
-  if (asked?.length === 0) throw rangeError(where, "detector", "at least one", "an empty list");
-  const wanted = asked !== undefined || fitted !== undefined || outliers !== undefined || maxFalsePositiveRate !== undefined || confidence !== undefined || guarantee === "accepted";
-  if (!wanted) return [];
-  const own: readonly DetectorChoice[] = asked ?? (outliers !== undefined
-    ? [...(input === "logits" ? ["msp", "maxLogit", "energy", "entropy"] as const : ["msp", "entropy", "margin"] as const), ...(features ? ["mahalanobis", "knn"] as const : [])]
-    : fitted !== undefined ? [] : [features ? "mahalanobis" : "msp"]);
-  const list = fitted === undefined ? own : [fitted, ...own];
-  if (list.length === 1 && outliers !== undefined) throw rangeError(where, "outliers", "nothing where there is one detector", "rows", "`evaluate` measures how many of them it flags");
-  if (input === "probabilities") {
-    const odd = list.find((choice) => (typeof choice === "string" ? choice : choice.method) === "energy");
-    if (odd !== undefined) throw rangeError(where, "detector", 'another than "energy" for probabilities', '"energy"', "The energy of a row of probabilities is 0, whatever they are; pass logits");
-  }
-  return list;
-}
-
 /** `calibrator.transform` in pieces. */
 function* transformed(calibrator: Calibrator, logits: Tensor<"float32">): Steps<Tensor<"float32">> {
   const [rows, width] = logits.shape, piece = pieceOf(width);
@@ -696,42 +661,6 @@ function* transformed(calibrator: Calibrator, logits: Tensor<"float32">): Steps<
   return new Tensor("float32", logits.shape, out);
 }
 
-/** Adds to each element 1 + the number of reference scores that are at least the score. */
-function addCounts(sums: Float64Array, reference: ConformalPValues, scores: Float32Array): void {
-  const p = reference.pValues(scores), size = reference.n + 1;
-  for (let i = 0; i < sums.length; i++) sums[i] += Math.round(p[i] * size);
-}
-
 function shown(x: number): string {
   return `${+x.toPrecision(4)}`;
-}
-
-/** A part of the artefact: its errors say where it stands. */
-function nested<Result>(where: string, field: string, read: () => Result): Result {
-  try {
-    return read();
-  } catch (cause) {
-    if (!(cause instanceof FormatError)) throw cause;
-    throw new FormatError(`${where}: in \`${field}\`: ${cause.message}`, { cause });
-  }
-}
-
-/** One fold of the artefact. */
-function foldOf(where: string, path: string, json: unknown, classes: number, guarded: boolean): Fold {
-  const fields = readJson(`${where}: in \`${path}\``, typeof json === "object" && json !== null && !Array.isArray(json) ? { ...json, format: FORMAT, version: 1 } : json, FORMAT, 1, "@logits/head");
-  const calibrator = nested(where, `${path}.calibrator`, () => calibratorFromJSON(fields.value("calibrator")));
-  if (calibrator.classes !== classes) fields.fail("calibrator", `of ${classes} classes, as \`classes\` names`, `${calibrator.classes}`);
-  const scores = nested(where, `${path}.scores`, () => ConformalPValues.fromJSON(fields.value("scores")));
-  if (!guarded) return { calibrator, scores };
-  const detector = nested(where, `${path}.detector`, () => detectorFromJSON(fields.value("detector")));
-  const pValues = nested(where, `${path}.pValues`, () => ConformalPValues.fromJSON(fields.value("pValues")));
-  if (pValues.n !== scores.n) fields.fail("pValues", `of ${scores.n} rows, as \`scores\``, `${pValues.n}`);
-  return { calibrator, scores, detector, pValues };
-}
-
-/** Probabilities of rows, the same bits alone and in any batch. */
-function rowByRow(calibrator: Calibrator, logits: Tensor<"float32">): Float32Array {
-  const [rows, width] = logits.shape, padded = new Float32Array(Math.ceil(rows / 4) * 4 * width);
-  padded.set(logits.data);
-  return calibrator.probabilities(new Tensor("float32", [padded.length / width, width], padded)).data.subarray(0, rows * width);
 }

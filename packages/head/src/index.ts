@@ -1,4 +1,5 @@
-export { DecisionHead, type DecideOptions, type DecisionHeadData, type DecisionHeadJSON, type DecisionHeadOptions, type FoldJSON } from "./decisionHead.ts";
+export { DecisionHead, type DecideOptions, type DecisionHeadData, type DecisionHeadJSON, type DecisionHeadOptions } from "./decisionHead.ts";
+export { type FoldJSON } from "./folds.ts";
 export { type Decision, type InvalidWhy, type UnknownWhy, type Why } from "./decision.ts";
 export { type Guarantee } from "./guarantees.ts";
 export { type EvaluateOptions, type EvaluationData, type EvaluationReport, type OutlierReport, type Rate } from "./evaluate.ts";
