@@ -7,7 +7,6 @@ import { Miniflare } from "miniflare";
 import { rollup } from "rollup";
 import { build as vite } from "vite";
 import webpack from "webpack";
-import { binaryText } from "../../packages/core-wasm/binaryText.ts";
 import { inBrowsers } from "./browsers.ts";
 import type { Packed } from "./pack.ts";
 import { run } from "./run.ts";

@@ -9,7 +9,7 @@ function normal(count: number, stream: number): Float32Array {
   return Float32Array.from({ length: count }, () => random.normal());
 }
 
-const lowerOf = (x: Float64Array, f: number, use: (at: number, i: number, j: number) => void): void => {
+const lowerOf = (f: number, use: (at: number, i: number, j: number) => void): void => {
   for (let i = 0; i < f; i++) for (let j = 0; j < f; j++) use(i * f + j, i, j);
 };
 
@@ -20,7 +20,7 @@ describe("addGram", () => {
     const gram = new Float64Array(f * f).fill(0.5);
     addGram(gram, new Tensor("float32", [n, f], x));
     const { y, size } = addGramRef(x, n, f);
-    lowerOf(gram, f, (at, i, j) => {
+    lowerOf(f, (at, i, j) => {
       // 256 roundings of 2^-24 on the way of each product inside a block, and one more for their squares and the float64 sums.
       if (j <= i) expect(Math.abs(gram[at] - 0.5 - y[at])).toBeLessThanOrEqual(257 * 2 ** -24 * size[at]);
       else expect(gram[at]).toBe(0.5);
@@ -90,7 +90,7 @@ describe("addOuterProducts", () => {
     const matrix = new Float64Array(f * f).fill(0.5);
     addOuterProducts(matrix, v, w);
     const { y, size } = addGramRef(v, k, f, w);
-    lowerOf(matrix, f, (at, i, j) => {
+    lowerOf(f, (at, i, j) => {
       // Two roundings of each product, at most k of sums, one of the addition to what was there; the reference rounds as often.
       if (j <= i) expect(Math.abs(matrix[at] - (0.5 + y[at]))).toBeLessThanOrEqual((2 * k + 6) * 2 ** -53 * (size[at] + 0.5));
       else expect(matrix[at]).toBe(0.5);
