@@ -31,10 +31,26 @@ function headline(decision: Decision): string {
   return decision.set.length > 6 ? `${decision.set.length} classes are possible` : decision.set.map((name) => name.replaceAll("_", " ")).join(" or ");
 }
 
-const said = async (): Promise<{ kind: string; head: string }> => {
-  const card = page.locator("[data-name=decision]");
-  return { kind: (await card.getAttribute("data-kind"))!, head: (await card.locator("strong").textContent())! };
+/** What the decision card shows. */
+interface Said {
+  readonly kind: string;
+  readonly head: string;
+  readonly numbers: readonly string[];
+}
+
+const said = async (): Promise<Said> => {
+  const card = page.locator("[data-name=decision]"), head = (await card.locator("strong").textContent())!;
+  return { kind: (await card.getAttribute("data-kind"))!, head, numbers: (await card.textContent())!.slice(head.length).match(/(?:[<>] )?\u2212?\d+(?:\.\d+)?(?:\u00a0%)?|below 0\.001/g) ?? [] };
 };
+
+/** What it must show: the first three probabilities; or score, threshold and p-value. */
+function saying(decision: Decision): Said {
+  const shortened = (x: number): string => x.toPrecision(4).replace("-", "\u2212");
+  const numbers = decision.kind === "label" ? [probability(decision.probability)]
+    : decision.kind === "ambiguous" ? decision.probabilities.slice(0, 3).map(probability)
+      : decision.kind === "unknown" ? [shortened(decision.why.score), shortened(decision.why.threshold), pValue(decision.pValue)] : [];
+  return { kind: decision.kind, head: headline(decision), numbers };
+}
 
 describe("Intents", () => {
   test("decides as the library does: the kind, the intent, the probability and the p-value", async () => {
@@ -47,7 +63,7 @@ describe("Intents", () => {
       await expect.poll(() => shown(page, "intents-summary")).toContain(sentence);
       const features = ngrams.transform([sentence]), decision = head.decide({ features }), logits = head.scorer!.logits(features);
       await expectShown(page, "intent-p-value", pValue(pValues.pValue(head.detector!.score({ logits }).data[0])));
-      expect(await said()).toEqual({ kind: decision.kind, head: headline(decision) });
+      expect(await said()).toEqual(saying(decision));
       const p = Math.max(...head.calibrator.probabilities(logits).data);
       expect(await page.locator("[data-name=top] li").first().locator("span").last().textContent()).toBe(probability(p));
     }
@@ -127,7 +143,7 @@ describe("Teach", () => {
       await page.locator("input[name=try-text]").fill(text);
       await page.locator("button[name=try]").click();
       const decision = read.decide({ features: hashedNgrams([text], { buckets: 1024 }) });
-      await expect.poll(said).toEqual({ kind: decision.kind, head: headline(decision) });
+      await expect.poll(said).toEqual(saying(decision));
     };
     await ask("will it rain tomorrow");
     await ask("zzz qqq xyzzy");
@@ -161,7 +177,7 @@ describe("Teach", () => {
     for (const colours of [kinds[0], kinds[1], [[20, 20, 240], [240, 240, 20]]] as const) {
       const { file, features } = bitmap(colours, random), decision = head.decide({ features });
       await page.locator("input[name=try-picture]").setInputFiles(files([{ file }]));
-      await expect.poll(said).toEqual({ kind: decision.kind, head: headline(decision) });
+      await expect.poll(said).toEqual(saying(decision));
     }
     expect((await said()).kind).toBe("unknown");
     await page.locator("button[name=example-pictures]").click();
