@@ -53,7 +53,7 @@ describe("guard", () => {
     const needy = fakeHead(["up", "down"], ["logits", "features"]);
     expect(await guard(fakeSession(["logits", "hidden"]), needy)({ x: [1] })).toEqual([{ label: "up", logits: [1, -1], features: [1] }]);
     expect(await guard(fakeSession(["logits", "hidden"]), fakeHead(["a"], ["features"]))({ x: [1] })).toEqual([{ label: "", features: [1] }]);
-    expect(() => guard(fakeSession(), needy)).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`features\` the name of an output, got none. The head needs features and the session has no output but the logits. Tap the penultimate tensor of the model's file (logits tap) and load the result]`);
+    expect(() => guard(fakeSession(), needy)).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`features\` the name of an output, got none. The head needs features and the session has no output but "logits". Tap the penultimate tensor of the model's file (logits tap) and load the result]`);
     expect(() => guard(fakeSession(["logits", "hidden", "more"]), needy)).toThrowErrorMatchingInlineSnapshot(`[RangeError: guard: expected \`features\` the name of an output, got none. The session has "hidden", "more"]`);
   });
 
