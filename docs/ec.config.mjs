@@ -9,7 +9,7 @@ const namedCode = {
     postprocessRenderedBlock({ codeBlock, renderData }) {
       const index = codeBlock.parentDocument?.positionInDocument?.groupIndex;
       visit(renderData.blockAst, "element", (node) => {
-        if (node.tagName === "pre") node.properties["aria-label"] = `Code ${index === undefined ? ++alone : index + 1}`;
+        if (node.tagName === "pre") Object.assign(node.properties, { tabindex: "0", "aria-label": `Code ${index === undefined ? ++alone : index + 1}` });
       });
     },
   },

@@ -44,13 +44,18 @@ export function sections(records: readonly BenchRecord[], bars: readonly Bar[], 
   const suites = Map.groupBy(records, ({ suite }) => suite);
   const all: Record<string, string> = {};
 
-  all.conditions = table(
-    ["suites", "when", "machine", "load at the start", "Node", "clock", "commit"],
-    [...Map.groupBy(records, ({ meta }) => `${meta.date.slice(0, 13)} ${meta.commit} ${meta.clock}`).values()].map((group) => {
-      const { date, cpu, cores, platform, load, node, clock, commit } = group[0].meta;
-      return [[...new Set(group.map(({ suite }) => suite))].join(", "), date.slice(0, 10), `${cpu}, ${cores} cores, ${platform}`, `${load}`, node, clock === "cpu" ? "time that the thread ran" : "wall", commit];
-    }),
-  );
+  const of = (pick: (meta: BenchRecord["meta"]) => string | number): string => [...new Set(records.map(({ meta }) => `${pick(meta)}`))].join(", ");
+  const loads = records.map(({ meta }) => meta.load);
+  all.conditions = table(["what", "value"], [
+    ["when", of(({ date }) => date.slice(0, 10))],
+    ["machine", of(({ cpu, cores, platform }) => `${cpu}, ${cores} cores, ${platform}`)],
+    ["load when the runs began", `${Math.min(...loads)} to ${Math.max(...loads)}`],
+    ["Node, V8", of(({ node, v8 }) => `${node}, ${v8}`)],
+    ["clock", of(({ clock }) => (clock === "cpu" ? "time that the thread ran (`--clock cpu`)" : "wall"))],
+    ["seed", of(({ seed }) => seed)],
+    ["commits", of(({ commit }) => commit)],
+    ["versions", [...new Map(records.flatMap(({ meta }) => Object.entries(meta.versions))).entries()].map(([name, version]) => `${name} ${version}`).join(", ")],
+  ]);
 
   for (const [suite, group] of suites) {
     const cases = Map.groupBy(group, (record) => record.case);

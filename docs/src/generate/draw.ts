@@ -10,7 +10,7 @@ const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceA
 /** A figure as SVG text with a title and a description, drawn when the site is built: pages run no script for it. */
 export function draw(name: string, title: string, description: string, options: Plot.PlotOptions): string {
   const { document } = parseHTML("<!doctype html><html><body></body></html>");
-  const style = { background: "transparent", fontSize: "12px", overflow: "visible" };
+  const style = { background: "transparent", fontSize: "13px", overflow: "visible" };
   const svg = (Plot.plot({ document, style, className: `plot-${name}`, ...options } as Plot.PlotOptions) as unknown as { outerHTML: string }).outerHTML;
   return svg
     .replace(/<svg /, `<svg role="img" aria-labelledby="${name}-title ${name}-description" `)

@@ -48,16 +48,16 @@ function times(suite: string, records: readonly BenchRecord[]): string {
   const words = `${points.length} comparisons in ${cases.length} cases; in ${slower.length} of them the other library is faster.`;
   const legend = PEERS.map((peer, i) => (points.some((point) => point.peer === peer) ? `<span><svg viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true"><path d="${shape(SYMBOLS[i])}" style="${SYMBOLS[i] === "times" ? `stroke:${COLOURS[i]};stroke-width:2;fill:none` : `fill:${COLOURS[i]}`}"/></svg> ${peer}</span>` : "")).join("");
   return `<p class="legend">${legend}</p>${draw(`times-${suite}`, `Time of other libraries as a multiple of ours, ${suite}`, words, {
-    width: 780, height: 70 + 26 * cases.length, marginLeft: 130, marginRight: 20,
-    x: { type: "log", label: "time as a multiple of ours (1 = as fast, right = slower than ours)", grid: true, ticks: 5, tickFormat: (x: number) => `${x}` },
+    width: 660, height: 80 + 30 * cases.length, marginLeft: 112, marginRight: 16, marginBottom: 40,
+    x: { type: "log", inset: 10, label: "time as a multiple of ours (1 = as fast, right = slower than ours)", grid: true, ticks: 5, tickFormat: (x: number) => `${x}` },
     y: { domain: cases, label: null },
     fx: { label: null, domain: ["relaxed SIMD", "baseline SIMD"] },
     symbol: { domain: PEERS, range: [...SYMBOLS] },
     color: { domain: PEERS, range: COLOURS },
     marks: [
       Plot.ruleX([1], { stroke: "currentColor", strokeWidth: 1.5 }),
-      Plot.dot(points.filter(({ peer }) => peer !== "plain loops"), { fx: "variant", x: "times", y: "case", symbol: "peer", fill: "peer", r: 4 }),
-      Plot.dot(points.filter(({ peer }) => peer === "plain loops"), { fx: "variant", x: "times", y: "case", symbol: "peer", stroke: "peer", strokeWidth: 2, r: 4 }),
+      Plot.dot(points.filter(({ peer }) => peer !== "plain loops"), { fx: "variant", x: "times", y: "case", symbol: "peer", fill: "peer", r: 5 }),
+      Plot.dot(points.filter(({ peer }) => peer === "plain loops"), { fx: "variant", x: "times", y: "case", symbol: "peer", stroke: "peer", strokeWidth: 2, r: 5 }),
     ],
   })}`;
 }
@@ -74,8 +74,8 @@ function errors({ functions }: Accuracy): string {
   const rows = Object.entries(functions).flatMap(([name, variants]) => Object.entries(variants).map(([variant, { maxUlp }]) => ({ name, variant: variant === "simd" ? "baseline SIMD" : "relaxed SIMD", maxUlp })));
   const worst = rows.toSorted((a, b) => b.maxUlp - a.maxUlp)[0];
   return draw("errors", "Largest error of the elementwise functions, in units in the last place", `The largest is that of ${worst.name}, ${worst.maxUlp.toFixed(2)} units.`, {
-    width: 780, height: 90 + 24 * Object.keys(functions).length, marginLeft: 80, marginRight: 60,
-    x: { label: "largest error over all float32, in units in the last place", grid: true, zero: true },
+    width: 660, height: 90 + 28 * Object.keys(functions).length, marginLeft: 72, marginRight: 44, marginBottom: 40,
+    x: { label: "largest error over all float32, in units in the last place", grid: true, domain: [0, 1.25 * worst.maxUlp] },
     y: { label: null, domain: Object.keys(functions) },
     fx: { label: null, domain: ["relaxed SIMD", "baseline SIMD"] },
     marks: [
@@ -97,14 +97,14 @@ function softmaxErrors(records: readonly BenchRecord[]): string {
   const cases = [...new Set(rows.map((record) => record.case))];
   const legend = `<span>★ Logits</span>${PEERS.map((peer, i) => `<span><svg viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true"><path d="${shape(SYMBOLS[i])}" style="${SYMBOLS[i] === "times" ? `stroke:${COLOURS[i]};stroke-width:2;fill:none` : `fill:${COLOURS[i]}`}"/></svg> ${peer}</span>`).join("")}`;
   return `<p class="legend">${legend}</p>${draw("softmax-errors", "Largest error of softmax, ours and others, in units in the last place", `Ours lies between ${Math.min(...rows.map((r) => r.ulp!)).toFixed(0)} and ${Math.max(...rows.map((r) => r.ulp!)).toFixed(0)} units.`, {
-    width: 780, height: 60 + 26 * cases.length, marginLeft: 110, marginRight: 20,
-    x: { type: "log", label: "largest error of softmax, units in the last place of float32", grid: true, ticks: 5, tickFormat: (x: number) => `${x}` },
+    width: 660, height: 70 + 30 * cases.length, marginLeft: 92, marginRight: 16, marginBottom: 40,
+    x: { type: "log", inset: 10, label: "largest error of softmax, units in the last place of float32", grid: true, ticks: 5, tickFormat: (x: number) => `${x}` },
     y: { domain: cases, label: null },
     symbol: { domain: names, range: symbols as never },
     color: { domain: names, range: colours },
     marks: [
-      Plot.dot(points.filter(({ who }) => who !== "plain loops"), { x: "ulp", y: "case", symbol: "who", fill: "who", r: 4.5 }),
-      Plot.dot(points.filter(({ who }) => who === "plain loops"), { x: "ulp", y: "case", symbol: "who", stroke: "who", strokeWidth: 2, r: 4.5 }),
+      Plot.dot(points.filter(({ who }) => who !== "plain loops"), { x: "ulp", y: "case", symbol: "who", fill: "who", r: 5 }),
+      Plot.dot(points.filter(({ who }) => who === "plain loops"), { x: "ulp", y: "case", symbol: "who", stroke: "who", strokeWidth: 2, r: 5 }),
     ],
   })}`;
 }
