@@ -1,7 +1,9 @@
 import { FormatError, message } from "@logits/tensor";
 import type { Calibrator } from "./calibrator.ts";
 import { DirichletScaling } from "./dirichletScaling.ts";
+import { EnsembleTemperatureScaling } from "./ensembleTemperatureScaling.ts";
 import { MatrixScaling } from "./matrixScaling.ts";
+import { PriorCorrection } from "./priorCorrection.ts";
 import { TemperatureScaling } from "./temperatureScaling.ts";
 import { VectorScaling } from "./vectorScaling.ts";
 
@@ -10,6 +12,8 @@ const READERS: Readonly<Record<string, (json: unknown) => Calibrator>> = {
   "logits/vector-scaling": VectorScaling.fromJSON,
   "logits/matrix-scaling": MatrixScaling.fromJSON,
   "logits/dirichlet-scaling": DirichletScaling.fromJSON,
+  "logits/ensemble-temperature-scaling": EnsembleTemperatureScaling.fromJSON,
+  "logits/prior-correction": PriorCorrection.fromJSON,
 };
 
 /**

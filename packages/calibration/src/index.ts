@@ -1,4 +1,6 @@
 export { TemperatureScaling, type TemperatureScalingJSON } from "./temperatureScaling.ts";
+export { EnsembleTemperatureScaling, type EnsembleTemperatureScalingJSON, type EnsembleTemperatureScalingOptions } from "./ensembleTemperatureScaling.ts";
+export { PriorCorrection, type PriorCorrectionJSON, type PriorCorrectionOptions } from "./priorCorrection.ts";
 export { VectorScaling } from "./vectorScaling.ts";
 export { MatrixScaling } from "./matrixScaling.ts";
 export { DirichletScaling, type DirichletScalingOptions } from "./dirichletScaling.ts";
