@@ -126,6 +126,7 @@ describe("the schema", () => {
       DecisionHead.fit(data, { crossFit: 3, detector: "mahalanobis" }),
       DecisionHead.fit({ ...data, outliers: { logits: of(outside.logits, 3), features: of(outside.features, F) } }, { detector: ["msp", "mahalanobis"] }),
       DecisionHead.fit({ ...scorer, scorer: LinearHead.fit(of(world(90, 13).features, F), world(90, 13).labels) }, { detector: "energy" }),
+      ...(["lac", "aps", "raps", "saps", "topk", "margin"] as const).map((method) => DecisionHead.fit(data, { method })),
       ...(["mean", "tied", "diagonal", "cosine"] as const).map((kind) => DecisionHead.fit({ ...scorer, scorer: PrototypeHead.fit(of(world(90, 13).features, F), world(90, 13).labels, { kind }) }, {})),
       DecisionHead.fit({ ...scorer, scorer: ZeroShotScorer.of([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]) }, {}),
     ];
@@ -133,6 +134,10 @@ describe("the schema", () => {
       const json = JSON.parse(JSON.stringify(head)) as Record<string, unknown>;
       expect([valid(json), valid.errors]).toEqual([true, null]);
       expect(DecisionHead.fromBytes(head.toBytes()).toJSON()).toEqual(head.toJSON());
+      for (const name of ["penalty", "freeRanks"]) {
+        const { [name]: own, ...conformal } = (json.conformal ?? {}) as Record<string, unknown>;
+        if ("conformal" in json) expect(valid({ ...json, conformal: own === undefined ? { ...conformal, [name]: 1 } : conformal })).toBe(false);
+      }
       if ("folds" in json) expect(valid({ ...json, split: 0.5 })).toBe(false);
     }
   });

@@ -236,6 +236,8 @@ describe("messages", () => {
     expect(() => DecisionHead.fromJSON({ ...json, fitRows: 7 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`fitRows\` 300, the rows of \`calibrator\`, got 7]`);
     expect(() => DecisionHead.fromJSON({ ...json, split: "half" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`split\` a finite number in [0, 1], got "half"]`);
     expect(() => DecisionHead.fromJSON({ ...json, alpha: 1 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`alpha\` in (0, 1), got 1]`);
+    const byClass = SplitConformal.fit([[1, 0, 2], [0, 1, 1], [3, 1, 0]], [0, 1, 2], { classGroups: "each" }).toJSON();
+    expect(() => DecisionHead.fromJSON({ ...json, conformal: byClass })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: expected \`conformal\` of all rows and classes together, got one with groups or weights]`);
     expect(() => DecisionHead.fromJSON({ ...json, conformal: { ...json.conformal, scores: "" } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`conformal\`: SplitConformal.fromJSON: expected \`scores\` a tensor of float32 and rank 1, got ""]`);
   });
 });

@@ -69,7 +69,7 @@ export interface DecisionHeadOptions {
   readonly seed?: number;
   /** Promised miscoverage, in (0, 1). Default 0.1. */
   readonly alpha?: number;
-  /** Default "lac". */
+  /** Default "lac". All but "lac" and "margin" draw by row id: `decide` needs one then. */
   readonly method?: ConformalMethod;
   /** What `logits` holds, here and at every decision. Default "logits", but an error where all rows are probabilities; "probabilities" become logits by ln max(p, 2^-126). */
   readonly input?: HeadInput;
@@ -92,7 +92,7 @@ export interface DecisionHeadOptions {
 export interface DecideOptions {
   /** Promised miscoverage of this call. Default: that of the head. */
   readonly alpha?: number;
-  /** Randomised APS only: int32 [N], an id of each row that no other row has. `decide` needs one; default of `decideAll`: 0, 1, ... */
+  /** Randomised sets only (every `method` but "lac" and "margin"): int32 [N], an id of each row that no other row has. `decide` needs one; default of `decideAll`: 0, 1, ... */
   readonly ids?: TensorLike;
 }
 
@@ -528,6 +528,7 @@ export class DecisionHead<L extends string = string> {
       return tested(new DecisionHead({ ...common, folds, ...(guarded && { maxFalsePositiveRate: open("maxFalsePositiveRate") }) }));
     }
     const conformal = nested(where, "conformal", () => SplitConformal.fromJSON(fields.value("conformal")));
+    if (conformal.needsGroups || conformal.needsWeights || conformal.classGroups) fields.fail("conformal", "of all rows and classes together", "one with groups or weights");
     if (conformal.classes !== width) fields.fail("conformal", `of ${width} classes, as \`classes\` names`, `${conformal.classes}`);
     const guard = has("detector") || has("threshold") || has("pValues") || guarantee === "accepted" ? {
       detector: nested(where, "detector", () => detectorFromJSON(fields.value("detector"))),

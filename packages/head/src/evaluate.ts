@@ -20,7 +20,7 @@ export interface EvaluateOptions {
   readonly alpha?: number;
   /** Level of the intervals, in (0, 1). Default 0.95. */
   readonly level?: number;
-  /** Randomised APS only: int32 [N], an id of each row. Default 0, 1, ... */
+  /** Randomised sets only: int32 [N], an id of each row. Default 0, 1, ... */
   readonly ids?: TensorLike;
 }
 
