@@ -57,7 +57,8 @@ describe("Intents", () => {
     page = await openPage(context, "intents", complaints);
     const { head, ngrams, figures } = intents(), pValues = ConformalPValues.fromJSON(head.toJSON().pValues);
     await expectShown(page, "intent-accuracy", percent(figures.accuracy));
-    for (const sentence of ["what's the balance of my savings account", "how do i sail to the moon", "who won the world cup", "?!"]) {
+    const kinds: string[] = [];
+    for (const sentence of ["what's the balance of my savings account", "change my flight to the alarm", "do penguins have knees", "how do i sail to the moon", "?!"]) {
       await page.locator("input[name=sentence]").fill(sentence);
       await page.locator("input[name=sentence]").press("Enter");
       await expect.poll(() => shown(page, "intents-summary")).toContain(sentence);
@@ -66,7 +67,9 @@ describe("Intents", () => {
       expect(await said()).toEqual(saying(decision));
       const p = Math.max(...head.calibrator.probabilities(logits).data);
       expect(await page.locator("[data-name=top] li").first().locator("span").last().textContent()).toBe(probability(p));
+      kinds.push(decision.kind);
     }
+    expect(new Set(kinds)).toEqual(new Set(["label", "ambiguous", "unknown"]));
   });
 
   test("trains in the browser with the library's result, keeps it over a reload, and can be stopped", async () => {

@@ -25,10 +25,10 @@ export default function Speed(): JSX.Element {
       <p class="lead">How fast is it on your machine? The same work by this library (WebAssembly SIMD) and by plain JavaScript loops as a careful programmer writes them.</p>
       <section class="card" aria-label="Measurement">
         <div class="row"><button type="button" name="measure" onClick={() => setRound(round + 1)} disabled={round > 0 && job.busy}>{table ? "Measure again" : "Measure (about 3 seconds)"}</button></div>
-        {round > 0 && <Progress job={job} name="speed" />}
+        {round > 0 && <Progress job={job} name="speed" collapse />}
         {table && (
           <>
-            <Table caption="Median time of one call" name="speed" head={["Operation", "Library is", "This library", "Plain loops", "Results differ by"]} rows={table.timings.map((timing) => [
+            <Table caption="Median time of one call" name="speed" head={["Operation", "Library", "This library", "Plain loops", "Results differ by"]} rows={table.timings.map((timing) => [
               <>{timing.name} <small>{timing.size}</small></>, <strong>{ratio(timing)}</strong>, timing.library === undefined ? "–" : time(timing.library), timing.plain === undefined ? "–" : time(timing.plain),
               timing.error === 0 ? "nothing" : <span class={timing.error <= timing.allowed ? "" : "wrong"}>{timing.error.toExponential(1)}</span>,
             ])} />

@@ -100,7 +100,7 @@ export default function Teach(): JSX.Element {
           {kind === "texts"
             ? <button type="button" class="small" name="example-texts" onClick={() => setFilling(filling + 1)}>Fill in examples: four intents, 100 sentences each</button>
             : <button type="button" class="small" name="example-pictures" onClick={() => void drawExamples()}>Draw examples: three kinds, {DRAWN_EACH} pictures each</button>}
-          {filling > 0 && fill.busy && <Progress job={fill} name="fill" />}
+          {filling > 0 && fill.busy && <Progress job={fill} name="fill" collapse />}
         </div>
         <ul class="classes">
           {subjects.map((own, i) => (
@@ -125,11 +125,11 @@ export default function Teach(): JSX.Element {
           <Select label="What tells unlike rows" name="teach-detector" value={detector} options={DETECTORS[kind]} onValue={(value) => setDetector(value as Lesson["detector"])} />
         </div>
         <div class="row"><button type="button" name="teach" disabled={missing !== undefined} onClick={teach}>Teach</button>{missing !== undefined && <p class="hint">{missing}</p>}</div>
-        {lesson && !file && <Progress job={taughtJob} name="teach" />}
+        {lesson && !file && <Progress job={taughtJob} name="teach" collapse />}
         <div class="train">
           <div class="field"><label for={`${id}open`}>Or open a head that you saved</label><input id={`${id}open`} name="open-head" type="file" accept=".safetensors" onChange={(event) => setFile(event.currentTarget.files?.[0])} /></div>
         </div>
-        {file && <Progress job={openedJob} name="open-head" />}
+        {file && <Progress job={openedJob} name="open-head" collapse />}
       </section>
       {info && <Taught info={info} />}
     </>
@@ -170,6 +170,7 @@ function Taught({ info }: { readonly info: TaughtInfo }): JSX.Element {
           {lesson && <Stat name="taught-calibration" label="Rows behind the promises" value={count(lesson.calibrationRows)} note={`${lesson.fitRows} others fitted temperature and detector`} />}
           <Stat name="taught-size" label="The file" value={`${fixed(info.bytes.length / 1024, 1)} KiB`} note={`${info.classes.length} classes, guard “${info.detector ?? "none"}”`} />
         </Stats>
+        <Live name="teach-summary">{lesson ? `Taught in ${fixed(lesson.milliseconds / 1000, 2)} seconds; right on ${lesson.right} of ${lesson.heldOut} held-out examples.` : `Opened a head of ${info.classes.length} classes: ${info.classes.join(", ")}.`}</Live>
         <div class="row"><a class="button" href={address} download="head.safetensors" data-name="download">Save the head</a><p class="hint">A safetensors file: <code>DecisionHead.fromBytes</code> reads it in any engine{info.kind === "texts" ? <>; features by <code>hashedNgrams(texts, {"{ buckets: 1024 }"})</code></> : "; features are the mean colours of 8 × 8 areas, row by row"}.</p></div>
       </section>
       <section class="card" aria-label="Try it">
@@ -194,10 +195,9 @@ function Taught({ info }: { readonly info: TaughtInfo }): JSX.Element {
           </>
         )}
         {problem !== undefined && <div class="message bad" role="alert"><p>{problem}</p></div>}
-        {answer.error !== undefined && <Progress job={answer} name="answer" />}
+        {answer.error !== undefined && <Progress job={answer} name="answer" collapse />}
         {answer.value && row !== undefined && <DecisionCard decision={answer.value} />}
       </section>
-      <Live name="teach-summary">{lesson ? `Taught in ${fixed(lesson.milliseconds / 1000, 2)} seconds; right on ${lesson.right} of ${lesson.heldOut} held-out examples.` : `Opened a head of ${info.classes.length} classes: ${info.classes.join(", ")}.`}</Live>
       <Promises promised={info.promises} not={info.notPromised} />
     </>
   );

@@ -75,7 +75,7 @@ export function DataPicker({ shared }: { readonly shared: Shared }): JSX.Element
           </div>
           <p class="hint">.npy, .npz, .csv, .json, .safetensors or .parquet. One file with the keys “logits” and “labels”, or two with “labels” in the name of one; a third with “outliers” in its name holds scores of rows that belong to no class. The files stay on this machine.</p>
           {typeof found === "string" && <div class="message bad" role="alert"><p>{found}</p></div>}
-          {chosen && typeof found === "object" && <Progress job={job} name="open" />}
+          {chosen && typeof found === "object" && <Progress job={job} name="open" collapse />}
         </div>
       )}
       {mode !== OWN || job.value ? (
