@@ -30,3 +30,8 @@ export {
   type RegressionIntervals,
   type RegressionMethod,
 } from "./conformalRegression.ts";
+export { AdaptiveAlpha, type AdaptiveAlphaJSON, type AdaptiveAlphaOptions } from "./adaptiveAlpha.ts";
+export { conformalRiskControl, type ConformalRiskControlOptions, type RiskControl } from "./conformalRiskControl.ts";
+export { learnThenTest, type Correction, type LearnThenTest, type LearnThenTestOptions } from "./learnThenTest.ts";
+export { ExchangeabilityMonitor, type ExchangeabilityMonitorJSON, type ExchangeabilityMonitorOptions } from "./exchangeabilityMonitor.ts";
+export { RiskMonitor, type RiskMonitorJSON, type RiskMonitorOptions } from "./riskMonitor.ts";

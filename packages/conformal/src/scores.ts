@@ -141,8 +141,8 @@ export function allScores(rule: Rule, p: Float32Array, rows: number, classes: nu
 
 const words = new Uint32Array(4);
 
-/** Uniform on (0, 1) from a counter: the same for the same seed, stream (0 fit, 1 sets, 2 ties of p-values) and row id in every engine. */
-export function uniformOf(seed: number, stream: 0 | 1 | 2, id: number): number {
+/** Uniform on (0, 1) from a counter: the same for the same seed, stream (0 fit, 1 sets, 2 ties of p-values, 3 ties of a monitor) and row id in every engine. */
+export function uniformOf(seed: number, stream: 0 | 1 | 2 | 3, id: number): number {
   philox(words, seed >>> 0, Math.floor(seed / 4294967296) >>> 0, id >>> 0, Math.floor(id / 4294967296), stream, 0);
   return ((words[0] >>> 6) * 67108864 + (words[1] >>> 6) + 0.5) / 4503599627370496;
 }
