@@ -3,8 +3,10 @@ import type { Calibrator } from "./calibrator.ts";
 import { DirichletScaling } from "./dirichletScaling.ts";
 import { EnsembleTemperatureScaling } from "./ensembleTemperatureScaling.ts";
 import { MatrixScaling } from "./matrixScaling.ts";
+import { OneVsRest } from "./oneVsRest.ts";
 import { PriorCorrection } from "./priorCorrection.ts";
 import { TemperatureScaling } from "./temperatureScaling.ts";
+import { TopLabel } from "./topLabel.ts";
 import { VectorScaling } from "./vectorScaling.ts";
 
 const READERS: Readonly<Record<string, (json: unknown) => Calibrator>> = {
@@ -14,6 +16,8 @@ const READERS: Readonly<Record<string, (json: unknown) => Calibrator>> = {
   "logits/dirichlet-scaling": DirichletScaling.fromJSON,
   "logits/ensemble-temperature-scaling": EnsembleTemperatureScaling.fromJSON,
   "logits/prior-correction": PriorCorrection.fromJSON,
+  "logits/one-vs-rest": OneVsRest.fromJSON,
+  "logits/top-label": TopLabel.fromJSON,
 };
 
 /**

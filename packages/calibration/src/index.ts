@@ -10,6 +10,10 @@ export { BetaCalibration, type BetaCalibrationJSON } from "./betaCalibration.ts"
 export { IsotonicCalibration, type IsotonicCalibrationJSON, type IsotonicCalibrationOptions } from "./isotonicCalibration.ts";
 export { HistogramBinning, ScalingBinning, type BinningJSON, type HistogramBinningOptions, type ScalingBinningOptions } from "./binning.ts";
 export { VennAbers, type VennAbersJSON } from "./vennAbers.ts";
+export { OneVsRest, type OneVsRestJSON, type OneVsRestOptions } from "./oneVsRest.ts";
+export { TopLabel, type TopLabelJSON, type TopLabelOptions } from "./topLabel.ts";
+export type { BinaryMethod } from "./binaryMethod.ts";
+export { selectCalibrator, selectCalibratorAsync, type CalibratorCandidate, type CandidateResult, type SelectCalibratorOptions, type SelectedCalibrator } from "./selectCalibrator.ts";
 export { binaryCalibratorFromJSON } from "./binaryCalibratorFromJSON.ts";
 export type { BinaryCalibrator } from "./binaryCalibrator.ts";
 export { calibratorFromJSON } from "./calibratorFromJSON.ts";
