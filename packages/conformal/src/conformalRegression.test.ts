@@ -1,9 +1,12 @@
 import { checkGuarantee, estimatorChecks } from "@logits/testkit";
 import { randomSource } from "@logits/tensor";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ConformalRegression, type ConformalRegressionOptions, type RegressionIntervals } from "./index.ts";
 import { roundDown, roundUp } from "./rounding.ts";
+
+// 10,000 repetitions of one promise take minutes on a busy machine.
+if (process.env.LOGITS_SLOW) vi.setConfig({ testTimeout: 1_200_000 });
 
 const repetitions = process.env.LOGITS_SLOW ? 10000 : 400;
 

@@ -1,6 +1,7 @@
 import { clopperPearson } from "@logits/statistics";
 import { asInt32, checkLabels, rangeError, type TensorLike } from "@logits/tensor";
 import type { PredictionSets } from "./predictionSets.ts";
+import { countOf, groupsOf } from "./scoreTable.ts";
 
 /** How often sets held the label, with the exact (Clopper-Pearson) interval of the probability behind it. */
 export interface Coverage {
@@ -20,6 +21,11 @@ export interface SizeCoverage extends Coverage {
 /** Coverage of the rows of one class. */
 export interface ClassCoverage extends Coverage {
   readonly label: number;
+}
+
+/** Coverage of the rows of one group. */
+export interface GroupCoverage extends Coverage {
+  readonly group: number;
 }
 
 /** Everything about sets of rows whose labels are known. */
@@ -69,6 +75,27 @@ export function coverageBySize(sets: PredictionSets, labels: TensorLike, options
 export function coverageByClass(sets: PredictionSets, labels: TensorLike, options: CoverageOptions = {}): ClassCoverage[] {
   const { hits, y, level } = covered("coverageByClass", sets, labels, options);
   return byClass(sets, hits, y, level);
+}
+
+/**
+ * Coverage by groups of rows: a language, a source, a bin of a difficulty.
+ *
+ * @param sets - of `SplitConformal.predictionSet`, N rows
+ * @param labels - int32 [N], in [0, C), of rows that took no part in any fit
+ * @param groups - int32 [N], >= 0
+ * @returns one entry per group from 0 to the largest; `coverage` and `interval` are null for a group without rows
+ * @throws RangeError for no rows, another number of labels or groups, a label outside [0, C), a group below 0
+ * Source: Vovk, "Conditional validity of inductive conformal predictors", 2012.
+ */
+export function coverageByGroup(sets: PredictionSets, labels: TensorLike, groups: TensorLike, options: CoverageOptions = {}): GroupCoverage[] {
+  const { hits, level } = covered("coverageByGroup", sets, labels, options);
+  const of = groupsOf("coverageByGroup", groups, hits.length, 16777216);
+  const rows = new Int32Array(countOf(of)), total = new Int32Array(rows.length);
+  for (let n = 0; n < hits.length; n++) {
+    rows[of[n]]++;
+    total[of[n]] += hits[n];
+  }
+  return Array.from(rows, (count, group) => ({ group, ...share(count, total[group], level) }));
 }
 
 /**

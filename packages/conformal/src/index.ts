@@ -14,12 +14,14 @@ export type { ExpectedCoverage, ScoreTableJSON } from "./scoreTable.ts";
 export { PredictionSets } from "./predictionSets.ts";
 export {
   coverageByClass,
+  coverageByGroup,
   coverageBySize,
   coverageReport,
   type ClassCoverage,
   type Coverage,
   type CoverageOptions,
   type CoverageReport,
+  type GroupCoverage,
   type SizeCoverage,
 } from "./coverage.ts";
 export {

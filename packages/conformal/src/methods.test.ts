@@ -2,10 +2,13 @@ import { softmax } from "@logits/core-wasm";
 import { checkGuarantee, densenetCifar100, estimatorChecks, expectExact } from "@logits/testkit";
 import { randomSource, tensor } from "@logits/tensor";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { SplitConformal, clusterClasses, coverageReport, type ConformalMethod, type SplitConformalOptions } from "./index.ts";
 import { RankedSet } from "./rankedSet.ts";
 import { allScores, scoreOf, uniformOf, type Rule } from "./scores.ts";
+
+// 10,000 repetitions of one promise take minutes on a busy machine.
+if (process.env.LOGITS_SLOW) vi.setConfig({ testTimeout: 1_200_000 });
 
 const METHODS = ["lac", "aps", "raps", "saps", "topk", "margin"] as const;
 const RANKED = ["aps", "raps", "saps", "topk"] as const;

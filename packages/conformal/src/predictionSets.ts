@@ -12,14 +12,17 @@ export class PredictionSets {
   readonly alpha: number;
   /** Classes with a score of at most this are in the set; Infinity where n is too small for alpha, NaN where rows or classes have quantiles of their own. */
   readonly quantile: number;
+  /** int32 [N], method "tree": the node whose classes are the set, the lowest one; -1 for an empty set. Else undefined. */
+  readonly nodes: Tensor<"int32"> | undefined;
 
   /** Use `SplitConformal.predictionSet`. */
-  constructor(mask: Tensor<"uint8">, sizes: Tensor<"int32">, probabilities: Tensor<"float32">, alpha: number, quantile: number) {
+  constructor(mask: Tensor<"uint8">, sizes: Tensor<"int32">, probabilities: Tensor<"float32">, alpha: number, quantile: number, nodes?: Tensor<"int32">) {
     this.mask = mask;
     this.sizes = sizes;
     this.probabilities = probabilities;
     this.alpha = alpha;
     this.quantile = quantile;
+    this.nodes = nodes;
   }
 
   /** The class indices in the set of row i, ascending. RangeError for a row that is not there. */

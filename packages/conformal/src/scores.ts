@@ -1,5 +1,6 @@
 import { argsort, softmax } from "@logits/core-wasm";
 import { Tensor, asFloat32, checkShape, philox, rangeError, type TensorLike } from "@logits/tensor";
+import type { LabelTree } from "./labelTree.ts";
 
 /** Checked logits of a batch. */
 export interface Batch {
@@ -11,11 +12,13 @@ export interface Batch {
 
 /** How a class of a row is scored; higher = less expected. */
 export interface Rule {
-  readonly method: "lac" | "aps" | "raps" | "saps" | "topk" | "margin";
+  readonly method: "lac" | "aps" | "raps" | "saps" | "topk" | "margin" | "tree";
   /** What one rank costs: lambda of RAPS, w of SAPS. */
   readonly penalty: number;
   /** Ranks that cost nothing: k_reg of RAPS. */
   readonly freeRanks: number;
+  /** The tree of "tree". */
+  readonly tree?: LabelTree;
 }
 
 export const MOST_CLASSES = 4194304;
@@ -86,6 +89,7 @@ export function rankedScore({ method, penalty, freeRanks }: Rule, before: number
 export function scoreOf(rule: Rule, p: Float32Array, at: number, classes: number, label: number, u: number): number {
   const own = p[at + label];
   if (rule.method === "lac") return Math.fround(1 - own);
+  if (rule.tree) return rule.tree.score(p, at, label, u);
   const end = at + classes, mine = at + label;
   if (rule.method === "margin") {
     let other = 0;
@@ -117,6 +121,10 @@ export function allScores(rule: Rule, p: Float32Array, rows: number, classes: nu
   const { method } = rule;
   if (method === "lac") {
     for (let i = 0; i < out.length; i++) out[i] = 1 - p[i];
+    return;
+  }
+  if (rule.tree) {
+    for (let r = 0; r < rows; r++) rule.tree.scores(p, r * classes, uniform(r), out);
     return;
   }
   if (method === "margin") {

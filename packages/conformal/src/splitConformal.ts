@@ -1,5 +1,6 @@
 import { topK } from "@logits/core-wasm";
 import { Tensor, asInt32, checkInteger, checkLabels, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { EXPECTED, LabelTree, faultOf, labelTreeOf } from "./labelTree.ts";
 import { PredictionSets } from "./predictionSets.ts";
 import { RankedSet, mostRanks } from "./rankedSet.ts";
 import { roundUp } from "./rounding.ts";
@@ -7,13 +8,13 @@ import { ScoreTable, checkGiven, countOf, groupsOf, weightsOf, type ExpectedCove
 import { allScores, batchOf, probabilitiesOf, scoreOf, uniformOf, type Rule } from "./scores.ts";
 
 const FORMAT = "logits/split-conformal";
-const METHODS = ["lac", "aps", "raps", "saps", "topk", "margin"] as const;
+const METHODS = ["lac", "aps", "raps", "saps", "topk", "margin", "tree"] as const;
 /** Penalties that `SplitConformal.tune` tries. */
 const PENALTIES = { raps: [0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1], saps: [0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1] } as const;
 
 /**
  * "lac": least ambiguous sets, the smallest on average. "aps": adaptive sets, larger where the model is unsure. "raps": aps with a price on every rank, for many classes. "saps": the largest
- * probability and the rank alone. "topk": the rank alone. "margin": the distance to the best other class.
+ * probability and the rank alone. "topk": the rank alone. "margin": the distance to the best other class. "tree": sets that are the classes below one node of a tree.
  */
 export type ConformalMethod = (typeof METHODS)[number];
 
@@ -29,6 +30,8 @@ export interface SplitConformalOptions {
   readonly penalty?: number;
   /** RAPS only: ranks that cost nothing, k_reg, an integer >= 0. Default 1. `SplitConformal.tune` chooses it. */
   readonly freeRanks?: number;
+  /** "tree" only: int32 [V], the parent of each node. Nodes 0 to C - 1 are the classes, a parent has a larger index than its children, the last node is the root, its parent -1. */
+  readonly parents?: TensorLike;
   /** int32 [n], >= 0: the promise holds in each group of rows, each by its own quantile. A prediction then needs the groups of its rows. */
   readonly groups?: TensorLike;
   /** "each": the promise holds in each class. int32 [C], >= 0, the cluster of each class (`clusterClasses`): it holds in each cluster of classes. */
@@ -90,6 +93,8 @@ export interface SplitConformalJSON extends ScoreTableJSON {
   readonly penalty?: number;
   /** RAPS. */
   readonly freeRanks?: number;
+  /** int32 [V], "tree". */
+  readonly parents?: TensorJSON;
   /** int32 [C], where classes have groups. */
   readonly classGroups?: TensorJSON;
   /** Which of "groups", "classGroups" and "weights" the fit had; only where it had one. */
@@ -116,6 +121,7 @@ interface Fields {
  *   saps:   (1 - u) p_max at rank 1, else p_max + penalty (rank - 1 - u)
  *   topk:   rank - u
  *   margin: (largest p_j of the other classes) - p_c
+ *   tree:   mass of the node below + (1 - u) (mass of the node - mass of the node below), the node the lowest one above c on the path from the root to ever the heaviest child
  *
  * p = softmax(logits). Ranks from 1: p descending, equal ones by class index. A class with p < 2^-53 counts as impossible: aps and raps put it one whole unit behind the possible ones. Scores are
  * rounded to float32 at the fit and at prediction alike. The scores are kept, so `alpha` is chosen at prediction. The promise is about all rows together, not about each class or each set size: look
@@ -128,7 +134,7 @@ interface Fields {
  *
  * Sources: Vovk, Gammerman, Shafer, 2005 (margin: section 3); Sadinle, Lei, Wasserman, "Least ambiguous set-valued classifiers", 2019; Romano, Sesia, Candes, "Classification with
  * valid and adaptive coverage", NeurIPS 2020; Angelopoulos, Bates, Malik, Jordan, ICLR 2021 (raps); Huang et al., ICML 2024 (saps); Vovk, "Conditional validity of inductive conformal
- * predictors", 2012 (groups, classes); Ding et al., NeurIPS 2023 (clusters); Tibshirani, Barber, Candes, Ramdas, NeurIPS 2019 (weights).
+ * predictors", 2012 (groups, classes); Ding et al., NeurIPS 2023 (clusters); Tibshirani, Barber, Candes, Ramdas, NeurIPS 2019 (weights). The tree's scores are those of aps over the subtrees of one path (own).
  */
 export class SplitConformal {
   readonly method: ConformalMethod;
@@ -170,7 +176,7 @@ export class SplitConformal {
    *
    * @param logits - float32 [n, C], calibrated or not; -Infinity = impossible class. From probabilities: their logarithms
    * @param labels - int32 [n], in [0, C)
-   * @param options - `method` ("lac"), `randomize` (true), `seed` (0), `penalty`, `freeRanks`, `groups`, `classGroups`, `weights`
+   * @param options - `method` ("lac"), `randomize` (true), `seed` (0), `penalty`, `freeRanks`, `parents`, `groups`, `classGroups`, `weights`
    * @throws RangeError for no rows, another shape, a label outside [0, C), a row without a distribution (named), an option that the method does not have
    * @example
    *   SplitConformal.fit(calibrationLogits, calibrationLabels).predictionSet(logits, { alpha: 0.1 }).labels(0);
@@ -187,10 +193,13 @@ export class SplitConformal {
   /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
   static *fitSteps(where: string, logits: TensorLike, labels: TensorLike, options: SplitConformalOptions): Steps<SplitConformal> {
     const { randomize = true, seed = 0, groups, classGroups, weights } = options;
-    const rule = ruleOf(where, options);
+    const plain = ruleOf(where, options);
     if (!(Number.isSafeInteger(seed) && seed >= 0)) throw rangeError(where, "seed", "an integer in [0, 2^53)", `${seed}`);
     const batch = batchOf(where, logits);
     const { rows, classes } = batch;
+    if (plain.method === "tree" && classGroups !== undefined) throw rangeError(where, "classGroups", 'none with "tree", whose sets would be no subtrees', "some");
+    if ((plain.method === "tree") !== (options.parents !== undefined)) throw rangeError(where, "parents", plain.method === "tree" ? "int32 [V]" : 'only with "tree"', options.parents === undefined ? "none" : `some with "${plain.method}"`);
+    const rule = options.parents === undefined ? plain : { ...plain, tree: labelTreeOf(where, options.parents, classes) };
     if (rows === 0) throw rangeError(where, "logits", "with at least one row", `shape [0, ${classes}]`);
     const y = labelsOf(where, labels, rows, classes);
     const rowGroups = groups === undefined ? undefined : groupsOf(where, groups, rows, 2147483648);
@@ -305,7 +314,8 @@ export class SplitConformal {
     const uniform = (n: number): number => (this.randomize ? uniformOf(this.seed, 1, id(n)) : 0);
     const columns = this.#columns, ofClass = this.#classGroups, rule = this.#rule, { method } = rule;
     const thresholds = new Float64Array(columns);
-    const scores = ofClass || method === "margin" ? new Float32Array(rows * classes) : undefined;
+    const { tree } = rule, nodes = tree && new Int32Array(rows).fill(-1);
+    const scores = ofClass || tree || method === "margin" ? new Float32Array(rows * classes) : undefined;
     if (scores) allScores(rule, p, rows, classes, uniform, scores);
     const ranked = isRandom(method) && !scores ? new RankedSet(classes) : undefined;
     // One threshold that leaves a few ranks: the kernel finds those.
@@ -323,13 +333,17 @@ export class SplitConformal {
       } else for (let c = 0; c < classes; c++) if (Math.fround(1 - p[at + c]) <= threshold) size += mask[at + c] = 1;
       if (size === 0 && !allowEmpty) {
         let best = 0;
-        for (let c = 1; c < classes; c++) if (p[at + c] > p[at + best]) best = c;
+        // The lowest leaf of the path, so that sets still nest.
+        if (tree) for (let c = 1; c < classes; c++) best = scores![at + c] < scores![at + best] ? c : best;
+        else for (let c = 1; c < classes; c++) if (p[at + c] > p[at + best]) best = c;
         mask[at + best] = size = 1;
       }
+      if (nodes && size > 0) nodes[n] = tree.nodeOf(mask.indexOf(1, at) - at, size);
       sizes[n] = size;
     }
     const one = this.#table.groups === undefined && !weight;
-    return new PredictionSets(new Tensor("uint8", [rows, classes], mask), new Tensor("int32", [rows], sizes), new Tensor("float32", [rows, classes], p), alpha, one ? this.#table.threshold(alpha, 0, 1) : NaN);
+    const quantile = one ? this.#table.threshold(alpha, 0, 1) : NaN;
+    return new PredictionSets(new Tensor("uint8", [rows, classes], mask), new Tensor("int32", [rows], sizes), new Tensor("float32", [rows, classes], p), alpha, quantile, nodes && new Tensor("int32", [rows], nodes));
   }
 
   /**
@@ -365,6 +379,7 @@ export class SplitConformal {
     return {
       format: FORMAT, version: 1, method, classes, n, randomize, seed,
       ...(hasPenalty(method) && { penalty }), ...(method === "raps" && { freeRanks }),
+      ...(this.#rule.tree && { parents: tensorToJSON(new Tensor("int32", [this.#rule.tree.parents.length], this.#rule.tree.parents)) }),
       ...(this.#classGroups && { classGroups: tensorToJSON(this.classGroups!) }), ...(conditions.length > 0 && { conditions }), ...table,
     };
   }
@@ -374,7 +389,10 @@ export class SplitConformal {
     const fields = readJson("SplitConformal.fromJSON", json, FORMAT, 1, "@logits/conformal");
     const has = (field: string): boolean => Object.hasOwn(json as object, field);
     const method = fields.oneOf("method", METHODS), classes = fields.integer("classes", 1, 4194304);
-    const rule = { method, penalty: hasPenalty(method) ? fields.number("penalty", 0, 1e6) : 0, freeRanks: method === "raps" ? fields.integer("freeRanks", 0, 4194304) : 0 };
+    const parents = method === "tree" ? fields.tensor("parents", "int32", 1).data : undefined;
+    const fault = parents && faultOf(parents, classes);
+    if (fault !== undefined) fields.fail("parents", EXPECTED(classes), fault);
+    const rule = { ...(parents && { tree: new LabelTree(parents, classes) }), method, penalty: hasPenalty(method) ? fields.number("penalty", 0, 1e6) : 0, freeRanks: method === "raps" ? fields.integer("freeRanks", 0, 4194304) : 0 };
     const conditions = has("conditions") ? fields.strings("conditions") : [];
     const unknown = conditions.findIndex((name, i) => !["groups", "classGroups", "weights"].includes(name) || conditions.indexOf(name) < i);
     if (unknown >= 0) fields.fail("conditions", 'of "groups", "classGroups", "weights", each once', `"${conditions[unknown]}" at index ${unknown}`);

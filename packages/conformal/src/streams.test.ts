@@ -1,7 +1,10 @@
 import { checkGuarantee } from "@logits/testkit";
 import { randomSource } from "@logits/tensor";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { AdaptiveAlpha, ConformalRegression, ExchangeabilityMonitor, RiskMonitor, SplitConformal } from "./index.ts";
+
+// 10,000 repetitions of one promise take minutes on a busy machine.
+if (process.env.LOGITS_SLOW) vi.setConfig({ testTimeout: 1_200_000 });
 
 const repetitions = process.env.LOGITS_SLOW ? 10000 : 400;
 

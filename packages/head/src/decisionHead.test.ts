@@ -215,7 +215,7 @@ describe("messages", () => {
     expect(fit({ calibration: { logits: [[1, 2, NaN]], labels: [0] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.logits\` with rows that are distributions, got row 0 with NaN in column 2]`);
     expect(fit({ calibration: { logits: z, labels: [0] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.labels\` of shape [4], got [1]]`);
     expect(fit({ calibration: { logits: { data: new Float32Array(0), shape: [0, 3] }, labels: [] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration\` of at least one row, got none]`);
-    expect(fit({}, { method: "knn" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`method\` "lac" or "aps" or "raps" or "saps" or "topk" or "margin", got knn]`);
+    expect(fit({}, { method: "knn" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`method\` "lac" or "aps" or "raps" or "saps" or "topk" or "margin" or "tree", got knn]`);
   });
 
   it("of a decision say what is wrong", () => {
