@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 
 /** Pages that are files elsewhere in the repository. */
@@ -18,3 +19,6 @@ export function slugOf(file: string): string | undefined {
 export function linkedSlug(from: string, link: string): string | undefined {
   return slugOf(relative(".", join(dirname(from), link)));
 }
+
+/** Whether the site carries the playground; the build runs in docs/. */
+export const hasPlayground = (): boolean => existsSync("public/playground/index.html");

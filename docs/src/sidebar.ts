@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { GENERATED, linkedSlug } from "./places.ts";
+import { GENERATED, hasPlayground, linkedSlug } from "./places.ts";
 
 type Entry = { label: string; slug: string } | { label: string; link: string };
 /** A group of the side bar. */
@@ -12,6 +12,7 @@ export interface Group {
 
 /** Pages that are no Markdown files, by the group that they stand in. */
 const EXTRA: Readonly<Record<string, readonly Entry[]>> = {
+  Start: hasPlayground() ? [{ label: "Playground", link: "/playground/" }] : [],
   Recipes: [{ label: "Methods of the literature", link: "/papers/" }],
   Measured: [{ label: "A report, whole", link: "/report/" }],
   Contributing: [{ label: "All pages", slug: "pages" }],
