@@ -57,9 +57,9 @@ export default function Calibrate({ shared }: PanelProps): JSX.Element {
           <p class="hint">Dots: rows of like confidence, larger where there are more. Line: where confidence equals accuracy. Shade: where 95 % of perfectly calibrated models would lie.</p>
           <div class="figures">
             <Figure title="Negative log-likelihood along T" label={`Curve of the negative log-likelihood along T, lowest near the fitted T ${fixed(fit.temperature, 2)}`} height={240}
-              draw={() => along(points.map((point) => ({ x: point.temperature, y: point.nll })), { x: temperature, y: now.nll }, fit.temperature, [low, high], "nats")} data={[curve.value, now, temperature, fit]} />
+              draw={() => along(points.map((point) => ({ x: point.temperature, y: point.nll })), { x: temperature, y: now.nll }, fit.temperature, [low, high], "nats")} data={[curve.value, now, fit]} />
             <Figure title="Calibration error along T" label="Curve of the calibration error along T" height={240}
-              draw={() => along(points.map((point) => ({ x: point.temperature, y: point.ece })), { x: temperature, y: now.ece }, fit.temperature, [low, high], "ECE")} data={[curve.value, now, temperature, fit]} />
+              draw={() => along(points.map((point) => ({ x: point.temperature, y: point.ece })), { x: temperature, y: now.ece }, fit.temperature, [low, high], "ECE")} data={[curve.value, now, fit]} />
           </div>
           <Numbers caption={`reliability at T = ${fixed(temperature, 3)}`} head={["Confidence", "Rows", "Mean confidence", "Accuracy", "A calibrated model shows"]} name="bins"
             rows={now.bins.filter((bin) => bin.count > 0).map((bin) => [`${fixed(bin.low, 2)} to ${fixed(bin.high, 2)}`, count(bin.count), percent(bin.meanConfidence!), percent(bin.accuracy!), between(bin.band!)])} />

@@ -26,13 +26,21 @@ export function Figure({ title, label, height = 300, draw, data }: FigureProps):
     setWidth(Math.floor(element.clientWidth));
     return () => watcher.disconnect();
   }, []);
+  const words = useRef(label);
+  words.current = label;
   useLayoutEffect(() => {
-    if (width < 50) return;
-    const picture = plot({ height, width, style: { background: "transparent", fontSize: "12px", overflow: "visible" }, ...draw(width) });
-    picture.setAttribute("role", "img");
-    picture.setAttribute("aria-label", label);
-    for (const part of picture.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
-    box.current!.replaceChildren(picture);
-  }, [width, height, label, ...data]);
+    if (width < 50) return undefined;
+    // A task of its own for each picture: the page stays responsive, and a picture that is already out of date is not drawn.
+    const task = setTimeout(() => {
+      const picture = plot({ height, width, style: { background: "transparent", fontSize: "12px", overflow: "visible" }, ...draw(width) });
+      for (const part of picture.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
+      picture.setAttribute("role", "img");
+      picture.setAttribute("aria-label", words.current);
+      box.current?.replaceChildren(picture);
+    });
+    return () => clearTimeout(task);
+  }, [width, height, ...data]);
+  // Other words alone are no reason to draw.
+  useLayoutEffect(() => box.current!.firstElementChild?.setAttribute("aria-label", label), [label]);
   return <figure><figcaption>{title}</figcaption><div ref={box} style={{ minHeight: `${height}px` }} /></figure>;
 }
