@@ -1,7 +1,7 @@
 import { auroc } from "@logits/metrics";
 import { fitDetectorSteps, type Detector, type DetectorSpec } from "@logits/ood";
-import { Tensor, randomSource, rangeError, readJson, typeError, type Steps } from "@logits/tensor";
-import { part, pieceOf, taken, type HeadInput, type LabelledRows, type Rows } from "./rows.ts";
+import { Tensor, randomSource, rangeError, readJson, typeError, partOf, type Steps } from "@logits/tensor";
+import { pieceOf, taken, type HeadInput, type LabelledRows, type Rows } from "./rows.ts";
 
 /** A detector by name or options, to be fitted on the fit rows, or one that is fitted already. */
 export type DetectorChoice = DetectorSpec | Detector;
@@ -77,14 +77,14 @@ export function* chooseDetector(where: string, candidates: readonly DetectorChoi
   const rows = fit.labels.size, half = Math.floor(rows / 2);
   if (half < 1) throw rangeError(where, "detector", "one detector where there are fewer than 2 fit rows", `${candidates.length}`);
   const order = randomSource(seed, 1).permutation(rows);
-  const own = yield* part(taken(fit, order.subarray(0, half)), 0, 0.05), held = yield* part(taken(fit, order.subarray(half)), 0.05, 0.05);
+  const own = yield* partOf(taken(fit, order.subarray(0, half)), 0, 0.05), held = yield* partOf(taken(fit, order.subarray(half)), 0.05, 0.05);
   const areas: number[] = [];
   const each = 0.6 / candidates.length;
   for (let i = 0; i < candidates.length; i++) {
     const start = 0.1 + i * each;
-    const detector = yield* part(made(candidates[i], own), start, 0.7 * each);
-    const inside = yield* part(detectorScores(where, detector, held, ""), start + 0.7 * each, 0.2 * each);
-    const outside = yield* part(detectorScores(where, detector, outliers, "outliers."), start + 0.9 * each, 0.1 * each);
+    const detector = yield* partOf(made(candidates[i], own), start, 0.7 * each);
+    const inside = yield* partOf(detectorScores(where, detector, held, ""), start + 0.7 * each, 0.2 * each);
+    const outside = yield* partOf(detectorScores(where, detector, outliers, "outliers."), start + 0.9 * each, 0.1 * each);
     const scores = new Float32Array(inside.length + outside.length), positives = new Uint8Array(scores.length);
     scores.set(inside);
     scores.set(outside, inside.length);
@@ -94,7 +94,7 @@ export function* chooseDetector(where: string, candidates: readonly DetectorChoi
   }
   const best = areas.indexOf(Math.max(...areas));
   return {
-    detector: yield* part(made(candidates[best], fit), 0.7, 0.3),
+    detector: yield* partOf(made(candidates[best], fit), 0.7, 0.3),
     selection: { candidates: candidates.map(nameOf), auroc: areas, rows: held.labels.size, outliers: outliers.logits.shape[0] },
   };
 }
@@ -123,7 +123,7 @@ export function* checkFingerprints(where: string, argument: string, detector: De
   const count = logits.shape[0], piece = pieceOf(features.shape[1]);
   for (let from = 0; from < count; from += piece) {
     const shared = fingerprints.firstShared(cut({ logits, features }, from, Math.min(count, from + piece)).features!);
-    if (shared >= 0) throw rangeError(where, argument, "of calibration rows that did not fit the detector", `row ${rows ? rows[from + shared] : from + shared}, which is one of its fit`, rows ? "Leave one of the equal rows out: the promises rest on rows of their own" : "Take it out of one of the two: the promises rest on rows of their own");
+    if (shared >= 0) throw rangeError(where, argument, "of calibration rows that did not fit the detector", `row ${rows ? rows[from + shared] : from + shared}, which is one of its fit`, `${rows ? "Leave one of the equal rows out" : "Take it out of one of the two"}: the promises rest on rows of their own. If they are different examples, pass \`duplicates: "allowed"\``);
     yield from / count;
   }
 }

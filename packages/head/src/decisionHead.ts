@@ -3,7 +3,7 @@ import { PredictionSets, SplitConformal, type ConformalMethod, type SplitConform
 import { core, softmax } from "@logits/core-wasm";
 import { ConformalPValues, Threshold, detectorFromJSON, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
 import {
-  Tensor, randomSource, rangeError, readJson, runSteps, runStepsAsync,
+  Tensor, randomSource, rangeError, readJson, partOf, runSteps, runStepsAsync,
   type CsrMatrix, type LongWorkOptions, type Steps, type TensorLike,
 } from "@logits/tensor";
 import { fromArtefact, toArtefact } from "./artefact.ts";
@@ -16,7 +16,7 @@ import { guaranteesOf, notPromisedOf, percent, type Facts, type Guarantee } from
 import { largest } from "./largest.ts";
 import { nested } from "./nested.ts";
 import { readRows, type Flags, type ReadRows } from "./readRows.ts";
-import { areProbabilities, labelsOf, part, pieceOf, taken, usableRows, type HeadInput, type LabelledRows, type RowFields, type Rows } from "./rows.ts";
+import { areProbabilities, labelsOf, pieceOf, taken, usableRows, type HeadInput, type LabelledRows, type RowFields, type Rows } from "./rows.ts";
 import { rowsDigest } from "./rowsDigest.ts";
 import { scorerFromJSON, type Scorer } from "./scorer.ts";
 import { checkSelfTest, selfTestRows, selfTestToJSON, type SelfTestJSON } from "./selfTest.ts";
@@ -32,11 +32,12 @@ interface CommonData<L extends string> {
   /** C different class names, in the order of the logits. */
   readonly classes: readonly L[];
   /** Rows for threshold and sets, none of them among the rows above, which are all fit rows then. Without: `split` divides the rows above. */
-  readonly calibration?: RowFields & {
-    readonly labels: TensorLike;
-    /** "allowed": other examples whose numbers happen to be the same (a picture that a data set has twice) are no error; the caller vouches for the rows. Default "error". */
-    readonly duplicates?: "error" | "allowed";
-  };
+  readonly calibration?: RowFields & { readonly labels: TensorLike };
+  /**
+   * Rows whose numbers are the same on both sides of a promise. "allowed": they are other examples (a text that people wrote twice, a picture that a data set has twice) and no error; the
+   * caller vouches for the rows. A row that was copied to weigh more breaks the promises. Default "error".
+   */
+  readonly duplicates?: "error" | "allowed";
   /** A detector that was fitted on the rows that trained the model. A calibration row among them is an error (a detector read from JSON no longer knows its rows). */
   readonly fitted?: Detector;
   /** Rows known to be outside, none of them among the labelled ones, to choose among several detectors. They take no part in any promise. */
@@ -273,7 +274,7 @@ export class DecisionHead<L extends string = string> {
     if (guarantee !== "all" && guarantee !== "accepted") throw rangeError(where, "guarantee", '"all" or "accepted"', `${guarantee as string}`);
     if (!(maxFalsePositiveRate > 0 && maxFalsePositiveRate < 1)) throw rangeError(where, "maxFalsePositiveRate", "in (0, 1)", `${maxFalsePositiveRate}`);
     if (!(confidence === "marginal" || (confidence > 0 && confidence < 1))) throw rangeError(where, "confidence", 'in (0, 1) or "marginal"', `${confidence}`);
-    const read = yield* part(usableRows(where, "", data, input, scorer), 0, 0.05);
+    const read = yield* partOf(usableRows(where, "", data, input, scorer), 0, 0.05);
     if (options.input === undefined && scorer === undefined && areProbabilities(read.logits)) {
       throw rangeError(where, "logits", "of scores before the softmax", "probabilities: each row >= 0 with a sum of 1", 'Pass `input: "probabilities"`, or `input: "logits"` if that is what they are');
     }
@@ -288,10 +289,10 @@ export class DecisionHead<L extends string = string> {
     if (wrong !== undefined) throw rangeError(where, "classes", `${width} different names`, wrong);
     const outside = outliers && (yield* usableRows(where, "outliers.", outliers, input, scorer));
     if (outside && outside.logits.shape[1] !== width) throw rangeError(where, "outliers.logits", `of ${width} classes on the last axis`, `shape [${outside.logits.shape.join(", ")}]`);
-    if (outside && data.calibration?.duplicates !== "allowed") yield* checkApart(where, "outliers", outside, all, "the labelled ones");
+    if (outside && data.duplicates !== "allowed") yield* checkApart(where, "outliers", outside, all, "the labelled ones");
     const candidates = candidatesOf(where, data, options, all.features !== undefined);
     const common = { library: core.version, classes: data.classes, input, alpha, guarantee, seed, scorer } as const;
-    if (crossFit !== undefined) return yield* part(DecisionHead.#crossFit(where, common, data, options, all, candidates, outside), 0.05, 0.95);
+    if (crossFit !== undefined) return yield* partOf(DecisionHead.#crossFit(where, common, data, options, all, candidates, outside), 0.05, 0.95);
 
     let given: LabelledRows | undefined;
     if (data.calibration) {
@@ -299,7 +300,7 @@ export class DecisionHead<L extends string = string> {
       given = { ...own, labels: labelsOf(where, "calibration.labels", data.calibration.labels, own) };
       if (options.split !== undefined) throw rangeError(where, "split", "nothing where `calibration` rows are given", `${split}`);
       if (own.logits.shape[1] !== width) throw rangeError(where, "calibration.logits", `of ${width} classes on the last axis`, `shape [${own.logits.shape.join(", ")}]`);
-      if (data.calibration.duplicates !== "allowed") {
+      if (data.duplicates !== "allowed") {
         yield* checkApart(where, "calibration", own, all, "the others");
         if (outside) yield* checkApart(where, "outliers", outside, own, "the calibration rows");
       }
@@ -309,12 +310,12 @@ export class DecisionHead<L extends string = string> {
     if (fitRows < 1 || (!given && fitRows >= rows)) throw rangeError(where, "split", "that leaves a row for the calibrator and one for the conformal scores", `${split} of ${rows} rows`);
     const order = given ? undefined : randomSource(seed, 0).permutation(rows);
     yield 0.05;
-    const fit = order ? yield* part(taken(all, order.subarray(0, fitRows)), 0.05, 0.02) : all;
-    const calibrator = yield* part(TemperatureScaling.fitSteps(where, fit.logits, fit.labels), 0.07, 0.33);
-    const chosen = candidates.length > 0 ? yield* part(chooseDetector(where, candidates, fit, outside, seed), 0.4, 0.3) : undefined;
-    const calibration = given ?? (yield* part(taken(all, order!.subarray(fitRows)), 0.7, 0.02));
+    const fit = order ? yield* partOf(taken(all, order.subarray(0, fitRows)), 0.05, 0.02) : all;
+    const calibrator = yield* partOf(TemperatureScaling.fitSteps(where, fit.logits, fit.labels), 0.07, 0.33);
+    const chosen = candidates.length > 0 ? yield* partOf(chooseDetector(where, candidates, fit, outside, seed), 0.4, 0.3) : undefined;
+    const calibration = given ?? (yield* partOf(taken(all, order!.subarray(fitRows)), 0.7, 0.02));
     const calibrationRows = calibration.labels.size;
-    if (chosen && data.calibration?.duplicates !== "allowed") yield* checkFingerprints(where, given ? "calibration.features" : "features", chosen.detector, calibration, order?.slice(fitRows).sort());
+    if (chosen && data.duplicates !== "allowed") yield* checkFingerprints(where, given ? "calibration.features" : "features", chosen.detector, calibration, order?.slice(fitRows).sort());
     let guard: Guard | undefined, forSets = calibration;
     if (chosen) {
       const { detector } = chosen;
@@ -325,19 +326,19 @@ export class DecisionHead<L extends string = string> {
         forThreshold = yield* taken(calibration, again.subarray(0, half));
         forSets = yield* taken(calibration, again.subarray(half));
       }
-      const scores = yield* part(detectorScores(where, detector, forThreshold, given ? "calibration." : ""), 0.72, 0.1);
+      const scores = yield* partOf(detectorScores(where, detector, forThreshold, given ? "calibration." : ""), 0.72, 0.1);
       guard = { detector, threshold: Threshold.fit(scores, { maxFalsePositiveRate, confidence }), pValues: ConformalPValues.fit(scores) };
       if (guarantee === "accepted") {
         // Given the threshold part, acceptance is a fixed function of a row. So, given how many rows of this part are accepted, these and a new accepted row are
         // exchangeable, and the conformal quantile of theirs covers it: P(class in set | accepted) >= 1 - alpha.
-        const own = yield* part(detectorScores(where, detector, forSets, given ? "calibration." : ""), 0.82, 0.08);
+        const own = yield* partOf(detectorScores(where, detector, forSets, given ? "calibration." : ""), 0.82, 0.08);
         const accepted = Int32Array.from(own.keys()).filter((row) => !guard!.threshold.exceeds(own[row]));
         if (accepted.length === 0) throw rangeError(where, "calibration", "of which the detector accepts a row", `${own.length} flagged rows of ${own.length} in the second part`, "More calibration rows, or a lower `maxFalsePositiveRate`");
         forSets = yield* taken(forSets, accepted);
       }
     }
-    const conformal = yield* part(SplitConformal.fitSteps(where, yield* part(transformed(calibrator, forSets.logits), 0.9, 0.05), forSets.labels, { method, seed }), 0.95, 0.05);
-    const calibrationHash = yield* part(rowsDigest(calibration.logits, calibration.labels), 0.99, 0.01);
+    const conformal = yield* partOf(SplitConformal.fitSteps(where, yield* partOf(transformed(calibrator, forSets.logits), 0.9, 0.05), forSets.labels, { method, seed }), 0.95, 0.05);
+    const calibrationHash = yield* partOf(rowsDigest(calibration.logits, calibration.labels), 0.99, 0.01);
     return new DecisionHead<L>({ ...common, split: given ? "given" : split, calibrationRows, calibrationHash, calibrator, conformal, guard, selection: chosen?.selection });
   }
 
@@ -358,20 +359,20 @@ export class DecisionHead<L extends string = string> {
     for (let k = 0; k < count; k++) {
       const fit = yield* taken(all, order.filter((_, i) => i % count !== k)), own = yield* taken(all, order.filter((_, i) => i % count === k));
       const share = 0.9 / count, start = k * share;
-      const calibrator = yield* part(TemperatureScaling.fitSteps(where, fit.logits, fit.labels), start, 0.4 * share);
-      const chosen = candidates.length > 0 ? yield* part(chooseDetector(where, candidates, fit, outside, seed), start + 0.4 * share, 0.4 * share) : undefined;
-      if (chosen) yield* checkFingerprints(where, "features", chosen.detector, own, order.filter((_, i) => i % count === k).sort());
+      const calibrator = yield* partOf(TemperatureScaling.fitSteps(where, fit.logits, fit.labels), start, 0.4 * share);
+      const chosen = candidates.length > 0 ? yield* partOf(chooseDetector(where, candidates, fit, outside, seed), start + 0.4 * share, 0.4 * share) : undefined;
+      if (chosen && data.duplicates !== "allowed") yield* checkFingerprints(where, "features", chosen.detector, own, order.filter((_, i) => i % count === k).sort());
       if (k === 0) selection = chosen?.selection;
       const p = rowByRow(calibrator, own.logits), width = all.logits.shape[1];
       folds.push({
         calibrator,
         scores: ConformalPValues.fit(Float32Array.from(own.labels.data, (label, n) => Math.fround(1 - p[n * width + label]))),
-        ...(chosen && { detector: chosen.detector, pValues: ConformalPValues.fit(yield* part(detectorScores(where, chosen.detector, own, ""), start + 0.8 * share, 0.2 * share)) }),
+        ...(chosen && { detector: chosen.detector, pValues: ConformalPValues.fit(yield* partOf(detectorScores(where, chosen.detector, own, ""), start + 0.8 * share, 0.2 * share)) }),
       });
     }
-    const calibrator = yield* part(TemperatureScaling.fitSteps(where, all.logits, all.labels), 0.9, 0.1);
+    const calibrator = yield* partOf(TemperatureScaling.fitSteps(where, all.logits, all.labels), 0.9, 0.1);
     const rate = options.maxFalsePositiveRate ?? 0.05;
-    const calibrationHash = yield* part(rowsDigest(all.logits, all.labels), 0.99, 0.01);
+    const calibrationHash = yield* partOf(rowsDigest(all.logits, all.labels), 0.99, 0.01);
     return new DecisionHead<L>({ ...common, split: "folds", calibrationRows: rows, calibrationHash, calibrator, folds, selection, ...(candidates.length > 0 && { maxFalsePositiveRate: rate }) });
   }
 

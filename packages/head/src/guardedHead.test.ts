@@ -299,7 +299,7 @@ describe("rows that would serve twice", () => {
     return { logits, features, labels };
   };
   it("are refused: a calibration row among the fit rows", () => {
-    expect(() => DecisionHead.fit({ ...data, calibration: copied([5]), classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration\` of rows that are not among the others, got row 20, which is row 5 of them. Take it out of one of the two: the promises rest on rows of their own]`);
+    expect(() => DecisionHead.fit({ ...data, calibration: copied([5]), classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration\` of rows that are not among the others, got row 20, which is row 5 of them. Take it out of one of the two: the promises rest on rows of their own. If they are different examples, pass \`duplicates: "allowed"\`]`);
     const { logits, labels } = copied([5]);
     expect(() => DecisionHead.fit({ logits: data.logits, labels: data.labels, calibration: { logits, labels }, classes: CLASSES })).toThrow("row 20, which is row 5 of them");
     // The same logits of other features are another row.
@@ -308,16 +308,19 @@ describe("rows that would serve twice", () => {
   });
   it("are refused: an outlier among the labelled rows, or among the calibration rows", () => {
     const own = copied([5]);
-    expect(() => DecisionHead.fit({ ...data, outliers: own, classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` of rows that are not among the labelled ones, got row 20, which is row 5 of them. Take it out of one of the two: the promises rest on rows of their own]`);
+    expect(() => DecisionHead.fit({ ...data, outliers: own, classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` of rows that are not among the labelled ones, got row 20, which is row 5 of them. Take it out of one of the two: the promises rest on rows of their own. If they are different examples, pass \`duplicates: "allowed"\`]`);
     expect(() => DecisionHead.fit({ ...data, outliers: own, classes: CLASSES }, { crossFit: 4 })).toThrow("row 20, which is row 5 of them");
-    expect(() => DecisionHead.fit({ ...world(50, 12), calibration: data, outliers: own, classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` of rows that are not among the calibration rows, got row 20, which is row 5 of them. Take it out of one of the two: the promises rest on rows of their own]`);
-    expect(DecisionHead.fit({ ...world(50, 12), calibration: { ...data, duplicates: "allowed" }, outliers: own, classes: CLASSES }).selection!.outliers).toBe(60);
+    expect(() => DecisionHead.fit({ ...world(50, 12), calibration: data, outliers: own, classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`outliers\` of rows that are not among the calibration rows, got row 20, which is row 5 of them. Take it out of one of the two: the promises rest on rows of their own. If they are different examples, pass \`duplicates: "allowed"\`]`);
+    expect(DecisionHead.fit({ ...world(50, 12), calibration: data, duplicates: "allowed", outliers: own, classes: CLASSES }).selection!.outliers).toBe(60);
   });
   it("are refused: equal rows on both sides of a split, where a detector keeps its rows", () => {
     const twice = world(60, 11);
     for (const { data, shape: [, width] } of [twice.logits, twice.features]) data.copyWithin(30 * width, 0, 30 * width);
-    expect(() => DecisionHead.fit({ ...twice, classes: CLASSES }, { detector: "knn" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`features\` of calibration rows that did not fit the detector, got row 4, which is one of its fit. Leave one of the equal rows out: the promises rest on rows of their own]`);
+    expect(() => DecisionHead.fit({ ...twice, classes: CLASSES }, { detector: "knn" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`features\` of calibration rows that did not fit the detector, got row 4, which is one of its fit. Leave one of the equal rows out: the promises rest on rows of their own. If they are different examples, pass \`duplicates: "allowed"\`]`);
     expect(DecisionHead.fit({ ...twice, classes: CLASSES }, { detector: "msp" }).detector!.method).toBe("msp");
+    // Texts that people wrote twice are other examples.
+    expect(DecisionHead.fit({ ...twice, duplicates: "allowed", classes: CLASSES }, { detector: "knn" }).detector!.method).toBe("knn");
+    expect(DecisionHead.fit({ ...twice, duplicates: "allowed", classes: CLASSES }, { detector: "knn", crossFit: 3 }).detector!.method).toBe("knn");
   });
   it("but probabilities that name one class and nothing else are no row", () => {
     const p = (rows: number) => ({ logits: Array.from({ length: rows }, (_, n) => [0, 1, 2].map((c) => Number(c === n % 3))), labels: Array.from({ length: rows }, (_, n) => n % 3) });
@@ -325,7 +328,7 @@ describe("rows that would serve twice", () => {
   });
   it("are refused: a calibration row that fitted the detector", () => {
     const fitted = fitDetector("mahalanobis", { ...data, classes: 3 });
-    expect(() => DecisionHead.fit({ ...world(50, 12), calibration: copied([5, 6]), fitted, classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.features\` of calibration rows that did not fit the detector, got row 20, which is one of its fit. Take it out of one of the two: the promises rest on rows of their own]`);
+    expect(() => DecisionHead.fit({ ...world(50, 12), calibration: copied([5, 6]), fitted, classes: CLASSES })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.features\` of calibration rows that did not fit the detector, got row 20, which is one of its fit. Take it out of one of the two: the promises rest on rows of their own. If they are different examples, pass \`duplicates: "allowed"\`]`);
     // Which of the split's calibration rows it is: the first that is among the rows of the detector.
     expect(() => DecisionHead.fit({ ...data, fitted, classes: CLASSES }, { seed: 4 })).toThrow(`row ${stages().threshold[0]}, which is one of its fit`);
     expect(DecisionHead.fit({ ...world(50, 12), calibration, fitted, classes: CLASSES }).detector).toBe(fitted);

@@ -1,7 +1,7 @@
 import { core } from "@logits/core-wasm";
 import { pacOrderStatistic, sigmoid } from "@logits/statistics";
 import {
-  Tensor, asFloat32, asMask, checkShape, randomSource, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON,
+  Tensor, asFloat32, asMask, checkShape, randomSource, rangeError, readJson, partOf, runSteps, runStepsAsync, tensorToJSON,
   type LongWorkOptions, type Steps, type TensorJSON, type TensorLike,
 } from "@logits/tensor";
 import { fromArtefact, toArtefact } from "./artefact.ts";
@@ -10,7 +10,7 @@ import type { InvalidWhy } from "./decision.ts";
 import { percent, type Guarantee } from "./guarantees.ts";
 import { checkRule, thresholdSteps, type LabelRule } from "./labelThresholds.ts";
 import { plattSteps, scoreOf } from "./plattScaling.ts";
-import { part, pieceOf, type Rows } from "./rows.ts";
+import { pieceOf, type Rows } from "./rows.ts";
 import { rowsDigest } from "./rowsDigest.ts";
 import { checkSelfTest, selfTestRows, selfTestToJSON, type SelfTestJSON } from "./selfTest.ts";
 import { checkApart } from "./sharedRow.ts";
@@ -28,12 +28,9 @@ export interface MultiLabelData<L extends string> {
   /** C different names, in the order of the scores. */
   readonly classes: readonly L[];
   /** Rows for the thresholds, none of them among the rows above, which all fit the calibration then. Without: `split` divides the rows above. */
-  readonly calibration?: {
-    readonly logits: TensorLike;
-    readonly targets: TensorLike;
-    /** "allowed": other examples whose scores happen to be the same are no error; the caller vouches for the rows. Default "error". */
-    readonly duplicates?: "error" | "allowed";
-  };
+  readonly calibration?: { readonly logits: TensorLike; readonly targets: TensorLike };
+  /** Rows whose scores are the same on both sides of a promise. "allowed": they are other examples and no error; the caller vouches for the rows. Default "error". */
+  readonly duplicates?: "error" | "allowed";
 }
 
 /** Options of `MultiLabelHead.fit`. */
@@ -161,7 +158,7 @@ export class MultiLabelHead<L extends string = string> {
     const given = data.calibration && rowsOf(where, "calibration.", data.calibration, input);
     if (given && options.split !== undefined) throw rangeError(where, "split", "nothing where `calibration` rows are given", `${split}`);
     if (given && given.width !== width) throw rangeError(where, "calibration.logits", `of ${width} labels on the last axis`, `${given.width}`);
-    if (given && data.calibration!.duplicates !== "allowed") {
+    if (given && data.duplicates !== "allowed") {
       const scores = ({ rows, scores }: LabelledScores): Rows => ({ logits: new Tensor("float32", [rows, width], scores) });
       yield* checkApart(where, "calibration", scores(given), scores(all), "the others");
     }
@@ -183,7 +180,7 @@ export class MultiLabelHead<L extends string = string> {
         break;
       }
     }
-    const calibrationHash = yield* part(rowsDigest(new Tensor("float32", [calibrationRows, width], calibration.scores), new Tensor("int32", [calibrationRows, width], Int32Array.from(calibration.targets))), 0.9, 0.02);
+    const calibrationHash = yield* partOf(rowsDigest(new Tensor("float32", [calibrationRows, width], calibration.scores), new Tensor("int32", [calibrationRows, width], Int32Array.from(calibration.targets))), 0.9, 0.02);
     const piece = pieceOf(16 * width), probabilities = new Float32Array(calibration.scores.length), positives = new Int32Array(width);
     for (let row = 0, at = 0; row < calibrationRows; row++) {
       for (let c = 0; c < width; c++, at++) {
@@ -192,7 +189,7 @@ export class MultiLabelHead<L extends string = string> {
       }
       if (row % piece === 0) yield 0.92;
     }
-    const thresholds = yield* part(thresholdSteps(rule, { probabilities, targets: calibration.targets, classes: width }), 0.95, 0.05);
+    const thresholds = yield* partOf(thresholdSteps(rule, { probabilities, targets: calibration.targets, classes: width }), 0.95, 0.05);
     return new MultiLabelHead<L>({ library: core.version, classes: data.classes, input, rule, split: given ? "given" : split, seed, fitRows, calibrationRows, calibrationHash, positives, slopes, intercepts, thresholds });
   }
 

@@ -1,7 +1,7 @@
 import { choleskySteps, matmul, solveTriangularSteps } from "@logits/core-wasm";
 import { log } from "@logits/statistics";
 import {
-  FormatError, Tensor, asFloat32, asInt32, checkCsr, checkInteger, checkLabels, checkPositive, checkShape, isCsr, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON,
+  FormatError, Tensor, asFloat32, asInt32, checkCsr, checkInteger, checkLabels, checkPositive, checkShape, isCsr, rangeError, readJson, partOf, runSteps, runStepsAsync, tensorToJSON,
   type CsrMatrix, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike,
 } from "@logits/tensor";
 import { denseBlocks, gather, inverseNorm, merge, type PrototypeKind, type PrototypeStatistics } from "./prototypeStatistics.ts";
@@ -128,8 +128,8 @@ export class PrototypeHead implements Scorer {
     const { classes = Math.max(0, y.data.reduce((top, label) => Math.max(top, label), -1)) + 1 } = options;
     checkInteger(where, "classes", classes, 1, 16777216);
     checkLabels(where, "labels", y, classes);
-    const statistics = yield* part(gather(where, "features", settings.kind, x, y.data, classes), 0, 0.8);
-    return new PrototypeHead(settings, statistics, yield* part(compile(where, settings, statistics), 0.8, 0.2));
+    const statistics = yield* partOf(gather(where, "features", settings.kind, x, y.data, classes), 0, 0.8);
+    return new PrototypeHead(settings, statistics, yield* partOf(compile(where, settings, statistics), 0.8, 0.2));
   }
 
   /**
@@ -346,15 +346,15 @@ function* compile(where: string, settings: Settings, { features, counts, means, 
       for (let j = 0; j <= i; j++) covariance[i * features + j] = ((1 - settings.shrinkage) * scatter[i * features + j]) / n;
       covariance[i * features + i] += (settings.shrinkage * trace) / features;
     }
-    const failed = yield* part(choleskySteps(covariance, { leastPivot: (1e-10 * trace) / features }), 0, 0.5);
+    const failed = yield* partOf(choleskySteps(covariance, { leastPivot: (1e-10 * trace) / features }), 0, 0.5);
     if (failed >= 0) throw rangeError(where, "shrinkage", "that makes the covariance invertible", `${settings.shrinkage}: feature ${failed} is a combination of the features before it`, "Raise it");
     let halfLogDeterminant = 0;
     for (let f = 0; f < features; f++) halfLogDeterminant += log(covariance[f * features + f]);
     for (let c = 0; c < classes; c++) bias[c] -= halfLogDeterminant + 0.5 * features * LOG_2_PI;
     const inverse = new Float64Array(features * features);
     for (let f = 0; f < features; f++) inverse[f * features + f] = 1;
-    yield* part(solveTriangularSteps(covariance, inverse), 0.5, 0.4);
-    yield* part(solveTriangularSteps(covariance, prototypes), 0.9, 0.1);
+    yield* partOf(solveTriangularSteps(covariance, inverse), 0.5, 0.4);
+    yield* partOf(solveTriangularSteps(covariance, prototypes), 0.9, 0.1);
     whitening = new Tensor("float32", [features, features], Float32Array.from(inverse));
   }
   for (let c = 0; c < classes; c++) {
@@ -404,11 +404,3 @@ function bitsToJSON(x: Float64Array, features: number): TensorJSON {
   return tensorToJSON(new Tensor("int32", [x.length / features, features, 2], bits));
 }
 
-/** Steps whose share runs from `start` over `length`. */
-function* part<Result>(steps: Steps<Result>, start: number, length: number): Steps<Result> {
-  for (;;) {
-    const next = steps.next();
-    if (next.done) return next.value;
-    yield start + length * next.value;
-  }
-}

@@ -157,15 +157,6 @@ export function* taken({ logits, features, labels }: LabelledRows, order: Int32A
   };
 }
 
-/** Steps whose share runs from `start` over `length`. */
-export function* part<Result>(steps: Steps<Result>, start: number, length: number): Steps<Result> {
-  for (;;) {
-    const next = steps.next();
-    if (next.done) return next.value;
-    yield start + length * Math.min(1, next.value);
-  }
-}
-
 function slice(features: Tensor<"float32"> | CsrMatrix, from: number, to: number): Tensor<"float32"> | CsrMatrix {
   if (!isCsr(features)) {
     const columns = features.shape[1];

@@ -10,7 +10,7 @@ interface SharedRow {
 /** Refuses rows of which one is also among others, `others` in words: what serves twice breaks a promise. */
 export function* checkApart(where: string, argument: string, first: Rows, second: Rows, others: string): Steps<void> {
   const twice = yield* sharedRow(first, second);
-  if (twice !== undefined) throw rangeError(where, argument, `of rows that are not among ${others}`, `row ${twice.first}, which is row ${twice.second} of them`, "Take it out of one of the two: the promises rest on rows of their own");
+  if (twice !== undefined) throw rangeError(where, argument, `of rows that are not among ${others}`, `row ${twice.first}, which is row ${twice.second} of them`, 'Take it out of one of the two: the promises rest on rows of their own. If they are different examples, pass `duplicates: "allowed"`');
 }
 
 /**

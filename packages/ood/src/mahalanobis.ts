@@ -1,5 +1,5 @@
 import { choleskySteps, matmul, nearestNeighbors, solveTriangularSteps } from "@logits/core-wasm";
-import { Tensor, asFloat32, asInt32, checkShape, describe, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, typeError, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkShape, describe, rangeError, readJson, partOf, runSteps, runStepsAsync, tensorToJSON, typeError, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
 import { featuresOf, settle } from "./featureRows.ts";
 import { FeatureStatistics } from "./featureStatistics.ts";
@@ -193,12 +193,12 @@ export class MahalanobisDetector implements Detector {
     const factored = yield* factor(where, correlation, features, shrinkage ?? (freedom < features ? oracleShrinkage(correlation, features, freedom) : undefined));
     const inverse = new Float64Array(features * features);
     for (let i = 0; i < features; i++) inverse[i * features + i] = 1;
-    yield* scaled(solveTriangularSteps(factored.factor, inverse), 0.5, 0.45);
+    yield* partOf(solveTriangularSteps(factored.factor, inverse), 0.5, 0.45);
     const centred = new Float64Array(supportedClasses.length * features);
     supportedClasses.forEach((c, k) => {
       for (let j = 0; j < features; j++) centred[k * features + j] = (means[c * features + j] - mean[j]) / scales[j];
     });
-    yield* scaled(solveTriangularSteps(factored.factor, centred), 0.95, 0.05);
+    yield* partOf(solveTriangularSteps(factored.factor, centred), 0.95, 0.05);
     const whitening = new Float32Array(features * features);
     // inv(L') is upper triangular, W' the same with its rows divided by the scales.
     for (let j = 0; j < features; j++) for (let at = j * features + j; at < (j + 1) * features; at++) whitening[at] = inverse[at] / scales[j];
@@ -308,16 +308,9 @@ function* factor(where: string, correlation: Float64Array, n: number, asked: num
   for (const shrinkage of asked === undefined ? [0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1] : [asked]) {
     const matrix = correlation.slice();
     for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) matrix[i * n + j] *= 1 - shrinkage;
-    failed = yield* scaled(choleskySteps(matrix, { leastPivot: asked === 0 || shrinkage === 0 ? LEAST_SHARE : shrinkage / 2 }), 0.1, 0.4);
+    failed = yield* partOf(choleskySteps(matrix, { leastPivot: asked === 0 || shrinkage === 0 ? LEAST_SHARE : shrinkage / 2 }), 0.1, 0.4);
     if (failed < 0) return { factor: matrix, shrinkage };
   }
   throw rangeError(where, "shrinkage", "that makes the covariance invertible", `${asked}: feature ${failed} is a combination of the features before it`, "Leave it out to have the least that does");
 }
 
-function* scaled<Result>(steps: Steps<Result>, from: number, share: number): Steps<Result> {
-  for (;;) {
-    const next = steps.next();
-    if (next.done) return next.value;
-    yield from + share * next.value;
-  }
-}

@@ -19,4 +19,4 @@ export { philox, randomSource, type RandomSource } from "./random.ts";
 export { reduceRows, rowWeights, type Loss, type LossOptions, type Reduction } from "./loss.ts";
 export { checkProbabilities } from "./probabilities.ts";
 export { readJson, tensorToJSON, type JsonFields, type TensorJSON } from "./json.ts";
-export { runSteps, runStepsAsync, type LongWorkOptions, type Steps } from "./longWork.ts";
+export { partOf, runSteps, runStepsAsync, type LongWorkOptions, type Steps } from "./longWork.ts";

@@ -12,6 +12,15 @@ export interface LongWorkOptions {
 /** Work between two pauses, in milliseconds; a piece may add a few. */
 const PAUSE_AFTER_MS = 8;
 
+/** The steps of one part of a longer work: its share runs from `start` over `length`. */
+export function* partOf<Result>(steps: Steps<Result>, start: number, length: number): Steps<Result> {
+  for (;;) {
+    const next = steps.next();
+    if (next.done) return next.value;
+    yield start + length * Math.min(1, next.value);
+  }
+}
+
 /** All pieces at once. */
 export function runSteps<Result>(steps: Steps<Result>): Result {
   for (;;) {

@@ -7,7 +7,7 @@ export type DType = "float32" | "int32" | "uint8";
 export type DataOf<D extends DType> = D extends "float32" ? Float32Array : D extends "int32" ? Int32Array : Uint8Array;
 
 /** Nested number arrays, one level per axis. */
-export type NestedArray = number | NestedArray[];
+export type NestedArray = number | readonly NestedArray[];
 
 /** Number of elements of a shape; 1 for `[]`. */
 export function sizeOf(shape: readonly number[]): number {

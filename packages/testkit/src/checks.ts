@@ -10,7 +10,7 @@ export interface Check {
 
 /** What the batteries hand to a function under test: a plain tensor, accepted wherever a `TensorLike` is. */
 export interface Plain<Data extends Float32Array | Int32Array | Uint8Array = Float32Array> {
-  readonly dtype: "float32" | "int32" | "uint8";
+  readonly dtype?: "float32" | "int32" | "uint8";
   readonly shape: readonly number[];
   readonly data: Data;
 }

@@ -36,7 +36,7 @@ program
   .description("Calibrate scores, measure what that changed on rows that were not used for it, and write a page, the numbers and a decision head.")
   .requiredOption("--logits <file>", "scores [N, C]: .npy, .npz:key, .csv, .json, .ndjson, .safetensors:key, .parquet; rows as file[0:5000]")
   .requiredOption("--labels <file>", "right labels [N]")
-  .addOption(inputKind().default("logits"))
+  .addOption(inputKind())
   .option("--features <file>", "features [N, F] of the same rows, for a detector that takes them")
   .option("--calibration-logits <file>", "rows for the prediction sets' quantile and the detector's threshold; without: split off at random")
   .option("--calibration-labels <file>", "their labels")

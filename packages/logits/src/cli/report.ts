@@ -17,7 +17,7 @@ export interface ReportOptions {
   readonly logits: string;
   readonly labels: string;
   readonly features?: string;
-  readonly input: InputKind;
+  readonly input?: InputKind;
   readonly calibrationLogits?: string;
   readonly calibrationLabels?: string;
   readonly calibrationFeatures?: string;
@@ -46,7 +46,7 @@ const NEED_FEATURES: readonly string[] = ["mahalanobis", "knn"] satisfies Detect
 /** Reads scores and labels, fits on some rows, promises on others, measures on the rest, and writes the report. */
 export async function report(options: ReportOptions): Promise<void> {
   const say = progress();
-  const { alpha, seed, input } = options;
+  const { alpha, seed, input = "logits" } = options;
   refuseOverlap({ "--logits": options.logits, "--calibration-logits": options.calibrationLogits, "--test-logits": options.testLogits, "--outliers": options.outliers });
   refuseOverlap({ "--labels": options.labels, "--calibration-labels": options.calibrationLabels, "--test-labels": options.testLabels });
   refuseOverlap({ "--features": options.features, "--calibration-features": options.calibrationFeatures, "--test-features": options.testFeatures, "--outlier-features": options.outlierFeatures });
@@ -97,9 +97,9 @@ export async function report(options: ReportOptions): Promise<void> {
   // Outliers that choose a detector must not measure it.
   const [choosing, measuring] = outliers === undefined ? [undefined, undefined] : candidates.length > 1 ? splitRows<OutputRows>(outliers, [1, 1], seed) : [undefined, outliers];
   const head = DecisionHead.fit(
-    { ...rowsOf(fit), labels: fit.labels, calibration: { ...rowsOf(calibration), labels: calibration.labels, duplicates: "allowed" }, classes: names, ...(choosing && { outliers: rowsOf(choosing) }) },
+    { ...rowsOf(fit), labels: fit.labels, calibration: { ...rowsOf(calibration), labels: calibration.labels }, duplicates: "allowed", classes: names, ...(choosing && { outliers: rowsOf(choosing) }) },
     {
-      alpha, seed, input,
+      alpha, seed, ...(options.input && { input }),
       ...(candidates.length > 0 && { detector: candidates, guarantee: options.guarantee }),
       ...(options.maxFpr !== undefined && { maxFalsePositiveRate: options.maxFpr }),
       ...(options.confidence !== undefined && { confidence: options.confidence }),
