@@ -24,7 +24,7 @@ export interface SplitConformalOptions {
   readonly method?: ConformalMethod;
   /** All but LAC and margin: one uniform number per row breaks the steps of the score, so that coverage is 1 - alpha and not more. Default true. */
   readonly randomize?: boolean;
-  /** Seed of those numbers, an integer in [0, 2^53). Default 0. */
+  /** Seed of those numbers and of those that smooth p-values, an integer in [0, 2^53). Default 0. */
   readonly seed?: number;
   /** What one rank costs: lambda of RAPS (default 0.1), w of SAPS (default 0.2). Finite, >= 0. `SplitConformal.tune` chooses it. */
   readonly penalty?: number;
@@ -217,7 +217,7 @@ export class SplitConformal {
       yield to / rows;
     }
     const group = rowGroups || ofClass ? { of: Int32Array.from(y, (label, n) => (rowGroups ? rowGroups[n] * columns : 0) + (ofClass ? ofClass[label] : 0)), count: (count ?? 1) * columns } : undefined;
-    return new SplitConformal({ rule, classes, randomize: random, seed: random ? seed : 0, classGroups: ofClass, groups: count }, ScoreTable.from(scores, group, w));
+    return new SplitConformal({ rule, classes, randomize: random, seed, classGroups: ofClass, groups: count }, ScoreTable.from(scores, group, w));
   }
 
   /**
