@@ -42,11 +42,9 @@ const ELEMENTS = 131072;
 const PRODUCTS = 8388608;
 
 /** The inputs of a map: logits or log-probabilities; impossible classes are 0 here and -Infinity again in the result. */
-function inputsOf(z: Float32Array, classes: number, input: AffineProblem["input"]): { x: Float32Array; impossible: boolean } {
+function inputsOf(z: Float32Array, classes: number, input: AffineProblem["input"], impossible: boolean): Float32Array {
   const x = input === "logits" ? z : logSoftmax({ data: z, shape: [z.length / classes, classes] }).data;
-  let impossible = false;
-  for (let i = 0; i < z.length && !impossible; i++) impossible = z[i] === -Infinity;
-  return { x: impossible ? x.map((value) => (value === -Infinity ? 0 : value)) : x, impossible };
+  return impossible ? x.map((value) => (value === -Infinity ? 0 : value)) : x;
 }
 
 /** out = W x + b in float32; a class of score -Infinity stays impossible and counts nothing for the others. */
@@ -60,6 +58,35 @@ function forward(z: Float32Array, x: Float32Array, impossible: boolean, weights:
   if (impossible) for (let i = 0; i < z.length; i++) if (z[i] === -Infinity) out[i] = -Infinity;
 }
 
+// Loops of their own, which the engine compiles better than those in a generator.
+
+/** Adds residuals to the gradient of the bias [C] behind the weights, and, for a diagonal, residuals times inputs to that of the weights. */
+function addGradient(r: Float32Array, x: Float32Array, gradient: Float64Array, classes: number, full: boolean): void {
+  const count = gradient.length - classes;
+  for (let at = 0; at < r.length; at += classes) {
+    if (full) for (let c = 0; c < classes; c++) gradient[count + c] += r[at + c];
+    else {
+      for (let c = 0; c < classes; c++) {
+        const residual = r[at + c];
+        gradient[classes + c] += residual;
+        gradient[c] += residual * x[at + c];
+      }
+    }
+  }
+}
+
+/** As `addGradient` for the diagonal of the Hessian; without the weights of a full matrix. */
+function addCurvature(p: Float32Array, x: Float32Array, hessian: Float64Array, classes: number, full: boolean): void {
+  const count = hessian.length - classes;
+  for (let at = 0; at < p.length; at += classes) {
+    for (let c = 0; c < classes; c++) {
+      const weight = p[at + c] * (1 - p[at + c]);
+      hessian[count + c] += weight;
+      if (!full) hessian[c] += weight * x[at + c] * x[at + c];
+    }
+  }
+}
+
 /** The map on rows: calibrated logits. A row with NaN or +Infinity becomes NaN. */
 export function applyAffine(z: Float32Array, weights: Float32Array, bias: Float32Array, input: AffineProblem["input"]): Float32Array {
   const classes = bias.length, out = new Float32Array(z.length);
@@ -68,7 +95,7 @@ export function applyAffine(z: Float32Array, weights: Float32Array, bias: Float3
   for (let i = 0; i < z.length; i++) if (z[i] !== z[i] || z[i] === Infinity) bad.push(i - (i % classes));
   const safe = bad.length > 0 ? z.slice() : z;
   for (const row of bad) safe.fill(0, row, row + classes);
-  const { x, impossible } = inputsOf(safe, classes, input);
+  const impossible = safe.includes(-Infinity), x = inputsOf(safe, classes, input, impossible);
   // A row of impossible classes only has no log-probabilities.
   const clean = impossible && input === "logProbabilities" ? x.map((value) => (value !== value ? 0 : value)) : x;
   forward(safe, clean, impossible, weights, bias, weights.length > classes || classes === 1, out);
@@ -90,6 +117,7 @@ export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
     for (let c = 0; c < classes; c++) bias[c] = u[count + c] / scales[count + c];
     if (full) w32.set(weights);
   };
+  const impossible = z.data.includes(-Infinity);
   let passes = 0, separated = true;
   /** Runs over the rows: loss, gradient by (weights / centre, bias), and, where asked for, the diagonal of the Hessian. */
   const pass = function* (gradient: Float64Array, hessian?: Float64Array): Steps<number> {
@@ -101,7 +129,7 @@ export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
     for (let first = 0; first < n; first += piece) {
       const rows = Math.min(piece, n - first), shape = [rows, classes];
       const part = z.data.subarray(first * classes, (first + rows) * classes);
-      const { x, impossible } = inputsOf(part, classes, input);
+      const x = inputsOf(part, classes, input, impossible);
       const out = new Float32Array(part.length);
       forward(part, x, impossible, full ? w32 : weights, bias, full, out);
       const p = softmax({ data: out, shape }).data, total = logSumExp({ data: out, shape }).data;
@@ -109,18 +137,14 @@ export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
         const label = y.data[first + r], own = out[at + label];
         loss += total[r] - own;
         if (separated) for (let c = 0; c < classes; c++) if (c !== label && out[at + c] >= own) separated = false;
-        if (hessian) for (let c = 0; c < classes; c++) hessian[count + c] += p[at + c] * (1 - p[at + c]);
-        if (hessian && !full) for (let c = 0; c < classes; c++) hessian[c] += p[at + c] * (1 - p[at + c]) * x[at + c] * x[at + c];
       }
+      if (hessian) addCurvature(p, x, hessian, classes, full);
       if (hessian && full) {
-        const second = matmul({ data: p.map((q) => q * (1 - q)), shape }, { data: x.map((value) => value * value), shape }, { transposeA: true }).data;
-        for (let i = 0; i < count; i++) hessian[i] += second[i];
+        const squares = matmul({ data: p.map((q) => q * (1 - q)), shape }, { data: x.map((value) => value * value), shape }, { transposeA: true }).data;
+        for (let i = 0; i < count; i++) hessian[i] += squares[i];
       }
-      for (let r = 0, at = 0; r < rows; r++, at += classes) {
-        p[at + y.data[first + r]] -= 1;
-        for (let c = 0; c < classes; c++) gradient[count + c] += p[at + c];
-        if (!full) for (let c = 0; c < classes; c++) gradient[c] += p[at + c] * x[at + c];
-      }
+      for (let r = 0; r < rows; r++) p[r * classes + y.data[first + r]] -= 1;
+      addGradient(p, x, gradient, classes, full);
       if (full) {
         const sums = matmul({ data: p, shape }, { data: x, shape }, { transposeA: true }).data;
         for (let i = 0; i < count; i++) gradient[i] += sums[i];

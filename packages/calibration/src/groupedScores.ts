@@ -13,14 +13,16 @@ export interface GroupedScores {
 
 /** Groups equal scores: a radix sort on the 32 bits of float32, 11 at a time, with the answers carried along. Counts are integers, so nothing depends on the order of the rows. */
 export function* groupedSteps({ s, t, n }: BinaryPairs): Steps<GroupedScores> {
-  const bits = new Uint32Array(Float32Array.from(s, (score) => score + 0).buffer);
-  let keys = new Uint32Array(n), yes: Uint8Array = t.slice(), spareKeys = new Uint32Array(n), spareYes: Uint8Array = new Uint8Array(n);
-  for (let i = 0; i < n; i++) keys[i] = bits[i] >>> 31 ? ~bits[i] : bits[i] ^ 0x80000000;
+  const zeroed = new Float32Array(n);
+  for (let i = 0; i < n; i++) zeroed[i] = s[i] + 0;
+  let keys = new Uint32Array(zeroed.buffer), yes: Uint8Array = t.slice(), spareKeys = new Uint32Array(n), spareYes: Uint8Array = new Uint8Array(n);
+  for (let i = 0; i < n; i++) keys[i] = keys[i] >>> 31 ? ~keys[i] : keys[i] ^ 0x80000000;
+  yield 0.05;
   const counts = new Int32Array(2048);
   for (let shift = 0; shift < 33; shift += 11) {
     counts.fill(0);
-    for (let i = 0; i < n; i++) counts[(keys[i] >>> shift) & 2047]++;
-    yield shift / 44;
+    countDigits(keys, shift, counts);
+    yield 0.05 + shift / 44;
     if (counts[(keys[0] >>> shift) & 2047] === n) continue;
     for (let digit = 0, start = 0; digit < 2048; digit++) {
       const count = counts[digit];
@@ -28,26 +30,46 @@ export function* groupedSteps({ s, t, n }: BinaryPairs): Steps<GroupedScores> {
       start += count;
     }
     for (let first = 0; first < n; first += 8 * PIECE) {
-      for (let i = first, end = Math.min(n, first + 8 * PIECE); i < end; i++) {
-        const to = counts[(keys[i] >>> shift) & 2047]++;
-        spareKeys[to] = keys[i];
-        spareYes[to] = yes[i];
-      }
-      yield shift / 44;
+      scatter(keys, yes, spareKeys, spareYes, shift, counts, first, Math.min(n, first + 8 * PIECE));
+      yield 0.1 + shift / 44;
     }
     [keys, spareKeys] = [spareKeys, keys];
     [yes, spareYes] = [spareYes, yes];
   }
-  const kept = new Uint32Array(n), count = new Int32Array(n), ones = new Int32Array(n);
-  let k = -1;
-  for (let i = 0; i < n; i++) {
-    if (i === 0 || keys[i] !== kept[k]) kept[++k] = keys[i];
-    count[k]++;
-    ones[k] += yes[i];
+  const grouped = { x: new Float32Array(spareKeys.buffer), count: new Int32Array(n), ones: new Int32Array(n) };
+  const k = group(keys, yes, spareKeys, grouped.count, grouped.ones);
+  return { x: grouped.x.slice(0, k), count: grouped.count.slice(0, k), ones: grouped.ones.slice(0, k) };
+}
+
+// Loops of their own, which the engine compiles better than those in a generator.
+
+function countDigits(keys: Uint32Array, shift: number, counts: Int32Array): void {
+  for (let i = 0; i < keys.length; i++) counts[(keys[i] >>> shift) & 2047]++;
+}
+
+function scatter(keys: Uint32Array, yes: Uint8Array, toKeys: Uint32Array, toYes: Uint8Array, shift: number, counts: Int32Array, first: number, end: number): void {
+  for (let i = first; i < end; i++) {
+    const key = keys[i], to = counts[(key >>> shift) & 2047]++;
+    toKeys[to] = key;
+    toYes[to] = yes[i];
   }
-  yield 0.8;
-  for (let i = 0; i <= k; i++) kept[i] = kept[i] >>> 31 ? kept[i] ^ 0x80000000 : ~kept[i];
-  return { x: new Float32Array(kept.buffer, 0, k + 1).slice(), count: count.slice(0, k + 1), ones: ones.slice(0, k + 1) };
+}
+
+/** Sums over runs of equal keys; the bits of their scores into `bits`. Returns how many. */
+function group(keys: Uint32Array, yes: Uint8Array, bits: Uint32Array, count: Int32Array, ones: Int32Array): number {
+  let k = 0;
+  for (let i = 0; i < keys.length; k++) {
+    const key = keys[i];
+    let rows = 0, sum = 0;
+    for (; i < keys.length && keys[i] === key; i++) {
+      rows++;
+      sum += yes[i];
+    }
+    bits[k] = key >>> 31 ? key ^ 0x80000000 : ~key;
+    count[k] = rows;
+    ones[k] = sum;
+  }
+  return k;
 }
 
 /** Blocks of an isotonic regression of `ones / count`: index of the first and past the last point, sums; values strictly increase from block to block. */
@@ -60,18 +82,28 @@ export interface Block {
 
 /** Pools adjacent violators on integer sums: exact. Source: Ayer, Brunk, Ewing, Reid, Silverman, Annals of Mathematical Statistics 26 (1955). */
 export function* poolSteps({ count, ones }: GroupedScores): Steps<Block[]> {
-  const first: number[] = [], counts: number[] = [], sums: number[] = [];
-  for (let i = 0; i < count.length; i++) {
-    let at = i, n = count[i], sum = ones[i];
-    while (first.length > 0 && sums[sums.length - 1] * n >= sum * counts[counts.length - 1]) {
-      at = first.pop()!;
-      n += counts.pop()!;
-      sum += sums.pop()!;
-    }
-    first.push(at);
-    counts.push(n);
-    sums.push(sum);
-    if (i % (8 * PIECE) === 8 * PIECE - 1) yield 0.9;
+  const k = count.length, first = new Int32Array(k), counts = new Int32Array(k), sums = new Int32Array(k);
+  let blocks = 0;
+  for (let i = 0; i < k; i += 8 * PIECE) {
+    blocks = pool(count, ones, first, counts, sums, blocks, i, Math.min(k, i + 8 * PIECE));
+    yield 0.9;
   }
-  return first.map((start, b) => ({ first: start, end: b + 1 < first.length ? first[b + 1] : count.length, count: counts[b], ones: sums[b] }));
+  return Array.from({ length: blocks }, (_, b) => ({ first: first[b], end: b + 1 < blocks ? first[b + 1] : k, count: counts[b], ones: sums[b] }));
+}
+
+/** Takes the points [from, end) into the stack of blocks; returns its height. */
+function pool(count: Int32Array, ones: Int32Array, first: Int32Array, counts: Int32Array, sums: Int32Array, blocks: number, from: number, end: number): number {
+  for (let i = from; i < end; i++) {
+    let n = count[i], sum = ones[i], at = i;
+    // Products of counts below 2^31 can pass 2^53 only beyond 90 million rows in one block and as many in the next.
+    while (blocks > 0 && sums[blocks - 1] * n >= sum * counts[blocks - 1]) {
+      at = first[--blocks];
+      n += counts[blocks];
+      sum += sums[blocks];
+    }
+    first[blocks] = at;
+    counts[blocks] = n;
+    sums[blocks++] = sum;
+  }
+  return blocks;
 }
