@@ -12,7 +12,7 @@ h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .3rem; } h2 { font-size: 
 p.sub { color: var(--soft); margin: 0 0 1.2rem; } table { display: block; overflow-x: auto; border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 tbody { display: table; width: 100%; } th, td { text-align: right; font-weight: inherit; padding: .35rem .6rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; } th[scope=col] { font-weight: 600; vertical-align: bottom; }
 .row { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; max-width: 100%; } figure svg { max-width: 100%; height: auto; }
-figcaption { color: var(--soft); font-size: .9rem; } .row figure { max-width: 26rem; } body > figure { overflow-x: auto; } body > figure svg { min-width: 40rem; }
+figcaption { color: var(--soft); font-size: .9rem; } .row figure { max-width: 26rem; } main > figure { overflow-x: auto; } main > figure svg { min-width: 40rem; }
 .before { color: var(--before); } .after { color: var(--after); } ul { padding-left: 1.1rem; } li { margin: .5rem 0; }
 `;
 
@@ -21,7 +21,7 @@ export function reportPage(metrics: ReportMetrics): string {
   const { before, after, rows } = metrics;
   const drawn = figures(metrics);
   const line = (name: string, a: number, b: number, digits: number): string => `<tr><th scope="row">${name}</th><td class="before">${a.toFixed(digits)}</td><td class="after">${b.toFixed(digits)}</td></tr>`;
-  const figure = (svg: string, caption: string): string => `<figure>${svg}<figcaption>${caption}</figcaption></figure>`;
+  const figure = (svg: string, caption: string): string => `<figure tabindex="0">${svg.replace("<svg", '<svg role="img"')}<figcaption>${caption}</figcaption></figure>`;
   const setRows = metrics.sets.map((sets) => {
     const least = worst(sets.byClass);
     const covered = `${sets.coverage.share.toFixed(3)} [${sets.coverage.interval.map((x) => x.toFixed(3)).join(", ")}]`;
@@ -37,12 +37,13 @@ export function reportPage(metrics: ReportMetrics): string {
 <style>${STYLE}</style>
 </head>
 <body>
+<main>
 <h1>${escape(metrics.title)}</h1>
 <p class="sub">${metrics.classes} classes. Temperature fitted on ${rows.fit} rows, sets calibrated on ${rows.calibration}, tested on ${rows.test}; no row is used twice (${escape(rows.split)}).</p>
 <h2>What was found</h2>
 <ul>${findings(metrics).map((text) => `<li>${escape(text)}</li>`).join("\n")}</ul>
 <h2>Before and after</h2>
-<table>
+<table tabindex="0">
 <tr><th scope="col">on ${rows.shown} rows the temperature never saw</th><th scope="col" class="before">before</th><th scope="col" class="after">after</th></tr>
 ${line("accuracy", before.accuracy, after.accuracy, 4)}
 ${line("mean confidence", before.meanConfidence, after.meanConfidence, 4)}
@@ -66,13 +67,14 @@ ${figure(drawn.confidence, "Rows by confidence, before and after.")}
 ${figure(drawn.riskCoverage, 'Answer the most confident share of rows (x): how many answers are wrong (y), <b class="before">before</b> (dashed) and <b class="after">after</b>.')}
 ${figure(drawn.setSize, `How often ${metrics.sets[0].method} sets hold the right label, by their size, with exact 95 % intervals. Dashed: the promise for all rows together.`)}
 </div>
-<table>
+<table tabindex="0">
 <tr><th scope="col">sets</th><th scope="col">rows behind the promise</th><th scope="col">promised</th><th scope="col">covered</th><th scope="col">mean size</th><th scope="col">worst class</th></tr>
 ${setRows.join("\n")}
 </table>
 <h2>Coverage by class</h2>
 ${figure(drawn.classes, "Every class with its exact 95 % interval; a marginal promise does not hold for each class.")}
 ${metrics.detector ? detectorSection(metrics.detector, figure(drawn.detector, histogramCaption(metrics.detector))) : ""}<p class="sub">Written by logits ${escape(metrics.versions.logits)} (${escape(metrics.versions.variant)}). All numbers are in metrics.json.</p>
+</main>
 </body>
 </html>
 `;
@@ -85,7 +87,7 @@ function detectorSection(detector: DetectorMeasures, figure: string): string {
   const row = (name: string, value: string): string => `<tr><th scope="row">${name}</th><td>${value}</td></tr>`;
   return `<h2>Rows unlike those of the fit</h2>
 ${figure}
-<table>
+<table tabindex="0">
 ${row("detector", escape(method) + (selection ? `, of ${selection.candidates.length} the one with the largest AUROC on ${selection.outliers} outliers` : ""))}
 ${row("promised share of test-like rows that are flagged", escape(detectorPromise(detector)))}
 ${row("threshold", threshold === null ? "none" : threshold.toPrecision(4))}
