@@ -198,7 +198,7 @@ describe("the promise, simulated", () => {
         name: `${method} at ${a}`, repetitions, kind: "marginal mean", level: a, ...(smooth && { slack: 1e-6 }),
         simulate: (seed) => {
           const rows = exchangeable(34, 4, seed), { logits, labels } = rowsOf(rows, 0, 24), test = rowsOf(rows, 24, 34);
-          const p = SplitConformal.fit(logits, labels, { method, seed }).pValues(test.logits, { smooth });
+          const p = SplitConformal.fit(logits, labels, { method, seed }).pValues(test.logits, { smooth, seed });
           return { successes: Array.from(test.labels).filter((label, i) => p.data[i * 4 + label] <= a).length, trials: 10 };
         },
       });
@@ -377,6 +377,7 @@ describe("messages", () => {
     expect(() => plain.predictionSet(z, { groups: [0, 0] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.predictionSet: expected \`groups\` absent, as at the fit, got some]`);
     expect(() => grouped.predictionSet(z)).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.predictionSet: expected \`groups\` of the rows, as the fit had them, got none]`);
     expect(() => grouped.predictionSet(z, { groups: [0, 2] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.predictionSet: expected \`groups\` in [0, 2), got 2 at index 1]`);
+    expect(() => plain.pValues(z, { smooth: true, seed: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.pValues: expected \`seed\` an integer in [0, 2^53), got -1]`);
     expect(() => weighted.pValues(z)).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.pValues: expected \`weights\` of the rows, as the fit had them, got none]`);
     expect(() => weighted.quantile(0.1)).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.quantile: expected \`this\` fitted without weights, got a weighted fit. Its quantile depends on the weight of the row]`);
     expect(() => grouped.quantile(0.1, 2)).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.quantile: expected \`group\` an integer in [0, 1], got 2]`);

@@ -24,7 +24,7 @@ export interface SplitConformalOptions {
   readonly method?: ConformalMethod;
   /** All but LAC and margin: one uniform number per row breaks the steps of the score, so that coverage is 1 - alpha and not more. Default true. */
   readonly randomize?: boolean;
-  /** Seed of those numbers and of those that smooth p-values, an integer in [0, 2^53). Default 0. */
+  /** Seed of those numbers, an integer in [0, 2^53). Default 0. */
   readonly seed?: number;
   /** What one rank costs: lambda of RAPS (default 0.1), w of SAPS (default 0.2). Finite, >= 0. `SplitConformal.tune` chooses it. */
   readonly penalty?: number;
@@ -62,6 +62,8 @@ export interface PredictionSetOptions extends ConformalRowOptions {
 export interface PValueOptions extends ConformalRowOptions {
   /** Default false: ties count as extreme, P(p <= a) <= a. true: they count with a uniform part (keyed on seed and row id), P(p <= a) = a. */
   readonly smooth?: boolean;
+  /** `smooth` only: seed of its numbers, an integer in [0, 2^53). Default the seed of the fit, 0 for LAC, margin and fits that are not randomised. */
+  readonly seed?: number;
 }
 
 /** Options of `SplitConformal.tune`. */
@@ -217,7 +219,7 @@ export class SplitConformal {
       yield to / rows;
     }
     const group = rowGroups || ofClass ? { of: Int32Array.from(y, (label, n) => (rowGroups ? rowGroups[n] * columns : 0) + (ofClass ? ofClass[label] : 0)), count: (count ?? 1) * columns } : undefined;
-    return new SplitConformal({ rule, classes, randomize: random, seed, classGroups: ofClass, groups: count }, ScoreTable.from(scores, group, w));
+    return new SplitConformal({ rule, classes, randomize: random, seed: random ? seed : 0, classGroups: ofClass, groups: count }, ScoreTable.from(scores, group, w));
   }
 
   /**
@@ -354,19 +356,20 @@ export class SplitConformal {
    * For the true label P(p <= a) <= a, smooth: = a, over new calibration rows and rows. With groups within each of them; with weights the sums of weights take the place of the numbers.
    *
    * @param logits - float32 [N, C]
-   * @param options - `smooth` (false), `ids`, `groups`, `weights`
+   * @param options - `smooth` (false), `seed`, `ids`, `groups`, `weights`
    * @returns float32 [N, C], in (0, 1], rounded up
    * @throws RangeError as `predictionSet`
    * Source: Vovk, Gammerman, Shafer, 2005, section 2.2.
    */
   pValues(logits: TensorLike, options: PValueOptions = {}): Tensor<"float32"> {
-    const where = "SplitConformal.pValues";
+    const where = "SplitConformal.pValues", { seed = this.seed } = options;
+    if (!(Number.isSafeInteger(seed) && seed >= 0)) throw rangeError(where, "seed", "an integer in [0, 2^53)", `${seed}`);
     const batch = this.#batch(where, logits), { rows, classes } = batch;
     const { id, group, weight } = this.#rows(where, rows, options);
     const p = probabilitiesOf(where, batch, 0, rows), out = new Float32Array(rows * classes);
     allScores(this.#rule, p, rows, classes, (n) => (this.randomize ? uniformOf(this.seed, 1, id(n)) : 0), out);
     for (let n = 0, i = 0; n < rows; n++) {
-      const tie = options.smooth ? uniformOf(this.seed, 2, id(n)) : 1, base = group ? group[n] * this.#columns : 0;
+      const tie = options.smooth ? uniformOf(seed, 2, id(n)) : 1, base = group ? group[n] * this.#columns : 0;
       for (let c = 0; c < classes; c++, i++) out[i] = roundUp(this.#table.pValue(out[i], base + (this.#classGroups ? this.#classGroups[c] : 0), weight ? weight[n] : 1, tie));
     }
     return new Tensor("float32", [rows, classes], out);
