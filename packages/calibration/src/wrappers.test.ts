@@ -1,5 +1,6 @@
 import { softmax } from "@logits/core-wasm";
 import { densenetCifar100, estimatorChecks, expectClose, expectExact } from "@logits/testkit";
+import { asFloat32, type TensorLike } from "@logits/tensor";
 import { describe, expect, it } from "vitest";
 import { EnsembleTemperatureScaling, IsotonicCalibration, MatrixScaling, OneVsRest, PlattScaling, TemperatureScaling, TopLabel, VectorScaling, calibratorFromJSON, expectedCalibrationError, selectCalibrator, selectCalibratorAsync, type BinaryMethod, type Calibrator, type CalibratorCandidate } from "./index.ts";
 import { planted } from "./planted.ref.ts";
@@ -101,10 +102,13 @@ describe.each([
 /** A calibrator that says the same of every row: no calibration error to speak of, and no information. */
 const constant: CalibratorCandidate = {
   name: "constant",
-  *fitSteps(_where, logits) {
-    const classes = (logits as { shape: number[] }).shape[1], fitted = TemperatureScaling.fit([Array<number>(classes).fill(0)], [0]);
+  *fitSteps(where, logits) {
+    const classes = asFloat32(where, "logits", logits).shape[1], fitted = TemperatureScaling.fit([Array<number>(classes).fill(0)], [0]);
+    const flat = (z: TensorLike): { data: Float32Array; shape: readonly number[] } => { const { shape, size } = asFloat32(where, "logits", z); return { data: new Float32Array(size), shape }; };
     yield 0;
-    return { classes, n: 1, toJSON: () => fitted.toJSON(), probabilities: (z) => fitted.probabilities({ data: new Float32Array((z as { data: Float32Array }).data.length), shape: (z as { shape: number[] }).shape }), transform: (z) => fitted.transform({ data: new Float32Array((z as { data: Float32Array }).data.length), shape: (z as { shape: number[] }).shape }) };
+    return { classes, n: 1, toJSON: () => fitted.toJSON(), probabilities: (z) => fitted.probabilities(flat(z)), transform: (z) => fitted.transform(flat(z)) };
+  },
+};
   },
 };
 
