@@ -37,3 +37,4 @@ export { conformalRiskControl, type ConformalRiskControlOptions, type RiskContro
 export { learnThenTest, type Correction, type LearnThenTest, type LearnThenTestOptions } from "./learnThenTest.ts";
 export { ExchangeabilityMonitor, type ExchangeabilityMonitorJSON, type ExchangeabilityMonitorOptions } from "./exchangeabilityMonitor.ts";
 export { RiskMonitor, type RiskMonitorJSON, type RiskMonitorOptions } from "./riskMonitor.ts";
+export { MultiLabelConformal, type MultiLabelConformalJSON, type MultiLabelConformalOptions, type MultiLabelPromise } from "./multiLabelConformal.ts";

@@ -1,0 +1,158 @@
+import { sigmoid } from "@logits/statistics";
+import { Tensor, asMask, rangeError, readJson, tensorToJSON, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { PredictionSets } from "./predictionSets.ts";
+import { batchOf, type Batch } from "./scores.ts";
+
+const FORMAT = "logits/multi-label-conformal";
+const PROMISES = ["recall", "all"] as const;
+
+/** "recall": the mean share of a row's labels that the set misses is at most alpha. "all": the set holds all labels of the row with probability at least 1 - alpha. */
+export type MultiLabelPromise = (typeof PROMISES)[number];
+
+/** Options of `MultiLabelConformal.fit`. */
+export interface MultiLabelConformalOptions {
+  /** Default "recall". */
+  readonly promise?: MultiLabelPromise;
+}
+
+/** What `MultiLabelConformal` writes as JSON. */
+export interface MultiLabelConformalJSON {
+  readonly format: "logits/multi-label-conformal";
+  readonly version: 1;
+  readonly promise: MultiLabelPromise;
+  readonly classes: number;
+  readonly n: number;
+  /** float32, ascending: one number per label of a row ("recall") or per row with labels ("all"). */
+  readonly scores: TensorJSON;
+  /** int32, beside the scores: how many labels share the loss of 1 of their row. */
+  readonly shares: TensorJSON;
+}
+
+/**
+ * Sets of labels for rows that may have none, one or several, with a promise on what the sets miss.
+ *
+ *   set(x) = { c : 1 - sigmoid(z_c) <= q },   q = the smallest score with  (sum over n rows of the loss at q + 1) / (n + 1) <= alpha,   Infinity where there is none
+ *   recall: loss of a row = the share of its labels that are not in the set;   all: 1 where one of them is not
+ *
+ * A row without labels loses nothing, and a set may be empty. The promise is about the mean over calibration rows and new rows that are exchangeable ("all" is split conformal prediction with the
+ * largest score of a row's labels); it says nothing of labels that are in the set and wrong. The scores are kept, so `alpha` is chosen at prediction.
+ *
+ * Sources: Angelopoulos, Bates, Fisch, Lei, Schuster, "Conformal risk control", ICLR 2024 (recall); Vovk, Gammerman, Shafer, 2005 (all).
+ */
+export class MultiLabelConformal {
+  readonly promise: MultiLabelPromise;
+  /** C, the width of the logits. */
+  readonly classes: number;
+  /** Calibration rows. */
+  readonly n: number;
+  readonly #scores: Float32Array;
+  readonly #shares: Int32Array;
+
+  private constructor(promise: MultiLabelPromise, classes: number, n: number, scores: Float32Array, shares: Int32Array) {
+    this.promise = promise;
+    this.classes = classes;
+    this.n = n;
+    this.#scores = scores;
+    this.#shares = shares;
+    Object.freeze(this);
+  }
+
+  /**
+   * Scores labelled rows that no other step has used.
+   *
+   * @param logits - float32 [n, C], one binary logit per label; -Infinity = impossible, Infinity = certain
+   * @param targets - uint8 [n, C], 1 = the row has the label
+   * @param options - `promise` ("recall")
+   * @throws RangeError for no rows, another shape, NaN (row and column are named), a target that is neither 0 nor 1
+   * @example
+   *   MultiLabelConformal.fit(calibrationLogits, calibrationTargets).predictionSet(logits, { alpha: 0.1 }).labels(0);
+   */
+  static fit(logits: TensorLike, targets: TensorLike, options: MultiLabelConformalOptions = {}): MultiLabelConformal {
+    const where = "MultiLabelConformal.fit", { promise = "recall" } = options;
+    if (!PROMISES.includes(promise)) throw rangeError(where, "promise", '"recall" or "all"', `${promise}`);
+    const batch = numbersOf(where, logits), { logits: z, rows, classes } = batch;
+    if (rows === 0) throw rangeError(where, "logits", "with at least one row", `shape [0, ${classes}]`);
+    const y = asMask(where, "targets", targets);
+    if (y.shape.length !== 2 || y.shape[0] !== rows || y.shape[1] !== classes) throw rangeError(where, "targets", `of shape [${rows}, ${classes}]`, `[${y.shape.join(", ")}]`);
+    const found: [score: number, share: number][] = [];
+    for (let n = 0, at = 0; n < rows; n++, at += classes) {
+      const own: number[] = [];
+      for (let c = 0; c < classes; c++) if (y.data[at + c]) own.push(scoreOf(z[at + c]));
+      if (promise === "recall") for (const score of own) found.push([score, own.length]);
+      else if (own.length > 0) found.push([own.reduce((a, b) => Math.max(a, b)), 1]);
+    }
+    found.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+    return new MultiLabelConformal(promise, classes, rows, Float32Array.from(found, ([score]) => score), Int32Array.from(found, ([, share]) => share));
+  }
+
+  /** The largest score that a label of a set may have; Infinity where n < 1 / alpha - 1: then every set holds all labels. */
+  quantile(alpha: number): number {
+    if (!(alpha > 0 && alpha < 1)) throw rangeError("MultiLabelConformal.quantile", "alpha", "in (0, 1)", `${alpha}`);
+    // As conformalRank: what is an integer in exact arithmetic is not rounded up.
+    const allowed = (this.n + 1) * alpha - 1 + 1e-9;
+    if (allowed < 0) return Infinity;
+    // From the largest score down, as long as what lies above the next one may be lost.
+    let lost = 0;
+    for (let i = this.#scores.length - 1; i >= 0; i--) {
+      lost += 1 / this.#shares[i];
+      if (lost > allowed) return this.#scores[i];
+    }
+    return -Infinity;
+  }
+
+  /**
+   * Sets for a batch.
+   *
+   * @param logits - float32 [N, C]
+   * @param options - `alpha` (0.1), in (0, 1)
+   * @returns `mask` uint8 [N, C], `sizes` int32 [N], `probabilities` float32 [N, C] (sigmoid), `labels(i)`; -Infinity as `quantile`, and empty sets, where the loss of every label is allowed
+   * @throws RangeError for another width, an alpha outside (0, 1), NaN (row and column are named)
+   */
+  predictionSet(logits: TensorLike, options: { readonly alpha?: number } = {}): PredictionSets {
+    const where = "MultiLabelConformal.predictionSet", { alpha = 0.1 } = options;
+    const quantile = this.quantile(alpha);
+    const { logits: z, rows, classes } = numbersOf(where, logits);
+    if (classes !== this.classes) throw rangeError(where, "logits", `of ${this.classes} classes on the last axis`, `shape [${rows}, ${classes}]`);
+    const mask = new Uint8Array(rows * classes), sizes = new Int32Array(rows), p = new Float32Array(mask.length);
+    for (let n = 0, i = 0; n < rows; n++) {
+      for (let c = 0; c < classes; c++, i++) {
+        p[i] = sigmoid(z[i]);
+        if (scoreOf(z[i]) <= quantile) sizes[n] += mask[i] = 1;
+      }
+    }
+    return new PredictionSets(new Tensor("uint8", [rows, classes], mask), new Tensor("int32", [rows], sizes), new Tensor("float32", [rows, classes], p), alpha, quantile);
+  }
+
+  toJSON(): MultiLabelConformalJSON {
+    const { promise, classes, n } = this, length = this.#scores.length;
+    return { format: FORMAT, version: 1, promise, classes, n, scores: tensorToJSON(new Tensor("float32", [length], this.#scores)), shares: tensorToJSON(new Tensor("int32", [length], this.#shares)) };
+  }
+
+  /** Reads what `toJSON` wrote, bit by bit. FormatError for another format or version, or a field that is missing or not what it must be. */
+  static fromJSON(json: unknown): MultiLabelConformal {
+    const fields = readJson("MultiLabelConformal.fromJSON", json, FORMAT, 1, "@logits/conformal");
+    const promise = fields.oneOf("promise", PROMISES), classes = fields.integer("classes", 1, 4194304), n = fields.integer("n", 1, 2147483647);
+    const scores = fields.tensor("scores", "float32", 1).data, shares = fields.tensor("shares", "int32", 1).data;
+    if (shares.length !== scores.length) fields.fail("shares", `${scores.length} numbers, one for each score`, `${shares.length}`);
+    let rows = 0;
+    for (let i = 0; i < scores.length; i++) {
+      if (!(scores[i] >= 0 && scores[i] <= 1)) fields.fail("scores", "in [0, 1]", `${scores[i]} at index ${i}`);
+      if (i > 0 && scores[i] < scores[i - 1]) fields.fail("scores", "ascending", `${scores[i]} after ${scores[i - 1]} at index ${i}`);
+      if (!(shares[i] >= 1 && shares[i] <= (promise === "all" ? 1 : classes))) fields.fail("shares", promise === "all" ? "of 1" : `in [1, ${classes}]`, `${shares[i]} at index ${i}`);
+      rows += 1 / shares[i];
+    }
+    if (rows > n + 1e-6) fields.fail("n", `at least ${Math.round(rows)}, the rows that \`shares\` tells of`, `${n}`);
+    return new MultiLabelConformal(promise, classes, n, scores, shares);
+  }
+}
+
+/** 1 - sigmoid(z), rounded to float32, at the fit and at prediction alike. */
+function scoreOf(z: number): number {
+  return Math.fround(sigmoid(-z));
+}
+
+function numbersOf(where: string, logits: TensorLike): Batch {
+  const batch = batchOf(where, logits), bad = batch.logits.findIndex((z) => z !== z);
+  if (bad >= 0) throw rangeError(where, "logits", "without NaN", `NaN in row ${Math.floor(bad / batch.classes)}, column ${bad % batch.classes}`);
+  return batch;
+}
