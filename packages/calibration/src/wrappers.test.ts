@@ -109,8 +109,6 @@ const constant: CalibratorCandidate = {
     return { classes, n: 1, toJSON: () => fitted.toJSON(), probabilities: (z) => fitted.probabilities(flat(z)), transform: (z) => fitted.transform(flat(z)) };
   },
 };
-  },
-};
 
 describe("selectCalibrator", () => {
   it("takes the simplest of equals", () => {
