@@ -13,6 +13,8 @@ export interface AffinePenalty {
 export interface AffineProblem {
   readonly z: Tensor<"float32">;
   readonly y: Tensor<"int32">;
+  /** Whether some class is impossible in some row. */
+  readonly impossible: boolean;
   readonly full: boolean;
   /** x: the logits, or their log-probabilities. */
   readonly input: "logits" | "logProbabilities";
@@ -105,7 +107,7 @@ export function applyAffine(z: Float32Array, weights: Float32Array, bias: Float3
 
 /** Minimises the mean negative log-likelihood plus the penalty, from W = centre I, b = 0, each parameter scaled by the curvature there. Rows have been checked. */
 export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
-  const { z, y, full, input, centre, penalty, maxIterations } = problem;
+  const { z, y, impossible, full, input, centre, penalty, maxIterations } = problem;
   const [n, classes] = z.shape;
   const count = full ? classes * classes : classes, size = count + classes;
   const piece = Math.max(4, Math.floor(full ? Math.min(ELEMENTS / classes, PRODUCTS / (classes * classes)) : ELEMENTS / classes));
@@ -117,7 +119,6 @@ export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
     for (let c = 0; c < classes; c++) bias[c] = u[count + c] / scales[count + c];
     if (full) w32.set(weights);
   };
-  const impossible = z.data.includes(-Infinity);
   let passes = 0, separated = true;
   /** Runs over the rows: loss, gradient by (weights / centre, bias), and, where asked for, the diagonal of the Hessian. */
   const pass = function* (gradient: Float64Array, hessian?: Float64Array): Steps<number> {

@@ -1,7 +1,7 @@
 import { softmax } from "@logits/core-wasm";
 import { Tensor, checkInteger, rangeError, readJson, tensorToJSON, type JsonFields, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { applyAffine, fitAffine, type AffineProblem } from "./affineFit.ts";
-import { checkedLogits, checkedPairs, unusableRow, type Calibrator } from "./calibrator.ts";
+import { checkedLogits, checkUsable, checkedPairs, type Calibrator } from "./calibrator.ts";
 import { fitBeta } from "./temperatureFit.ts";
 
 /** What the affine calibrators write as JSON. */
@@ -117,14 +117,13 @@ export abstract class AffineScaling implements Calibrator {
 export function* affineSteps(where: string, logits: TensorLike, labels: TensorLike, kind: Pick<AffineProblem, "full" | "input">, maxIterations: number, ridge: (n: number, classes: number) => AffineProblem["penalty"]): Steps<AffineFields> {
   const { z, y, n, classes } = checkedPairs(where, logits, labels);
   checkInteger(where, "maxIterations", maxIterations, 0, Number.MAX_SAFE_INTEGER);
-  const unusable = unusableRow(where, z, y);
-  if (unusable) throw unusable;
+  const impossible = yield* checkUsable(where, z, y);
   const penalty = ridge(n, classes);
   const temperature = yield* fitBeta(z, y);
   if (temperature === undefined) throw rangeError(where, "logits", "with differences that float32 holds", "an infinite loss");
   // A bound of the temperature is no place to start from: there the loss is flat.
   const centre = kind.input === "logProbabilities" || temperature.atBound ? 1 : temperature.beta;
-  const { weights, bias, ...found } = yield* fitAffine({ z, y, ...kind, centre, penalty, maxIterations });
+  const { weights, bias, ...found } = yield* fitAffine({ z, y, impossible, ...kind, centre, penalty, maxIterations });
   return {
     classes, n, ridgeDiagonal: penalty.diagonal, ridgeOffDiagonal: kind.full ? penalty.offDiagonal : 0, ridgeBias: penalty.bias, ...found,
     weights: new Tensor("float32", kind.full ? [classes, classes] : [classes], weights), bias: new Tensor("float32", [classes], bias),

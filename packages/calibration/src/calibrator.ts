@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, asInt32, checkLabels, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkLabels, checkShape, rangeError, type Steps, type TensorLike } from "@logits/tensor";
 
 /** What every calibrator writes as JSON begins so. */
 export interface CalibratorJSON {
@@ -47,10 +47,10 @@ export function checkedPairs(where: string, logits: TensorLike, labels: TensorLi
 }
 
 /** The error of the first row that cannot take part in a fit; undefined where every row can. */
-export function unusableRow(where: string, z: Tensor<"float32">, y?: Tensor<"int32">): RangeError | undefined {
-  const [n, classes] = z.shape;
+export function unusableRow(where: string, z: Tensor<"float32">, y?: Tensor<"int32">, first: number = 0, end: number = z.shape[0]): RangeError | undefined {
+  const classes = z.shape[1];
   const { data } = z;
-  for (let row = 0; row < n; row++) {
+  for (let row = first; row < end; row++) {
     let top = -Infinity;
     for (let c = 0; c < classes; c++) {
       const score = data[row * classes + c];
@@ -61,4 +61,17 @@ export function unusableRow(where: string, z: Tensor<"float32">, y?: Tensor<"int
     if (y && data[row * classes + y.data[row]] === -Infinity) return rangeError(where, "labels", "possible under the logits", `label ${y.data[row]} of row ${row}, whose score is -Infinity`, "No temperature makes it possible; raise the score or drop the row");
   }
   return undefined;
+}
+
+/** Throws the error of the first row that cannot take part in a fit, in pieces; returns whether some class is impossible in some row. */
+export function* checkUsable(where: string, z: Tensor<"float32">, y?: Tensor<"int32">): Steps<boolean> {
+  const [n, classes] = z.shape, piece = Math.max(1, Math.floor(1048576 / classes));
+  let impossible = false;
+  for (let first = 0; first < n; first += piece) {
+    const end = Math.min(n, first + piece), unusable = unusableRow(where, z, y, first, end);
+    if (unusable) throw unusable;
+    impossible ||= z.data.subarray(first * classes, end * classes).includes(-Infinity);
+    yield 0;
+  }
+  return impossible;
 }

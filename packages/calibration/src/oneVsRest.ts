@@ -3,7 +3,7 @@ import { Tensor, readJson, runSteps, runStepsAsync, type LongWorkOptions, type S
 import type { BinaryCalibrator } from "./binaryCalibrator.ts";
 import { binaryCalibratorFromJSON } from "./binaryCalibratorFromJSON.ts";
 import { binaryFit, logOddsOf, type BinaryMethod } from "./binaryMethod.ts";
-import { checkedLogits, checkedPairs, unusableRow, type Calibrator, type CalibratorJSON } from "./calibrator.ts";
+import { checkedLogits, checkUsable, checkedPairs, type Calibrator, type CalibratorJSON } from "./calibrator.ts";
 
 const FORMAT = "logits/one-vs-rest";
 
@@ -67,8 +67,7 @@ export class OneVsRest implements Calibrator {
   static *fitSteps(where: string, logits: TensorLike, labels: TensorLike, options: OneVsRestOptions = {}): Steps<OneVsRest> {
     const { method = "platt" } = options, fit = binaryFit(where, method);
     const { z, y, n, classes } = checkedPairs(where, logits, labels);
-    const unusable = unusableRow(where, z, y);
-    if (unusable) throw unusable;
+    yield* checkUsable(where, z, y);
     // Class by class, so that a column is one array; the rows are walked once.
     const columns = Array.from({ length: classes }, () => new Float32Array(n)), odds = new Float64Array(classes);
     for (let row = 0; row < n; row++) {

@@ -1,7 +1,7 @@
 import { softmax } from "@logits/core-wasm";
 import { log } from "@logits/statistics";
 import { Tensor, asFloat32, checkInteger, checkShape, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
-import { checkedLogits, checkedRows, unusableRow, type Calibrator } from "./calibrator.ts";
+import { checkedLogits, checkUsable, checkedRows, unusableRow, type Calibrator } from "./calibrator.ts";
 import { fitMixture } from "./mixtureFit.ts";
 
 const FORMAT = "logits/prior-correction";
@@ -106,8 +106,7 @@ export class PriorCorrection implements Calibrator {
     checkInteger(where, "maxIterations", maxIterations, 0, Number.MAX_SAFE_INTEGER);
     const z = checkedRows(where, logits), from = shares(where, "source", source, true), [n, classes] = z.shape;
     if (from.length !== classes) throw rangeError(where, "source", `of shape [${classes}]`, `[${from.length}]`);
-    const unusable = unusableRow(where, z);
-    if (unusable) throw unusable;
+    yield* checkUsable(where, z);
     const { weights, gap, iterations } = yield* fitMixture(softmax(z).data, from, from, tolerance, maxIterations);
     return PriorCorrection.#made(n, from, weights, { gap, iterations, converged: gap <= tolerance });
   }

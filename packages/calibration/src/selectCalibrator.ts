@@ -1,6 +1,6 @@
 import { logSoftmax } from "@logits/core-wasm";
 import { Tensor, checkInteger, randomSource, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
-import { checkedPairs, unusableRow, type Calibrator } from "./calibrator.ts";
+import { checkUsable, checkedPairs, type Calibrator } from "./calibrator.ts";
 import { EnsembleTemperatureScaling } from "./ensembleTemperatureScaling.ts";
 import { MatrixScaling } from "./matrixScaling.ts";
 import { TemperatureScaling } from "./temperatureScaling.ts";
@@ -95,8 +95,7 @@ function* selectSteps(where: string, logits: TensorLike, labels: TensorLike, opt
   if (candidates.length === 0) throw rangeError(where, "candidates", "with at least one", "none");
   checkInteger(where, "folds", folds, 2, n);
   if (estimate !== "nested" && estimate !== "none") throw rangeError(where, "estimate", '"nested" or "none"', `${estimate as string}`);
-  const unusable = unusableRow(where, z, y);
-  if (unusable) throw unusable;
+  yield* checkUsable(where, z, y);
   const rows = { z, y }, total = candidates.length * folds * (estimate === "nested" && n > 2 ? folds + 1 : 1) + 1;
   let done = 0;
   const fitted = function* (candidate: CalibratorCandidate, part: Rows): Steps<Calibrator> {

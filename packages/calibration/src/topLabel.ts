@@ -3,7 +3,7 @@ import { log } from "@logits/statistics";
 import { Tensor, rangeError, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import type { BinaryCalibrator } from "./binaryCalibrator.ts";
 import { binaryFit, logOddsOf, type BinaryMethod } from "./binaryMethod.ts";
-import { checkedLogits, checkedPairs, unusableRow, type Calibrator, type CalibratorJSON } from "./calibrator.ts";
+import { checkedLogits, checkUsable, checkedPairs, type Calibrator, type CalibratorJSON } from "./calibrator.ts";
 import { IDENTITY, nestedBinary } from "./oneVsRest.ts";
 
 const FORMAT = "logits/top-label";
@@ -75,8 +75,7 @@ export class TopLabel implements Calibrator {
     const { method = "platt", per = "all" } = options, fit = binaryFit(where, method), least = method === "scaling-binning" ? 3 : 1;
     if (per !== "all" && per !== "class") throw rangeError(where, "per", '"all" or "class"', `${per as string}`);
     const { z, y, n, classes } = checkedPairs(where, logits, labels);
-    const unusable = unusableRow(where, z, y);
-    if (unusable) throw unusable;
+    yield* checkUsable(where, z, y);
     const odds = new Float64Array(classes), scores: number[][] = [], answers: number[][] = [];
     for (let c = 0; c <= (per === "class" ? classes : 0); c++) {
       scores.push([]);
