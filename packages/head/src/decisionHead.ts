@@ -1,4 +1,4 @@
-import { TemperatureScaling, calibratorFromJSON, type Calibrator } from "@logits/calibration";
+import { TemperatureScaling } from "@logits/calibration";
 import { PredictionSets, SplitConformal, type ConformalMethod, type SplitConformalJSON } from "@logits/conformal";
 import { core, softmax } from "@logits/core-wasm";
 import { ConformalPValues, Threshold, detectorFromJSON, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
@@ -114,7 +114,7 @@ export interface DecisionHeadJSON {
   readonly calibrationRows: number;
   /** SHA-256 of the calibration rows: the line "float32 [N, C]", their logits, the line "int32 [N]", their labels, numbers little-endian. */
   readonly calibrationHash: string;
-  readonly calibrator: ReturnType<Calibrator["toJSON"]>;
+  readonly calibrator: ReturnType<TemperatureScaling["toJSON"]>;
   /** Not in a cross-fitted head. */
   readonly conformal?: SplitConformalJSON;
   /** Cross-fitted heads only. */
@@ -147,7 +147,7 @@ interface Parts<L extends string> {
   readonly seed: number;
   readonly calibrationRows: number;
   readonly calibrationHash: string;
-  readonly calibrator: Calibrator;
+  readonly calibrator: TemperatureScaling;
   readonly conformal?: SplitConformal;
   readonly guard?: Guard;
   readonly folds?: readonly Fold[];
@@ -191,7 +191,7 @@ export class DecisionHead<L extends string = string> {
   readonly seed: number;
   /** All rows behind threshold and sets. */
   readonly calibrationRows: number;
-  readonly calibrator: Calibrator;
+  readonly calibrator: TemperatureScaling;
   /** undefined: `unknown` never occurs. A cross-fitted head has one in each fold, this is the first; with a choice among several the others may be of other methods. */
   readonly detector: Detector | undefined;
   /** undefined without a detector, and in a cross-fitted head. */
@@ -493,7 +493,7 @@ export class DecisionHead<L extends string = string> {
     const classes = fields.strings("classes"), width = classes.length;
     const wrong = namesProblem(classes, width);
     if (wrong !== undefined) fields.fail("classes", "different names", wrong);
-    const calibrator = nested(where, "calibrator", () => calibratorFromJSON(fields.value("calibrator")));
+    const calibrator = nested(where, "calibrator", () => TemperatureScaling.fromJSON(fields.value("calibrator")));
     if (calibrator.classes !== width) fields.fail("calibrator", `of ${width} classes, as \`classes\` names`, `${calibrator.classes}`);
     const fitRows = fields.integer("fitRows", 1, Number.MAX_SAFE_INTEGER), calibrationRows = fields.integer("calibrationRows", 1, Number.MAX_SAFE_INTEGER);
     if (fitRows !== calibrator.n) fields.fail("fitRows", `${calibrator.n}, the rows of \`calibrator\``, `${fitRows}`);
@@ -652,7 +652,7 @@ export class DecisionHead<L extends string = string> {
 }
 
 /** `calibrator.transform` in pieces. */
-function* transformed(calibrator: Calibrator, logits: Tensor<"float32">): Steps<Tensor<"float32">> {
+function* transformed(calibrator: TemperatureScaling, logits: Tensor<"float32">): Steps<Tensor<"float32">> {
   const [rows, width] = logits.shape, piece = pieceOf(width);
   const out = new Float32Array(rows * width);
   for (let from = 0; from < rows; from += piece) {

@@ -1,4 +1,4 @@
-import { calibratorFromJSON, type Calibrator } from "@logits/calibration";
+import { TemperatureScaling } from "@logits/calibration";
 import { ConformalPValues, detectorFromJSON, type ConformalPValuesJSON, type Detector } from "@logits/ood";
 import { Tensor, readJson } from "@logits/tensor";
 import { nested } from "./nested.ts";
@@ -8,7 +8,7 @@ const FOLD = "fold";
 
 /** One fold of a cross-fitted head, as JSON. */
 export interface FoldJSON {
-  readonly calibrator: ReturnType<Calibrator["toJSON"]>;
+  readonly calibrator: ReturnType<TemperatureScaling["toJSON"]>;
   /** Scores 1 - p_y of the rows of the fold. */
   readonly scores: ConformalPValuesJSON;
   readonly detector?: ReturnType<Detector["toJSON"]>;
@@ -18,7 +18,7 @@ export interface FoldJSON {
 
 /** Fits on all other folds, and the scores of the rows of this one. */
 export interface Fold {
-  readonly calibrator: Calibrator;
+  readonly calibrator: TemperatureScaling;
   readonly scores: ConformalPValues;
   readonly detector?: Detector;
   readonly pValues?: ConformalPValues;
@@ -31,7 +31,7 @@ export function addCounts(sums: Float64Array, reference: ConformalPValues, score
 }
 
 /** Probabilities of rows, the same bits alone and in any batch. */
-export function rowByRow(calibrator: Calibrator, logits: Tensor<"float32">): Float32Array {
+export function rowByRow(calibrator: TemperatureScaling, logits: Tensor<"float32">): Float32Array {
   const [rows, width] = logits.shape, padded = new Float32Array(Math.ceil(rows / 4) * 4 * width);
   padded.set(logits.data);
   return calibrator.probabilities(new Tensor("float32", [padded.length / width, width], padded)).data.subarray(0, rows * width);
@@ -45,7 +45,7 @@ export function foldToJSON({ calibrator, scores, detector, pValues }: Fold): Fol
 /** One fold of the artefact. */
 export function foldOf(where: string, path: string, json: unknown, classes: number, guarded: boolean): Fold {
   const fields = readJson(`${where}: in \`${path}\``, typeof json === "object" && json !== null && !Array.isArray(json) ? { ...json, format: FOLD, version: 1 } : json, FOLD, 1, "@logits/head");
-  const calibrator = nested(where, `${path}.calibrator`, () => calibratorFromJSON(fields.value("calibrator")));
+  const calibrator = nested(where, `${path}.calibrator`, () => TemperatureScaling.fromJSON(fields.value("calibrator")));
   if (calibrator.classes !== classes) fields.fail("calibrator", `of ${classes} classes, as \`classes\` names`, `${calibrator.classes}`);
   const scores = nested(where, `${path}.scores`, () => ConformalPValues.fromJSON(fields.value("scores")));
   if (!guarded) return { calibrator, scores };
