@@ -1,7 +1,8 @@
+import { sortOrder } from "@logits/statistics";
 import { checkInteger } from "@logits/tensor";
 import type { CheckedConfidences } from "./confidences.ts";
 
-/** The rule of every binning here. */
+/** The rule of bins unless another is asked for. */
 export const CONVENTION = "top label, equal width, bins (low, high], 0 in the first";
 
 /** Sums per bin in float64. */
@@ -27,6 +28,68 @@ export function binSums(where: string, { confidence, correct }: CheckedConfidenc
     sums.count[b]++;
     sums.confidence[b] += confidence[i];
     sums.correct[b] += correct[i];
+  }
+  return sums;
+}
+
+/**
+ * Bins of about equal count: the values in order, the first N mod B bins with one row more, bins (low, high]. Equal values stay together in the lower bin, so that
+ * some may be empty and the order of the rows does not matter.
+ */
+export function massSums(where: string, rows: CheckedConfidences, bins: number): BinSums {
+  checkInteger(where, "bins", bins, 1, 1000000);
+  return sumsBetween(rows, sortOrder(Float64Array.from(rows.confidence)), bins);
+}
+
+/** The most bins of equal count, tried from one upwards, whose shares of right answers do not fall from bin to bin. */
+export function sweepSums(where: string, rows: CheckedConfidences, most: number): BinSums {
+  checkInteger(where, "bins", most, 1, 1000000);
+  const { confidence, correct } = rows, n = confidence.length;
+  const order = sortOrder(Float64Array.from(confidence));
+  const before = new Float64Array(n + 1), blockEnd = new Int32Array(n + 1);
+  for (let i = 0; i < n; i++) before[i + 1] = before[i] + correct[order[i]];
+  blockEnd[n] = n;
+  for (let i = n - 1; i > 0; i--) blockEnd[i] = confidence[order[i]] === confidence[order[i - 1]] ? blockEnd[i + 1] : i;
+  let bins = 1;
+  while (bins < Math.min(most, n) && rises(before, blockEnd, bins + 1)) bins++;
+  return sumsBetween(rows, order, bins);
+}
+
+/** How many rows are in the first b of B bins of equal count. */
+function edge(b: number, n: number, bins: number): number {
+  return b * Math.floor(n / bins) + Math.min(b, n % bins);
+}
+
+/** Whether no non-empty bin has a smaller share of right answers than the one before it. */
+function rises(before: Float64Array, blockEnd: Int32Array, bins: number): boolean {
+  const n = before.length - 1;
+  let start = 0, lastRight = 0, lastCount = 1;
+  for (let b = 1; b <= bins; b++) {
+    const end = blockEnd[edge(b, n, bins)];
+    if (end <= start) continue;
+    const right = before[end] - before[start], count = end - start;
+    // Counts are below 2^31: the products are exact to float64 for up to 9e15, beyond any data set.
+    if (right * lastCount < lastRight * count) return false;
+    start = end;
+    lastRight = right;
+    lastCount = count;
+  }
+  return true;
+}
+
+function sumsBetween({ confidence, correct }: CheckedConfidences, order: Int32Array, bins: number): BinSums {
+  const n = order.length;
+  const sums = { count: new Int32Array(bins), confidence: new Float64Array(bins), correct: new Int32Array(bins), index: new Int32Array(n) };
+  for (let i = 0, b = 0, value = NaN; i < n; i++) {
+    const row = order[i];
+    if (confidence[row] !== value) {
+      value = confidence[row];
+      while (b + 1 < bins && edge(b + 1, n, bins) <= i) b++;
+    }
+    sums.index[row] = b;
+    sums.count[b]++;
+    sums.confidence[b] += value;
+    sums.correct[b] += correct[row];
   }
   return sums;
 }

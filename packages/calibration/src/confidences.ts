@@ -37,6 +37,20 @@ function given(where: string, predictions: Confidences): CheckedConfidences {
 }
 
 function ofProbabilities(where: string, probabilities: TensorLike, labels: TensorLike | undefined): CheckedConfidences {
+  const { confidence, correct } = topLabels(labelledProbabilities(where, probabilities, labels));
+  return { confidence, correct };
+}
+
+/** Checked probabilities [N, C] with a label for each row. */
+export interface LabelledProbabilities {
+  readonly data: Float32Array;
+  readonly labels: Int32Array;
+  readonly rows: number;
+  readonly classes: number;
+}
+
+/** Checks probabilities [N, C], N and C at least 1, and labels [N] in [0, C). */
+export function labelledProbabilities(where: string, probabilities: TensorLike, labels: TensorLike | undefined): LabelledProbabilities {
   const p = asFloat32(where, "probabilities", probabilities);
   checkShape(where, "probabilities", p, ["N", "C"]);
   const [rows, classes] = p.shape;
@@ -46,8 +60,12 @@ function ofProbabilities(where: string, probabilities: TensorLike, labels: Tenso
   if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
   checkLabels(where, "labels", y, classes);
   checkProbabilities(where, "probabilities", p, classes);
-  const confidence = new Float32Array(rows), correct = new Uint8Array(rows);
-  const { data } = p;
+  return { data: p.data, labels: y.data, rows, classes };
+}
+
+/** The largest probability of each row, the class that has it (equal ones: the smaller index), and whether that is the label. */
+export function topLabels({ data, labels, rows, classes }: LabelledProbabilities): CheckedConfidences & { readonly predicted: Int32Array } {
+  const confidence = new Float32Array(rows), correct = new Uint8Array(rows), predicted = new Int32Array(rows);
   for (let n = 0, at = 0; n < rows; n++) {
     let best = 0, top = data[at];
     for (let c = 1; c < classes; c++) {
@@ -58,7 +76,8 @@ function ofProbabilities(where: string, probabilities: TensorLike, labels: Tenso
     }
     at += classes;
     confidence[n] = top;
-    correct[n] = best === y.data[n] ? 1 : 0;
+    predicted[n] = best;
+    correct[n] = best === labels[n] ? 1 : 0;
   }
-  return { confidence, correct };
+  return { confidence, correct, predicted };
 }

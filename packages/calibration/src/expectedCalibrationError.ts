@@ -1,13 +1,27 @@
 import { empiricalPValue, quantile } from "@logits/statistics";
-import { checkInteger, typeError, type RandomSource, type TensorLike } from "@logits/tensor";
-import { CONVENTION, binSums, type BinSums } from "./bins.ts";
-import { areConfidences, checkedConfidences, type CheckedConfidences, type Confidences } from "./confidences.ts";
+import { checkInteger, rangeError, typeError, type RandomSource, type TensorLike } from "@logits/tensor";
+import { binSums, massSums, sweepSums, type BinSums } from "./bins.ts";
+import { areConfidences, checkedConfidences, labelledProbabilities, topLabels, type CheckedConfidences, type Confidences, type LabelledProbabilities } from "./confidences.ts";
 
 /** Options of `expectedCalibrationError`. */
 export interface ExpectedCalibrationErrorOptions {
-  /** Number of bins B of equal width. Default 15. */
+  /** Number of bins B. Default 15; of a sweep the most that are tried, default 10,000. */
   readonly bins?: number;
-  /** Simulates what a perfectly calibrated model with these confidences would show. */
+  /**
+   * "equal-width" (default). "equal-mass": the first N mod B bins have one row more, equal values are in one bin. "sweep": the most bins of equal mass whose shares of
+   * right answers rise.
+   */
+  readonly binning?: "equal-width" | "equal-mass" | "sweep";
+  /**
+   * "top-label" (default): the largest probability of each row. "class-wise": every class against all others, the mean over classes. "predicted-class": within the rows
+   * of each predicted class, weighted by their number. The last two need probabilities [N, C].
+   */
+  readonly kind?: "top-label" | "class-wise" | "predicted-class";
+  /** 1 (default): mean gap, ECE. 2: root of the mean squared gap, RMSCE. "max": the largest gap, MCE. */
+  readonly norm?: 1 | 2 | "max";
+  /** Takes from each squared gap what chance adds to it, with norm 2. Default false. */
+  readonly debiased?: boolean;
+  /** Simulates what a perfectly calibrated model with these confidences would show; for the top label and bins that do not depend on the answers. */
   readonly nullDistribution?: {
     readonly random: RandomSource;
     /** Simulated data sets. Default 1000. */
@@ -30,32 +44,39 @@ export interface ExpectedCalibrationError {
   readonly value: number;
   /** Rows. */
   readonly n: number;
+  /** Bins; the most of any class where a sweep chose them class by class. */
   readonly bins: number;
-  /** The binning rule in words. */
+  /** What was computed, in words. */
   readonly convention: string;
+  /** float64 [C], of "class-wise" and "predicted-class": the error of each class, NaN for one that is never predicted. */
+  readonly perClass?: Float64Array;
   /** Present when asked for. */
   readonly null?: NullDistribution;
 }
 
 /**
- * Expected calibration error of the top label: mean gap between confidence and accuracy over bins of equal width.
+ * Calibration error over bins: how far confidence and accuracy are apart. By default the expected calibration error of the top label with bins of equal width.
  *
- *   sum_b n_b / N |acc_b - conf_b|,   row n in bin b where b / B < c_n <= (b + 1) / B
+ *   norm 1     sum_b n_b / N |acc_b - conf_b|              row n in bin b where b / B < c_n <= (b + 1) / B
+ *   norm 2     sqrt(sum_b n_b / N (acc_b - conf_b)^2)      debiased: minus acc_b (1 - acc_b) / (n_b - 1) in each bin, bins of one row count nothing, at least 0
+ *   norm max   max_b |acc_b - conf_b|
  *
  * Bins are (low, high] with float64 edges: a confidence of exactly k / B is in the lower bin, 1 in the last, 0 in the first. c_n = max_c p[n, c];
  * equal probabilities: the smaller index is predicted. Empty bins count nothing.
+ * Errors e_c of the classes become one: (sum_c w_c e_c^norm)^(1 / norm), w_c = 1 / C class-wise, n_c / N for predicted classes; the largest with norm "max".
  *
- * The value is biased upwards, more so for few rows: it is never 0 for a perfect model. `nullDistribution` says how much a perfectly calibrated model
- * with the same confidences would show: correct_n ~ Bernoulli(c_n), each row drawn by itself, exact to 2^-40.
+ * The value is biased upwards unless `debiased`, more so for few rows: it is never 0 for a perfect model. `nullDistribution` says how much a perfectly calibrated
+ * model with the same confidences would show: correct_n ~ Bernoulli(c_n), each row drawn by itself, exact to 2^-40.
  *
  * @param predictions - probabilities, float32 [N, C] with rows that sum to 1 within 1e-2; or `{ confidence, correct }`
  * @param labels - int32 [N], in [0, C); with probabilities only
- * @param options - `bins` (15), `nullDistribution: { random, repetitions = 1000 }`
- * @returns `value` in [0, 1], `n`, `bins`, `convention`, `null`
- * @throws RangeError for no rows, another shape, a label outside [0, C), values that are no probabilities (NaN included; the row is named)
+ * @param options - `bins` (15), `binning`, `kind`, `norm`, `debiased`, `nullDistribution: { random, repetitions = 1000 }`
+ * @returns `value` in [0, 1], `n`, `bins`, `convention`, `perClass`, `null`
+ * @throws RangeError for no rows, another shape, a label outside [0, C), values that are no probabilities (NaN included; the row is named), options that do not go together
  * @example
  *   expectedCalibrationError({ confidence: [0.75, 0.75], correct: [1, 0] }).value; // 0.25
- * Source: Naeini, Cooper, Hauskrecht, AAAI 2015; null distribution as the consistency resampling of Broecker and Smith, 2007.
+ * Source: Naeini, Cooper, Hauskrecht, AAAI 2015; class-wise: Nixon et al., CVPR Workshops 2019, and Kull et al., NeurIPS 2019; predicted classes: Gupta and Ramdas, ICLR
+ * 2022; sweep: Roelofs et al., AISTATS 2022; debiased: Broecker, 2012, Kumar, Liang, Ma, NeurIPS 2019; null distribution as the consistency resampling of Broecker and Smith, 2007.
  */
 export function expectedCalibrationError(probabilities: TensorLike, labels: TensorLike, options?: ExpectedCalibrationErrorOptions): ExpectedCalibrationError;
 export function expectedCalibrationError(confidences: Confidences, options?: ExpectedCalibrationErrorOptions): ExpectedCalibrationError;
@@ -64,27 +85,86 @@ export function expectedCalibrationError(
 ): ExpectedCalibrationError {
   const where = "expectedCalibrationError";
   const plain = areConfidences(predictions);
-  const { bins = 15, nullDistribution } = ((plain ? second : third) ?? {}) as ExpectedCalibrationErrorOptions;
-  const rows = checkedConfidences(where, predictions, plain ? undefined : (second as TensorLike | undefined));
-  const sums = binSums(where, rows, bins);
-  const n = rows.confidence.length;
-  const value = gap(sums.confidence, sums.correct) / n;
-  const result = { value, n, bins, convention: CONVENTION };
+  const options = ((plain ? second : third) ?? {}) as ExpectedCalibrationErrorOptions;
+  const { kind = "top-label", nullDistribution } = options;
+  const rule = ruleOf(where, options, plain);
+  const labels = plain ? undefined : (second as TensorLike | undefined);
+  if (kind !== "top-label") return overClasses(kind, labelledProbabilities(where, predictions as TensorLike, labels), rule);
+  const rows = checkedConfidences(where, predictions, labels);
+  const sums = rule.sums(rows), measure = (correct: ArrayLike<number>): number => errorOf(sums, correct, rule);
+  const value = measure(sums.correct);
+  const result = { value, n: rows.confidence.length, bins: sums.count.length, convention: rule.convention };
   if (nullDistribution === undefined) return result;
   const { random, repetitions = 1000 } = nullDistribution;
   if (typeof random?.uint32 !== "function") throw typeError(where, "nullDistribution.random", "a RandomSource", typeof random, "Pass randomSource(seed)");
   checkInteger(where, "nullDistribution.repetitions", repetitions, 1, 10000000);
-  return { ...result, null: simulate(rows, sums, value, random, repetitions) };
+  return { ...result, null: simulate(rows, sums, value, random, repetitions, measure) };
 }
 
-/** sum_b |correct_b - confidence_b|, which is N times the error. */
-function gap(confidence: Float64Array, correct: ArrayLike<number>): number {
-  let total = 0;
-  for (let b = 0; b < confidence.length; b++) total += Math.abs(correct[b] - confidence[b]);
-  return total;
+/** Options that were checked. */
+interface Rule {
+  readonly norm: 1 | 2 | "max";
+  readonly debiased: boolean;
+  readonly convention: string;
+  sums(rows: CheckedConfidences): BinSums;
 }
 
-function simulate({ confidence }: CheckedConfidences, sums: BinSums, value: number, random: RandomSource, repetitions: number): NullDistribution {
+const KINDS = { "top-label": "top label", "class-wise": "mean over classes", "predicted-class": "by predicted class" };
+const EDGES = { "equal-width": "equal width, bins (low, high], 0 in the first", "equal-mass": "equal mass, bins (low, high], equal values together", sweep: "equal mass, the most bins that rise" };
+const NORMS = { 1: "", 2: ", root mean square", max: ", largest" };
+
+function ruleOf(where: string, options: ExpectedCalibrationErrorOptions, plain: boolean): Rule {
+  const { binning = "equal-width", kind = "top-label", norm = 1, debiased = false } = options;
+  if (!Object.hasOwn(EDGES, binning)) throw rangeError(where, "binning", '"equal-width", "equal-mass" or "sweep"', `${binning}`);
+  if (!Object.hasOwn(KINDS, kind)) throw rangeError(where, "kind", '"top-label", "class-wise" or "predicted-class"', `${kind}`);
+  if (!Object.hasOwn(NORMS, norm)) throw rangeError(where, "norm", '1, 2 or "max"', `${norm}`);
+  if (debiased && norm !== 2) throw rangeError(where, "norm", "2 with `debiased`", `${norm}`);
+  if (plain && kind !== "top-label") throw rangeError(where, "kind", '"top-label" with confidences', `"${kind}"`, "Pass probabilities and labels");
+  if (options.nullDistribution !== undefined && (kind !== "top-label" || binning === "sweep" || debiased)) {
+    throw rangeError(where, "nullDistribution", 'with "top-label", bins that do not depend on the answers, and not `debiased`', `"${kind}", "${binning}"${debiased ? ", debiased" : ""}`);
+  }
+  const bins = options.bins ?? (binning === "sweep" ? 10000 : 15);
+  const sums = binning === "equal-width" ? binSums : binning === "equal-mass" ? massSums : sweepSums;
+  return { norm, debiased, convention: `${KINDS[kind]}, ${EDGES[binning]}${NORMS[norm]}${debiased ? ", debiased" : ""}`, sums: (rows) => sums(where, rows, bins) };
+}
+
+/** The error of one set of bins, `correct` instead of the answers that were seen. */
+function errorOf({ count, confidence }: BinSums, correct: ArrayLike<number>, { norm, debiased }: Rule): number {
+  let total = 0, n = 0;
+  for (let b = 0; b < count.length; b++) {
+    const rows = count[b], distance = Math.abs(correct[b] - confidence[b]);
+    n += rows;
+    if (norm === 1) total += distance;
+    else if (norm === "max") total = rows > 0 ? Math.max(total, distance / rows) : total;
+    else if (!debiased) total += rows > 0 ? (distance * distance) / rows : 0;
+    // n_b [(acc - conf)^2 - acc (1 - acc) / (n_b - 1)], with acc = correct / n_b.
+    else if (rows > 1) total += (distance * distance - (correct[b] * (rows - correct[b])) / (rows - 1)) / rows;
+  }
+  return norm === 1 ? total / n : norm === 2 ? Math.sqrt(Math.max(0, total / n)) : total;
+}
+
+function overClasses(kind: "class-wise" | "predicted-class", labelled: LabelledProbabilities, rule: Rule): ExpectedCalibrationError {
+  const { data, labels, rows, classes } = labelled;
+  const perClass = new Float64Array(classes).fill(NaN);
+  const top = kind === "predicted-class" ? topLabels(labelled) : undefined;
+  let total = 0, bins = 0;
+  for (let c = 0; c < classes; c++) {
+    const chosen = top ? Array.from(top.predicted.keys()).filter((n) => top.predicted[n] === c) : undefined;
+    if (chosen?.length === 0) continue;
+    const confidence = chosen ? Float32Array.from(chosen, (n) => top!.confidence[n]) : Float32Array.from({ length: rows }, (_, n) => data[n * classes + c]);
+    const correct = chosen ? Uint8Array.from(chosen, (n) => top!.correct[n]) : Uint8Array.from(labels, (label) => (label === c ? 1 : 0));
+    const sums = rule.sums({ confidence, correct });
+    const error = errorOf(sums, sums.correct, rule), share = chosen ? chosen.length / rows : 1 / classes;
+    perClass[c] = error;
+    bins = Math.max(bins, sums.count.length);
+    total = rule.norm === "max" ? Math.max(total, error) : total + share * (rule.norm === 2 ? error * error : error);
+  }
+  return { value: rule.norm === 2 ? Math.sqrt(total) : total, n: rows, bins, convention: rule.convention, perClass };
+}
+
+function simulate(
+  { confidence }: CheckedConfidences, sums: BinSums, value: number, random: RandomSource, repetitions: number, measure: (correct: Int32Array) => number,
+): NullDistribution {
   const n = confidence.length, bins = sums.count.length;
   const ends = new Int32Array(bins);
   for (let b = 0, end = 0; b < bins; b++) ends[b] = end += sums.count[b];
@@ -114,7 +194,7 @@ function simulate({ confidence }: CheckedConfidences, sums: BinSums, value: numb
       }
       hits[b] = count;
     }
-    const draw = gap(sums.confidence, hits) / n;
+    const draw = measure(hits);
     draws[r] = draw;
     total += draw;
   }
