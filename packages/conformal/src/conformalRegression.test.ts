@@ -149,7 +149,7 @@ describe("the promise, simulated", () => {
         return rows.filter((i) => !(b.y[i] >= low.data[i] && b.y[i] <= high.data[i])).length / Math.max(1, rows.length);
       };
       // About 30 rows in each group: at most 1 / 20 less than alpha.
-      checkGuarantee({ name: `group ${group}`, repetitions: repetitions / 2, kind: "marginal mean", level: 0.1, slack: 0.05, simulate: simulate(true) });
+      checkGuarantee({ name: `group ${group}`, repetitions, kind: "marginal mean", level: 0.1, slack: 0.05, simulate: simulate(true) });
       if (group === 1) expect(() => checkGuarantee({ name: "without groups", repetitions: 200, kind: "marginal mean", level: 0.1, simulate: simulate(false) })).toThrow(/promised at most 0.1/);
     }
   });

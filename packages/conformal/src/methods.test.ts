@@ -134,7 +134,7 @@ describe("the promise, simulated", () => {
         const test = byClass(counts, seed + 1e6);
         return miss(SplitConformal.fit(logits, labels, { method, seed, classGroups }), test);
       };
-      checkGuarantee({ name: `${method}, class ${label}`, repetitions: repetitions / 2, kind: "marginal mean", level: 0.1, slack: 2e-3, simulate: simulate("each") });
+      checkGuarantee({ name: `${method}, class ${label}`, repetitions, kind: "marginal mean", level: 0.1, slack: 2e-3, simulate: simulate("each") });
       // Without, class 0 misses more than was asked of all.
       if (label === 0) expect(() => checkGuarantee({ name: "marginal", repetitions: 200, kind: "marginal mean", level: 0.1, simulate: simulate() })).toThrow(/promised at most 0.1/);
     }
@@ -144,7 +144,7 @@ describe("the promise, simulated", () => {
     const rows = (seed: number, group: number, count: number) => exchangeable(count, 3, 2 * seed + group);
     for (const group of [0, 1]) {
       checkGuarantee({
-        name: `group ${group}`, repetitions: repetitions / 2, kind: "marginal mean", level: 0.1, slack: 2e-3,
+        name: `group ${group}`, repetitions, kind: "marginal mean", level: 0.1, slack: 2e-3,
         simulate: (seed) => {
           const a = rows(seed, 0, 19), b = rows(seed, 1, 39);
           const sharp = b.logits.data.map((z) => 3 * z); // group 1 is of another kind
@@ -160,7 +160,7 @@ describe("the promise, simulated", () => {
   it("clusters of classes: every cluster misses alpha of its rows, the cluster of the rare classes too", () => {
     for (const [classes, label] of [[[0, 1, 2], 1], [[3, 4, 5], 4]] as const) {
       checkGuarantee({
-        name: `cluster of ${classes.join(", ")}`, repetitions: repetitions / 2, kind: "marginal mean", level: 0.1, slack: 2e-3,
+        name: `cluster of ${classes.join(", ")}`, repetitions, kind: "marginal mean", level: 0.1, slack: 2e-3,
         simulate: (seed) => {
           // Three equal classes to a cluster: 13 rows each, 39 in all.
           const { logits, labels } = byClass([13, 13, 13, 13, 13, 13], seed);

@@ -187,7 +187,7 @@ describe("RiskMonitor", () => {
       },
     });
     checkGuarantee({
-      name: "losses in [0, 5]", repetitions: repetitions / 4, kind: "probability of exceeding", level: 0.2,
+      name: "losses in [0, 5]", repetitions, kind: "probability of exceeding", level: 0.2,
       simulate: (seed) => {
         const random = randomSource(seed, 8), monitor = RiskMonitor.start({ risk: 2.5, bound: 5, level: 0.2 });
         for (let t = 0; t < 500 && !monitor.alarm; t++) monitor.update(5 * random.uniform());
