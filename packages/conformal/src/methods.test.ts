@@ -24,7 +24,7 @@ function scoresRef({ method, penalty, freeRanks }: Rule, p: ArrayLike<number>, u
     return Math.fround({
       lac: 1 - p[c], margin: Math.max(0, ...Array.from(p).filter((_, j) => j !== c)) - p[c], aps, raps: aps + penalty * Math.max(0, rank - freeRanks),
       saps: rank === 1 ? (1 - u) * own : q[order[0]] + penalty * (rank - 1 - u), topk: rank - u,
-    }[method]);
+    }[method as Exclude<typeof method, "tree">]);
   });
 }
 

@@ -94,7 +94,7 @@ describe("ExchangeabilityMonitor", () => {
     return { random, monitor: ExchangeabilityMonitor.start(Float32Array.from({ length: reference }, () => draw(random)), { level, seed, bins: 20 }) };
   };
 
-  it.each([["continuous", noise], ["with ties", (random) => Math.floor(3 * random.uniform())]] as const)("raises a false alarm in at most `level` of the streams, %s scores", (_, draw) => {
+  it.each([["continuous", noise], ["with ties", (random: ReturnType<typeof randomSource>) => Math.floor(3 * random.uniform())]] as const)("raises a false alarm in at most `level` of the streams, %s scores", (_, draw) => {
     checkGuarantee({
       name: "false alarm", repetitions, kind: "probability of exceeding", level: 0.1,
       simulate: (seed) => {
