@@ -57,7 +57,7 @@ export function measureSets(sets: SplitConformal, logits: Scores, labels: Labels
   const share = (entry: Coverage): Share => ({ rows: entry.rows, share: entry.coverage!, interval: entry.interval! });
   const quantile = sets.quantile(alpha);
   return {
-    method: sets.method.toUpperCase(),
+    method: sets.method === "lac" ? "LAC" : "APS",
     alpha,
     n: sets.n,
     quantile: quantile === Infinity ? null : quantile,
