@@ -25,5 +25,6 @@ export {
   type ExpectedCalibrationErrorOptions,
   type NullDistribution,
 } from "./expectedCalibrationError.ts";
+export { smoothCalibrationError, type SmoothCalibrationError } from "./smoothCalibrationError.ts";
 export { reliabilityDiagram, type ReliabilityBin, type ReliabilityDiagram, type ReliabilityDiagramOptions } from "./reliabilityDiagram.ts";
 export { type Confidences } from "./confidences.ts";
