@@ -25,6 +25,7 @@ export {
   type ExpectedCalibrationErrorOptions,
   type NullDistribution,
 } from "./expectedCalibrationError.ts";
+export { calibrationTest, type CalibrationTest, type CalibrationTestOptions } from "./calibrationTest.ts";
 export { smoothCalibrationError, type SmoothCalibrationError } from "./smoothCalibrationError.ts";
 export { reliabilityDiagram, type ReliabilityBin, type ReliabilityDiagram, type ReliabilityDiagramOptions } from "./reliabilityDiagram.ts";
 export { type Confidences } from "./confidences.ts";
