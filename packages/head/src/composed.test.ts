@@ -145,7 +145,7 @@ describe("what breaks a promise", () => {
     return { successes: head.decideAll(normal(fresh)).filter(({ kind }) => kind === "unknown").length, trials: fresh };
   };
   it("is refused: detector and threshold on the same rows", () => {
-    expect(() => shared(100, 8, 1, false)).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.features\` of calibration rows that did not fit the detector, got row 0, which is one of its fit. Take it out of one of the two: the promises rest on rows of their own]`);
+    expect(() => shared(100, 8, 1, false)).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`calibration.features\` of calibration rows that did not fit the detector, got row 0, which is one of its fit. Take it out of one of the two: the promises rest on rows of their own. If they are different examples, pass \`duplicates: "allowed"\`]`);
   });
   it("fails where it goes unnoticed: several times the promised 5 %", () => {
     const spec = { name: "shared rows", kind: "marginal mean" as const, level: 0.05, repetitions: 30, simulate: (seed: number) => shared(400, 64, seed, true) };
