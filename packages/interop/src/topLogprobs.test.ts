@@ -62,6 +62,11 @@ describe("fromTopLogprobs", () => {
     expect([lower[0], upper[0], logits.data[0], unobserved]).toEqual([1, 1, 0, 0]);
   });
 
+  it("refuses a chosen token whose log-probability is none", () => {
+    const response = (logprob: number) => ({ choices: [{ logprobs: { content: [{ token: "", logprob, top_logprobs: [{ token: "A", logprob: -1 }] }] } }] });
+    expect(() => fromTopLogprobs(response(NaN), { options: ["A", "B"] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fromTopLogprobs: expected \`response\` of tokens with a log-probability of at most 0, got "" with NaN at index 0]`);
+    expect(fromTopLogprobs(response(-9999), { options: ["A", "B"] }).lower[0]).toBeCloseTo(Math.exp(-1));
+  });
   it("any other JSON is refused in words of its own, and what is read keeps its intervals in order", () => {
     const token = fc.oneof(fc.constantFrom("A", " A", "B", "", " "), fc.string({ unit: "binary" }));
     const logprob = fc.oneof(fc.double({ max: 0 }), fc.constantFrom(0, -0, -9999, -Infinity, NaN, 1), fc.jsonValue());

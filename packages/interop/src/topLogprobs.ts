@@ -162,8 +162,8 @@ function atPosition(where: string, content: readonly unknown[], position: number
   const { token, logprob, top_logprobs } = fields(content[inside(where, content, position)]);
   const tokens = checked(where, list(top_logprobs));
   if (typeof token !== "string") return { tokens };
-  const listed = tokens.some((entry) => entry.token === token) || typeof logprob !== "number" || logprob <= NOT_MEASURED;
-  return { tokens: listed ? tokens : [...tokens, { token, logprob }], said: token };
+  const listed = typeof logprob !== "number" || tokens.some((entry) => entry.token === token);
+  return { tokens: listed ? tokens : [...tokens, ...checked(where, [{ token, logprob }])], said: token };
 }
 
 function inside(where: string, content: readonly unknown[], position: number): number {
