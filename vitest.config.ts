@@ -25,6 +25,7 @@ const include = ["packages/*/src/**/*.test.ts", "tools/*.test.ts", "tools/checks
 export default defineConfig({
   test: {
     testTimeout: 60_000,
+    maxWorkers: 2,
     projects: [
       { resolve: { alias }, test: { name: "relaxed", include, setupFiles, env: { LOGITS_VARIANT: "relaxed-simd" }, testTimeout: 60_000 } },
       { resolve: { alias }, test: { name: "baseline", include: ["packages/core-wasm/src/**/*.test.ts"], setupFiles, env: { LOGITS_VARIANT: "simd" }, testTimeout: 60_000 } },

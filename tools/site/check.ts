@@ -62,6 +62,12 @@ async function open(browser: Browser, site: Site, path: string, theme: "light" |
   return page;
 }
 
+/** A code block that scrolls becomes focusable when the page is idle after a resize; axe names those that have not within ten seconds. */
+async function codeBlocksSettled(page: Page): Promise<void> {
+  await page.waitForTimeout(300);
+  await page.waitForFunction(() => [...document.querySelectorAll<HTMLElement>(".expressive-code pre")].every((block) => block.scrollWidth <= block.clientWidth || block.tabIndex === 0), null, { timeout: 10_000 }).catch(() => undefined);
+}
+
 async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axe);
   const found = await page.evaluate(() => (globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; help: string; nodes: { target: unknown[]; failureSummary: string }[] }[] }> } }).axe.run());
@@ -92,7 +98,7 @@ try {
       const page = await open(browser, site, path, theme, 1280, foreign, errors);
       for (const width of [1280, 390]) {
         await page.setViewportSize({ width, height: width < 500 ? 844 : 900 });
-        await page.waitForTimeout(300); // code blocks become regions when the page is idle
+        await codeBlocksSettled(page);
         problems.push(...(await violations(page)).map((problem) => `${theme} ${width}: ${problem}`));
         const scroll = await page.evaluate(() => document.documentElement.scrollWidth);
         if (scroll > width) wide.push(`${theme}: ${scroll} pixels wide on a screen of ${width}`);
