@@ -1,6 +1,6 @@
 import { logSoftmax, logSumExp, matmul, softmax } from "@logits/core-wasm";
+import { lbfgsSteps, type SteppedObjective } from "@logits/optimize";
 import { Tensor, type Steps } from "@logits/tensor";
-import { minimise, type SteppedObjective } from "./minimise.ts";
 
 /** A ridge on each kind of parameter: lambda times the sum of squared distances from the start (0 for off-diagonal weights and biases). */
 export interface AffinePenalty {
@@ -39,6 +39,8 @@ export interface AffineOptimum {
 
 /** Largest component of the gradient of the mean loss, per parameter scaled to curvature 1: the standard error there is 1 / sqrt(N). */
 const TOLERANCE = 1e-6;
+/** Rounding of the objective, relative: rows in float32, their sum in float64. */
+const NOISE = 1e-7;
 /** Work of a piece between two pauses: elements, or products of a full matrix. */
 const ELEMENTS = 131072;
 const PRODUCTS = 8388608;
@@ -158,7 +160,7 @@ export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
     return loss / n;
   };
   const lambda = (i: number): number => (i >= count ? penalty.bias : diagonal(i) ? penalty.diagonal : penalty.offDiagonal);
-  const objective: SteppedObjective = function* (u, gradient) {
+  const objective: SteppedObjective<number> = function* (u, gradient) {
     put(u);
     let value = yield* pass(gradient);
     for (let i = 0; i < size; i++) {
@@ -166,15 +168,19 @@ export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
       value += lambda(i) * free * free;
       gradient[i] = (gradient[i] + 2 * lambda(i) * free) / scales[i];
     }
-    return value;
+    // Differences that float32 does not hold are outside the domain.
+    return value === value ? value : Infinity;
   };
   const hessian = new Float64Array(size), unused = new Float64Array(size);
   put(unused);
   yield* pass(unused, hessian);
   const mean = hessian.reduce((sum, h) => sum + h, 0) / size;
   if (mean > 0) for (let i = 0; i < size; i++) scales[i] = Math.sqrt(hessian[i] + 2 * lambda(i) + 1e-4 * mean);
-  const found = yield* minimise(objective, new Float64Array(size), TOLERANCE, maxIterations);
-  put(found.x);
+  const search = lbfgsSteps(objective, unused.fill(0), { gradientTolerance: TOLERANCE, maxIterations, noise: NOISE });
+  let step = search.next();
+  for (; !step.done; step = search.next()) if (typeof step.value === "number") yield step.value;
+  const { x: found, gradientNorm, iterations, converged } = step.value;
+  put(found);
   if (penalty.bias === 0) {
     // Softmax does not see a common shift.
     const shift = bias.reduce((sum, b) => sum + b, 0) / classes;
@@ -185,6 +191,5 @@ export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
   const seen = new Uint8Array(classes);
   for (const label of y.data) seen[label] = 1;
   const absent = classes > 1 && penalty.bias === 0 && seen.includes(0);
-  const { gradientNorm, iterations, converged } = found;
   return { weights: Float32Array.from(weights), bias: Float32Array.from(bias), loss, gradientNorm, iterations, converged, atBound: classes > 1 && ((free && separated) || absent) };
 }

@@ -1,6 +1,6 @@
 import { softmax } from "@logits/core-wasm";
 import { Tensor, checkInteger, rangeError, readJson, tensorToJSON, type JsonFields, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
-import { applyAffine, fitAffine, type AffineProblem } from "./affineFit.ts";
+import { applyAffine, fitAffine, type AffinePenalty, type AffineProblem } from "./affineFit.ts";
 import { checkedLogits, checkUsable, checkedPairs, type Calibrator } from "./calibrator.ts";
 import { fitBeta } from "./temperatureFit.ts";
 
@@ -28,6 +28,12 @@ export interface AffineScalingOptions {
   readonly ridge?: number | "structured";
   /** Steps of L-BFGS at most; default 200. Where they do not suffice `converged` is false. */
   readonly maxIterations?: number;
+}
+
+/** Which map it is: its name in errors, its format as JSON, and what W is and is applied to. */
+export interface AffineKind extends Pick<AffineProblem, "full" | "input"> {
+  readonly name: string;
+  readonly format: string;
 }
 
 /** What the fields of a fitted affine calibrator are made of. */
@@ -63,7 +69,10 @@ export abstract class AffineScaling implements Calibrator {
   /** True where the loss has no minimum: without a ridge every label has the highest score, or a class has no row; the parameters are where the search ended. */
   readonly atBound: boolean;
 
-  protected constructor(fields: AffineFields) {
+  readonly #kind: AffineKind;
+
+  protected constructor(kind: AffineKind, fields: AffineFields) {
+    this.#kind = kind;
     this.weights = fields.weights;
     this.bias = fields.bias;
     this.classes = fields.classes;
@@ -76,12 +85,8 @@ export abstract class AffineScaling implements Calibrator {
     this.iterations = fields.iterations;
     this.converged = fields.converged;
     this.atBound = fields.atBound;
+    Object.freeze(this);
   }
-
-  /** The format of the JSON and the name in errors. */
-  protected abstract get format(): string;
-  protected abstract get name(): string;
-  protected abstract get input(): AffineProblem["input"];
 
   /**
    * Calibrated logits: W x + b.
@@ -91,8 +96,7 @@ export abstract class AffineScaling implements Calibrator {
    * @throws RangeError for another width
    */
   transform(logits: TensorLike): Tensor<"float32"> {
-    const z = checkedLogits(`${this.name}.transform`, logits, this.classes);
-    return new Tensor("float32", z.shape, applyAffine(z.data, this.weights.data, this.bias.data, this.input));
+    return this.#applied("transform", logits);
   }
 
   /**
@@ -103,18 +107,22 @@ export abstract class AffineScaling implements Calibrator {
    * @throws RangeError for another width
    */
   probabilities(logits: TensorLike): Tensor<"float32"> {
-    const z = checkedLogits(`${this.name}.probabilities`, logits, this.classes);
-    return softmax({ data: applyAffine(z.data, this.weights.data, this.bias.data, this.input), shape: z.shape });
+    return softmax(this.#applied("probabilities", logits));
+  }
+
+  #applied(method: string, logits: TensorLike): Tensor<"float32"> {
+    const { name, input } = this.#kind, z = checkedLogits(`${name}.${method}`, logits, this.classes);
+    return new Tensor("float32", z.shape, applyAffine(z.data, this.weights.data, this.bias.data, input));
   }
 
   toJSON(): AffineScalingJSON {
-    const { format, classes, n, ridgeDiagonal, ridgeOffDiagonal, ridgeBias, loss, gradientNorm, iterations, converged, atBound } = this;
-    return { format, version: 1, classes, n, ridgeDiagonal, ridgeOffDiagonal, ridgeBias, loss, gradientNorm, iterations, converged, atBound, weights: tensorToJSON(this.weights), bias: tensorToJSON(this.bias) };
+    const { classes, n, ridgeDiagonal, ridgeOffDiagonal, ridgeBias, loss, gradientNorm, iterations, converged, atBound } = this;
+    return { format: this.#kind.format, version: 1, classes, n, ridgeDiagonal, ridgeOffDiagonal, ridgeBias, loss, gradientNorm, iterations, converged, atBound, weights: tensorToJSON(this.weights), bias: tensorToJSON(this.bias) };
   }
 }
 
 /** The fields of a fit: rows checked, temperature as the start, L-BFGS. */
-export function* affineSteps(where: string, logits: TensorLike, labels: TensorLike, kind: Pick<AffineProblem, "full" | "input">, maxIterations: number, ridge: (n: number, classes: number) => AffineProblem["penalty"]): Steps<AffineFields> {
+export function* affineSteps(where: string, logits: TensorLike, labels: TensorLike, { full, input }: AffineKind, maxIterations: number, ridge: (n: number, classes: number) => AffinePenalty): Steps<AffineFields> {
   const { z, y, n, classes } = checkedPairs(where, logits, labels);
   checkInteger(where, "maxIterations", maxIterations, 0, Number.MAX_SAFE_INTEGER);
   const impossible = yield* checkUsable(where, z, y);
@@ -122,24 +130,24 @@ export function* affineSteps(where: string, logits: TensorLike, labels: TensorLi
   const temperature = yield* fitBeta(z, y);
   if (temperature === undefined) throw rangeError(where, "logits", "with differences that float32 holds", "an infinite loss");
   // A bound of the temperature is no place to start from: there the loss is flat.
-  const centre = kind.input === "logProbabilities" || temperature.atBound ? 1 : temperature.beta;
-  const { weights, bias, ...found } = yield* fitAffine({ z, y, impossible, ...kind, centre, penalty, maxIterations });
+  const centre = input === "logProbabilities" || temperature.atBound ? 1 : temperature.beta;
+  const { weights, bias, ...found } = yield* fitAffine({ z, y, impossible, full, input, centre, penalty, maxIterations });
   return {
-    classes, n, ridgeDiagonal: penalty.diagonal, ridgeOffDiagonal: kind.full ? penalty.offDiagonal : 0, ridgeBias: penalty.bias, ...found,
-    weights: new Tensor("float32", kind.full ? [classes, classes] : [classes], weights), bias: new Tensor("float32", [classes], bias),
+    classes, n, ridgeDiagonal: penalty.diagonal, ridgeOffDiagonal: full ? penalty.offDiagonal : 0, ridgeBias: penalty.bias, ...found,
+    weights: new Tensor("float32", full ? [classes, classes] : [classes], weights), bias: new Tensor("float32", [classes], bias),
   };
 }
 
 /** The lambdas of `AffineScalingOptions`. */
-export function ridgeOf(where: string, ridge: number | "structured"): (n: number, classes: number) => AffineProblem["penalty"] {
+export function ridgeOf(where: string, ridge: number | "structured"): (n: number, classes: number) => AffinePenalty {
   if (ridge === "structured") return (n, classes) => ({ diagonal: classes / n, offDiagonal: (classes * (classes - 1)) / n, bias: classes / n });
   if (!(ridge >= 0 && ridge < Infinity)) throw rangeError(where, "ridge", 'a finite number >= 0 or "structured"', `${ridge}`);
   return () => ({ diagonal: ridge, offDiagonal: ridge, bias: ridge });
 }
 
 /** The fields of the JSON, checked. */
-export function affineFields(where: string, json: unknown, format: string, full: boolean): AffineFields {
-  const fields: JsonFields = readJson(where, json, format, 1, "@logits/calibration");
+export function affineFields({ name, format, full }: AffineKind, json: unknown): AffineFields {
+  const fields: JsonFields = readJson(`${name}.fromJSON`, json, format, 1, "@logits/calibration");
   const classes = fields.integer("classes", 1, 2147483647);
   const shaped = (field: string, shape: readonly number[]): Tensor<"float32"> => {
     const read = fields.tensor(field, "float32", shape.length);

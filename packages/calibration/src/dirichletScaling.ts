@@ -1,8 +1,8 @@
 import { rangeError, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import type { AffinePenalty } from "./affineFit.ts";
-import { AffineScaling, affineFields, affineSteps, type AffineFields } from "./affineScaling.ts";
+import { AffineScaling, affineFields, affineSteps, type AffineKind } from "./affineScaling.ts";
 
-const FORMAT = "logits/dirichlet-scaling";
+const KIND: AffineKind = { name: "DirichletScaling", format: "logits/dirichlet-scaling", full: true, input: "logProbabilities" };
 
 /** Options of `DirichletScaling`. */
 export interface DirichletScalingOptions {
@@ -24,23 +24,6 @@ export interface DirichletScalingOptions {
  * Source: Kull, Perello-Nieto, Kaengsepp, Silva Filho, Song, Flach, "Beyond temperature scaling: obtaining well-calibrated multiclass probabilities with Dirichlet calibration", NeurIPS 2019.
  */
 export class DirichletScaling extends AffineScaling {
-  private constructor(fields: AffineFields) {
-    super(fields);
-    Object.freeze(this);
-  }
-
-  protected get format(): string {
-    return FORMAT;
-  }
-
-  protected get name(): string {
-    return "DirichletScaling";
-  }
-
-  protected get input(): "logProbabilities" {
-    return "logProbabilities";
-  }
-
   /**
    * Fits W and b on labelled rows that no later step uses.
    *
@@ -72,11 +55,11 @@ export class DirichletScaling extends AffineScaling {
       offDiagonal: lambda === "structured" ? (classes * (classes - 1)) / n : lambda / Math.max(1, classes * (classes - 1)),
       bias: mu === "structured" ? classes / n : mu / classes,
     });
-    return new DirichletScaling(yield* affineSteps(where, logits, labels, { full: true, input: "logProbabilities" }, maxIterations, ridge));
+    return new DirichletScaling(KIND, yield* affineSteps(where, logits, labels, KIND, maxIterations, ridge));
   }
 
   /** Reads what `toJSON` wrote, bit by bit. FormatError for another format or version, or a field that is missing or not what it must be. */
   static fromJSON(json: unknown): DirichletScaling {
-    return new DirichletScaling(affineFields("DirichletScaling.fromJSON", json, FORMAT, true));
+    return new DirichletScaling(KIND, affineFields(KIND, json));
   }
 }

@@ -1,7 +1,7 @@
 import { runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
-import { AffineScaling, affineFields, affineSteps, ridgeOf, type AffineFields, type AffineScalingOptions } from "./affineScaling.ts";
+import { AffineScaling, affineFields, affineSteps, ridgeOf, type AffineKind, type AffineScalingOptions } from "./affineScaling.ts";
 
-const FORMAT = "logits/matrix-scaling";
+const KIND: AffineKind = { name: "MatrixScaling", format: "logits/matrix-scaling", full: true, input: "logits" };
 
 /**
  * p = softmax(W logits + b): every calibrated logit from all logits, with the smallest penalised negative log-likelihood of the labels.
@@ -15,23 +15,6 @@ const FORMAT = "logits/matrix-scaling";
  * calibration", 2025, for the ridge.
  */
 export class MatrixScaling extends AffineScaling {
-  private constructor(fields: AffineFields) {
-    super(fields);
-    Object.freeze(this);
-  }
-
-  protected get format(): string {
-    return FORMAT;
-  }
-
-  protected get name(): string {
-    return "MatrixScaling";
-  }
-
-  protected get input(): "logits" {
-    return "logits";
-  }
-
   /**
    * Fits W and b on labelled rows that no later step uses.
    *
@@ -55,11 +38,11 @@ export class MatrixScaling extends AffineScaling {
   /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
   static *fitSteps(where: string, logits: TensorLike, labels: TensorLike, options: AffineScalingOptions = {}): Steps<MatrixScaling> {
     const { ridge = "structured", maxIterations = 200 } = options;
-    return new MatrixScaling(yield* affineSteps(where, logits, labels, { full: true, input: "logits" }, maxIterations, ridgeOf(where, ridge)));
+    return new MatrixScaling(KIND, yield* affineSteps(where, logits, labels, KIND, maxIterations, ridgeOf(where, ridge)));
   }
 
   /** Reads what `toJSON` wrote, bit by bit. FormatError for another format or version, or a field that is missing or not what it must be. */
   static fromJSON(json: unknown): MatrixScaling {
-    return new MatrixScaling(affineFields("MatrixScaling.fromJSON", json, FORMAT, true));
+    return new MatrixScaling(KIND, affineFields(KIND, json));
   }
 }

@@ -1,7 +1,7 @@
 import { runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
-import { AffineScaling, affineFields, affineSteps, ridgeOf, type AffineFields, type AffineScalingOptions } from "./affineScaling.ts";
+import { AffineScaling, affineFields, affineSteps, ridgeOf, type AffineKind, type AffineScalingOptions } from "./affineScaling.ts";
 
-const FORMAT = "logits/vector-scaling";
+const KIND: AffineKind = { name: "VectorScaling", format: "logits/vector-scaling", full: false, input: "logits" };
 
 /**
  * p = softmax(w * logits + b): a temperature and a bias for each class, with the smallest penalised negative log-likelihood of the labels.
@@ -15,23 +15,6 @@ const FORMAT = "logits/vector-scaling";
  * calibration", 2025, for the ridge.
  */
 export class VectorScaling extends AffineScaling {
-  private constructor(fields: AffineFields) {
-    super(fields);
-    Object.freeze(this);
-  }
-
-  protected get format(): string {
-    return FORMAT;
-  }
-
-  protected get name(): string {
-    return "VectorScaling";
-  }
-
-  protected get input(): "logits" {
-    return "logits";
-  }
-
   /**
    * Fits W and b on labelled rows that no later step uses.
    *
@@ -55,11 +38,11 @@ export class VectorScaling extends AffineScaling {
   /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
   static *fitSteps(where: string, logits: TensorLike, labels: TensorLike, options: AffineScalingOptions = {}): Steps<VectorScaling> {
     const { ridge = "structured", maxIterations = 200 } = options;
-    return new VectorScaling(yield* affineSteps(where, logits, labels, { full: false, input: "logits" }, maxIterations, ridgeOf(where, ridge)));
+    return new VectorScaling(KIND, yield* affineSteps(where, logits, labels, KIND, maxIterations, ridgeOf(where, ridge)));
   }
 
   /** Reads what `toJSON` wrote, bit by bit. FormatError for another format or version, or a field that is missing or not what it must be. */
   static fromJSON(json: unknown): VectorScaling {
-    return new VectorScaling(affineFields("VectorScaling.fromJSON", json, FORMAT, false));
+    return new VectorScaling(KIND, affineFields(KIND, json));
   }
 }

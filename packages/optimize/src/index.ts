@@ -4,4 +4,4 @@ export { newton1d, newton1dSteps, type Derivatives, type Newton1dOptions, type N
 export { newton, newtonSteps, type NewtonOptions, type NewtonResult, type SecondOrderObjective } from "./newton.ts";
 export { adam, adamSteps, type AdamOptions } from "./adam.ts";
 export { run, runAsync, type RunOptions } from "./run.ts";
-export type { Objective, OptimizerProgress, OptimizerResult, OptimizerSteps } from "./result.ts";
+export type { Objective, OptimizerProgress, OptimizerResult, OptimizerSteps, SteppedObjective } from "./result.ts";

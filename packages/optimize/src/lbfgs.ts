@@ -1,7 +1,7 @@
 import { checkInteger } from "@logits/tensor";
 import { checkEvaluation, checkStart, checkTolerance, dot, normOf, startOf } from "./check.ts";
 import { type LinePoint, lineSearch } from "./lineSearch.ts";
-import type { Objective, OptimizerResult, OptimizerSteps } from "./result.ts";
+import type { Objective, OptimizerProgress, OptimizerResult, SteppedObjective } from "./result.ts";
 import { run } from "./run.ts";
 
 /** Options of `lbfgs`. */
@@ -12,6 +12,8 @@ export interface LbfgsOptions {
   maxIterations?: number;
   /** Pairs of differences that approximate the curvature, integer >= 1; default 10. */
   memory?: number;
+  /** How far two values of f may differ by rounding, relative; default 1e-14. About 1e-7 where f is computed in float32. */
+  noise?: number;
 }
 
 /**
@@ -32,27 +34,33 @@ export function lbfgs(f: Objective, x0: Float64Array | readonly number[], option
 }
 
 /**
- * `lbfgs` one evaluation at a time, for `runAsync`.
- * @param f - as `lbfgs`
+ * `lbfgs` one evaluation at a time, for `runAsync`; with an objective in pieces also one piece at a time, so that a pass over many rows can pause.
+ * @param f - as `lbfgs`, or a generator of pieces that returns the value: what it yields is passed on
  * @param x0 - as `lbfgs`
  * @throws RangeError as `lbfgs`
  * @example await runAsync(lbfgsSteps(f, x0), { signal })
  * Source: as `lbfgs`.
  */
-export function* lbfgsSteps(f: Objective, x0: Float64Array | readonly number[], options: LbfgsOptions = {}): OptimizerSteps {
-  const { gradientTolerance = 1e-8, maxIterations = 500, memory = 10 } = options;
+export function* lbfgsSteps<Piece = never>(f: Objective | SteppedObjective<Piece>, x0: Float64Array | readonly number[], options: LbfgsOptions = {}): Generator<OptimizerProgress | Piece, OptimizerResult, void> {
+  const { gradientTolerance = 1e-8, maxIterations = 500, memory = 10, noise = 1e-14 } = options;
   const where = "lbfgs";
   checkTolerance(where, "gradientTolerance", gradientTolerance);
   checkInteger(where, "maxIterations", maxIterations, 0, Number.MAX_SAFE_INTEGER);
   checkInteger(where, "memory", memory, 1, 1000);
+  checkTolerance(where, "noise", noise);
   const x = startOf(where, x0);
   const p = x.length;
   const gradient = new Float64Array(p), trial = new Float64Array(p), trialGradient = new Float64Array(p), direction = new Float64Array(p);
-  let value = f(x, gradient), evaluations = 1, iterations = 0;
-  checkEvaluation(where, value, gradient, evaluations);
+  let evaluations = 0, iterations = 0;
+  const evaluate = function* (at: Float64Array, into: Float64Array): Generator<Piece, number, void> {
+    const given = f(at, into), result = typeof given === "object" && given !== null ? yield* given : given;
+    checkEvaluation(where, result, into, ++evaluations);
+    return result;
+  };
+  let value = yield* evaluate(x, gradient);
   checkStart(where, value);
   let gradientNorm = normOf(gradient);
-  const progress = (): { x: Float64Array; value: number; gradientNorm: number; iterations: number; evaluations: number } => ({ x, value, gradientNorm, iterations, evaluations });
+  const progress = (): OptimizerProgress => ({ x, value, gradientNorm, iterations, evaluations });
   const result = (reason: OptimizerResult["reason"]): OptimizerResult => ({ ...progress(), x: x.slice(), converged: reason === "gradient", reason });
   yield progress();
   // Differences of points and gradients, oldest first.
@@ -78,15 +86,13 @@ export function* lbfgsSteps(f: Objective, x0: Float64Array | readonly number[], 
       continue;
     }
     const start: LinePoint = { step: 0, value, slope };
-    const search = lineSearch(start, pairs.length > 0 ? 1 : Math.min(1, 1 / gradientNorm));
+    const search = lineSearch(start, pairs.length > 0 ? 1 : Math.min(1, 1 / gradientNorm), noise);
     let asked = search.next();
     let atStep = 0, atValue = value;
     while (!asked.done) {
       atStep = asked.value;
       for (let i = 0; i < p; i++) trial[i] = x[i] + atStep * direction[i];
-      atValue = f(trial, trialGradient);
-      evaluations++;
-      checkEvaluation(where, atValue, trialGradient, evaluations);
+      atValue = yield* evaluate(trial, trialGradient);
       yield progress();
       asked = search.next({ step: atStep, value: atValue, slope: atValue < Infinity ? dot(trialGradient, direction) : NaN });
     }

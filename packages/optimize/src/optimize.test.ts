@@ -98,6 +98,29 @@ describe("lbfgs", () => {
     expectClose(value, regression.value, { rtol: 1e-14 });
   });
 
+  it("takes an objective in pieces: the same bits, and the pieces are passed on", () => {
+    const steps = lbfgsSteps<string>(function* (x, g) {
+      yield "half";
+      const value = rosenbrock(x, g);
+      yield "whole";
+      return value;
+    }, [-1.2, 1]);
+    const seen: unknown[] = [];
+    let step = steps.next();
+    for (; !step.done; step = steps.next()) seen.push(step.value);
+    const want = lbfgs(rosenbrock, [-1.2, 1]);
+    expect(step.value).toEqual(want);
+    expect([seen.filter((piece) => piece === "half").length, seen.filter((piece) => typeof piece === "object").length]).toEqual([want.evaluations, want.evaluations]);
+    expect(seen.slice(0, 3).map((piece) => typeof piece)).toEqual(["string", "string", "object"]);
+  });
+
+  it("converges on values with noise where it is told of it", () => {
+    // Sums of 1e6 in float32 err by 0.06: here each evaluation more than the one before.
+    const noisy = (): Objective => { let evaluations = 0; return (x, g) => 1e6 + quadratic([1, 3, 20])(x, g) + 0.001 * evaluations++; };
+    expect(lbfgs(noisy(), [9, -9, 5], { gradientTolerance: 1e-6, noise: 1e-7 }).converged).toBe(true);
+    expect(lbfgs(noisy(), [9, -9, 5], { gradientTolerance: 1e-6 }).reason).toBe("lineSearch");
+  });
+
   it("satisfies the strong Wolfe conditions at every accepted step", () => {
     const shifted: Objective = (x, g) => {
       // log cosh, with a far start: flat gradients and strong curvature in one function.
@@ -167,6 +190,7 @@ describe("lbfgs", () => {
     expect(message(() => lbfgs(rosenbrock, "0" as never))).toMatchInlineSnapshot(`"TypeError: lbfgs: expected \`x0\` a Float64Array or an array of numbers, got String"`);
     expect(message(() => lbfgs(rosenbrock, [0, 0], { gradientTolerance: -1 }))).toMatchInlineSnapshot(`"RangeError: lbfgs: expected \`gradientTolerance\` a finite number >= 0, got -1"`);
     expect(message(() => lbfgs(rosenbrock, [0, 0], { memory: 0 }))).toMatchInlineSnapshot(`"RangeError: lbfgs: expected \`memory\` an integer in [1, 1000], got 0"`);
+    expect(message(() => lbfgs(rosenbrock, [0, 0], { noise: -1 }))).toMatchInlineSnapshot(`"RangeError: lbfgs: expected \`noise\` a finite number >= 0, got -1"`);
     expect(message(() => newton1d(() => ({ value: NaN, gradient: 1, curvature: 1 }), { low: 0, high: 1 }))).toMatchInlineSnapshot(`"RangeError: newton1d: expected \`f\` to give a finite value and gradient, got value NaN, gradient 1 at x = 0.5"`);
     expect(message(() => newton1d(() => ({ value: 1, gradient: 1, curvature: NaN }), { low: 0, high: 1 }))).toMatchInlineSnapshot(`"RangeError: newton1d: expected \`f\` to give a curvature, got NaN at x = 0.5"`);
     expect(message(() => newton1d(() => ({ value: 1, gradient: 1, curvature: 1 }), { low: 1, high: 1 }))).toMatchInlineSnapshot(`"RangeError: newton1d: expected \`options\` with finite low < high, got low 1, high 1"`);

@@ -31,3 +31,6 @@ export type OptimizerSteps<Result = OptimizerResult> = Generator<OptimizerProgre
 
 /** An objective with its gradient: returns f(x) and writes df/dx into `gradient`; both arrays have shape [P]. */
 export type Objective = (x: Float64Array, gradient: Float64Array) => number;
+
+/** An `Objective` that runs in pieces: it yields what the caller likes to see between them, and returns f(x). */
+export type SteppedObjective<Piece> = (x: Float64Array, gradient: Float64Array) => Generator<Piece, number, void>;
