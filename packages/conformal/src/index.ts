@@ -36,5 +36,8 @@ export { AdaptiveAlpha, type AdaptiveAlphaJSON, type AdaptiveAlphaOptions } from
 export { conformalRiskControl, type ConformalRiskControlOptions, type RiskControl } from "./conformalRiskControl.ts";
 export { learnThenTest, type Correction, type LearnThenTest, type LearnThenTestOptions } from "./learnThenTest.ts";
 export { ExchangeabilityMonitor, type ExchangeabilityMonitorJSON, type ExchangeabilityMonitorOptions } from "./exchangeabilityMonitor.ts";
+export { PValueMonitor, type PValueMonitorJSON, type PValueMonitorOptions, type PValueSide } from "./pValueMonitor.ts";
+export { nestedLogits, type NestedLogitsOptions } from "./nestedLogits.ts";
+export { treeLogits } from "./treeLogits.ts";
 export { RiskMonitor, type RiskMonitorJSON, type RiskMonitorOptions } from "./riskMonitor.ts";
 export { MultiLabelConformal, type MultiLabelConformalJSON, type MultiLabelConformalOptions, type MultiLabelPromise } from "./multiLabelConformal.ts";
