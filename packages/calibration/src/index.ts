@@ -12,12 +12,15 @@ export { HistogramBinning, ScalingBinning, type BinningJSON, type HistogramBinni
 export { VennAbers, type VennAbersJSON } from "./vennAbers.ts";
 export { OneVsRest, type OneVsRestJSON, type OneVsRestOptions } from "./oneVsRest.ts";
 export { TopLabel, type TopLabelJSON, type TopLabelOptions } from "./topLabel.ts";
+export { MultiLabelCalibration, type MultiLabelCalibrationJSON, type MultiLabelCalibrationOptions } from "./multiLabelCalibration.ts";
 export type { BinaryMethod } from "./binaryMethod.ts";
 export { selectCalibrator, selectCalibratorAsync, type CalibratorCandidate, type CandidateResult, type SelectCalibratorOptions, type SelectedCalibrator } from "./selectCalibrator.ts";
 export { binaryCalibratorFromJSON } from "./binaryCalibratorFromJSON.ts";
 export type { BinaryCalibrator } from "./binaryCalibrator.ts";
 export { calibratorFromJSON } from "./calibratorFromJSON.ts";
 export type { Calibrator, CalibratorJSON } from "./calibrator.ts";
+export { VarianceScaling, VarianceScalingAccumulator, type RegressionBatch, type VarianceScalingJSON } from "./varianceScaling.ts";
+export { PitRecalibration, type PitRecalibrationJSON } from "./pitRecalibration.ts";
 export { probabilitiesToLogits, type LogitsOfProbabilities } from "./probabilitiesToLogits.ts";
 export {
   expectedCalibrationError,

@@ -11,3 +11,4 @@ export { cifar10Vgg16, densenetCifar100, type RealData } from "./realData.ts";
 export { ONNX_TYPES, onnxExternalFiles, onnxModel, type OnnxAttribute, type OnnxGraph, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxType, type OnnxValue } from "./onnxWriter.ts";
 export { ONNX_HEADS, onnxHeadModel, type OnnxHeadKind, type OnnxHeadModel } from "./onnxHeads.ts";
 export { checkDetector, detectorChecks, type DetectorCheckSpec, type DetectorLike } from "./detector.ts";
+export { recipe } from "./recipe.ts";
