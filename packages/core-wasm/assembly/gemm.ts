@@ -16,10 +16,11 @@ const TILE: usize = 192;
 const PAD: usize = 128;
 
 // c[i, j] (add: +)= sum_p a[i, p] b[p, j]      a: f32[m, k], b: f32[k, n], c: f32[m, n]; m, n, k >= 1.
+// Row i is made for columns j < i + reach, and for some beyond: n for all of them, 1 for a lower triangle. What it leaves out is not written.
 // Strides are in elements; of aRow and aCol one is 1, of bRow and bCol one is 1. c overlaps neither a nor b.
 // work: 4 * (6 * 256 + 48) + (4 * min(k, 256) + 16) * (min(n, 512) rounded up to 8) bytes, at least 4096, on a 16-byte boundary.
 // NaN and infinities go where IEEE sums take them. Reads what the shapes cover, and nothing else.
-export function f32_gemm(a: usize, aRow: usize, aCol: usize, b: usize, bRow: usize, bCol: usize, c: usize, cRow: usize, m: i32, n: i32, k: i32, add: i32, work: usize): void {
+export function f32_gemm(a: usize, aRow: usize, aCol: usize, b: usize, bRow: usize, bCol: usize, c: usize, cRow: usize, m: i32, n: i32, k: i32, add: i32, reach: i32, work: usize): void {
   aRow <<= 2;
   aCol <<= 2;
   bRow <<= 2;
@@ -34,6 +35,8 @@ export function f32_gemm(a: usize, aRow: usize, aCol: usize, b: usize, bRow: usi
   const packed = tile + TILE;
   for (let left = n; left > 0; left -= WIDTH) {
     const cols = min(left, WIDTH);
+    // Columns of this block that row 0 reaches.
+    const first = reach - n + left;
     let pa = a, pb = b, more = add;
     for (let rest = k; rest > 0; rest -= DEPTH) {
       const depth = min(rest, DEPTH);
@@ -44,9 +47,10 @@ export function f32_gemm(a: usize, aRow: usize, aCol: usize, b: usize, bRow: usi
         const six = ASC_FEATURE_RELAXED_SIMD && (rows > 8 || rows == 5 || rows == 6);
         const height = six ? 6 : 4;
         const full = rows >= height;
-        packRows(from, aRow, aCol, min(rows, height), depth, work, six);
+        const stop = max(0, cols - first - (m - rows) - height + 1);
+        if (stop < cols) packRows(from, aRow, aCol, min(rows, height), depth, work, six);
         let panel = packed, at = to;
-        for (let j = cols; j > 0; j -= 8) {
+        for (let j = cols; j > stop; j -= 8) {
           const whole = full && j >= 8;
           const target = whole ? at : tile;
           const step: usize = whole ? cRow : 32;

@@ -108,6 +108,16 @@ export function f64_dots(a: usize, aRow: usize, b: usize, bRow: usize, c: usize,
   }
 }
 
+// sums[i] += x[i]      x: f32[count], sums: f64[count].
+export function f64_add_floats(sums: usize, x: usize, count: i32): void {
+  const end = sums + (<usize>count << 3);
+  for (const whole = sums + (<usize>(count & ~3) << 3); sums < whole; sums += 32, x += 16) {
+    v128.store(sums, f64x2.add(v128.load(sums), f64x2.promote_low_f32x4(v128.load64_zero(x))));
+    v128.store(sums, f64x2.add(v128.load(sums, 16), f64x2.promote_low_f32x4(v128.load64_zero(x, 8))), 16);
+  }
+  for (; sums < end; sums += 8, x += 4) store<f64>(sums, load<f64>(sums) + <f64>load<f32>(x));
+}
+
 // x L' = b in place, row by row: x: f64[m, w], l: f64[w, w], lower triangle. Four rows side by side hide the latency of their sums.
 function solveRows(x: usize, xRow: usize, l: usize, lRow: usize, m: i32, w: i32): void {
   for (; m > 0; m -= 4) {

@@ -50,7 +50,7 @@ describe("addGram", () => {
   });
 
   it("in pieces gives the same bits, with other calls between them", () => {
-    const x = new Tensor("float32", [300, 900], normal(300 * 900, 4)), once = new Float64Array(810000), pieces = new Float64Array(810000);
+    const x = new Tensor("float32", [300, 1200], normal(300 * 1200, 4)), once = new Float64Array(1440000), pieces = new Float64Array(1440000);
     addGram(once, x);
     const shares: number[] = [];
     for (const share of addGramSteps(pieces, x)) {
@@ -58,7 +58,7 @@ describe("addGram", () => {
       addGram(new Float64Array(1600), new Tensor("float32", [300, 40], x.data.subarray(0, 12000)));
     }
     expectExact(pieces, once);
-    // 300 rows are two blocks; 256 x 900 x 900 / 2 products are more than one piece.
+    // 300 rows are two blocks; 256 x 1200 x 1200 / 2 products are more than one piece.
     expect(shares.length).toBe(3);
     expect(shares).toEqual(shares.toSorted((a, b) => a - b));
     expect(shares.at(-1)).toBe(1);

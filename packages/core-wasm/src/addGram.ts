@@ -5,10 +5,12 @@ import { floatView, scratch } from "./memory.ts";
 
 /** Rows whose products are summed in float32 before they are added in float64. */
 const BLOCK = 256;
-/** Rows of the Gram matrix that are made at a time: the part above the diagonal that they waste is small, and so is their number. */
+/** Rows of an outer product that are made at a time: the part above the diagonal that they waste is small, and so is their number. */
 const STRIP = 96;
-/** Products between two pauses. */
-const PIECE = 2 ** 26;
+/** Twice this many sums are made at a time: with the rows that they come from they stay in the second-level cache. */
+const SUMS = 32768;
+/** Blocks that are added to one piece of sums, and products between two pauses. */
+const BLOCKS = 8, PIECE = 2 ** 27;
 
 /**
  * Adds the products of the columns of a matrix to a Gram (scatter) matrix in float64.
@@ -30,39 +32,43 @@ export function addGram(gram: Float64Array, x: TensorLike): void {
   runSteps(addGramSteps(gram, x));
 }
 
-/** `addGram` in pieces of at most 2^26 products and one strip: the same bits. Yields the share that is done; both arrays must be left alone meanwhile. */
+/** `addGram` in pieces of a few 2^27 products: the same bits. Yields the share that is done; both arrays must be left alone meanwhile. */
 export function* addGramSteps(gram: Float64Array, x: TensorLike): Steps<void> {
   const rows = asFloat32("addGram", "x", x);
   checkShape("addGram", "x", rows, ["N", "F"]);
   const [n, features] = rows.shape;
   checkSquare("addGram", "gram", gram, features);
-  for (let from = 0; from < n; from += BLOCK) {
-    const count = Math.min(BLOCK, n - from);
-    const work = (gemmScratch(features, count) + 63) & ~63;
-    let base = 0, at = 0, left = 0;
-    for (let i = 0; i < features; i += STRIP) {
-      const height = Math.min(STRIP, features - i), width = i + height;
+  if (features === 0) return;
+  const most = Math.min(n, BLOCK * Math.max(1, Math.min(BLOCKS, Math.floor((2 * PIECE) / (BLOCK * features * features)))));
+  const work = (gemmScratch(features, BLOCK) + 63) & ~63;
+  for (let from = 0; from < n; from += most) {
+    const count = Math.min(most, n - from);
+    let base = 0, data = 0, left = 0;
+    for (let i = 0; i < features; ) {
+      const height = Math.min(features - i, Math.max(STRIP, 2 * Math.floor(SUMS / features))), width = i + height;
       if (left <= 0) {
         // The first piece, or what ran meanwhile may have used the scratch.
         if (i > 0) yield (from + (count * i * i) / (features * features)) / n;
-        base = scratch(work + 4 * (count + STRIP) * features);
+        base = scratch(work + 4 * count * features + 12 * height * features + 64);
         checkAttached("addGram", "x", rows);
-        at = base + work;
-        floatView().set(rows.data.subarray(from * features, (from + count) * features), at >>> 2);
+        data = base + work;
+        floatView().set(rows.data.subarray(from * features, (from + count) * features), data >>> 2);
         left = PIECE;
       }
-      const product = at + 4 * count * features;
-      gemm({ at: at + 4 * i, row: 1, col: features }, { at, row: features, col: 1 }, { at: product, row: width, col: 1 }, height, width, count, false, base);
-      const sums = floatView().subarray(product >>> 2, (product >>> 2) + height * width);
-      for (let r = 0; r < height; r++) addRow(gram, (i + r) * features, sums, r * width, i + r + 1);
-      left -= height * width * count;
+      const sums = (data + 4 * count * features + 63) & ~63, product = sums + 8 * height * width;
+      const view = doubleView();
+      for (let r = 0; r < height; r++) view.set(gram.subarray((i + r) * features, (i + r) * features + i + r + 1), (sums >>> 3) + r * width);
+      for (let first = 0; first < count; first += BLOCK) {
+        const depth = Math.min(BLOCK, count - first), at = data + 4 * first * features;
+        gemm({ at: at + 4 * i, row: 1, col: features }, { at, row: features, col: 1 }, { at: product, row: width, col: 1 }, height, width, depth, false, base, i + 1);
+        for (let r = 0; r < height; r++) kernels().f64_add_floats(sums + 8 * r * width, product + 4 * r * width, i + r + 1);
+      }
+      for (let r = 0; r < height; r++) gram.set(view.subarray((sums >>> 3) + r * width, (sums >>> 3) + r * width + i + r + 1), (i + r) * features);
+      left -= (height * (i + width) * count) / 2;
+      i += height;
     }
     yield (from + count) / n;
   }
-}
-
-function addRow(x: Float64Array, at: number, y: Float32Array, from: number, count: number): void {
-  for (let j = 0; j < count; j++) x[at + j] += y[from + j];
 }
 
 /**

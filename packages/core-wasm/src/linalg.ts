@@ -6,6 +6,7 @@ import { wasmMemory } from "./memory.ts";
 /** The kernels of the `linalg` family. */
 export const kernels: () => {
   f64_dots(a: number, aRow: number, b: number, bRow: number, c: number, cRow: number, m: number, n: number, k: number, scale: number, lower: number): void;
+  f64_add_floats(sums: number, x: number, count: number): void;
   f64_cholesky_panel(a: number, aRow: number, m: number, from: number, w: number, least: number): number;
   f64_solve_panel(b: number, bRow: number, l: number, lRow: number, m: number, from: number, w: number): void;
 } = family("linalg", { simd, relaxed });

@@ -6,7 +6,7 @@ import { pointerOf } from "./owner.ts";
 import { checkOut } from "./rows.ts";
 
 const kernels = family<{
-  f32_gemm(a: number, aRow: number, aCol: number, b: number, bRow: number, bCol: number, c: number, cRow: number, m: number, n: number, k: number, add: number, work: number): void;
+  f32_gemm(a: number, aRow: number, aCol: number, b: number, bRow: number, bCol: number, c: number, cRow: number, m: number, n: number, k: number, add: number, reach: number, work: number): void;
 }>("gemm", binary);
 
 /** Products are summed in blocks of this many (assembly/gemm.ts): a cut along K stands at a multiple of it, so that it does not change the result. */
@@ -32,10 +32,10 @@ export function gemmScratch(n: number, k: number): number {
 
 /**
  * c[i, j] = sum_p a[i, p] b[p, j] on addresses, for kernels that go on with the block; `add` adds to what stands in c.
- * m, n, k >= 1; c has its columns next to each other and overlaps neither a nor b.
+ * m, n, k >= 1; c has its columns next to each other and overlaps neither a nor b. Row i is made at least for columns j < i + reach.
  */
-export function gemm(a: Placed, b: Placed, c: Placed, m: number, n: number, k: number, add: boolean, work: number): void {
-  kernels().f32_gemm(a.at, a.row, a.col, b.at, b.row, b.col, c.at, c.row, m, n, k, add ? 1 : 0, work);
+export function gemm(a: Placed, b: Placed, c: Placed, m: number, n: number, k: number, add: boolean, work: number, reach: number = n): void {
+  kernels().f32_gemm(a.at, a.row, a.col, b.at, b.row, b.col, c.at, c.row, m, n, k, add ? 1 : 0, reach, work);
 }
 
 /** Options of matmul. */

@@ -9,6 +9,8 @@ const FORMAT = "ood.FeatureStatistics";
 
 /** Rows whose products are summed in float32 before they are added in float64. */
 const BLOCK = 256;
+/** Blocks that are added together, and the elements they may have. */
+const BLOCKS = 8, WAITING = 2 ** 20;
 /** Corrections by class means that are made together. */
 const GROUP = 256;
 
@@ -42,6 +44,8 @@ export interface FeatureMoments {
   readonly means: Float64Array;
   /** sum_n (f_n - mean of its class) (f_n - mean of its class)', [F * F], symmetric. Not divided. */
   readonly scatter: Float64Array;
+  /** Sum of the squared deviations of each class from its mean, [C * F]; 0 for a class without rows, NaN for rows that came from bytes of version 1. */
+  readonly squares: Float64Array;
   /** What the rows are recognised by. */
   readonly fingerprints: Fingerprints;
 }
@@ -61,19 +65,20 @@ export interface FeatureMoments {
  * Source: Chan, Golub, LeVeque, "Algorithms for computing the sample variance", The American Statistician 37 (1983), for merging.
  */
 export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMoments> {
-  /** C. */
-  readonly classes: number;
   /** F. */
   readonly features: number;
+  #classes: number;
   // Closed rows: counts, means. Open rows, since the last close: how many, sums of what they differ from `centres` by. The scatter holds both, the open ones about their centres.
   #counts: Float64Array;
   #means: Float64Array;
   #scatter: Float64Array;
   #openCounts: Float64Array;
   #openSums: Float64Array;
+  #squares: Float64Array;
+  #openSquares: Float64Array;
   #centres: Float32Array;
   #pending: Float32Array;
-  #labels: Int32Array = new Int32Array(BLOCK);
+  #labels: Int32Array;
   #waiting = 0;
   #blocks = 0;
   #fingerprints: Fingerprints = new Fingerprints();
@@ -83,15 +88,24 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     const { classes, features } = options;
     checkInteger("FeatureStatistics", "classes", classes, 1, 4194304);
     checkInteger("FeatureStatistics", "features", features, 1, 32768);
-    this.classes = classes;
+    this.#classes = classes;
     this.features = features;
     this.#counts = new Float64Array(classes);
     this.#means = new Float64Array(classes * features);
     this.#scatter = new Float64Array(features * features);
     this.#openCounts = new Float64Array(classes);
     this.#openSums = new Float64Array(classes * features);
+    this.#squares = new Float64Array(classes * features);
+    this.#openSquares = new Float64Array(classes * features);
     this.#centres = new Float32Array(classes * features);
-    this.#pending = new Float32Array(BLOCK * features);
+    const room = BLOCK * Math.max(1, Math.min(BLOCKS, Math.floor(WAITING / (BLOCK * features))));
+    this.#pending = new Float32Array(room * features);
+    this.#labels = new Int32Array(room);
+  }
+
+  /** C. */
+  get classes(): number {
+    return this.#classes;
   }
 
   /** Rows seen. */
@@ -126,14 +140,14 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
       yield (0.05 * Math.min(rows, from + piece)) / rows;
     }
     for (let from = 0; from < rows; ) {
-      const take = Math.min(BLOCK - this.#waiting, rows - from);
+      const take = Math.min(this.#labels.length - this.#waiting, rows - from);
       const part = x.data.subarray(from * width, (from + take) * width);
       this.#fingerprints.add({ data: part, shape: [take, width] });
       this.#pending.set(part, this.#waiting * width);
       this.#labels.set(y.data.subarray(from, from + take), this.#waiting);
       this.#waiting += take;
       from += take;
-      if (this.#waiting === BLOCK) yield* this.#flushSteps(0.05 + (0.95 * from) / rows);
+      if (this.#waiting === this.#labels.length) yield* this.#flushSteps(0.05 + (0.95 * from) / rows);
       yield 0.05 + (0.95 * from) / rows;
     }
     return this;
@@ -154,11 +168,13 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
       if (more === 0) continue;
       if (own === 0) {
         this.#means.set(theirs.#means.subarray(at, at + features), at);
+        this.#squares.set(theirs.#squares.subarray(at, at + features), at);
       } else {
-        const difference = corrections.next((own * more) / (own + more));
+        const weight = (own * more) / (own + more), difference = corrections.next(weight);
         for (let j = 0; j < features; j++) {
           difference[j] = theirs.#means[at + j] - this.#means[at + j];
           this.#means[at + j] += difference[j] * (more / (own + more));
+          this.#squares[at + j] += theirs.#squares[at + j] + weight * difference[j] ** 2;
         }
       }
       this.#counts[c] = own + more;
@@ -170,9 +186,59 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     return this;
   }
 
+  /**
+   * Makes room for more classes, in place: the rows of a new class are taken in by `update` or `merge`, without those of the others.
+   *
+   * @param classes - C from now on, not less than before
+   * @throws RangeError for fewer classes
+   * @example statistics.grow(statistics.classes + 1).update({ features, labels }); // labels up to the new class
+   */
+  grow(classes: number): this {
+    checkInteger("FeatureStatistics.grow", "classes", classes, this.classes, 4194304);
+    const wider = (x: Float64Array): Float64Array => {
+      const out = new Float64Array((x.length / this.classes) * classes);
+      out.set(x);
+      return out;
+    };
+    const centres = new Float32Array(classes * this.features);
+    centres.set(this.#centres);
+    [this.#counts, this.#means, this.#squares, this.#openCounts, this.#openSums, this.#openSquares] = [this.#counts, this.#means, this.#squares, this.#openCounts, this.#openSums, this.#openSquares].map(wider);
+    this.#centres = centres;
+    this.#classes = classes;
+    return this;
+  }
+
+  /**
+   * The same rows as one class: its mean is the mean of all rows, its scatter that within the classes and between them. A copy.
+   *
+   * @example MahalanobisDetector.from(statistics.pooled()); // a single Gaussian of all rows
+   */
+  pooled(): FeatureStatistics {
+    const { features } = this, from = this.#closed(), out = new FeatureStatistics({ classes: 1, features });
+    out.#scatter = from.#scatter;
+    const corrections = new Corrections(out.#scatter, features);
+    let count = 0;
+    for (let c = 0; c < this.classes; c++) {
+      const more = from.#counts[c], at = c * features;
+      if (more === 0) continue;
+      const weight = (count * more) / (count + more), difference = corrections.next(weight);
+      for (let j = 0; j < features; j++) {
+        difference[j] = from.#means[at + j] - out.#means[j];
+        out.#means[j] += difference[j] * (more / (count + more));
+        out.#squares[j] += from.#squares[at + j] + weight * difference[j] ** 2;
+      }
+      count += more;
+    }
+    corrections.apply();
+    out.#counts[0] = count;
+    out.#recentre();
+    out.#fingerprints = from.#fingerprints;
+    return out;
+  }
+
   toBytes(): Uint8Array {
     const { classes, features, ...state } = this.#closed().#state();
-    const writer = new ByteWriter(FORMAT, 1).uint32(classes).uint32(features).float64Array(state.counts).float64Array(state.means).float64Array(state.lower);
+    const writer = new ByteWriter(FORMAT, 2).uint32(classes).uint32(features).float64Array(state.counts).float64Array(state.means).float64Array(state.lower).float64Array(state.squares);
     const words = this.#fingerprints.words();
     writer.uint32(words.length / 2);
     for (const word of words) writer.uint32(word);
@@ -181,10 +247,19 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
 
   /** @throws FormatError if the bytes are not those of a `FeatureStatistics` */
   static fromBytes(bytes: Uint8Array): FeatureStatistics {
-    const reader = new ByteReader("FeatureStatistics.fromBytes", bytes, FORMAT, 1);
+    const reader = new ByteReader("FeatureStatistics.fromBytes", bytes, FORMAT, 2);
     const classes = reader.uint32(), features = reader.uint32();
     if (!(classes >= 1 && classes <= 4194304 && features >= 1 && features <= 32768)) throw reader.error("with `classes` and `features` >= 1", `${classes} and ${features}`);
     const counts = reader.float64Array("counts", classes), means = reader.float64Array("means", classes * features), lower = reader.float64Array("scatter", (features * (features + 1)) / 2);
+    // Version 1 (release 0.1.0) knows no squares.
+    const squares = new Float64Array(classes * features);
+    if (reader.version > 1) {
+      const length = reader.uint32();
+      if (length !== squares.length) throw reader.error(`with ${squares.length} numbers in \`squares\``, `${length}`);
+      for (let i = 0; i < length; i++) squares[i] = reader.float64("squares", "any");
+    } else {
+      for (let i = 0; i < squares.length; i++) if (counts[Math.floor(i / features)] > 0) squares[i] = NaN;
+    }
     const bad = counts.findIndex((n) => !(Number.isSafeInteger(n) && n >= 0));
     if (bad >= 0) throw reader.error("with integers >= 0 in `counts`", `${counts[bad]} at index ${bad}`);
     const rows = reader.uint32(), total = counts.reduce((a, b) => a + b, 0);
@@ -192,6 +267,7 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     const out = new FeatureStatistics({ classes, features });
     out.#counts = counts;
     out.#means = means;
+    out.#squares = squares;
     for (let i = 0, p = 0; i < features; i++) for (let j = 0; j <= i; j++, p++) out.#scatter[i * features + j] = lower[p];
     out.#recentre();
     const words = new Uint32Array(2 * rows);
@@ -207,7 +283,7 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     const scatter = closed.#scatter, means = closed.#means;
     transposeLower(scatter, features, scatter);
     for (let c = 0; c < classes; c++) if (closed.#counts[c] === 0) means.fill(NaN, c * features, (c + 1) * features);
-    return { classes, features, count: this.count, counts: closed.#counts, means, scatter, fingerprints: closed.#fingerprints };
+    return { classes, features, count: this.count, counts: closed.#counts, means, scatter, squares: closed.#squares, fingerprints: closed.#fingerprints };
   }
 
   /** A copy without open rows. */
@@ -218,6 +294,8 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     out.#scatter = this.#scatter.slice();
     out.#openCounts = this.#openCounts.slice();
     out.#openSums = this.#openSums.slice();
+    out.#squares = this.#squares.slice();
+    out.#openSquares = this.#openSquares.slice();
     out.#centres = this.#centres.slice();
     out.#pending = this.#pending.slice();
     out.#labels = this.#labels.slice();
@@ -228,11 +306,11 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     return out;
   }
 
-  #state(): { classes: number; features: number; counts: Float64Array; means: Float64Array; lower: Float64Array } {
+  #state(): { classes: number; features: number; counts: Float64Array; means: Float64Array; lower: Float64Array; squares: Float64Array } {
     const { classes, features } = this;
     const lower = new Float64Array((features * (features + 1)) / 2);
     for (let i = 0, p = 0; i < features; p += ++i) lower.set(this.#scatter.subarray(i * features, i * features + i + 1), p);
-    return { classes, features, counts: this.#counts, means: this.#means, lower };
+    return { classes, features, counts: this.#counts, means: this.#means, lower, squares: this.#squares };
   }
 
   /** Takes the waiting rows into the open sums. */
@@ -245,10 +323,8 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     if (rows === 0) return;
     const data = this.#pending, labels = this.#labels;
     this.#centreNewClasses(rows);
-    for (let n = 0, at = 0; n < rows; n++, at += features) {
-      this.#openCounts[labels[n]]++;
-      centreRow(data, at, this.#centres, this.#openSums, labels[n] * features, features);
-    }
+    for (let n = 0; n < rows; n++) this.#openCounts[labels[n]]++;
+    centreRows(data, labels, rows, features, this.#centres, this.#openSums, this.#openSquares);
     for (const _ of addGramSteps(this.#scatter, { data: data.subarray(0, rows * features), shape: [rows, features] })) yield share;
     this.#waiting = 0;
     // After blocks 1, 4, 16, ... the centres become the means so far: an odd first row does not stay a centre, and few corrections are made.
@@ -279,19 +355,27 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
       const open = this.#openCounts[c], own = this.#counts[c], at = c * features;
       if (open === 0) continue;
       const offset = corrections.next(-open);
-      for (let j = 0; j < features; j++) offset[j] = this.#openSums[at + j] / open;
+      for (let j = 0; j < features; j++) {
+        offset[j] = this.#openSums[at + j] / open;
+        this.#squares[at + j] += Math.max(0, this.#openSquares[at + j] - open * offset[j] ** 2);
+      }
       if (own === 0) {
         for (let j = 0; j < features; j++) this.#means[at + j] = this.#centres[at + j] + offset[j];
       } else {
         const difference = Float64Array.from(offset, (value, j) => this.#centres[at + j] + value - this.#means[at + j]);
-        corrections.next((own * open) / (own + open)).set(difference);
-        for (let j = 0; j < features; j++) this.#means[at + j] += difference[j] * (open / (own + open));
+        const weight = (own * open) / (own + open);
+        corrections.next(weight).set(difference);
+        for (let j = 0; j < features; j++) {
+          this.#means[at + j] += difference[j] * (open / (own + open));
+          this.#squares[at + j] += weight * difference[j] ** 2;
+        }
       }
       this.#counts[c] = own + open;
     }
     corrections.apply();
     this.#openCounts.fill(0);
     this.#openSums.fill(0);
+    this.#openSquares.fill(0);
     this.#recentre();
   }
 
@@ -300,9 +384,16 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
   }
 }
 
-/** Subtracts the centre of its class from a row and adds what is left to the sums of the class. */
-function centreRow(data: Float32Array, at: number, centres: Float32Array, sums: Float64Array, from: number, features: number): void {
-  for (let j = 0; j < features; j++) sums[from + j] += data[at + j] -= centres[from + j];
+/** Subtracts the centre of its class from each row and adds what is left, and its square, to the sums of the class. */
+function centreRows(data: Float32Array, labels: Int32Array, rows: number, features: number, centres: Float32Array, sums: Float64Array, squares: Float64Array): void {
+  for (let n = 0, at = 0; n < rows; n++) {
+    for (let from = labels[n] * features, end = from + features; from < end; from++, at++) {
+      const value = Math.fround(data[at] - centres[from]);
+      data[at] = value;
+      sums[from] += value;
+      squares[from] += value * value;
+    }
+  }
 }
 
 /** Weighted outer products, added in groups. */
