@@ -21,6 +21,8 @@ export { calibratorFromJSON } from "./calibratorFromJSON.ts";
 export type { Calibrator, CalibratorJSON } from "./calibrator.ts";
 export { VarianceScaling, VarianceScalingAccumulator, type RegressionBatch, type VarianceScalingJSON } from "./varianceScaling.ts";
 export { PitRecalibration, type PitRecalibrationJSON } from "./pitRecalibration.ts";
+export { correctnessAwareLoss } from "./correctnessAwareLoss.ts";
+export { sdmActivation, sdmLoss } from "./sdmActivation.ts";
 export { probabilitiesToLogits, type LogitsOfProbabilities } from "./probabilitiesToLogits.ts";
 export {
   expectedCalibrationError,
@@ -28,7 +30,9 @@ export {
   type ExpectedCalibrationErrorOptions,
   type NullDistribution,
 } from "./expectedCalibrationError.ts";
+export { kernelCalibrationError, type KernelCalibrationError, type KernelCalibrationErrorOptions } from "./kernelCalibrationError.ts";
 export { calibrationTest, type CalibrationTest, type CalibrationTestOptions } from "./calibrationTest.ts";
 export { smoothCalibrationError, type SmoothCalibrationError } from "./smoothCalibrationError.ts";
 export { reliabilityDiagram, type ReliabilityBin, type ReliabilityDiagram, type ReliabilityDiagramOptions } from "./reliabilityDiagram.ts";
 export { type Confidences } from "./confidences.ts";
+export { reliabilityPlot, type ReliabilityPlotOptions } from "./reliabilityPlot.ts";

@@ -9,7 +9,7 @@ export {
   type TuneOptions,
   type TunedOptions,
 } from "./splitConformal.ts";
-export { clusterClasses, type ClusterClassesOptions } from "./clusterClasses.ts";
+export { clusterClasses, clusterClassesAsync, type ClusterClassesOptions } from "./clusterClasses.ts";
 export type { ExpectedCoverage, ScoreTableJSON } from "./scoreTable.ts";
 export { PredictionSets } from "./predictionSets.ts";
 export {
@@ -41,3 +41,5 @@ export { nestedLogits, type NestedLogitsOptions } from "./nestedLogits.ts";
 export { treeLogits } from "./treeLogits.ts";
 export { RiskMonitor, type RiskMonitorJSON, type RiskMonitorOptions } from "./riskMonitor.ts";
 export { MultiLabelConformal, type MultiLabelConformalJSON, type MultiLabelConformalOptions, type MultiLabelPromise } from "./multiLabelConformal.ts";
+export { coverageByClassPlot, coverageBySizePlot, type CoverageByClass, type CoverageBySize } from "./coveragePlot.ts";
+export { evidencePlot, type EvidencePlotOptions } from "./evidencePlot.ts";

@@ -8,3 +8,4 @@ export { MahalanobisDetector, type MahalanobisDetectorJSON, type MahalanobisFitO
 export { NearestNeighborDetector, type NearestNeighborDetectorJSON, type NearestNeighborOptions } from "./nearestNeighborDetector.ts";
 export { fitDetector, fitDetectorAsync, fitDetectorSteps, type DetectorFitRows, type DetectorSpec } from "./fitDetector.ts";
 export { detectorFromJSON } from "./detectorFromJSON.ts";
+export { scoreHistogram, scorePlot, type ScoreBin, type ScoreHistogram, type ScoreHistogramOptions, type ScorePlotOptions } from "./scoreHistogram.ts";
