@@ -1,0 +1,206 @@
+export { ABI_VERSION } from "./lib/abi";
+
+// Up to this many are sorted by insertion; up to WIDE by narrow digits, whose tables are short.
+const FEW: i32 = 32, WIDE: i32 = 512;
+// What is sorted digit by digit stays in the cache of the first level: more is divided by its leading digit first.
+const NEAR: i32 = 6144;
+// Unsigned integers in the order of the floats; -0 becomes +0.
+// @ts-ignore: decorator
+@inline
+function keyOf(v: f32): u32 {
+  const bits = reinterpret<u32>(v + <f32>0);
+  return bits ^ (<u32>(<i32>bits >> 31) | 0x80000000);
+}
+
+// @ts-ignore: decorator
+@inline
+function floatOf(key: u32): f32 {
+  return reinterpret<f32>(key ^ (<u32>~(<i32>key >> 31) | 0x80000000));
+}
+
+// @ts-ignore: decorator
+@inline
+function count(table: usize, digit: u32): void {
+  const p = table + (<usize>digit << 2);
+  store<i32>(p, load<i32>(p) + 1);
+}
+
+// The next address of a digit.
+// @ts-ignore: decorator
+@inline
+function place(table: usize, digit: u32): usize {
+  const p = table + (<usize>digit << 2);
+  const at = load<usize>(p);
+  store<usize>(p, at + 4);
+  return at;
+}
+
+// Counts become the address of each digit's first element.
+function starts(table: usize, digits: i32, to: usize): void {
+  for (const end = table + (<usize>digits << 2); table < end; table += 4) {
+    const c = load<i32>(table);
+    store<usize>(table, to);
+    to += <usize>c << 2;
+  }
+}
+
+// Sorts the n integers at a, which end up at b where `move`, else at a. a and b: room for n each. tables: 1 KiB for each of three divisions (each takes 8 of at most 25 bits), then 6 KiB.
+function sort(a: usize, b: usize, n: i32, move: bool, tables: usize): void {
+  const end = a + (<usize>n << 2);
+  if (n <= FEW) {
+    for (let p = a + 4; p < end; p += 4) {
+      const v = load<u32>(p);
+      let q = p;
+      for (; q > a; q -= 4) {
+        const before = load<u32>(q - 4);
+        if (before <= v) break;
+        store<u32>(q, before);
+      }
+      store<u32>(q, v);
+    }
+    if (move) memory.copy(b, a, end - a);
+    return;
+  }
+  let low = load<u32>(a), high = low;
+  for (let p = a; p < end; p += 4) {
+    const v = load<u32>(p);
+    low = min(low, v);
+    high = max(high, v);
+  }
+  const bits = 32 - clz(high - low);
+  if (n > NEAR && bits > 9) {
+    const shift = bits - 8;
+    memory.fill(tables, 0, 1024);
+    for (let p = a; p < end; p += 4) count(tables, (load<u32>(p) - low) >> shift);
+    starts(tables, 256, b);
+    for (let p = a; p < end; p += 4) {
+      const v = load<u32>(p);
+      store<u32>(place(tables, (v - low) >> shift), v);
+    }
+    let from = b;
+    for (let digit: usize = 0; digit < 1024; digit += 4) {
+      const to = load<usize>(tables + digit);
+      if (to > from) sort(from, a + (from - b), <i32>((to - from) >> 2), !move, tables + 1024);
+      from = to;
+    }
+    return;
+  }
+  const width: u32 = n < WIDE ? 6 : 9, digits = 1 << width, mask = <u32>digits - 1, bytes = <usize>digits << 2;
+  const passes = (<u32>bits + width - 1) / width;
+  memory.fill(tables, 0, bytes * passes);
+  if (passes == 3) {
+    for (let p = a; p < end; p += 4) {
+      const v = load<u32>(p) - low;
+      count(tables, v & mask);
+      count(tables + bytes, (v >> width) & mask);
+      count(tables + bytes * 2, v >> (2 * width));
+    }
+  } else {
+    for (let p = a; p < end; p += 4) {
+      let v = load<u32>(p) - low;
+      for (let pass: u32 = 0, t = tables; pass < passes; pass++, t += bytes, v >>= width) count(t, v & mask);
+    }
+  }
+  let from = a, to = b;
+  for (let pass: u32 = 0, shift: u32 = 0; pass < passes; pass++, shift += width, tables += bytes) {
+    starts(tables, digits, to);
+    for (let p = from, stop = from + (<usize>n << 2); p < stop; p += 4) {
+      const v = load<u32>(p);
+      store<u32>(place(tables, ((v - low) >> shift) & mask), v);
+    }
+    const done = from;
+    from = to;
+    to = done;
+  }
+  const wanted = move ? b : a;
+  if (from != wanted) memory.copy(wanted, from, end - a);
+}
+
+// The distinct values of x in increasing order: values[k], how often each is there: counts[k], and how often with mask 1: ones[k].
+//
+// x: f32[n], mask: u8[n] of 0 and 1, n >= 1; values: f32[n], counts and ones: i32[n]; -0 = +0. x is overwritten. Nothing overlaps. work: 32 KiB.
+// The leading digit divides the values into buckets; what is left of a value, with its mask as the lowest bit, is sorted there. In pieces, so that a caller can pause:
+//   f32_tally_start, f32_tally_scan over all of x, f32_tally_plan, f32_tally_count over all of x, f32_tally_places, f32_tally_divide over all of x and mask, f32_tally_groups until it is done.
+
+// work: least key, largest key, shift, buckets, next bucket, its address, last group's offset; then the buckets' ends.
+const HIGH: usize = 4, SHIFT: usize = 8, BUCKETS: usize = 12, NEXT: usize = 16, FROM: usize = 20, GROUP: usize = 24, ENDS: usize = 64;
+const TABLES: usize = ENDS + 2048 * 4;
+
+export function f32_tally_start(work: usize): void {
+  store<u32>(work, 0xffffffff);
+  store<u32>(work, 0, HIGH);
+}
+
+// 1 where there is a NaN.
+export function f32_tally_scan(x: usize, n: i32, work: usize): i32 {
+  let low = load<u32>(work), high = load<u32>(work, HIGH), nan = 0;
+  for (const end = x + (<usize>n << 2); x < end; x += 4) {
+    const v = load<f32>(x), key = keyOf(v);
+    nan |= <i32>(v != v);
+    low = min(low, key);
+    high = max(high, key);
+  }
+  store<u32>(work, low);
+  store<u32>(work, high, HIGH);
+  return nan;
+}
+
+// n: of all of x.
+export function f32_tally_plan(n: i32, work: usize): void {
+  const bits = <i32>(32 - clz(load<u32>(work, HIGH) - load<u32>(work)));
+  // At least 1024 values to a bucket on average, at most 24 bits left.
+  const leading = max(bits - 24, min(11, max(1, 21 - clz(n))));
+  store<i32>(work, max(0, bits - leading), SHIFT);
+  store<i32>(work, 1 << leading, BUCKETS);
+  memory.fill(work + ENDS, 0, <usize>4 << leading);
+}
+
+export function f32_tally_count(x: usize, n: i32, work: usize): void {
+  const low = load<u32>(work), shift = load<u32>(work, SHIFT), ends = work + ENDS;
+  for (const end = x + (<usize>n << 2); x < end; x += 4) count(ends, (keyOf(load<f32>(x)) - low) >> shift);
+}
+
+export function f32_tally_places(values: usize, work: usize): void {
+  starts(work + ENDS, load<i32>(work, BUCKETS), values);
+  store<i32>(work, 0, NEXT);
+  store<usize>(work, values, FROM);
+  store<usize>(work, <usize>-4, GROUP);
+}
+
+export function f32_tally_divide(x: usize, mask: usize, n: i32, work: usize): void {
+  const low = load<u32>(work), shift = load<u32>(work, SHIFT), rest = (<u32>1 << shift) - 1, ends = work + ENDS;
+  for (const end = x + (<usize>n << 2); x < end; x += 4, mask++) {
+    const key = keyOf(load<f32>(x)) - low;
+    store<u32>(place(ends, key >> shift), ((key & rest) << 1) | <u32>load<u8>(mask));
+  }
+}
+
+// Sorts and groups buckets until `most` values are done or all are; the number of groups so far, negative (-1 - it) when all are done.
+export function f32_tally_groups(x: usize, values: usize, counts: usize, ones: usize, most: i32, work: usize): i32 {
+  const shift = load<u32>(work, SHIFT), buckets = load<i32>(work, BUCKETS);
+  let bucket = load<i32>(work, NEXT), from = load<usize>(work, FROM), group = load<usize>(work, GROUP);
+  const stop = from + (<usize>most << 2);
+  for (; bucket < buckets && from < stop; bucket++) {
+    const to = load<usize>(work + ENDS + (<usize>bucket << 2));
+    if (to == from) continue;
+    let at = x + (from - values);
+    sort(from, at, <i32>((to - from) >> 2), true, work + TABLES);
+    from = to;
+    const base = load<u32>(work) + (<u32>bucket << shift);
+    let last: u32 = 0xffffffff;
+    // Groups take the place of what is sorted: never more of them than values before.
+    for (const end = x + (to - values); at < end; at += 4) {
+      const v = load<u32>(at), key = v >> 1, next = <u32>(key != last);
+      last = key;
+      group += <usize>next << 2;
+      store<f32>(values + group, floatOf(base + key));
+      store<i32>(counts + group, (next ? 0 : load<i32>(counts + group)) + 1);
+      store<i32>(ones + group, (next ? 0 : load<i32>(ones + group)) + (v & 1));
+    }
+  }
+  store<i32>(work, bucket, NEXT);
+  store<usize>(work, from, FROM);
+  store<usize>(work, group, GROUP);
+  const groups = <i32>(group >> 2) + 1;
+  return bucket < buckets ? groups : -1 - groups;
+}
