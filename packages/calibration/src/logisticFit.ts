@@ -4,14 +4,30 @@ import { PIECE, plattTargets, type BinaryPairs } from "./binaryCalibrator.ts";
 
 type Feature = (s: number) => number;
 
+/** What is known of the coefficients before the rows: (x - at)' information (x - at) / 2 is added to the summed loss. */
+export interface LogisticPrior {
+  readonly at: readonly number[];
+  /** Row-major. */
+  readonly information: readonly number[];
+}
+
+/** Options of `fitLogistic`. */
+export interface LogisticOptions {
+  /** Default true. */
+  readonly intercept?: boolean;
+  readonly prior?: LogisticPrior;
+}
+
 /** A logistic regression on features of a score. */
 export interface LogisticFit {
   /** One coefficient for each feature, then the intercept. */
   readonly coefficients: readonly number[];
-  /** Mean cross-entropy to Platt's targets, in nats. */
+  /** Mean cross-entropy to Platt's targets, in nats; with a prior its share besides, up to a constant. */
   readonly loss: number;
   /** Inverse of N times the Hessian: the covariance of the coefficients; row-major. */
   readonly covariance: readonly number[];
+  /** N times the Hessian, with the prior's; row-major. */
+  readonly information: readonly number[];
   readonly iterations: number;
 }
 
@@ -19,13 +35,13 @@ const MAX_ITERATIONS = 100;
 
 /**
  * Minimises the mean cross-entropy of sigmoid(sum_k x_k features_k(s) + x_K) to Platt's targets: damped Newton (iteratively reweighted least squares) on standardised features.
- * Features that do not vary get the coefficient 0.
+ * Features that do not vary get the coefficient 0, or what the prior says.
  *
  * Source: Lin, Lin, Weng, "A note on Platt's probabilistic outputs for support vector machines", Machine Learning 68 (2007).
  */
-export function* fitLogistic(where: string, pairs: BinaryPairs, features: readonly [] | readonly [Feature] | readonly [Feature, Feature]): Steps<LogisticFit> {
+export function* fitLogistic(where: string, pairs: BinaryPairs, features: readonly [] | readonly [Feature] | readonly [Feature, Feature], { intercept = true, prior }: LogisticOptions = {}): Steps<LogisticFit> {
   const { s, t, n, positives } = pairs, { high, low } = plattTargets(pairs);
-  const k = features.length, size = k + 1;
+  const k = features.length, size = k + (intercept ? 1 : 0);
   const columns: Float64Array[] = [], means: number[] = [], spreads: number[] = [];
   for (const feature of features) {
     const column = new Float64Array(n);
@@ -37,13 +53,17 @@ export function* fitLogistic(where: string, pairs: BinaryPairs, features: readon
       scatter += off * (value - mean);
       if (i % PIECE === PIECE - 1) yield 0;
     }
-    const spread = Math.sqrt(scatter / n);
-    for (let i = 0; i < n; i++) column[i] = spread > 1e-12 * Math.abs(mean) && spread > 0 ? (column[i] - mean) / spread : 0;
+    const centre = intercept ? mean : 0, spread = Math.sqrt(scatter / n + (mean - centre) * (mean - centre)), varies = spread > 1e-12 * Math.abs(centre);
+    for (let i = 0; i < n; i++) column[i] = varies ? (column[i] - centre) / spread : 0;
     columns.push(column);
-    means.push(mean);
-    spreads.push(spread > 1e-12 * Math.abs(mean) ? spread : 0);
+    means.push(centre);
+    spreads.push(varies ? spread : prior ? 1 : 0);
     yield 0;
   }
+  // Coefficients of the features from those of the standardised ones, and the other way round: a feature is mean + spread u.
+  const back = square(size, (j, l) => (j === k ? (l === k ? 1 : spreads[l] === 0 ? 0 : -means[l] / spreads[l]) : j === l && spreads[l] > 0 ? 1 / spreads[l] : 0));
+  const forth = square(size, (j, l) => (j === k ? (l === k ? 1 : 0) : l === k ? means[j] : j === l ? spreads[j] : 0));
+  const information = prior && product(transposed(back), rowsOf(prior.information, size)), bend = information && product(information, back), pull = information && times(information, prior.at);
   const level = (positives * high + (n - positives) * low) / n;
   let x = new Array<number>(size).fill(0);
   const gradient = new Float64Array(size), hessian = new Float64Array(size * size), sums = new Float64Array(10);
@@ -52,19 +72,25 @@ export function* fitLogistic(where: string, pairs: BinaryPairs, features: readon
     sums.fill(0);
     const a = k > 0 ? at[0] : 0, b = k > 1 ? at[1] : 0;
     for (let from = 0; from < n; from += PIECE) {
-      addRows(sums, first, second, t, from, Math.min(n, from + PIECE), a, b, at[k], high, low);
+      addRows(sums, first, second, t, from, Math.min(n, from + PIECE), a, b, at[k] ?? 0, high, low);
       yield share;
     }
     // Of (first, second, constant), lower half: the entries of the features that there are.
-    const of = k === 0 ? [2] : k === 1 ? [0, 2] : [0, 1, 2];
+    const of = [0, 1].slice(0, k).concat(intercept ? 2 : []);
     for (let j = 0; j < size; j++) {
       gradient[j] = sums[of[j]] / n;
       for (let l = 0; l <= j; l++) hessian[j * size + l] = sums[3 + (of[j] * (of[j] + 1)) / 2 + of[l]] / n;
     }
-    return sums[9] / n;
+    if (!bend || !pull) return sums[9] / n;
+    const force = times(bend, at).map((value, j) => value - pull[j]);
+    for (let j = 0; j < size; j++) {
+      gradient[j] += force[j] / n;
+      for (let l = 0; l <= j; l++) hessian[j * size + l] += bend[j][l] / n;
+    }
+    return (sums[9] + force.reduce((sum, value, j) => sum + (value - pull[j]) * at[j], 0) / 2) / n;
   };
   // The best constant: with Platt's targets never 0 or 1.
-  x[k] = logit(level);
+  if (intercept) x[k] = logit(level);
   let value = yield* evaluate(x, 0), iterations = 0;
   const norm = (): number => gradient.reduce((largest, g) => Math.max(largest, Math.abs(g)), 0);
   for (; norm() > 1e-11 && iterations < MAX_ITERATIONS; iterations++) {
@@ -87,12 +113,21 @@ export function* fitLogistic(where: string, pairs: BinaryPairs, features: readon
   }
   if (norm() > 1e-7) throw new ConvergenceError(`${where}: expected the logistic fit to converge, got a gradient of ${norm()}`, iterations, norm());
   const factor = cholesky(hessian, size, 1e-12);
-  // d(standardised) / d(original): coefficients divide by the spread, the intercept takes the means back.
   const inverse = Array.from({ length: size }, (_, j) => solve(factor, Float64Array.from({ length: size }, (_, l) => (l === j ? 1 / n : 0)), size));
-  const back = Array.from({ length: size }, (_, j) => Array.from({ length: size }, (_, l) => (l === k ? (j === k ? 1 : 0) : spreads[l] === 0 ? 0 : j === l ? 1 / spreads[l] : j === k ? -means[l] / spreads[l] : 0)));
-  const covariance = back.flatMap((row) => back.map((other) => row.reduce((sum, a, i) => sum + a * other.reduce((inner, b, j) => inner + b * inverse[i][j], 0), 0)));
-  return { coefficients: back.map((row) => row.reduce((sum, a, l) => sum + a * x[l], 0)), loss: value, covariance, iterations };
+  const own = square(size, (j, l) => hessian[Math.max(j, l) * size + Math.min(j, l)] * n);
+  return {
+    coefficients: times(back, x), loss: value, covariance: product(product(back, inverse), transposed(back)).flat(), iterations,
+    information: product(product(forth, own), transposed(forth)).flat(),
+  };
 }
+
+type Matrix = readonly (readonly number[])[];
+
+const square = (size: number, entry: (row: number, column: number) => number): Matrix => Array.from({ length: size }, (_, j) => Array.from({ length: size }, (_, l) => entry(j, l)));
+const rowsOf = (values: readonly number[], size: number): Matrix => square(size, (j, l) => values[j * size + l]);
+const transposed = (a: Matrix): Matrix => square(a.length, (j, l) => a[l][j]);
+const times = (a: Matrix, x: readonly number[]): number[] => a.map((row) => row.reduce((sum, value, l) => sum + value * x[l], 0));
+const product = (a: Matrix, b: Matrix): Matrix => square(a.length, (j, l) => a[j].reduce((sum, value, i) => sum + value * b[i][l], 0));
 
 /** Adds gradient (3), lower half of the Hessian (6) and loss (1) of rows to `sums`: a loop of its own, which the engine compiles better than one in a generator. */
 function addRows(sums: Float64Array, first: Float64Array, second: Float64Array, t: Uint8Array, from: number, end: number, a: number, b: number, c: number, high: number, low: number): void {

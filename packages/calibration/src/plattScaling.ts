@@ -1,7 +1,7 @@
 import { sigmoid } from "@logits/statistics";
 import { Tensor, asFloat32, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import { BinaryMap, checkedBinary } from "./binaryCalibrator.ts";
-import { fitLogistic } from "./logisticFit.ts";
+import { fitSlope } from "./slopeFit.ts";
 
 const FORMAT = "logits/platt-scaling";
 
@@ -91,14 +91,8 @@ export class PlattScaling extends BinaryMap {
       }
     }
     const separated = highNo < lowYes || highYes < lowNo;
-    const free = yield* fitLogistic(where, pairs, [(score) => score]);
-    const atBound = !(free.coefficients[0] > 0);
-    const fit = atBound ? yield* fitLogistic(where, pairs, []) : free;
-    const intercept = fit.coefficients.length - 1;
-    return new PlattScaling({
-      n, slope: atBound ? 0 : fit.coefficients[0], intercept: fit.coefficients[intercept], slopeStandardError: atBound ? 0 : Math.sqrt(fit.covariance[0]),
-      interceptStandardError: Math.sqrt(fit.covariance[fit.covariance.length - 1]), loss: fit.loss, iterations: fit.iterations, separated, atBound,
-    });
+    const { slope, intercept, atBound, fit } = yield* fitSlope(where, pairs), { covariance, loss, iterations } = fit;
+    return new PlattScaling({ n, slope, intercept, slopeStandardError: atBound ? 0 : Math.sqrt(covariance[0]), interceptStandardError: Math.sqrt(covariance[covariance.length - 1]), loss, iterations, separated, atBound });
   }
 
   /** Calibrated log-odds at one score. */

@@ -12,5 +12,5 @@ export { scorerFromJSON, type Scorer } from "./scorer.ts";
 export { ZeroShotScorer, type Prompts, type ZeroShotOptions, type ZeroShotScorerJSON } from "./zeroShotScorer.ts";
 export { HashedNgrams, hashedNgrams, type HashedNgramsJSON, type HashedNgramsOptions, type NgramRange } from "./hashedNgrams.ts";
 export { MultiLabelHead, type MultiLabelData, type MultiLabelDecision, type MultiLabelHeadJSON, type MultiLabelOptions } from "./multiLabelHead.ts";
-export { type LabelRule } from "./labelThresholds.ts";
+export { type LabelRule } from "./labelRule.ts";
 export { type SelfTestJSON } from "./selfTest.ts";

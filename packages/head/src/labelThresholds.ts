@@ -1,19 +1,6 @@
 import { pacOrderStatistic } from "@logits/statistics";
-import { checkPositive, rangeError, typeError, type Steps } from "@logits/tensor";
-
-/**
- * How thresholds on calibrated probabilities are chosen; a label is given where p >= threshold.
- *
- * - `maxFalsePositiveRate`: for each label, at most this share of the rows without it get it, with `confidence` (default 0.95) over the drawing of the calibration rows.
- * - `cost`: for each label the smallest expected cost if the probabilities are right: p >= falsePositive / (falsePositive + falseNegative). Uses no calibration row.
- * - `fMeasure`: beta > 0; for each label the largest F_beta on the calibration rows. No promise.
- * - `maxMissed`: one threshold for all labels; the share of a row's true labels that is missed is at most this in the mean (conformal risk control).
- */
-export type LabelRule =
-  | { readonly maxFalsePositiveRate: number; readonly confidence?: number }
-  | { readonly cost: { readonly falsePositive: number; readonly falseNegative: number } }
-  | { readonly fMeasure: number }
-  | { readonly maxMissed: number };
+import type { Steps } from "@logits/tensor";
+import type { LabelRule } from "./labelRule.ts";
 
 /** Above every probability: the label is never given. */
 export const NEVER = 2;
@@ -23,33 +10,6 @@ export interface LabelRows {
   readonly probabilities: Float32Array;
   readonly targets: Uint8Array;
   readonly classes: number;
-}
-
-/** Checks a rule and fills in its default. */
-export function checkRule(where: string, rule: LabelRule): LabelRule {
-  const open = (argument: string, value: number): void => {
-    if (!(value > 0 && value < 1)) throw rangeError(where, argument, "in (0, 1)", `${value}`);
-  };
-  const given = typeof rule === "object" && rule !== null ? (["maxFalsePositiveRate", "cost", "fMeasure", "maxMissed"] as const).filter((kind) => kind in rule) : [];
-  if (given.length !== 1) throw typeError(where, "rule", "with one of `maxFalsePositiveRate`, `cost`, `fMeasure`, `maxMissed`", given.join(" and ") || "none");
-  if ("maxFalsePositiveRate" in rule) {
-    const { maxFalsePositiveRate, confidence = 0.95 } = rule;
-    open("rule.maxFalsePositiveRate", maxFalsePositiveRate);
-    open("rule.confidence", confidence);
-    return { maxFalsePositiveRate, confidence };
-  }
-  if ("cost" in rule) {
-    const { falsePositive, falseNegative } = rule.cost;
-    checkPositive(where, "rule.cost.falsePositive", falsePositive);
-    checkPositive(where, "rule.cost.falseNegative", falseNegative);
-    return { cost: { falsePositive, falseNegative } };
-  }
-  if ("fMeasure" in rule) {
-    checkPositive(where, "rule.fMeasure", rule.fMeasure);
-    return { fMeasure: rule.fMeasure };
-  }
-  open("rule.maxMissed", rule.maxMissed);
-  return { maxMissed: rule.maxMissed };
 }
 
 /** float32 [C]: the thresholds of a rule. */

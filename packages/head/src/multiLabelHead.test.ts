@@ -1,10 +1,12 @@
+import { MultiLabelCalibration } from "@logits/calibration";
 import { FormatError, Tensor, randomSource, runSteps } from "@logits/tensor";
 import { pacOrderStatistic } from "@logits/statistics";
 import { checkGuarantee, estimatorChecks, expectClose } from "@logits/testkit";
 import { describe, expect, expectTypeOf, it } from "vitest";
-import { NEVER, thresholdSteps, type LabelRows, type LabelRule } from "./labelThresholds.ts";
+import type { LabelRule } from "./labelRule.ts";
+import { NEVER, thresholdSteps, type LabelRows } from "./labelThresholds.ts";
 import { MultiLabelHead } from "./multiLabelHead.ts";
-import { plattSteps, scoreOf } from "./plattScaling.ts";
+import { scoreOf } from "./scoreOf.ts";
 
 const CLASSES = ["rock", "live", "slow"] as const;
 const SLOPES = [0.5, 2, 1], INTERCEPTS = [-1, 0.5, -2];
@@ -25,37 +27,10 @@ const head = MultiLabelHead.fit({ ...data, classes: CLASSES }, { seed: 4 });
 const SLOW = process.env.LOGITS_SLOW ? 10000 : 0;
 
 describe("the calibration", () => {
-  it("is Platt's: the gradient of the cross-entropy to his targets vanishes", () => {
-    const { logits, targets } = world(400, 5);
-    for (let c = 0; c < 3; c++) {
-      const { slope, intercept } = runSteps(plattSteps("test", logits.data, targets.data, 3, c));
-      const z = Array.from({ length: 400 }, (_, n) => logits.data[3 * n + c]), y = z.map((_, n) => targets.data[3 * n + c]);
-      const positives = y.reduce((a, b) => a + b, 0);
-      const error = z.map((v, n) => 1 / (1 + Math.exp(-slope * v - intercept)) - (y[n] ? (positives + 1) / (positives + 2) : 1 / (402 - positives)));
-      // Rounding of both numbers to float32 moves p by at most 5 * 2^-24.
-      expect(Math.abs(error.reduce((a, b) => a + b, 0) / 400)).toBeLessThan(3e-7);
-      expect(Math.abs(error.reduce((a, e, n) => a + e * z[n], 0) / 400)).toBeLessThan(2e-6);
-    }
-  });
-
-  it("recovers planted slopes and intercepts", () => {
-    const { logits, targets } = world(60000, 6);
-    for (let c = 0; c < 3; c++) {
-      const { slope, intercept } = runSteps(plattSteps("test", logits.data, targets.data, 3, c));
-      // Standard errors for 60,000 rows are below 0.012 (slope 2) and 0.025.
-      expectClose([slope, intercept], [SLOPES[c], INTERCEPTS[c]], { atol: 0.08 });
-    }
-  });
-
-  it("is finite for separable, constant and missing labels, and never turns an order round", () => {
-    const fit = (z: number[], y: number[]) => runSteps(plattSteps("test", Float32Array.from(z), Uint8Array.from(y), 1, 0));
-    const separable = fit([-2, -1, 1, 2], [0, 0, 1, 1]);
-    expect(separable.slope).toBeGreaterThan(0.5);
-    expect(separable.slope).toBeLessThan(5);
-    // Smoothed targets 2/3 for one positive, 1/5 for three negatives: their mean is 19/60, whose log-odds are ln(19/41).
-    expectClose(Object.values(fit([3, 3, 3, 3], [1, 0, 0, 0])), [0, Math.log(19 / 41)], { atol: 1e-7 });
-    expectClose(fit([1, 2, 3], [0, 0, 0]).intercept, Math.log(1 / 4), { atol: 1e-6 });
-    expect(fit([1, 2, 3, 4], [1, 1, 0, 0]).slope).toBe(0);
+  it("is Platt's, label by label, on the fit rows", () => {
+    const rest = world(300, 5), own = MultiLabelHead.fit({ ...data, classes: CLASSES, calibration: rest });
+    const want = MultiLabelCalibration.fit(data.logits, data.targets, { shrinkage: 0 });
+    expectClose(own.probabilities(probe), want.probabilities(probe), { ulp: 0 });
   });
 
   it("reads probabilities as their log-odds", () => {

@@ -1,5 +1,6 @@
+import { MultiLabelCalibration } from "@logits/calibration";
 import { core } from "@logits/core-wasm";
-import { pacOrderStatistic, sigmoid } from "@logits/statistics";
+import { sigmoid } from "@logits/statistics";
 import {
   Tensor, asFloat32, asMask, checkShape, randomSource, rangeError, readJson, partOf, runSteps, runStepsAsync, tensorToJSON,
   type LongWorkOptions, type Steps, type TensorJSON, type TensorLike,
@@ -7,17 +8,18 @@ import {
 import { fromArtefact, toArtefact } from "./artefact.ts";
 import { namesProblem } from "./classNames.ts";
 import type { InvalidWhy } from "./decision.ts";
-import { percent, type Guarantee } from "./guarantees.ts";
-import { checkRule, thresholdSteps, type LabelRule } from "./labelThresholds.ts";
-import { plattSteps, scoreOf } from "./plattScaling.ts";
+import type { Guarantee } from "./guarantees.ts";
+import { labelGuarantees, notPromisedOfLabels } from "./labelGuarantees.ts";
+import { checkRule, readRule, type LabelRule } from "./labelRule.ts";
+import { thresholdSteps } from "./labelThresholds.ts";
 import { pieceOf, type Rows } from "./rows.ts";
 import { rowsDigest } from "./rowsDigest.ts";
+import { scoreOf } from "./scoreOf.ts";
 import { checkSelfTest, selfTestRows, selfTestToJSON, type SelfTestJSON } from "./selfTest.ts";
 import { checkApart } from "./sharedRow.ts";
 
 const FORMAT = "logits/multi-label-head";
 const INPUTS = ["logits", "probabilities"] as const;
-const RULES = ["maxFalsePositiveRate", "cost", "fMeasure", "maxMissed"] as const;
 
 /** Outputs of a model with independent labels, and what is true of the rows. */
 export interface MultiLabelData<L extends string> {
@@ -76,16 +78,7 @@ export interface MultiLabelHeadJSON {
   readonly selfTest: SelfTestJSON;
 }
 
-interface Parts {
-  readonly library: string;
-  readonly classes: readonly string[];
-  readonly input: "logits" | "probabilities";
-  readonly rule: LabelRule;
-  readonly split: number | "given";
-  readonly seed: number;
-  readonly fitRows: number;
-  readonly calibrationRows: number;
-  readonly calibrationHash: string;
+interface Parts extends Omit<MultiLabelHeadJSON, "format" | "version" | "positives" | "slopes" | "intercepts" | "thresholds" | "selfTest"> {
   readonly positives: Int32Array;
   readonly slopes: Float32Array;
   readonly intercepts: Float32Array;
@@ -169,18 +162,10 @@ export class MultiLabelHead<L extends string = string> {
     const fit = order ? taken(all, order.subarray(0, fitRows)) : all;
     const calibration = given ?? taken(all, order!.subarray(fitRows));
     yield 0.02;
-    const slopes = new Float32Array(width), intercepts = new Float32Array(width);
-    for (let c = 0; c < width; c++) {
-      const steps = plattSteps(where, fit.scores, fit.targets, width, c);
-      for (let next = steps.next(); ; next = steps.next()) {
-        yield 0.9 * (c / width);
-        if (!next.done) continue;
-        slopes[c] = next.value.slope;
-        intercepts[c] = next.value.intercept;
-        break;
-      }
-    }
-    const calibrationHash = yield* partOf(rowsDigest(new Tensor("float32", [calibrationRows, width], calibration.scores), new Tensor("int32", [calibrationRows, width], Int32Array.from(calibration.targets))), 0.9, 0.02);
+    const shaped = <const D extends "float32" | "int32">(dtype: D, rows: number, data: Tensor<D>["data"]): Tensor<D> => new Tensor(dtype, [rows, width], data);
+    const calibrator = yield* partOf(MultiLabelCalibration.fitSteps(where, shaped("float32", fitRows, fit.scores), { data: fit.targets, shape: [fitRows, width] }, { shrinkage: 0 }), 0.02, 0.88);
+    const slopes = calibrator.slopes.data, intercepts = calibrator.intercepts.data;
+    const calibrationHash = yield* partOf(rowsDigest(shaped("float32", calibrationRows, calibration.scores), shaped("int32", calibrationRows, Int32Array.from(calibration.targets))), 0.9, 0.02);
     const piece = pieceOf(16 * width), probabilities = new Float32Array(calibration.scores.length), positives = new Int32Array(width);
     for (let row = 0, at = 0; row < calibrationRows; row++) {
       for (let c = 0; c < width; c++, at++) {
@@ -200,37 +185,12 @@ export class MultiLabelHead<L extends string = string> {
 
   /** What is promised, with the rows it rests on: nothing for thresholds by cost or F-measure, one promise for missed labels, one for each label for false-positive rates. */
   get guarantees(): readonly Guarantee[] {
-    const { rule, classes, calibrationRows: n, fitRows, split, seed } = this;
-    const origin = split === "given"
-      ? `the ${n} calibration rows that were given; the calibration of the probabilities saw ${fitRows} others`
-      : `the ${n} calibration rows (of ${n + fitRows}, split with seed ${seed}); the calibration of the probabilities saw the other ${fitRows}`;
-    const assumes = ["new rows are exchangeable with the calibration rows (drawn from the same source)", "no labelled row trained the model or served another choice"];
-    if ("maxMissed" in rule) {
-      const attainable = rule.maxMissed * (n + 1) - 1 + 1e-9 >= 0;
-      return [{
-        statement: `Of a new row's true labels a share of at most ${percent(rule.maxMissed)} is missed in the mean, rows without any label counted as 0${attainable ? "" : `; ${n} rows are too few for that, so every label is given`}.`,
-        kind: "missed labels", level: rule.maxMissed, attainable, n, rows: origin, assumes,
-      }];
-    }
-    if (!("maxFalsePositiveRate" in rule)) return [];
-    const { maxFalsePositiveRate: level, confidence } = rule;
-    return classes.map((name, c) => {
-      const without = n - this.#parts.positives[c];
-      const { attainable } = pacOrderStatistic(without, { alpha: level, confidence: confidence! });
-      return {
-        statement: `With probability at least ${percent(confidence!)} over the drawing of the rows, at most ${percent(level)} of new rows without ${JSON.stringify(name)} get it${attainable ? "" : `; ${without} such rows are too few for that, so none does`}.`,
-        kind: "false-positive rate", level, confidence, attainable, n: without, rows: `those without ${JSON.stringify(name)} of ${origin}`, assumes: [`calibration rows without ${JSON.stringify(name)} and new ones are independent draws from one source`, assumes[1]],
-      };
-    });
+    return labelGuarantees(this.#parts);
   }
 
   /** What is not promised. */
   get notPromised(): readonly string[] {
-    const { rule } = this;
-    const always = ["anything about rows unlike the calibration rows: there is no detector", "that the probabilities are right: they are calibrated on the fit rows, nothing is tested"];
-    if ("maxMissed" in rule) return ["how many labels are given that are not true", "the missed share of each label, or of these very calibration rows: it is a mean over drawings of calibration and new rows", ...always];
-    if ("maxFalsePositiveRate" in rule) return ["which share of the true labels is found", "that the rates of all labels are kept together: each is kept with its own confidence", ...always];
-    return ["cost" in rule ? "the expected cost: the thresholds are the best ones only if the probabilities are right" : "the F-measure on new rows: the thresholds are the best ones for the calibration rows", ...always];
+    return notPromisedOfLabels(this.rule);
   }
 
   /**
@@ -241,9 +201,7 @@ export class MultiLabelHead<L extends string = string> {
    * @throws RangeError for another width
    */
   probabilities(logits: TensorLike): Tensor<"float32"> {
-    const z = asFloat32("MultiLabelHead.probabilities", "logits", logits);
-    this.#checkWidth("MultiLabelHead.probabilities", z);
-    return this.#probabilities(z);
+    return this.#probabilities(this.#scores("MultiLabelHead.probabilities", logits));
   }
 
   /**
@@ -254,10 +212,9 @@ export class MultiLabelHead<L extends string = string> {
    * @throws RangeError for another shape
    */
   decide(logits: TensorLike): MultiLabelDecision<L> {
-    const z = asFloat32("MultiLabelHead.decide", "logits", logits);
-    if (z.shape.length !== 1) throw rangeError("MultiLabelHead.decide", "logits", "of shape [C]", `[${z.shape.join(", ")}]`, "For a batch use decideAll");
-    this.#checkWidth("MultiLabelHead.decide", z);
-    return this.#decisions(z)[0];
+    const where = "MultiLabelHead.decide", z = asFloat32(where, "logits", logits);
+    if (z.shape.length !== 1) throw rangeError(where, "logits", "of shape [C]", `[${z.shape.join(", ")}]`, "For a batch use decideAll");
+    return this.#decisions(this.#scores(where, z))[0];
   }
 
   /**
@@ -267,19 +224,15 @@ export class MultiLabelHead<L extends string = string> {
    * @throws RangeError for another shape
    */
   decideAll(logits: TensorLike): MultiLabelDecision<L>[] {
-    const z = asFloat32("MultiLabelHead.decideAll", "logits", logits);
-    checkShape("MultiLabelHead.decideAll", "logits", z, ["N", "C"]);
-    this.#checkWidth("MultiLabelHead.decideAll", z);
-    return this.#decisions(z);
+    const where = "MultiLabelHead.decideAll", z = asFloat32(where, "logits", logits);
+    checkShape(where, "logits", z, ["N", "C"]);
+    return this.#decisions(this.#scores(where, z));
   }
 
   toJSON(): MultiLabelHeadJSON {
-    const { library, classes, input, rule, split, seed, fitRows, calibrationRows, calibrationHash, positives, slopes, intercepts, thresholds } = this.#parts;
-    const width = classes.length, floats = (data: Float32Array): TensorJSON => tensorToJSON(new Tensor("float32", [width], data));
-    return {
-      format: FORMAT, version: 1, library, classes, input, rule, split, seed, fitRows, calibrationRows, calibrationHash,
-      positives: tensorToJSON(new Tensor("int32", [width], positives)), slopes: floats(slopes), intercepts: floats(intercepts), thresholds: floats(thresholds), selfTest: this.#selfTest,
-    };
+    const { positives, slopes, intercepts, thresholds, ...own } = this.#parts, width = [own.classes.length];
+    const floats = (data: Float32Array): TensorJSON => tensorToJSON(new Tensor("float32", width, data));
+    return { format: FORMAT, version: 1, ...own, positives: tensorToJSON(new Tensor("int32", width, positives)), slopes: floats(slopes), intercepts: floats(intercepts), thresholds: floats(thresholds), selfTest: this.#selfTest };
   }
 
   /** The same as a safetensors file, with a digest. */
@@ -324,8 +277,10 @@ export class MultiLabelHead<L extends string = string> {
     return new MultiLabelHead(parts, (numbers) => checkSelfTest(`${where}: in \`selfTest\``, fields.value("selfTest"), numbers));
   }
 
-  #checkWidth(where: string, z: Tensor<"float32">): void {
+  #scores(where: string, logits: TensorLike): Tensor<"float32"> {
+    const z = asFloat32(where, "logits", logits);
     if (z.shape[z.shape.length - 1] !== this.classes.length) throw rangeError(where, "logits", `of ${this.classes.length} labels on the last axis`, `shape [${z.shape.join(", ")}]`);
+    return z;
   }
 
   #probabilities(x: Tensor<"float32">): Tensor<"float32"> {
@@ -376,26 +331,3 @@ function taken({ scores, targets, width }: LabelledScores, order: Int32Array): L
   });
   return { scores: z, targets: y, rows: rows.length, width };
 }
-
-function readRule(where: string, json: unknown): LabelRule {
-  const fields = readJson(`${where}: in \`rule\``, { ...Object(json), format: "rule", version: 1 }, "rule", 1, "@logits/head");
-  const kinds = RULES.filter((kind) => Object.hasOwn(Object(json) as object, kind));
-  if (kinds.length !== 1) return fields.fail("rule", `with one of ${RULES.join(", ")}`, kinds.join(" and ") || "none");
-  const open = (field: string): number => {
-    const value = fields.number(field, 0, 1);
-    return value > 0 && value < 1 ? value : fields.fail(field, "in (0, 1)", `${value}`);
-  };
-  if (kinds[0] === "maxFalsePositiveRate") return { maxFalsePositiveRate: open("maxFalsePositiveRate"), confidence: open("confidence") };
-  if (kinds[0] === "maxMissed") return { maxMissed: open("maxMissed") };
-  if (kinds[0] === "fMeasure") {
-    const beta = fields.number("fMeasure", 0);
-    return beta > 0 ? { fMeasure: beta } : fields.fail("fMeasure", "> 0", `${beta}`);
-  }
-  const costs = readJson(`${where}: in \`rule.cost\``, { ...Object(fields.value("cost")), format: "cost", version: 1 }, "cost", 1, "@logits/head");
-  const cost = (field: string): number => {
-    const value = costs.number(field, 0);
-    return value > 0 ? value : costs.fail(field, "> 0", `${value}`);
-  };
-  return { cost: { falsePositive: cost("falsePositive"), falseNegative: cost("falseNegative") } };
-}
-
