@@ -1,6 +1,6 @@
-import { sortOrder } from "@logits/statistics";
 import { checkInteger } from "@logits/tensor";
 import type { CheckedConfidences } from "./confidences.ts";
+import { sortedRows, type SortedRows } from "./sortedRows.ts";
 
 /** The rule of bins unless another is asked for. */
 export const CONVENTION = "top label, equal width, bins (low, high], 0 in the first";
@@ -10,24 +10,34 @@ export interface BinSums {
   readonly count: Int32Array;
   readonly confidence: Float64Array;
   readonly correct: Int32Array;
-  /** Bin of each row. */
+  /** Sums of (correct - confidence)^2. */
+  readonly squares: Float64Array;
+  /** The rows as they were counted: sorted, or as given. */
+  readonly rows: CheckedConfidences;
+  /** Bin of each of them. */
   readonly index: Int32Array;
 }
 
+function empty(bins: number, rows: CheckedConfidences): BinSums {
+  return { count: new Int32Array(bins), confidence: new Float64Array(bins), correct: new Int32Array(bins), squares: new Float64Array(bins), rows, index: new Int32Array(rows.confidence.length) };
+}
+
 /** The bin b with b / B < c <= (b + 1) / B, edges in float64; c = 0 in the first, c above 1 by rounding in the last. */
-export function binSums(where: string, { confidence, correct }: CheckedConfidences, bins: number): BinSums {
+export function binSums(where: string, rows: CheckedConfidences, bins: number): BinSums {
   checkInteger(where, "bins", bins, 1, 1000000);
-  const sums = { count: new Int32Array(bins), confidence: new Float64Array(bins), correct: new Int32Array(bins), index: new Int32Array(confidence.length) };
+  const { confidence, correct } = rows, sums = empty(bins, rows);
   for (let i = 0; i < confidence.length; i++) {
     const c = confidence[i];
     let b = Math.min(bins - 1, Math.max(0, Math.ceil(c * bins) - 1));
     // The product is rounded: 0.07 * 100 is above 7, though 0.07 is the edge 7 / 100.
     if (b > 0 && c <= b / bins) b--;
     else if (b < bins - 1 && c > (b + 1) / bins) b++;
+    const yes = correct[i], gap = yes - c;
     sums.index[i] = b;
     sums.count[b]++;
-    sums.confidence[b] += confidence[i];
-    sums.correct[b] += correct[i];
+    sums.confidence[b] += c;
+    sums.correct[b] += yes;
+    sums.squares[b] += gap * gap;
   }
   return sums;
 }
@@ -38,21 +48,20 @@ export function binSums(where: string, { confidence, correct }: CheckedConfidenc
  */
 export function massSums(where: string, rows: CheckedConfidences, bins: number): BinSums {
   checkInteger(where, "bins", bins, 1, 1000000);
-  return sumsBetween(rows, sortOrder(Float64Array.from(rows.confidence)), bins);
+  return sumsBetween(sortedRows(rows), bins);
 }
 
 /** The most bins of equal count, tried from one upwards, whose shares of right answers do not fall from bin to bin. */
 export function sweepSums(where: string, rows: CheckedConfidences, most: number): BinSums {
   checkInteger(where, "bins", most, 1, 1000000);
-  const { confidence, correct } = rows, n = confidence.length;
-  const order = sortOrder(Float64Array.from(confidence));
+  const sorted = sortedRows(rows), { confidence, correct } = sorted, n = confidence.length;
   const before = new Float64Array(n + 1), blockEnd = new Int32Array(n + 1);
-  for (let i = 0; i < n; i++) before[i + 1] = before[i] + correct[order[i]];
+  for (let i = 0; i < n; i++) before[i + 1] = before[i] + correct[i];
   blockEnd[n] = n;
-  for (let i = n - 1; i > 0; i--) blockEnd[i] = confidence[order[i]] === confidence[order[i - 1]] ? blockEnd[i + 1] : i;
+  for (let i = n - 1; i > 0; i--) blockEnd[i] = confidence[i] === confidence[i - 1] ? blockEnd[i + 1] : i;
   let bins = 1;
   while (bins < Math.min(most, n) && rises(before, blockEnd, bins + 1)) bins++;
-  return sumsBetween(rows, order, bins);
+  return sumsBetween(sorted, bins);
 }
 
 /** How many rows are in the first b of B bins of equal count. */
@@ -77,19 +86,19 @@ function rises(before: Float64Array, blockEnd: Int32Array, bins: number): boolea
   return true;
 }
 
-function sumsBetween({ confidence, correct }: CheckedConfidences, order: Int32Array, bins: number): BinSums {
-  const n = order.length;
-  const sums = { count: new Int32Array(bins), confidence: new Float64Array(bins), correct: new Int32Array(bins), index: new Int32Array(n) };
+function sumsBetween(rows: SortedRows, bins: number): BinSums {
+  const { confidence, correct } = rows, n = confidence.length, sums = empty(bins, rows);
   for (let i = 0, b = 0, value = NaN; i < n; i++) {
-    const row = order[i];
-    if (confidence[row] !== value) {
-      value = confidence[row];
+    if (confidence[i] !== value) {
+      value = confidence[i];
       while (b + 1 < bins && edge(b + 1, n, bins) <= i) b++;
     }
-    sums.index[row] = b;
+    const yes = correct[i], gap = yes - value;
+    sums.index[i] = b;
     sums.count[b]++;
     sums.confidence[b] += value;
-    sums.correct[b] += correct[row];
+    sums.correct[b] += yes;
+    sums.squares[b] += gap * gap;
   }
   return sums;
 }

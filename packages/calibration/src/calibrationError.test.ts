@@ -43,7 +43,7 @@ describe("expectedCalibrationError", () => {
   });
 
   it("takes the first of equal probabilities and rounding above 1", () => {
-    expect(expectedCalibrationError([[0.5, 0.5], [0.5, 0.5]], [0, 1], { bins: 2 })).toEqual({ value: 0, n: 2, bins: 2, convention: "top label, equal width, bins (low, high], 0 in the first" });
+    expect(expectedCalibrationError([[0.5, 0.5], [0.5, 0.5]], [0, 1], { bins: 2 })).toMatchObject({ value: 0, n: 2, bins: 2, level: 0.95, convention: "top label, equal width, bins (low, high], 0 in the first" });
     expectClose(expectedCalibrationError([[1.000001, 0]], [0]).value, 1e-6, { atol: 1e-7 });
   });
 

@@ -64,7 +64,7 @@ export function labelledProbabilities(where: string, probabilities: TensorLike, 
 }
 
 /** The largest probability of each row, the class that has it (equal ones: the smaller index), and whether that is the label. */
-export function topLabels({ data, labels, rows, classes }: LabelledProbabilities): CheckedConfidences & { readonly predicted: Int32Array } {
+export function topLabels({ data, labels, rows, classes }: LabelledProbabilities): { readonly confidence: Float32Array; readonly correct: Uint8Array; readonly predicted: Int32Array } {
   const confidence = new Float32Array(rows), correct = new Uint8Array(rows), predicted = new Int32Array(rows);
   for (let n = 0, at = 0; n < rows; n++) {
     let best = 0, top = data[at];
@@ -80,4 +80,44 @@ export function topLabels({ data, labels, rows, classes }: LabelledProbabilities
     correct[n] = best === labels[n] ? 1 : 0;
   }
   return { confidence, correct, predicted };
+}
+
+/** Rows of one class: its probability and whether it is the label; or its confidence and whether it is right. */
+export interface ClassRows {
+  readonly label: number;
+  readonly part: { readonly confidence: Float32Array; readonly correct: Uint8Array };
+}
+
+/** Every class against all others, all rows each time. */
+export function* eachClass({ data, labels, rows, classes }: LabelledProbabilities): Generator<ClassRows> {
+  for (let label = 0; label < classes; label++) {
+    const confidence = new Float32Array(rows), correct = new Uint8Array(rows);
+    for (let n = 0, at = label; n < rows; n++, at += classes) {
+      confidence[n] = data[at];
+      correct[n] = labels[n] === label ? 1 : 0;
+    }
+    yield { label, part: { confidence, correct } };
+  }
+}
+
+/** The rows of each class that is predicted at all. */
+export function* eachPrediction(labelled: LabelledProbabilities): Generator<ClassRows> {
+  const { confidence, correct, predicted } = topLabels(labelled);
+  const counts = new Int32Array(labelled.classes);
+  for (const label of predicted) counts[label]++;
+  const parts = Array.from(counts, (count) => ({ confidence: new Float32Array(count), correct: new Uint8Array(count) }));
+  counts.fill(0);
+  for (let n = 0; n < predicted.length; n++) {
+    const part = parts[predicted[n]], at = counts[predicted[n]]++;
+    part.confidence[at] = confidence[n];
+    part.correct[at] = correct[n];
+  }
+  for (const [label, part] of parts.entries()) if (part.confidence.length > 0) yield { label, part };
+}
+
+/** The confidence of an interval, in (0, 1); default 0.95. */
+export function checkLevel(where: string, level: number | undefined): number {
+  const given = level ?? 0.95;
+  if (!(given > 0 && given < 1)) throw rangeError(where, "level", "in (0, 1)", `${given}`);
+  return given;
 }

@@ -1,7 +1,9 @@
+import type { Estimate } from "@logits/metrics";
 import { empiricalPValue, quantile } from "@logits/statistics";
 import { checkInteger, rangeError, typeError, type RandomSource, type TensorLike } from "@logits/tensor";
 import { binSums, massSums, sweepSums, type BinSums } from "./bins.ts";
-import { areConfidences, checkedConfidences, labelledProbabilities, topLabels, type CheckedConfidences, type Confidences, type LabelledProbabilities } from "./confidences.ts";
+import { areConfidences, checkLevel, checkedConfidences, eachClass, eachPrediction, labelledProbabilities, type CheckedConfidences, type Confidences, type LabelledProbabilities } from "./confidences.ts";
+import { errorInterval, type WeightedBins } from "./errorInterval.ts";
 
 /** Options of `expectedCalibrationError`. */
 export interface ExpectedCalibrationErrorOptions {
@@ -21,6 +23,8 @@ export interface ExpectedCalibrationErrorOptions {
   readonly norm?: 1 | 2 | "max";
   /** Takes from each squared gap what chance adds to it, with norm 2. Default false. */
   readonly debiased?: boolean;
+  /** Confidence of `interval`, in (0, 1). Default 0.95. */
+  readonly level?: number;
   /** Simulates what a perfectly calibrated model with these confidences would show; for the top label and bins that do not depend on the answers. */
   readonly nullDistribution?: {
     readonly random: RandomSource;
@@ -40,14 +44,9 @@ export interface NullDistribution {
 }
 
 /** An expected calibration error with everything that is needed to read it. */
-export interface ExpectedCalibrationError {
-  readonly value: number;
-  /** Rows. */
-  readonly n: number;
+export interface ExpectedCalibrationError extends Estimate {
   /** Bins; the most of any class where a sweep chose them class by class. */
   readonly bins: number;
-  /** What was computed, in words. */
-  readonly convention: string;
   /** float64 [C], of "class-wise" and "predicted-class": the error of each class, NaN for one that is never predicted. */
   readonly perClass?: Float64Array;
   /** Present when asked for. */
@@ -67,11 +66,13 @@ export interface ExpectedCalibrationError {
  *
  * The value is biased upwards unless `debiased`, more so for few rows: it is never 0 for a perfect model. `nullDistribution` says how much a perfectly calibrated
  * model with the same confidences would show: correct_n ~ Bernoulli(c_n), each row drawn by itself, exact to 2^-40.
+ * `interval` is for the error that infinitely many rows would show in the same bins, without the bias: it begins at 0 where the model may be perfect, and the plain value of norm 2
+ * can lie above it. It needs no resampling, and it covers at a perfect model too.
  *
  * @param predictions - probabilities, float32 [N, C] with rows that sum to 1 within 1e-2; or `{ confidence, correct }`
  * @param labels - int32 [N], in [0, C); with probabilities only
- * @param options - `bins` (15), `binning`, `kind`, `norm`, `debiased`, `nullDistribution: { random, repetitions = 1000 }`
- * @returns `value` in [0, 1], `n`, `bins`, `convention`, `perClass`, `null`
+ * @param options - `bins` (15), `binning`, `kind`, `norm`, `debiased`, `level` (0.95), `nullDistribution: { random, repetitions = 1000 }`
+ * @returns `value` in [0, 1], `n`, `bins`, `interval`, `level`, `convention`, `perClass`, `null`
  * @throws RangeError for no rows, another shape, a label outside [0, C), values that are no probabilities (NaN included; the row is named), options that do not go together
  * @example
  *   expectedCalibrationError({ confidence: [0.75, 0.75], correct: [1, 0] }).value; // 0.25
@@ -92,19 +93,20 @@ export function expectedCalibrationError(
   if (kind !== "top-label") return overClasses(kind, labelledProbabilities(where, predictions as TensorLike, labels), rule);
   const rows = checkedConfidences(where, predictions, labels);
   const sums = rule.sums(rows), measure = (correct: ArrayLike<number>): number => errorOf(sums, correct, rule);
-  const value = measure(sums.correct);
-  const result = { value, n: rows.confidence.length, bins: sums.count.length, convention: rule.convention };
+  const value = measure(sums.correct), n = rows.confidence.length;
+  const result = { value, n, bins: sums.count.length, interval: errorInterval([{ sums, share: 1 }], n, rule.norm, rule.level, undefined), level: rule.level, convention: rule.convention };
   if (nullDistribution === undefined) return result;
   const { random, repetitions = 1000 } = nullDistribution;
   if (typeof random?.uint32 !== "function") throw typeError(where, "nullDistribution.random", "a RandomSource", typeof random, "Pass randomSource(seed)");
   checkInteger(where, "nullDistribution.repetitions", repetitions, 1, 10000000);
-  return { ...result, null: simulate(rows, sums, value, random, repetitions, measure) };
+  return { ...result, null: simulate(sums, value, random, repetitions, measure) };
 }
 
 /** Options that were checked. */
 interface Rule {
   readonly norm: 1 | 2 | "max";
   readonly debiased: boolean;
+  readonly level: number;
   readonly convention: string;
   sums(rows: CheckedConfidences): BinSums;
 }
@@ -118,6 +120,7 @@ function ruleOf(where: string, options: ExpectedCalibrationErrorOptions, plain: 
   if (!Object.hasOwn(EDGES, binning)) throw rangeError(where, "binning", '"equal-width", "equal-mass" or "sweep"', `${binning}`);
   if (!Object.hasOwn(KINDS, kind)) throw rangeError(where, "kind", '"top-label", "class-wise" or "predicted-class"', `${kind}`);
   if (!Object.hasOwn(NORMS, norm)) throw rangeError(where, "norm", '1, 2 or "max"', `${norm}`);
+  const level = checkLevel(where, options.level);
   if (debiased && norm !== 2) throw rangeError(where, "norm", "2 with `debiased`", `${norm}`);
   if (plain && kind !== "top-label") throw rangeError(where, "kind", '"top-label" with confidences', `"${kind}"`, "Pass probabilities and labels");
   if (options.nullDistribution !== undefined && (kind !== "top-label" || binning === "sweep" || debiased)) {
@@ -125,7 +128,7 @@ function ruleOf(where: string, options: ExpectedCalibrationErrorOptions, plain: 
   }
   const bins = options.bins ?? (binning === "sweep" ? 10000 : 15);
   const sums = binning === "equal-width" ? binSums : binning === "equal-mass" ? massSums : sweepSums;
-  return { norm, debiased, convention: `${KINDS[kind]}, ${EDGES[binning]}${NORMS[norm]}${debiased ? ", debiased" : ""}`, sums: (rows) => sums(where, rows, bins) };
+  return { norm, debiased, level, convention: `${KINDS[kind]}, ${EDGES[binning]}${NORMS[norm]}${debiased ? ", debiased" : ""}`, sums: (rows) => sums(where, rows, bins) };
 }
 
 /** The error of one set of bins, `correct` instead of the answers that were seen. */
@@ -144,28 +147,28 @@ function errorOf({ count, confidence }: BinSums, correct: ArrayLike<number>, { n
 }
 
 function overClasses(kind: "class-wise" | "predicted-class", labelled: LabelledProbabilities, rule: Rule): ExpectedCalibrationError {
-  const { data, labels, rows, classes } = labelled;
-  const perClass = new Float64Array(classes).fill(NaN);
-  const top = kind === "predicted-class" ? topLabels(labelled) : undefined;
-  let total = 0, bins = 0;
-  for (let c = 0; c < classes; c++) {
-    const chosen = top ? Array.from(top.predicted.keys()).filter((n) => top.predicted[n] === c) : undefined;
-    if (chosen?.length === 0) continue;
-    const confidence = chosen ? Float32Array.from(chosen, (n) => top!.confidence[n]) : Float32Array.from({ length: rows }, (_, n) => data[n * classes + c]);
-    const correct = chosen ? Uint8Array.from(chosen, (n) => top!.correct[n]) : Uint8Array.from(labels, (label) => (label === c ? 1 : 0));
-    const sums = rule.sums({ confidence, correct });
-    const error = errorOf(sums, sums.correct, rule), share = chosen ? chosen.length / rows : 1 / classes;
-    perClass[c] = error;
+  const { rows, classes } = labelled, wise = kind === "class-wise";
+  const perClass = new Float64Array(classes).fill(NaN), counted: WeightedBins[] = [], residuals = new Float64Array(wise ? rows : 0);
+  let total = 0, bins = 0, together = 0;
+  for (const { label, part } of wise ? eachClass(labelled) : eachPrediction(labelled)) {
+    const sums = rule.sums(part), error = errorOf(sums, sums.correct, rule), share = wise ? 1 / classes : part.confidence.length / rows;
+    perClass[label] = error;
     bins = Math.max(bins, sums.count.length);
     total = rule.norm === "max" ? Math.max(total, error) : total + share * (rule.norm === 2 ? error * error : error);
+    counted.push({ sums: { ...sums, rows: NONE, index: NO_INDEX }, share });
+    if (wise) for (let n = 0; n < rows; n++) residuals[n] += Math.abs(part.correct[n] - part.confidence[n]) / classes;
   }
-  return { value: rule.norm === 2 ? Math.sqrt(total) : total, n: rows, bins, convention: rule.convention, perClass };
+  for (let n = 0; n < residuals.length; n++) together += residuals[n] * residuals[n];
+  const interval = errorInterval(counted, rows, rule.norm, rule.level, wise ? together : undefined);
+  return { value: rule.norm === 2 ? Math.sqrt(total) : total, n: rows, bins, interval, level: rule.level, convention: rule.convention, perClass };
 }
 
-function simulate(
-  { confidence }: CheckedConfidences, sums: BinSums, value: number, random: RandomSource, repetitions: number, measure: (correct: Int32Array) => number,
-): NullDistribution {
-  const n = confidence.length, bins = sums.count.length;
+/** Rows are not kept beside the sums of every class. */
+const NONE: CheckedConfidences = { confidence: new Float64Array(0), correct: new Uint8Array(0) };
+const NO_INDEX = new Int32Array(0);
+
+function simulate(sums: BinSums, value: number, random: RandomSource, repetitions: number, measure: (correct: Int32Array) => number): NullDistribution {
+  const { confidence } = sums.rows, n = confidence.length, bins = sums.count.length;
   const ends = new Int32Array(bins);
   for (let b = 0, end = 0; b < bins; b++) ends[b] = end += sums.count[b];
   // c is compared with a random fraction of 8 bits, four to a word; only where those are equal, with 32 bits more. Rows of a bin stand together.

@@ -1,3 +1,4 @@
+export type { Estimate } from "./estimate.ts";
 export { accuracy, topKAccuracy, type TopKAccuracyOptions } from "./accuracy.ts";
 export { negativeLogLikelihood, type NegativeLogLikelihoodOptions } from "./negativeLogLikelihood.ts";
 export { brierScore } from "./brierScore.ts";
