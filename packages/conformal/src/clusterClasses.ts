@@ -1,5 +1,5 @@
 import { quantile } from "@logits/statistics";
-import { Tensor, asInt32, checkInteger, checkLabels, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkInteger, checkLabels, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import { batchOf, probabilitiesOf, scoreOf, uniformOf } from "./scores.ts";
 import { isRandom, ruleOf, type SplitConformalOptions } from "./splitConformal.ts";
 
@@ -31,7 +31,26 @@ const LEVELS = [0.5, 0.6, 0.7, 0.8, 0.9];
  * Source: Ding, Angelopoulos, Bates, Jordan, Tibshirani, "Class-conditional conformal prediction with many classes", NeurIPS 2023.
  */
 export function clusterClasses(logits: TensorLike, labels: TensorLike, options: ClusterClassesOptions = {}): Tensor<"int32"> {
-  const where = "clusterClasses";
+  return runSteps(clusterSteps("clusterClasses", logits, labels, options));
+}
+
+/**
+ * `clusterClasses` with pauses at least every 16 ms: the same clusters. The data must not change meanwhile. Rejects with the signal's reason on abort.
+ *
+ * @param logits - float32 [n, C]
+ * @param labels - int32 [n], in [0, C)
+ * @param options - as for `clusterClasses`, and `signal`, `onProgress`
+ * @returns int32 [C]
+ * @throws RangeError as `clusterClasses`
+ * @example
+ *   await clusterClassesAsync(otherLogits, otherLabels, { signal });
+ * Source: Ding, Angelopoulos, Bates, Jordan, Tibshirani, NeurIPS 2023.
+ */
+export async function clusterClassesAsync(logits: TensorLike, labels: TensorLike, options: ClusterClassesOptions & LongWorkOptions = {}): Promise<Tensor<"int32">> {
+  return runStepsAsync(clusterSteps("clusterClassesAsync", logits, labels, options), options);
+}
+
+function* clusterSteps(where: string, logits: TensorLike, labels: TensorLike, options: ClusterClassesOptions): Steps<Tensor<"int32">> {
   const { clusters = 4, minimumRows = 10, randomize = true, seed = 0 } = options;
   checkInteger(where, "clusters", clusters, 1, 2147483647);
   checkInteger(where, "minimumRows", minimumRows, 1, 2147483647);
@@ -47,10 +66,11 @@ export function clusterClasses(logits: TensorLike, labels: TensorLike, options: 
   for (let from = 0; from < rows; from += piece) {
     const to = Math.min(from + piece, rows), p = probabilitiesOf(where, batch, from, to);
     for (let n = from, at = 0; n < to; n++, at += classes) scores[y.data[n]].push(scoreOf(rule, p, at, classes, y.data[n], randomize && isRandom(rule.method) ? uniformOf(seed, 0, n) : 0));
+    yield (0.8 * to) / rows;
   }
   const known = scores.flatMap((list, c) => (list.length >= minimumRows ? [c] : []));
   const points = known.map((c) => LEVELS.map((level) => quantile(scores[c], level))), weights = known.map((c) => Math.sqrt(scores[c].length));
-  const found = kMeans(points, weights, Math.min(clusters, known.length));
+  const found = yield* kMeans(points, weights, Math.min(clusters, known.length));
   const names = new Map<number, number>();
   for (const k of found) if (!names.has(k)) names.set(k, names.size);
   const out = new Int32Array(classes).fill(names.size);
@@ -58,7 +78,7 @@ export function clusterClasses(logits: TensorLike, labels: TensorLike, options: 
   return new Tensor("int32", [classes], out);
 }
 
-function kMeans(points: readonly number[][], weights: readonly number[], clusters: number): number[] {
+function* kMeans(points: readonly number[][], weights: readonly number[], clusters: number): Steps<number[]> {
   const order = points.map((_, i) => i).sort((a, b) => sum(points[a]) - sum(points[b]) || a - b);
   const of: number[] = new Array(points.length);
   order.forEach((i, rank) => (of[i] = Math.floor((rank * clusters) / points.length)));
@@ -80,6 +100,7 @@ function kMeans(points: readonly number[][], weights: readonly number[], cluster
       of[i] = best;
     });
     if (!moved) break;
+    yield 0.9;
   }
   return of;
 }

@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, asInt32, checkInteger, checkLabels, rangeError, readJson, tensorToJSON, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkInteger, checkLabels, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { roundDown, roundUp } from "./rounding.ts";
 import { ScoreTable, checkGiven, countOf, groupsOf, weightsOf, type ExpectedCoverage, type ScoreTableJSON } from "./scoreTable.ts";
 
@@ -109,7 +109,15 @@ export class ConformalRegression {
    *   ConformalRegression.fit([1, 2, 3], [1.5, 1.8, 3.1]).interval([4], { alpha: 0.5 }); // 3.7 to 4.3
    */
   static fit(predictions: TensorLike, targets: TensorLike, options: ConformalRegressionOptions = {}): ConformalRegression {
-    const where = "ConformalRegression.fit";
+    return runSteps(ConformalRegression.#steps("ConformalRegression.fit", predictions, targets, options));
+  }
+
+  /** `fit` with pauses at least every 16 ms: the same bits. The data must not change meanwhile. Rejects with the signal's reason on abort. */
+  static async fitAsync(predictions: TensorLike, targets: TensorLike, options: ConformalRegressionOptions & LongWorkOptions = {}): Promise<ConformalRegression> {
+    return runStepsAsync(ConformalRegression.#steps("ConformalRegression.fitAsync", predictions, targets, options), options);
+  }
+
+  static *#steps(where: string, predictions: TensorLike, targets: TensorLike, options: ConformalRegressionOptions): Steps<ConformalRegression> {
     const { method = "absolute", scale, folds, groups, weights } = options;
     if (!METHODS.includes(method)) throw rangeError(where, "method", METHODS.map((name) => `"${name}"`).join(" or "), `${method}`);
     const crossed = method === "cv+" || method === "jackknife+";
@@ -126,6 +134,7 @@ export class ConformalRegression {
     for (let i = 0; i < rows; i++) {
       scores[i] = roundUp(method === "cqr" ? Math.max(m[2 * i] - y[i], y[i] - m[2 * i + 1]) : s ? Math.abs(y[i] - m[i]) / s[i] : Math.abs(y[i] - m[i]));
       if (!(Math.abs(scores[i]) < Infinity)) throw rangeError(where, "predictions", "whose scores float32 holds", `${scores[i]} at row ${i}`);
+      if (i % 65536 === 65535) yield (0.5 * i) / rows;
     }
     if (crossed) {
       if (folds === undefined) return new ConformalRegression(method, undefined, scores, undefined);
@@ -136,7 +145,8 @@ export class ConformalRegression {
       return new ConformalRegression(method, undefined, scores, f.data.slice());
     }
     const of = groups === undefined ? undefined : groupsOf(where, groups, rows, 16777216);
-    return new ConformalRegression(method, ScoreTable.from(scores, of && { of, count: countOf(of) }, weights === undefined ? undefined : weightsOf(where, weights, rows)), undefined, undefined);
+    const table = ScoreTable.fromSteps(scores, of && { of, count: countOf(of) }, weights === undefined ? undefined : weightsOf(where, weights, rows));
+    return new ConformalRegression(method, yield* partOf(table, 0.5, 0.5), undefined, undefined);
   }
 
   /**

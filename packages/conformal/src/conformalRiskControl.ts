@@ -1,4 +1,4 @@
-import { checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { checkPositive, partOf, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import { lossTableOf } from "./lossTable.ts";
 
 /** Options of `conformalRiskControl`. */
@@ -35,15 +35,34 @@ export interface RiskControl {
  * Source: Angelopoulos, Bates, Fisch, Lei, Schuster, "Conformal risk control", ICLR 2024.
  */
 export function conformalRiskControl(losses: TensorLike, options: ConformalRiskControlOptions): RiskControl {
-  const where = "conformalRiskControl", { alpha, bound = 1 } = options;
+  return runSteps(controlSteps("conformalRiskControl", losses, options));
+}
+
+/**
+ * `conformalRiskControl` with pauses at least every 16 ms: the same setting. The table must not change meanwhile. Rejects with the signal's reason on abort.
+ *
+ * @param losses - float32 [n, L]
+ * @param options - as for `conformalRiskControl`, and `signal`, `onProgress`
+ * @throws RangeError as `conformalRiskControl`
+ * @example
+ *   const { index } = await conformalRiskControlAsync(losses, { alpha: 0.1, signal });
+ * Source: Angelopoulos, Bates, Fisch, Lei, Schuster, ICLR 2024.
+ */
+export async function conformalRiskControlAsync(losses: TensorLike, options: ConformalRiskControlOptions & LongWorkOptions): Promise<RiskControl> {
+  return runStepsAsync(controlSteps("conformalRiskControlAsync", losses, options), options);
+}
+
+function* controlSteps(where: string, losses: TensorLike, options: ConformalRiskControlOptions): Steps<RiskControl> {
+  const { alpha, bound = 1 } = options;
   checkPositive(where, "alpha", alpha);
   checkPositive(where, "bound", bound);
-  const table = lossTableOf(where, losses, bound), { rows, settings, means } = table;
+  const table = yield* partOf(lossTableOf(where, losses, bound), 0, 0.5), { rows, settings, means } = table, piece = Math.max(1, Math.floor(262144 / settings));
   for (let i = 0; i < rows; i++) {
     for (let l = 1; l < settings; l++) {
       const [before, after] = [table.losses[i * settings + l - 1], table.losses[i * settings + l]];
       if (after > before) throw rangeError(where, "losses", "that do not rise from one setting to the next", `${after} after ${before} in row ${i}, column ${l}`, "Order the settings from least to most cautious, or use learnThenTest");
     }
+    if (i % piece === piece - 1) yield 0.5 + (0.5 * i) / rows;
   }
   const bounds = means.map((risk) => (rows * risk + bound) / (rows + 1));
   // As conformalRank: what is equal in exact arithmetic counts as equal.

@@ -33,8 +33,8 @@ export {
   type RegressionMethod,
 } from "./conformalRegression.ts";
 export { AdaptiveAlpha, type AdaptiveAlphaJSON, type AdaptiveAlphaOptions } from "./adaptiveAlpha.ts";
-export { conformalRiskControl, type ConformalRiskControlOptions, type RiskControl } from "./conformalRiskControl.ts";
-export { learnThenTest, type Correction, type LearnThenTest, type LearnThenTestOptions } from "./learnThenTest.ts";
+export { conformalRiskControl, conformalRiskControlAsync, type ConformalRiskControlOptions, type RiskControl } from "./conformalRiskControl.ts";
+export { learnThenTest, learnThenTestAsync, type Correction, type LearnThenTest, type LearnThenTestOptions } from "./learnThenTest.ts";
 export { ExchangeabilityMonitor, type ExchangeabilityMonitorJSON, type ExchangeabilityMonitorOptions } from "./exchangeabilityMonitor.ts";
 export { PValueMonitor, type PValueMonitorJSON, type PValueMonitorOptions, type PValueSide } from "./pValueMonitor.ts";
 export { nestedLogits, type NestedLogitsOptions } from "./nestedLogits.ts";

@@ -1,5 +1,5 @@
 import { exp, log, regularizedBeta } from "@logits/statistics";
-import { checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { checkPositive, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import { lossTableOf } from "./lossTable.ts";
 
 const CORRECTIONS = ["fixed sequence", "bonferroni", "holm"] as const;
@@ -46,12 +46,30 @@ export interface LearnThenTest {
  * Source: Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then test", Annals of Applied Statistics 2025; Bates et al., JACM 2021 (p-values).
  */
 export function learnThenTest(losses: TensorLike, options: LearnThenTestOptions): LearnThenTest {
-  const where = "learnThenTest", { alpha, delta = 0.05, bound = 1, correction = "fixed sequence" } = options;
+  return runSteps(testSteps("learnThenTest", losses, options));
+}
+
+/**
+ * `learnThenTest` with pauses at least every 16 ms: the same settings. The table must not change meanwhile. Rejects with the signal's reason on abort.
+ *
+ * @param losses - float32 [n, L]
+ * @param options - as for `learnThenTest`, and `signal`, `onProgress`
+ * @throws RangeError as `learnThenTest`
+ * @example
+ *   const { passed } = await learnThenTestAsync(losses, { alpha: 0.1, signal });
+ * Source: Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then test", Annals of Applied Statistics 2025.
+ */
+export async function learnThenTestAsync(losses: TensorLike, options: LearnThenTestOptions & LongWorkOptions): Promise<LearnThenTest> {
+  return runStepsAsync(testSteps("learnThenTestAsync", losses, options), options);
+}
+
+function* testSteps(where: string, losses: TensorLike, options: LearnThenTestOptions): Steps<LearnThenTest> {
+  const { alpha, delta = 0.05, bound = 1, correction = "fixed sequence" } = options;
   checkPositive(where, "bound", bound);
   if (!(alpha > 0 && alpha < bound)) throw rangeError(where, "alpha", `in (0, ${bound})`, `${alpha}`);
   if (!(delta > 0 && delta < 1)) throw rangeError(where, "delta", "in (0, 1)", `${delta}`);
   if (!CORRECTIONS.includes(correction)) throw rangeError(where, "correction", CORRECTIONS.map((name) => `"${name}"`).join(" or "), `${correction}`);
-  const { rows, settings, means } = lossTableOf(where, losses, bound);
+  const { rows, settings, means } = yield* lossTableOf(where, losses, bound);
   const pValues = means.map((risk) => hoeffdingBentkus(risk / bound, rows, alpha / bound));
   const passed: number[] = [];
   if (correction === "fixed sequence") for (let l = 0; l < settings && pValues[l] <= delta; l++) passed.push(l);

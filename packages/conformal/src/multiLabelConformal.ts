@@ -1,7 +1,8 @@
 import { sigmoid } from "@logits/statistics";
-import { Tensor, asMask, rangeError, readJson, tensorToJSON, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asMask, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { PredictionSets } from "./predictionSets.ts";
 import { batchOf, type Batch } from "./scores.ts";
+import { sortIndices } from "./sortSteps.ts";
 
 const FORMAT = "logits/multi-label-conformal";
 const PROMISES = ["recall", "all"] as const;
@@ -68,21 +69,41 @@ export class MultiLabelConformal {
    *   MultiLabelConformal.fit(calibrationLogits, calibrationTargets).predictionSet(logits, { alpha: 0.1 }).labels(0);
    */
   static fit(logits: TensorLike, targets: TensorLike, options: MultiLabelConformalOptions = {}): MultiLabelConformal {
-    const where = "MultiLabelConformal.fit", { promise = "recall" } = options;
+    return runSteps(MultiLabelConformal.#steps("MultiLabelConformal.fit", logits, targets, options));
+  }
+
+  /** `fit` with pauses at least every 16 ms: the same bits. The data must not change meanwhile. Rejects with the signal's reason on abort. */
+  static async fitAsync(logits: TensorLike, targets: TensorLike, options: MultiLabelConformalOptions & LongWorkOptions = {}): Promise<MultiLabelConformal> {
+    return runStepsAsync(MultiLabelConformal.#steps("MultiLabelConformal.fitAsync", logits, targets, options), options);
+  }
+
+  static *#steps(where: string, logits: TensorLike, targets: TensorLike, options: MultiLabelConformalOptions): Steps<MultiLabelConformal> {
+    const { promise = "recall" } = options;
     if (!PROMISES.includes(promise)) throw rangeError(where, "promise", '"recall" or "all"', `${promise}`);
     const batch = numbersOf(where, logits), { logits: z, rows, classes } = batch;
     if (rows === 0) throw rangeError(where, "logits", "with at least one row", `shape [0, ${classes}]`);
     const y = asMask(where, "targets", targets);
     if (y.shape.length !== 2 || y.shape[0] !== rows || y.shape[1] !== classes) throw rangeError(where, "targets", `of shape [${rows}, ${classes}]`, `[${y.shape.join(", ")}]`);
-    const found: [score: number, share: number][] = [];
+    const scores: number[] = [], shares: number[] = [], piece = Math.max(1, Math.floor(65536 / classes));
     for (let n = 0, at = 0; n < rows; n++, at += classes) {
-      const own: number[] = [];
-      for (let c = 0; c < classes; c++) if (y.data[at + c]) own.push(scoreOf(z[at + c]));
-      if (promise === "recall") for (const score of own) found.push([score, own.length]);
-      else if (own.length > 0) found.push([own.reduce((a, b) => Math.max(a, b)), 1]);
+      let own = 0, worst = -Infinity;
+      for (let c = 0; c < classes; c++) {
+        if (!y.data[at + c]) continue;
+        const score = scoreOf(z[at + c]);
+        own++;
+        worst = Math.max(worst, score);
+        if (promise === "recall") scores.push(score);
+      }
+      if (promise === "recall") for (let i = 0; i < own; i++) shares.push(own);
+      else if (own > 0) {
+        scores.push(worst);
+        shares.push(1);
+      }
+      if (n % piece === piece - 1) yield (0.5 * n) / rows;
     }
-    found.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    return new MultiLabelConformal(promise, classes, rows, Float32Array.from(found, ([score]) => score), Int32Array.from(found, ([, share]) => share));
+    const order = Int32Array.from({ length: scores.length }, (_, i) => i);
+    yield* partOf(sortIndices(order, (a, b) => scores[a] - scores[b] || shares[a] - shares[b]), 0.5, 0.5);
+    return new MultiLabelConformal(promise, classes, rows, Float32Array.from(order, (i) => scores[i]), Int32Array.from(order, (i) => shares[i]));
   }
 
   /** The largest score that a label of a set may have; Infinity where n < 1 / alpha - 1: then every set holds all labels. */

@@ -1,5 +1,6 @@
 import { betaQuantile, conformalRank } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, checkLabels, rangeError, tensorToJSON, type JsonFields, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkLabels, rangeError, runSteps, tensorToJSON, type JsonFields, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { sortIndices, sortNumbers } from "./sortSteps.ts";
 
 /** What is promised about the coverage of new rows. */
 export interface ExpectedCoverage {
@@ -54,8 +55,13 @@ export class ScoreTable {
 
   /** Sorts the scores within their groups; a weight stays with its score. The arrays are not kept. */
   static from(scores: Float32Array, group?: { readonly of: Int32Array; readonly count: number }, weights?: Float32Array): ScoreTable {
+    return runSteps(ScoreTable.fromSteps(scores, group, weights));
+  }
+
+  /** The pieces of `from`. */
+  static *fromSteps(scores: Float32Array, group?: { readonly of: Int32Array; readonly count: number }, weights?: Float32Array): Steps<ScoreTable> {
     const n = scores.length;
-    if (!group && !weights) return new ScoreTable(scores.slice().sort(), Int32Array.of(0, n), false, undefined);
+    if (!group && !weights) return new ScoreTable(yield* sortNumbers(scores.slice()), Int32Array.of(0, n), false, undefined);
     const starts = new Int32Array((group?.count ?? 1) + 1);
     if (group) for (let i = 0; i < n; i++) starts[group.of[i] + 1]++;
     else starts[1] = n;
@@ -63,7 +69,7 @@ export class ScoreTable {
     const at = starts.slice(), order = new Int32Array(n);
     for (let i = 0; i < n; i++) order[at[group ? group.of[i] : 0]++] = i;
     // Equal scores by weight, so that the order of the rows does not matter.
-    for (let g = 0; g + 1 < starts.length; g++) order.subarray(starts[g], starts[g + 1]).sort((a, b) => scores[a] - scores[b] || (weights ? weights[a] - weights[b] : 0));
+    for (let g = 0; g + 1 < starts.length; g++) yield* sortIndices(order.subarray(starts[g], starts[g + 1]), (a, b) => scores[a] - scores[b] || (weights ? weights[a] - weights[b] : 0));
     return new ScoreTable(Float32Array.from(order, (i) => scores[i]), starts, group !== undefined, weights && Float32Array.from(order, (i) => weights[i]));
   }
 

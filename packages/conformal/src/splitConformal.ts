@@ -1,5 +1,5 @@
 import { topK } from "@logits/core-wasm";
-import { Tensor, asInt32, checkInteger, checkLabels, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkInteger, checkLabels, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { EXPECTED, LabelTree, faultOf, labelTreeOf } from "./labelTree.ts";
 import { PredictionSets } from "./predictionSets.ts";
 import { RankedSet, mostRanks } from "./rankedSet.ts";
@@ -216,10 +216,10 @@ export class SplitConformal {
       const to = Math.min(from + piece, rows);
       const p = probabilitiesOf(where, batch, from, to);
       for (let n = from, at = 0; n < to; n++, at += classes) scores[n] = scoreOf(rule, p, at, classes, y[n], random ? uniformOf(seed, 0, n) : 0);
-      yield to / rows;
+      yield (0.9 * to) / rows;
     }
     const group = rowGroups || ofClass ? { of: Int32Array.from(y, (label, n) => (rowGroups ? rowGroups[n] * columns : 0) + (ofClass ? ofClass[label] : 0)), count: (count ?? 1) * columns } : undefined;
-    return new SplitConformal({ rule, classes, randomize: random, seed: random ? seed : 0, classGroups: ofClass, groups: count }, ScoreTable.from(scores, group, w));
+    return new SplitConformal({ rule, classes, randomize: random, seed: random ? seed : 0, classGroups: ofClass, groups: count }, yield* partOf(ScoreTable.fromSteps(scores, group, w), 0.9, 0.1));
   }
 
   /**
@@ -236,25 +236,12 @@ export class SplitConformal {
    * Source: Angelopoulos, Bates, Malik, Jordan, ICLR 2021, appendix E.
    */
   static tune(logits: TensorLike, labels: TensorLike, options: TuneOptions): TunedOptions {
-    const where = "SplitConformal.tune";
-    const { method, alpha = 0.1, seed = 0 } = options;
-    if (!(method in PENALTIES)) throw rangeError(where, "method", '"raps" or "saps"', `${method}`);
-    if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
-    const fit = (choice: SplitConformalOptions): SplitConformal => runSteps(SplitConformal.fitSteps(where, logits, labels, { seed, ...choice }));
-    const ranks = fit({ method: "topk", randomize: false });
-    const freeRanks = Math.min(ranks.classes, ranks.quantile(alpha));
-    let best: TunedOptions | undefined, smallest = Infinity;
-    for (const penalty of PENALTIES[method]) {
-      const choice = { method, penalty, ...(method === "raps" && { freeRanks }) };
-      const { data } = fit(choice).predictionSet(logits, { alpha }).sizes;
-      let total = 0;
-      for (const size of data) total += size;
-      if (total < smallest) {
-        smallest = total;
-        best = choice;
-      }
-    }
-    return best!;
+    return runSteps(tuneSteps("SplitConformal.tune", logits, labels, options));
+  }
+
+  /** `tune` with pauses at least every 16 ms: the same choice. The data must not change meanwhile. Rejects with the signal's reason on abort. */
+  static async tuneAsync(logits: TensorLike, labels: TensorLike, options: TuneOptions & LongWorkOptions): Promise<TunedOptions> {
+    return runStepsAsync(tuneSteps("SplitConformal.tuneAsync", logits, labels, options), options);
   }
 
   /** Whether the rows of a prediction need `groups`. */
@@ -440,6 +427,33 @@ export class SplitConformal {
       weight: weights === undefined ? undefined : weightsOf(where, weights, rows),
     };
   }
+}
+
+function* tuneSteps(where: string, logits: TensorLike, labels: TensorLike, options: TuneOptions): Steps<TunedOptions> {
+  const { method, alpha = 0.1, seed = 0 } = options;
+  if (!(method in PENALTIES)) throw rangeError(where, "method", '"raps" or "saps"', `${method}`);
+  if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
+  const penalties = PENALTIES[method], share = 1 / (2 * penalties.length + 1);
+  const ranks = yield* partOf(SplitConformal.fitSteps(where, logits, labels, { seed, method: "topk", randomize: false }), 0, share);
+  const { logits: z, rows, classes } = batchOf(where, logits), piece = Math.max(4, Math.floor(2 ** 17 / classes) & ~3);
+  const freeRanks = Math.min(classes, ranks.quantile(alpha));
+  let best: TunedOptions | undefined, smallest = Infinity;
+  for (const [k, penalty] of penalties.entries()) {
+    const choice = { method, penalty, ...(method === "raps" && { freeRanks }) }, start = (2 * k + 1) * share;
+    const fitted = yield* partOf(SplitConformal.fitSteps(where, logits, labels, { seed, ...choice }), start, share);
+    let total = 0;
+    for (let from = 0; from < rows; from += piece) {
+      const to = Math.min(from + piece, rows);
+      const ids = Int32Array.from({ length: to - from }, (_, i) => from + i);
+      for (const size of fitted.predictionSet(new Tensor("float32", [to - from, classes], z.subarray(from * classes, to * classes)), { alpha, ids }).sizes.data) total += size;
+      yield start + share + (share * to) / rows;
+    }
+    if (total < smallest) {
+      smallest = total;
+      best = choice;
+    }
+  }
+  return best!;
 }
 
 const MOST_GROUPS = 16777216;
