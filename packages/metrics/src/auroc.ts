@@ -1,3 +1,4 @@
+import { withTally } from "@logits/statistics";
 import { asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import { numbers } from "./rows.ts";
 
@@ -6,7 +7,7 @@ import { numbers } from "./rows.ts";
  *
  *   P(s+ > s-) + P(s+ = s-) / 2
  *
- * Exact: pairs are counted, equal scores count one half, no interpolation. Any increasing function of the scores gives the same number. O(N log N).
+ * Exact: pairs are counted, equal scores count one half, no interpolation. Any increasing function of the scores gives the same number. O(N).
  *
  * @param scores - float32 or float64 [N]; higher = more positive; infinities are ordinary scores
  * @param positives - mask [N]: 1 or true = positive
@@ -24,21 +25,15 @@ export function auroc(scores: TensorLike, positives: TensorLike): number {
   let count = 0;
   for (let i = 0; i < mask.size; i++) count += mask.data[i];
   if (count === 0 || count === s.length) throw rangeError("auroc", "positives", "with at least one positive and one negative row", `${count} of ${s.length} positive`);
-  const high = new Float64Array(count), low = new Float64Array(s.length - count);
-  for (let i = 0, h = 0, l = 0; i < s.length; i++) {
-    // + 0 turns -0 into 0, which sorts apart.
-    if (mask.data[i]) high[h++] = s[i] + 0;
-    else low[l++] = s[i] + 0;
-  }
-  high.sort();
-  low.sort();
   // Twice the number of pairs won, a pair of equals counting 1.
-  let pairs = 0;
-  for (let i = 0, below = 0, upTo = 0; i < high.length; i++) {
-    while (below < low.length && low[below] < high[i]) below++;
-    if (upTo < below) upTo = below;
-    while (upTo < low.length && low[upTo] === high[i]) upTo++;
-    pairs += below + upTo;
-  }
-  return pairs / 2 / high.length / low.length;
+  const pairs = withTally(s as Float32Array, mask, ({ counts, ones }) => {
+    let total = 0, below = 0;
+    for (let k = 0; k < counts.length; k++) {
+      const low = counts[k] - ones[k];
+      total += ones[k] * (2 * below + low);
+      below += low;
+    }
+    return total;
+  });
+  return pairs / 2 / count / (s.length - count);
 }

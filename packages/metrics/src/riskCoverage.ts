@@ -1,4 +1,4 @@
-import { sortOrder } from "@logits/statistics";
+import { withTally } from "@logits/statistics";
 import { asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import { numbers } from "./rows.ts";
 
@@ -20,7 +20,7 @@ export interface RiskCoverage {
  *   risk[i - 1] = (errors among the i most confident rows) / i        aurc = (1 / N) sum_i risk[i - 1]
  *
  * Equal confidences: the errors of a block of ties arrive evenly, which is the mean over all orders inside the block. So the result does not
- * depend on the order of the rows. O(N log N).
+ * depend on the order of the rows. O(N).
  *
  * @param confidence - float32 or float64 [N]; higher = answered earlier
  * @param errors - mask [N]: 1 or true = the answer was wrong
@@ -36,20 +36,20 @@ export function riskCoverage(confidence: TensorLike, errors: TensorLike): RiskCo
   checkShape("riskCoverage", "errors", mask, ["N"]);
   const n = c.length;
   if (mask.size !== n) throw rangeError("riskCoverage", "errors", `of shape [${n}]`, `[${mask.size}]`);
-  const order = sortOrder(Float64Array.from(c)).reverse();
   const coverage = new Float64Array(n), risk = new Float64Array(n);
   let total = 0, sum = 0;
-  for (let start = 0; start < n; ) {
-    let end = start, wrong = 0;
-    while (end < n && c[order[end]] === c[order[start]]) wrong += mask.data[order[end++]];
-    for (let i = start; i < end; i++) {
-      coverage[i] = (i + 1) / n;
-      risk[i] = (total + (wrong * (i + 1 - start)) / (end - start)) / (i + 1);
-      sum += risk[i];
+  withTally(c as Float32Array, mask, ({ counts, ones }) => {
+    for (let k = counts.length - 1, start = 0; k >= 0; k--) {
+      const end = start + counts[k], wrong = ones[k];
+      for (let i = start; i < end; i++) {
+        coverage[i] = (i + 1) / n;
+        risk[i] = (total + (wrong * (i + 1 - start)) / (end - start)) / (i + 1);
+        sum += risk[i];
+      }
+      total += wrong;
+      start = end;
     }
-    total += wrong;
-    start = end;
-  }
+  });
   let best = 0;
   for (let i = n - total; i < n; i++) best += (i + 1 - (n - total)) / (i + 1);
   return { coverage, risk, aurc: sum / n, eAurc: (sum - best) / n };

@@ -12,6 +12,7 @@ export { conformalQuantile, conformalRank, quantile } from "./quantile.ts";
 export { orderStatistic } from "./orderStatistic.ts";
 export { sortOrder } from "./sortOrder.ts";
 export { ranks } from "./ranks.ts";
+export { withTally, type Tally } from "./tally.ts";
 export { empiricalPValue } from "./pValue.ts";
 export { benjaminiHochberg } from "./benjaminiHochberg.ts";
 export { pava, type PavaOptions } from "./pava.ts";
