@@ -1,0 +1,2 @@
+// Eigenvalues and eigenvectors of symmetric matrices in float64.
+export { symmetricEigen, symmetricEigenSteps, type SymmetricEigen, type SymmetricEigenOptions } from "../symmetricEigen.ts";
