@@ -8,7 +8,7 @@ import scipyScores from "./fixtures/logitDetector.json" with { type: "json" };
 import { LogitDetector, type LogitDetectorMethod } from "./index.ts";
 
 const INF = Infinity;
-const METHODS: readonly LogitDetectorMethod[] = ["msp", "maxLogit", "energy", "entropy", "margin"];
+const METHODS: readonly LogitDetectorMethod[] = ["msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen"];
 
 /** The definitions in float64. */
 function scoreRef(method: LogitDetectorMethod, z: number[], temperature = 1): number {
@@ -16,6 +16,8 @@ function scoreRef(method: LogitDetectorMethod, z: number[], temperature = 1): nu
   const weights = z.map((v) => Math.exp((v - top) / temperature)), total = weights.reduce((a, b) => a + b), p = weights.map((w) => w / total);
   if (method === "msp") return (total - 1) / total;
   if (method === "maxLogit") return -top;
+  if (method === "odin") return -temperature * Math.log((z.length * 1) / total);
+  if (method === "gen") return p.toSorted((a, b) => b - a).slice(0, 100).reduce((sum, q, i) => sum + (q * (i > 0 ? 1 - q : (total - 1) / total)) ** 0.1, 0);
   if (method === "energy") return -(top + temperature * Math.log(total));
   return method === "entropy" ? -p.reduce((sum, q) => (q > 0 ? sum + q * Math.log(q) : sum), 0) : second - top;
 }
@@ -37,7 +39,7 @@ describe("LogitDetector", () => {
   it("agrees with scipy on real outputs, for every method", () => {
     const [want] = scipyScores.cases;
     const { logits } = densenetCifar100();
-    for (const method of METHODS) {
+    for (const method of ["msp", "maxLogit", "energy", "entropy", "margin"] as const) {
       const got = LogitDetector.of(method).score({ logits: { data: logits.subarray(0, want.rows * 100), shape: [want.rows, 100] } });
       // These logits are log-probabilities: their energy is 0 up to rounding, so only the absolute bound tells there.
       expectClose(got.data, want[method], { rtol: 2e-5, atol: method === "energy" ? 1e-6 : 0, label: method });
@@ -107,9 +109,11 @@ describe("LogitDetector", () => {
       energy: [NaN, INF, -INF, -INF, -3, -Math.fround(Math.LN2)],
       entropy: [NaN, NaN, NaN, NaN, 0, Math.fround(Math.LN2)],
       margin: [NaN, NaN, -INF, NaN, -INF, 0],
+      odin: [NaN, NaN, NaN, NaN, -Math.fround(1000 * Math.log(3)), -Math.fround(1000 * Math.log(1.5))],
+      gen: [NaN, NaN, NaN, NaN, 0, Math.fround(2 * 0.25 ** 0.1)],
     };
     for (const method of METHODS) expectExact(LogitDetector.of(method).score({ logits: Object.values(rows) }).data, want[method], method);
-    for (const [method, score] of [["msp", 0], ["maxLogit", -7], ["energy", -7], ["entropy", 0], ["margin", -INF]] as const) expectExact(LogitDetector.of(method).score({ logits: [[7]] }).data, [score], `${method}, one class`);
+    for (const [method, score] of [["msp", 0], ["maxLogit", -7], ["energy", -7], ["entropy", 0], ["margin", -INF], ["odin", 0], ["gen", 0]] as const) expectExact(LogitDetector.of(method).score({ logits: [[7]] }).data, [score], `${method}, one class`);
   });
 
   const probe = tensor(Array.from({ length: 20 }, (_, i) => Math.sin(i) * 5), [5, 4]);
@@ -124,7 +128,7 @@ describe("LogitDetector", () => {
   })).map((check, i) => ({ ...check, name: `${i} ${check.name}` })))("$name", ({ run }) => run());
 
   it("messages", () => {
-    expect(() => LogitDetector.of("softmax" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: LogitDetector.of: expected \`method\` "msp", "maxLogit", "energy", "entropy", "margin", got softmax]`);
+    expect(() => LogitDetector.of("softmax" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: LogitDetector.of: expected \`method\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", got softmax]`);
     expect(() => LogitDetector.of("energy", { temperature: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: LogitDetector.of: expected \`temperature\` in [2^-126, 2^126], got 0]`);
     expect(() => LogitDetector.of("margin", { temperature: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: LogitDetector.of: expected \`temperature\` 1 for margin, whose order a temperature does not change, got 2]`);
     expect(() => LogitDetector.of("energy").score({ features: [[1]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: LogitDetector.score: expected \`rows\` with \`logits\`, got features]`);
@@ -132,7 +136,7 @@ describe("LogitDetector", () => {
     expect(() => LogitDetector.of("energy").score({ logits: { data: Float32Array.of(1), shape: [] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: LogitDetector.score: expected \`logits\` of shape [..., C], C >= 1, got []]`);
     expect(() => LogitDetector.of("energy").score({ logits: "x" as never })).toThrowErrorMatchingInlineSnapshot(`[TypeError: LogitDetector.score: expected \`logits\` a tensor, typed array, { data, dims } or nested number arrays, got String]`);
     expect(() => LogitDetector.fromJSON({ ...LogitDetector.of("margin").toJSON(), temperature: 2 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: LogitDetector.fromJSON: expected \`temperature\` 1 for margin, got 2]`);
-    expect(() => LogitDetector.fromJSON({ ...LogitDetector.of("margin").toJSON(), method: "odin" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: LogitDetector.fromJSON: expected \`method\` "msp" or "maxLogit" or "energy" or "entropy" or "margin", got "odin"]`);
+    expect(() => LogitDetector.fromJSON({ ...LogitDetector.of("margin").toJSON(), method: "softmax" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: LogitDetector.fromJSON: expected \`method\` "msp" or "maxLogit" or "energy" or "entropy" or "margin" or "odin" or "gen", got "softmax"]`);
     expect(() => LogitDetector.fromJSON({ ...LogitDetector.of("margin").toJSON(), version: 2 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: LogitDetector.fromJSON: expected \`version\` 1, got 2. Upgrade @logits/ood to read it]`);
   });
 });

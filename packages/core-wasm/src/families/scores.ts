@@ -1,2 +1,2 @@
 // Statistics of logits in one pass.
-export { logitStatistics, type LogitStatistic, type LogitStatistics, type LogitStatisticsOptions } from "../logitStatistics.ts";
+export { logitStatistics, type DefaultLogitStatistic, type LogitStatistic, type LogitStatistics, type LogitStatisticsOptions } from "../logitStatistics.ts";
