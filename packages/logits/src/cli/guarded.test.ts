@@ -60,7 +60,7 @@ describe("report with a detector", () => {
     expect(sets).toHaveLength(2);
     const page = read("guarded", "index.html");
     expect(page).toContain("Rows unlike those of the fit");
-    expect(page.match(/<svg/g)).toHaveLength(7);
+    expect(page.match(/<svg/g)).toHaveLength(6);
     expect(page).not.toMatch(/<script|<link|<img|src=/i);
     expect(read("plain", "index.html")).not.toContain("Rows unlike those of the fit");
     expect(metrics("plain").detector).toBeNull();

@@ -3,6 +3,7 @@ import { coverageReport, type Coverage, type SplitConformal } from "@logits/conf
 import { accuracy, brierScore, negativeLogLikelihood, riskCoverage } from "@logits/metrics";
 import { softmax } from "@logits/core-wasm";
 import type { DecisionHead, Rate } from "@logits/head";
+import { scoreHistogram } from "@logits/ood";
 import { randomSource, type Tensor, type TensorLike } from "@logits/tensor";
 import type { DetectorMeasures, Measures, SetMeasures, Share } from "./types.ts";
 
@@ -45,7 +46,7 @@ export function measure(logits: Scores, labels: Labels, seed: number): Measures 
     aurc: curve.aurc,
     ties,
     reliability: reliabilityDiagram(probabilities, labels).bins.map((bin) => ({
-      lower: bin.low, upper: bin.high, count: bin.count, confidence: bin.meanConfidence, accuracy: bin.accuracy, band: bin.band,
+      lower: bin.low, upper: bin.high, count: bin.count, confidence: bin.meanConfidence, accuracy: bin.accuracy, interval: bin.interval, band: bin.band,
     })),
     riskCoverage: Array.from({ length: Math.ceil(rows / step) }, (_, i) => Math.min(rows - 1, (i + 1) * step - 1)).map((i) => ({ coverage: curve.coverage[i], risk: curve.risk[i] })),
   };
@@ -75,8 +76,6 @@ export interface HeadRows {
   readonly features?: TensorLike;
 }
 
-const BINS = 40;
-
 /** What the detector of a head does on test rows, and on rows known to be outside. `logits` of both, where the head takes probabilities: those. */
 export function measureDetector(head: DecisionHead, test: HeadRows & { readonly labels: TensorLike }, outliers: HeadRows | undefined, scores: { readonly inside: Float32Array; readonly outside: Float32Array }): DetectorMeasures {
   const { detector, threshold, selection, guarantee } = head;
@@ -93,25 +92,11 @@ export function measureDetector(head: DecisionHead, test: HeadRows & { readonly 
     guarantee,
     falsePositives: shareOf(falsePositives!),
     answered: shareOf(right.answered),
-    histogram: histogram(scores.inside, scores.outside),
+    histogram: scoreHistogram(scores.inside, scores.outside).bins.map(({ low, high, inside, outside }) => ({ lower: low, upper: high, inside, outside })),
     outliers: found && { rows: found.rows, detected: shareOf(found.detected), auroc: found.auroc!, flaggedAt95Detected: found.flaggedAt95Detected!, keptAt95Kept: found.keptAt95Kept! },
   };
 }
 
 function shareOf({ rows, rate, interval }: Rate): Share {
   return { rows, share: rate!, interval: interval! };
-}
-
-/** 40 bins of equal width between the 0.5 % and the 99.5 % point of all scores. */
-function histogram(inside: Float32Array, outside: Float32Array): DetectorMeasures["histogram"] {
-  const all = Float64Array.from([...inside, ...outside]).sort();
-  const at = (share: number): number => all[Math.round(share * (all.length - 1))];
-  const [low, high] = [at(0.005), at(0.995)];
-  // Equal scores have a bin of their own.
-  const width = high > low ? (high - low) / BINS : 1;
-  const bins = Array.from({ length: BINS }, (_, i) => ({ lower: low + i * width, upper: low + (i + 1) * width, inside: 0, outside: 0 }));
-  const bin = (score: number): (typeof bins)[number] => bins[Math.max(0, Math.min(BINS - 1, Math.floor((score - low) / width)))];
-  for (const score of inside) bin(score).inside++;
-  for (const score of outside) bin(score).outside++;
-  return bins;
 }

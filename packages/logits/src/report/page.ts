@@ -5,14 +5,14 @@ import { detectorPromise, findings, promised, worst } from "./words.ts";
 const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
 const STYLE = `
-:root { color-scheme: light dark; --ink: #1c2430; --paper: #fff; --soft: #5a6675; --line: #d8dde4; --before: #b94a17; --after: #1f6da3; }
+:root { color-scheme: light dark; --ink: #1c2430; --paper: #fff; --soft: #5a6675; --line: #d8dde4; --before: #b94a17; --after: #1f6da3; --plot-1: var(--after); --plot-2: var(--before); --plot-ink: var(--ink); --plot-ground: var(--paper); }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --paper: #12161c; --soft: #9aa7b6; --line: #2d3642; --before: #f0905f; --after: #6ab7e8; } }
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 56rem; font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
 p.sub { color: var(--soft); margin: 0 0 1.2rem; } table { display: block; overflow-x: auto; border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 tbody { display: table; width: 100%; } th, td { text-align: right; font-weight: inherit; padding: .35rem .6rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; } th[scope=col] { font-weight: 600; vertical-align: bottom; }
-.row { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; max-width: 100%; } figure svg { max-width: 100%; height: auto; }
-figcaption { color: var(--soft); font-size: .9rem; } .row figure { max-width: 26rem; } main > figure { overflow-x: auto; } main > figure svg { min-width: 40rem; }
+.row { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; } figure svg { display: block; max-width: 100%; height: auto; }
+figcaption { color: var(--soft); font-size: .9rem; } figure { max-width: 26.25rem; }
 .before { color: var(--before); } .after { color: var(--after); } ul { padding-left: 1.1rem; } li { margin: .5rem 0; }
 `;
 
@@ -21,7 +21,7 @@ export function reportPage(metrics: ReportMetrics): string {
   const { before, after, rows } = metrics;
   const drawn = figures(metrics);
   const line = (name: string, a: number, b: number, digits: number): string => `<tr><th scope="row">${name}</th><td class="before">${a.toFixed(digits)}</td><td class="after">${b.toFixed(digits)}</td></tr>`;
-  const figure = (svg: string, caption: string): string => `<figure tabindex="0">${svg.replace("<svg", '<svg role="img"')}<figcaption>${caption}</figcaption></figure>`;
+  const figure = (svg: string, caption: string): string => `<figure>${svg}<figcaption>${caption}</figcaption></figure>`;
   const setRows = metrics.sets.map((sets) => {
     const least = worst(sets.byClass);
     const covered = `${sets.coverage.share.toFixed(3)} [${sets.coverage.interval.map((x) => x.toFixed(3)).join(", ")}]`;
@@ -57,22 +57,19 @@ ${line("area under the risk-coverage curve", before.aurc, after.aurc, 4)}
 </table>
 <h2>Reliability</h2>
 <div class="row">
-${figure(drawn.reliabilityBefore, '<b class="before">Before.</b> A point is a bin of confidences, its area the number of rows. The line to the diagonal is the gap; grey: where a perfectly calibrated model would lie 95 times of 100.')}
+${figure(drawn.reliabilityBefore, '<b class="before">Before.</b> A point is a bin of confidences with the exact 95 % interval of its accuracy; on the diagonal the confidence is honest. Bars: the share of the rows in the bin.')}
 ${figure(drawn.reliabilityAfter, '<b class="after">After</b> dividing the scores by the temperature.')}
 </div>
-<h2>Confidences</h2>
-${figure(drawn.confidence, "Rows by confidence, before and after.")}
 <h2>Answering only when sure, and sets of labels</h2>
 <div class="row">
-${figure(drawn.riskCoverage, 'Answer the most confident share of rows (x): how many answers are wrong (y), <b class="before">before</b> (dashed) and <b class="after">after</b>.')}
+${figure(drawn.riskCoverage, 'Answer the most confident share of rows (x): how many answers are wrong (y), <b class="after">after</b> and <b class="before">before</b> (dashed).')}
 ${figure(drawn.setSize, `How often ${metrics.sets[0].method} sets hold the right label, by their size, with exact 95 % intervals. Dashed: the promise for all rows together.`)}
+${figure(drawn.classes, "Coverage of every class with its exact 95 % interval; a marginal promise does not hold for each class.")}
 </div>
 <table tabindex="0">
 <tr><th scope="col">sets</th><th scope="col">rows behind the promise</th><th scope="col">promised</th><th scope="col">covered</th><th scope="col">mean size</th><th scope="col">worst class</th></tr>
 ${setRows.join("\n")}
 </table>
-<h2>Coverage by class</h2>
-${figure(drawn.classes, "Every class with its exact 95 % interval; a marginal promise does not hold for each class.")}
 ${metrics.detector ? detectorSection(metrics.detector, figure(drawn.detector, histogramCaption(metrics.detector))) : ""}<p class="sub">Written by logits ${escape(metrics.versions.logits)} (${escape(metrics.versions.variant)}). All numbers are in metrics.json.</p>
 </main>
 </body>

@@ -6,6 +6,8 @@ export interface ReliabilityBin {
   /** Mean confidence and accuracy of the rows in the bin; null if there are none. */
   readonly confidence: number | null;
   readonly accuracy: number | null;
+  /** Exact (Clopper-Pearson) 95 % interval of the accuracy. */
+  readonly interval: readonly [number, number] | null;
   /** Where the accuracy of a perfectly calibrated model would lie 95 times of 100. */
   readonly band: readonly [number, number] | null;
 }

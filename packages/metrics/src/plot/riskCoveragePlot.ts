@@ -1,6 +1,12 @@
 import { rangeError } from "@logits/tensor";
-import type { RiskCoverage } from "../riskCoverage.ts";
 import type { Plot, PlotColour } from "./plot.ts";
+
+/** A curve of `riskCoverage`, or some of its points. */
+export interface RiskCoverageCurve {
+  readonly coverage: ArrayLike<number>;
+  readonly risk: ArrayLike<number>;
+  readonly aurc: number;
+}
 
 /**
  * Risk-coverage curves as a plot: the share of errors among the rows that are answered.
@@ -11,7 +17,7 @@ import type { Plot, PlotColour } from "./plot.ts";
  *   svg(riskCoveragePlot({ model: riskCoverage(confidence, errors) }));
  * Source: Geifman, Uziel, El-Yaniv, ICLR 2019.
  */
-export function riskCoveragePlot(curves: Readonly<Record<string, RiskCoverage>>): Plot {
+export function riskCoveragePlot(curves: Readonly<Record<string, RiskCoverageCurve>>): Plot {
   const entries = Object.entries(curves);
   if (entries.length === 0 || entries.length > 6) throw rangeError("riskCoveragePlot", "curves", "with 1 to 6 curves", `${entries.length}`);
   const best = entries.map(([name, { aurc, risk }]) => `${name}: area ${aurc.toFixed(4)}, ${(100 * risk[risk.length - 1]).toFixed(1)} % errors where every row is answered.`);
