@@ -51,7 +51,7 @@ export function figures() {
   return (tree: Node): void => {
     visit(tree as never, "html", (node: Node) => {
       const [, name] = /^<!-- figure: ([\w-]+) -->$/.exec(node.value!.trim()) ?? [];
-      if (name !== undefined) node.value = `<div class="figure" tabindex="0">${readFileSync(join(root, GENERATED, "figures", `${name}.svg`), "utf8")}</div>`;
+      if (name !== undefined) node.value = `<div class="figure">${readFileSync(join(root, GENERATED, "figures", `${name}.svg`), "utf8")}</div>`;
     });
   };
 }

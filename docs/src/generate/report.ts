@@ -8,7 +8,7 @@ interface Bin {
   readonly accuracy: number;
   readonly lower: number;
   readonly upper: number;
-  readonly band: readonly [number, number];
+  readonly interval: readonly [number, number];
 }
 interface Measures {
   readonly accuracy: number;
