@@ -2,9 +2,12 @@ import { softmax } from "@logits/core-wasm";
 import { checkGuarantee, cifar10Vgg16, densenetCifar100, estimatorChecks, expectClose } from "@logits/testkit";
 import { randomSource, tensor } from "@logits/tensor";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { SplitConformal, coverageByClass, coverageBySize, coverageReport } from "./index.ts";
+import { describe, expect, it, vi } from "vitest";
+import { ConformalRegression, SplitConformal, coverageByClass, coverageBySize, coverageReport } from "./index.ts";
 import golden from "./fixtures/golden.json" with { type: "json" };
+
+// 10,000 repetitions of one promise take minutes on a busy machine.
+if (process.env.LOGITS_SLOW) vi.setConfig({ testTimeout: 1_200_000 });
 
 /** Rows whose labels are drawn from softmax(z / 1.7): the model is not calibrated, which the promise does not need. */
 function world(rows: number, classes: number, seed: number) {
@@ -157,6 +160,34 @@ describe("the promise", () => {
         const sets = fitted.predictionSet({ data: logits.data.subarray(at), shape: [20, 5] }, { alpha: 0.1, allowEmpty: true });
         const { covered } = coverageReport(sets, labels.data.subarray(n));
         return { successes: 20 - covered, trials: 20 };
+      },
+    });
+  });
+
+  it("is Beta distributed over calibration sets: the interval of expectedCoverage misses at its level, on both sides together", () => {
+    for (const level of [0.8, 0.95]) {
+      checkGuarantee({
+        name: `Beta interval at ${level}`, repetitions, kind: "probability of exceeding", level: 1 - level, side: "both",
+        simulate: (seed) => {
+          // Numbers uniform on (0, 1) around 0: the coverage given the calibration rows is their quantile.
+          const random = randomSource(seed, 4), n = 60 + (seed % 50);
+          const fitted = ConformalRegression.fit(new Float32Array(n), Float32Array.from({ length: n }, () => random.uniform()));
+          const [low, high] = fitted.expectedCoverage(0.15, level).interval, coverage = fitted.quantile(0.15);
+          return coverage < low || coverage > high;
+        },
+      });
+    }
+  });
+
+  it("the interval of coverageReport holds the coverage at its level", () => {
+    const { logits, labels } = world(300, 4, 1), fitted = SplitConformal.fit(logits, labels);
+    const many = world(60000, 4, 2), truth = coverageReport(fitted.predictionSet(many.logits, { alpha: 0.2, allowEmpty: true }), many.labels).coverage!;
+    checkGuarantee({
+      name: "Clopper-Pearson", repetitions, kind: "probability of exceeding", level: 0.1,
+      simulate: (seed) => {
+        const test = world(40, 4, seed + 10), [low, high] = coverageReport(fitted.predictionSet(test.logits, { alpha: 0.2, allowEmpty: true }), test.labels, { level: 0.9 }).interval!;
+        // The standard error of `truth` is 0.0016: less than a fiftieth of the width of an interval.
+        return truth < low || truth > high;
       },
     });
   });

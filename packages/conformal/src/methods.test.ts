@@ -126,7 +126,7 @@ describe("the promise, simulated", () => {
   });
 
   it.each(["lac", "aps", "saps"] as const)("%s, each class by itself: every class misses alpha of its rows", (method) => {
-    for (const label of [0, 2]) {
+    for (const label of [0, 1, 2]) {
       const simulate = (classGroups?: "each") => (seed: number) => {
         const { logits, labels } = byClass([29, 29, 29], seed);
         const counts = [0, 0, 0];
@@ -171,6 +171,38 @@ describe("the promise, simulated", () => {
         },
       });
     }
+  });
+
+  it("groups of rows and each class at once: every pair misses alpha of its rows", () => {
+    const kind = (counts: readonly number[], seed: number, sharp: boolean) => {
+      const rows = byClass(counts, seed);
+      return sharp ? { ...rows, logits: { ...rows.logits, data: rows.logits.data.map((z) => 3 * z) } } : rows;
+    };
+    for (const [group, label] of [[0, 0], [1, 2]]) {
+      checkGuarantee({
+        name: `group ${group}, class ${label}`, repetitions, kind: "marginal mean", level: 0.1, slack: 2e-3,
+        simulate: (seed) => {
+          const a = kind([19, 19, 19], seed, false), b = kind([19, 19, 19], seed + 2e6, true), counts = [0, 0, 0];
+          counts[label] = 10;
+          const fitted = SplitConformal.fit({ shape: [114, 3], data: Float32Array.of(...a.logits.data, ...b.logits.data) }, Int32Array.of(...a.labels, ...b.labels), { method: "saps", seed, groups: Int32Array.from({ length: 114 }, (_, n) => (n < 57 ? 0 : 1)), classGroups: "each" });
+          return miss(fitted, kind(counts, seed + 1e6, group === 1), { groups: new Int32Array(10).fill(group) });
+        },
+      });
+    }
+  });
+
+  it("as composed: clusters and a tuned penalty from rows of their own, then calibrated: the cluster of each class misses alpha of its rows", () => {
+    checkGuarantee({
+      // A cluster of m classes has 12 m rows: at most 1 / 13 less than alpha.
+      name: "tuned raps, found clusters", repetitions, kind: "marginal mean", level: 0.1, slack: 1 / 13,
+      simulate: (seed) => {
+        const other = byClass([14, 14, 14, 14], seed + 2e6), tuned = SplitConformal.tune(other.logits, other.labels, { method: "raps", seed });
+        const clusters = clusterClasses(other.logits, other.labels, { ...tuned, clusters: 2, seed });
+        const own = clusters.data[0], counts = Array.from(clusters.data, (k) => (k === own ? 5 : 0));
+        const { logits, labels } = byClass([12, 12, 12, 12], seed);
+        return miss(SplitConformal.fit(logits, labels, { ...tuned, seed, classGroups: clusters }), byClass(counts, seed + 1e6));
+      },
+    });
   });
 
   it("weights: under another distribution of the rows the weighted sets miss at most alpha, the others more", () => {
@@ -279,6 +311,55 @@ describe("conditions", () => {
 });
 
 describe("defects of others that are not here", () => {
+  it("LAC: the quantile is the score of rank ceil((n + 1)(1 - alpha)), not an interpolated one of n (Torch-Uncertainty)", () => {
+    const { logits, labels } = exchangeable(30, 4, 2), fitted = SplitConformal.fit(logits, labels);
+    const scores = Array.from(labels, (_, n) => 1 - softmax(tensor(logits.data.slice(4 * n, 4 * n + 4), [1, 4])).data[labels[n]]).sort((a, b) => a - b);
+    for (const alpha of [0.05, 0.1, 0.23]) {
+      // Rows alone and in fours round softmax differently: 6e-8.
+      const k = Math.ceil(31 * (1 - alpha)), position = 29 * (1 - alpha), below = Math.floor(position);
+      expect(Math.abs(fitted.quantile(alpha) - scores[k - 1])).toBeLessThan(2e-7);
+      expect(fitted.quantile(alpha)).toBeGreaterThan(scores[below] + (position - below) * (scores[below + 1] - scores[below]));
+    }
+  });
+
+  it("randomised sets take one uniform number for a row, so they are its first ranks (TorchCP draws one for each label)", () => {
+    const { logits, labels } = exchangeable(60, 12, 5), test = exchangeable(200, 12, 6).logits;
+    for (const method of RANKED) {
+      const sets = SplitConformal.fit(logits, labels, { method }).predictionSet(test, { alpha: 0.3, allowEmpty: true });
+      for (let n = 0; n < 200; n++) {
+        const p = Array.from(sets.probabilities.data.subarray(12 * n, 12 * n + 12)), order = p.map((_, c) => c).sort((a, b) => p[b] - p[a] || a - b);
+        expect(sets.labels(n)).toEqual(order.slice(0, sets.sizes.data[n]).sort((a, b) => a - b));
+      }
+    }
+  });
+
+  it("a randomised row has the same set whatever was drawn before it (a generator with a state, as in MAPIE, TorchCP and crepes)", () => {
+    const { logits, labels } = exchangeable(60, 5, 7), fitted = SplitConformal.fit(logits, labels, { method: "aps", seed: 3 }), row = { shape: [1, 5], data: logits.data.slice(0, 5) };
+    const first = fitted.predictionSet(row, { ids: [12345], allowEmpty: true }).labels(0);
+    fitted.predictionSet(exchangeable(50, 5, 8).logits);
+    fitted.pValues(exchangeable(50, 5, 9).logits, { smooth: true });
+    expect(fitted.predictionSet(row, { ids: [12345], allowEmpty: true }).labels(0)).toEqual(first);
+    expect(SplitConformal.fromJSON(JSON.parse(JSON.stringify(fitted))).predictionSet(row, { ids: [12345], allowEmpty: true }).labels(0)).toEqual(first);
+  });
+
+  it("equal probabilities are ranked by class index, and sums over 1,000 classes are exact (float32 sums reorder them)", () => {
+    const z = { shape: [1, 1000], data: new Float32Array(1000) };
+    const fitted = SplitConformal.fit({ shape: [200, 1000], data: new Float32Array(200000) }, Int32Array.from({ length: 200 }, (_, n) => 5 * n), { method: "aps", randomize: false });
+    for (const alpha of [0.1, 0.5, 0.9]) {
+      const labels = fitted.predictionSet(z, { alpha }).labels(0);
+      // The label of rank k is 5 (k - 1): the set is all classes up to it.
+      expect(labels).toEqual(Array.from({ length: 5 * (Math.ceil(201 * (1 - alpha) - 1e-9) - 1) + 1 }, (_, c) => c));
+    }
+  });
+
+  it("half a million calibration rows take 2 MB, and a p-value a search and not a comparison with every row (crepes #9, #10, #31)", () => {
+    const n = 480000, random = randomSource(3), data = Float32Array.from({ length: 2 * n }, () => 4 * random.uniform());
+    const fitted = SplitConformal.fit({ shape: [n, 2], data }, new Int32Array(n));
+    const p = fitted.pValues({ shape: [20000, 2], data: data.subarray(0, 40000) });
+    expect(Array.from({ length: 20000 }, (_, i) => p.data[2 * i]).filter((x) => x <= 0.25).length / 20000).toBeCloseTo(0.25, 1);
+    expect(JSON.stringify(fitted).length).toBeLessThan(4 * n * 1.4 + 1000);
+  });
+
   it("RAPS: freeRanks is what was given or tuned, never the penalty (MAPIE's k_star = lambda_)", () => {
     const { logits, labels } = exchangeable(200, 6, 1);
     const tuned = SplitConformal.tune(logits, labels, { method: "raps", alpha: 0.1 });

@@ -26,8 +26,8 @@ export interface PValueMonitorJSON {
   readonly format: "logits/p-value-monitor";
   readonly version: 1;
   readonly level: number;
-  /** null: independent p-values. */
-  readonly calibrationRows: number | null;
+  /** 0: independent p-values. */
+  readonly calibrationRows: number;
   readonly side: PValueSide;
   readonly jump: number;
   readonly capital: readonly number[];
@@ -136,7 +136,7 @@ export class PValueMonitor {
   }
 
   toJSON(): PValueMonitorJSON {
-    const { level, calibrationRows = null, side, jump, rows, logEvidence } = this;
+    const { level, calibrationRows = 0, side, jump, rows, logEvidence } = this;
     return { format: FORMAT, version: 1, level, calibrationRows, side, jump, capital: Array.from(this.#capital), rows, logEvidence, largestLogEvidence: this.#largest };
   }
 
@@ -146,8 +146,8 @@ export class PValueMonitor {
     const level = fields.number("level"), jump = fields.number("jump"), side = fields.oneOf("side", SIDES);
     if (!(level > 0 && level < 1)) fields.fail("level", "in (0, 1)", `${level}`);
     if (!(jump > 0 && jump < 1)) fields.fail("jump", "in (0, 1)", `${jump}`);
-    const calibrationRows = fields.value("calibrationRows") === null ? undefined : fields.integer("calibrationRows", 1, Number.MAX_SAFE_INTEGER);
-    if (!(slackOf(level, calibrationRows, side) < 0.5)) fields.fail("calibrationRows", "enough for the level", `${calibrationRows}`);
+    const given = fields.integer("calibrationRows", 0, Number.MAX_SAFE_INTEGER), calibrationRows = given === 0 ? undefined : given;
+    if (!(slackOf(level, calibrationRows, side) < 0.5)) fields.fail("calibrationRows", `enough for the level ${level}, or 0`, `${given}`);
     const bets = side === "both" ? 3 : 2, capital = fields.value("capital");
     if (!Array.isArray(capital) || capital.length !== bets || !capital.every((share) => typeof share === "number" && share >= 0 && share <= 1) || !(Math.abs(capital.reduce((a, b) => a + b, 0) - 1) < 1e-9)) {
       return fields.fail("capital", `${bets} numbers in [0, 1] that sum to 1`, JSON.stringify(capital));

@@ -1,7 +1,7 @@
 import { checkGuarantee } from "@logits/testkit";
 import { randomSource } from "@logits/tensor";
 import { describe, expect, it, vi } from "vitest";
-import { AdaptiveAlpha, ConformalRegression, ExchangeabilityMonitor, RiskMonitor, SplitConformal } from "./index.ts";
+import { AdaptiveAlpha, ConformalRegression, ExchangeabilityMonitor, PValueMonitor, RiskMonitor, SplitConformal } from "./index.ts";
 
 // 10,000 repetitions of one promise take minutes on a busy machine.
 if (process.env.LOGITS_SLOW) vi.setConfig({ testTimeout: 1_200_000 });
@@ -49,6 +49,19 @@ describe("AdaptiveAlpha", () => {
       for (let t = 0; t < 3000; t++) {
         adaptive.update(adaptive.current === 0 || (adaptive.current < 1 && strategy(t)));
         expect(Math.abs(adaptive.misses / adaptive.rows - 0.2)).toBeLessThanOrEqual(adaptive.bound + 1e-12);
+      }
+    }
+  });
+
+  it("keeps its bound over random streams and steps: miss rates that wander, jump or depend on the level", () => {
+    for (let seed = 0; seed < repetitions; seed++) {
+      const random = randomSource(seed, 11), adaptive = AdaptiveAlpha.start({ alpha: 0.02 + 0.9 * random.uniform(), step: 0.002 + 0.2 * random.uniform() });
+      let rate = random.uniform();
+      for (let t = 0; t < 200; t++) {
+        if (random.integer(40) === 0) rate = random.uniform();
+        const miss = random.uniform() < (seed % 2 ? rate : Math.min(1, Math.max(0, 2 * adaptive.level)));
+        adaptive.update(adaptive.current === 0 || (adaptive.current < 1 && !miss));
+        if (Math.abs(adaptive.misses / adaptive.rows - adaptive.alpha) > adaptive.bound + 1e-12) expect.fail(`seed ${seed}, row ${t}: ${adaptive.misses} misses`);
       }
     }
   });
@@ -173,6 +186,118 @@ describe("ExchangeabilityMonitor", () => {
       expect(() => ExchangeabilityMonitor.fromJSON({ ...json, [field]: bad })).toThrow(field);
     }
     expect(() => ExchangeabilityMonitor.fromJSON({ ...json, capital: [1] })).toThrowErrorMatchingInlineSnapshot(`[FormatError: ExchangeabilityMonitor.fromJSON: expected \`capital\` 3 numbers in [0, 1] that sum to 1, got [1]]`);
+  });
+});
+
+describe("PValueMonitor", () => {
+  /** Smooth p-values of scores against n fixed calibration rows, and the rows' source. */
+  const against = (seed: number, n: number) => {
+    const random = randomSource(seed, 12), fixed = Float64Array.from({ length: n }, () => noise(random)).sort();
+    const below = (s: number) => {
+      let low = 0, high = n;
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if (fixed[middle] <= s) low = middle + 1;
+        else high = middle;
+      }
+      return low;
+    };
+    return { random, p: (s: number) => (n - below(s) + random.uniform()) / (n + 1) };
+  };
+
+  it.each([["small", 100, 2000], ["both", 100, 2000], ["small", 1000, 600]] as const)("raises a false alarm in at most `level` of the streams against fixed calibration rows, %s, %i rows", (side, n, rows) => {
+    checkGuarantee({
+      name: "false alarm", repetitions, kind: "probability of exceeding", level: 0.1,
+      simulate: (seed) => {
+        const { random, p } = against(seed, n), monitor = PValueMonitor.start({ level: 0.1, side, calibrationRows: n });
+        for (let t = 0; t < rows && !monitor.alarm; t++) monitor.update(p(noise(random)));
+        return monitor.alarm;
+      },
+    });
+  });
+
+  it("raises a false alarm in at most `level` of the streams of independent p-values, uniform or larger", () => {
+    for (const [side, draw] of [["small", (u: number) => u], ["both", (u: number) => u], ["small", (u: number) => Math.sqrt(u)], ["small", (u: number) => Math.ceil(3 * u) / 3]] as const) {
+      checkGuarantee({
+        name: `${side}`, repetitions, kind: "probability of exceeding", level: 0.1,
+        simulate: (seed) => {
+          const random = randomSource(seed, 13), monitor = PValueMonitor.start({ level: 0.1, side });
+          for (let t = 0; t < 500 && !monitor.alarm; t++) monitor.update(draw(random.uniform()));
+          return monitor.alarm;
+        },
+      });
+    }
+  });
+
+  it("needs to be told of the calibration rows: without, p-values against 50 fixed rows raise too many false alarms", () => {
+    let alarms = 0;
+    for (let seed = 0; seed < 60; seed++) {
+      const { random, p } = against(seed, 50), monitor = PValueMonitor.start({ level: 0.1 });
+      for (let t = 0; t < 3000; t++) monitor.update(p(noise(random)));
+      if (monitor.alarm) alarms++;
+    }
+    expect(alarms / 60).toBeGreaterThan(0.2); // ten per cent were promised
+  });
+
+  it("sees a planted shift, soon where it is large", () => {
+    for (let seed = 0; seed < 20; seed++) {
+      for (const [n, shift, most] of [[1000, 0.5, 300], [1000, 1.5, 60], [100, 1.5, 60]] as const) {
+        const { random, p } = against(seed, n), monitor = PValueMonitor.start({ calibrationRows: n });
+        for (let t = 0; t < 300; t++) monitor.update(p(noise(random)));
+        expect(monitor.alarm).toBe(false);
+        while (!monitor.alarm && monitor.rows < 2000) monitor.update(p(noise(random) + shift));
+        expect(monitor.rows - 300).toBeLessThan(most);
+        expect(monitor.pValue).toBeLessThanOrEqual(0.01);
+      }
+    }
+    // Scores that fall make p-values large: only "both" sees them.
+    const large = ["small", "both"].map((side) => {
+      const monitor = PValueMonitor.start({ side: side as "both" });
+      for (let t = 0; t < 200; t++) monitor.update(0.9);
+      return monitor.alarm;
+    });
+    expect(large).toEqual([false, true]);
+  });
+
+  it("goes with the p-values of sets: those of the label, while nothing changes, raise no alarm", () => {
+    const random = randomSource(5), rows = 900;
+    const labels = Int32Array.from({ length: rows }, () => random.integer(3)), data = Float32Array.from({ length: 3 * rows }, (_, i) => 4 * random.uniform() + (labels[Math.floor(i / 3)] === i % 3 ? 1 : 0));
+    const fitted = SplitConformal.fit({ shape: [400, 3], data: data.subarray(0, 1200) }, labels.subarray(0, 400)), monitor = PValueMonitor.start({ calibrationRows: fitted.n });
+    const p = fitted.pValues({ shape: [500, 3], data: data.subarray(1200) }).data;
+    for (let t = 0; t < 500; t++) monitor.update(p[3 * t + labels[400 + t]]);
+    expect(monitor.alarm).toBe(false);
+    for (let t = 0; t < 500 && !monitor.alarm; t++) monitor.update(p[3 * t + ((labels[400 + t] + 1) % 3)]);
+    expect(monitor.alarm).toBe(true);
+  });
+
+  it("has a state of constant size that survives a reload bit by bit", () => {
+    for (const options of [{ calibrationRows: 300, side: "both" as const }, { level: 0.05, jump: 0.1 }]) {
+      const random = randomSource(1), whole = PValueMonitor.start(options);
+      let parts = PValueMonitor.start(options);
+      for (let t = 0; t < 1000; t++) {
+        const p = random.uniform() ** 1.2;
+        whole.update(p);
+        parts = PValueMonitor.fromJSON(JSON.parse(JSON.stringify(parts.update(p))));
+      }
+      expect(parts.toJSON()).toEqual(whole.toJSON());
+      expect([parts.pValue, parts.alarm, parts.slack]).toEqual([whole.pValue, whole.alarm, whole.slack]);
+      expect(JSON.stringify(parts).length).toBeLessThan(320);
+    }
+  });
+
+  it("says what is wrong", () => {
+    expect(() => PValueMonitor.start({ level: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: PValueMonitor.start: expected \`level\` in (0, 1), got 0]`);
+    expect(() => PValueMonitor.start({ jump: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: PValueMonitor.start: expected \`jump\` in (0, 1), got 1]`);
+    expect(() => PValueMonitor.start({ side: "large" as "small" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: PValueMonitor.start: expected \`side\` "small" or "both", got large]`);
+    expect(() => PValueMonitor.start({ calibrationRows: 0.5 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: PValueMonitor.start: expected \`calibrationRows\` an integer >= 1, got 0.5]`);
+    expect(() => PValueMonitor.start({ calibrationRows: 5 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: PValueMonitor.start: expected \`calibrationRows\` at least 9 at level 0.01, got 5. With fewer no stream could raise an alarm]`);
+    const monitor = PValueMonitor.start().update(0.5);
+    expect([monitor.pValue, monitor.calibrationRows, monitor.slack]).toEqual([1, undefined, 0]);
+    for (const bad of [-0.1, 1.1, NaN]) expect(() => monitor.update(bad)).toThrow(RangeError);
+    expect(() => monitor.update(NaN)).toThrowErrorMatchingInlineSnapshot(`[RangeError: PValueMonitor.update: expected \`pValue\` in [0, 1], got NaN]`);
+    const json = monitor.toJSON();
+    for (const [field, bad] of [["level", 1], ["jump", 0], ["side", "up"], ["calibrationRows", 3], ["capital", [1]], ["rows", -1], ["logEvidence", "x"], ["largestLogEvidence", -1], ["format", "x"], ["version", 2]] as const) expect(() => PValueMonitor.fromJSON({ ...json, [field]: bad })).toThrow(field);
+    expect(() => PValueMonitor.fromJSON({ ...json, capital: [0.5, 0.6] })).toThrowErrorMatchingInlineSnapshot(`[FormatError: PValueMonitor.fromJSON: expected \`capital\` 2 numbers in [0, 1] that sum to 1, got [0.5,0.6]]`);
   });
 });
 
