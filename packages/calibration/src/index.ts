@@ -10,6 +10,8 @@ export { BetaCalibration, type BetaCalibrationJSON } from "./betaCalibration.ts"
 export { IsotonicCalibration, type IsotonicCalibrationJSON, type IsotonicCalibrationOptions } from "./isotonicCalibration.ts";
 export { HistogramBinning, ScalingBinning, type BinningJSON, type HistogramBinningOptions, type ScalingBinningOptions } from "./binning.ts";
 export { VennAbers, type VennAbersJSON } from "./vennAbers.ts";
+export { CrossVennAbers, type CrossVennAbersJSON, type CrossVennAbersOptions } from "./crossVennAbers.ts";
+export { SplineCalibration, type SplineCalibrationJSON, type SplineCalibrationOptions } from "./splineCalibration.ts";
 export { OneVsRest, type OneVsRestJSON, type OneVsRestOptions } from "./oneVsRest.ts";
 export { TopLabel, type TopLabelJSON, type TopLabelOptions } from "./topLabel.ts";
 export { MultiLabelCalibration, type MultiLabelCalibrationJSON, type MultiLabelCalibrationOptions } from "./multiLabelCalibration.ts";
@@ -23,6 +25,7 @@ export { VarianceScaling, VarianceScalingAccumulator, type RegressionBatch, type
 export { PitRecalibration, type PitRecalibrationJSON } from "./pitRecalibration.ts";
 export { correctnessAwareLoss } from "./correctnessAwareLoss.ts";
 export { sdmActivation, sdmLoss } from "./sdmActivation.ts";
+export { SdmEstimator, type SdmEstimatorJSON, type SdmEstimatorOptions, type SdmPrediction, type SdmRows } from "./sdmEstimator.ts";
 export { probabilitiesToLogits, type LogitsOfProbabilities } from "./probabilitiesToLogits.ts";
 export {
   expectedCalibrationError,
@@ -32,7 +35,7 @@ export {
 } from "./expectedCalibrationError.ts";
 export { kernelCalibrationError, type KernelCalibrationError, type KernelCalibrationErrorOptions } from "./kernelCalibrationError.ts";
 export { calibrationTest, type CalibrationTest, type CalibrationTestOptions } from "./calibrationTest.ts";
-export { smoothCalibrationError, type SmoothCalibrationError } from "./smoothCalibrationError.ts";
+export { smoothCalibrationError, type SmoothCalibrationError, type SmoothCalibrationErrorOptions } from "./smoothCalibrationError.ts";
 export { reliabilityDiagram, type ReliabilityBin, type ReliabilityDiagram, type ReliabilityDiagramOptions } from "./reliabilityDiagram.ts";
 export { type Confidences } from "./confidences.ts";
 export { reliabilityPlot, type ReliabilityPlotOptions } from "./reliabilityPlot.ts";
