@@ -1,4 +1,4 @@
-import { checkGuarantee } from "@logits/testkit";
+import { checkGuarantee, estimatorChecks } from "@logits/testkit";
 import { randomSource } from "@logits/tensor";
 import { describe, expect, it, vi } from "vitest";
 import { AdaptiveAlpha, ConformalRegression, ExchangeabilityMonitor, PValueMonitor, RiskMonitor, SplitConformal } from "./index.ts";
@@ -358,4 +358,30 @@ describe("RiskMonitor", () => {
     for (const [field, bad] of [["risk", 1], ["bound", 0], ["level", 0], ["rows", -1], ["sum", 1], ["wealth", [1]], ["largestLogEvidence", -1]] as const) expect(() => RiskMonitor.fromJSON({ ...json, [field]: bad })).toThrow(field);
     expect(() => RiskMonitor.fromJSON({ ...json, wealth: [9, 9, 9, 9, 9, 9, 9, 9] })).toThrowErrorMatchingInlineSnapshot(`[FormatError: RiskMonitor.fromJSON: expected \`largestLogEvidence\` at least the evidence of \`wealth\`, got 0]`);
   });
+});
+
+describe("every state is an estimator of its stream", () => {
+  const random = randomSource(8), reference = Float32Array.from({ length: 120 }, () => noise(random));
+  const stream = { shape: [300], data: Float32Array.from({ length: 300 }, () => Math.fround(0.8 * random.uniform())) };
+  const each = <T>(start: T, update: (state: T, x: number) => void, x: { data: ArrayLike<number> }): T => {
+    for (let t = 0; t < 300; t++) update(start, x.data[t]);
+    return start;
+  };
+  // A state goes on: its answer is what it says after more rows, and must not depend on who asked before.
+  const after = <T>(copy: (state: T) => T, update: (state: T, x: number) => void, numbers: (state: T) => number[]) => (state: T) => {
+    const on = copy(state);
+    for (const x of [0.1, 0.5, 0.9]) update(on, x);
+    return { shape: [2 * numbers(on).length], data: [...numbers(state), ...numbers(on)] };
+  };
+  const adapt = (state: AdaptiveAlpha, x: number) => void state.update(state.current === 0 || (state.current < 1 && x < 0.7));
+  const watch = (state: ExchangeabilityMonitor | PValueMonitor | RiskMonitor, x: number) => void state.update(x);
+  const evidence = (state: ExchangeabilityMonitor | PValueMonitor | RiskMonitor) => [state.logEvidence, state.pValue, state.rows, Number(state.alarm)];
+  const row = { rowOrder: "matters" as const }; // streams are in time
+
+  it.each([
+    ...estimatorChecks<AdaptiveAlpha>({ name: "AdaptiveAlpha", data: [stream], fit: (x) => each(AdaptiveAlpha.start(), adapt, x), fromJSON: AdaptiveAlpha.fromJSON, output: after((a) => AdaptiveAlpha.fromJSON(a.toJSON()), adapt, (a) => [a.level, a.rows, a.misses]), ...row }),
+    ...estimatorChecks<ExchangeabilityMonitor>({ name: "ExchangeabilityMonitor", data: [stream], fit: (x) => each(ExchangeabilityMonitor.start(reference, { bins: 12 }), watch, x), fromJSON: ExchangeabilityMonitor.fromJSON, output: after((m) => ExchangeabilityMonitor.fromJSON(m.toJSON()), watch, evidence), base64: ["edges.data"], ...row }),
+    ...estimatorChecks<PValueMonitor>({ name: "PValueMonitor", data: [stream], fit: (x) => each(PValueMonitor.start({ calibrationRows: 500 }), watch, x), fromJSON: PValueMonitor.fromJSON, output: after((m) => PValueMonitor.fromJSON(m.toJSON()), watch, evidence), ...row }),
+    ...estimatorChecks<RiskMonitor>({ name: "RiskMonitor", data: [stream], fit: (x) => each(RiskMonitor.start({ risk: 0.3 }), watch, x), fromJSON: RiskMonitor.fromJSON, output: after((m) => RiskMonitor.fromJSON(m.toJSON()), watch, evidence), ...row }),
+  ].map((check, i) => ({ ...check, name: `${i} ${check.name}` })))("$name", ({ run }) => run());
 });
