@@ -2,8 +2,10 @@ import { FormatError, message } from "@logits/tensor";
 import { BetaCalibration } from "./betaCalibration.ts";
 import type { BinaryCalibrator } from "./binaryCalibrator.ts";
 import { HistogramBinning, ScalingBinning } from "./binning.ts";
+import { CrossVennAbers } from "./crossVennAbers.ts";
 import { IsotonicCalibration } from "./isotonicCalibration.ts";
 import { PlattScaling } from "./plattScaling.ts";
+import { SplineCalibration } from "./splineCalibration.ts";
 import { VennAbers } from "./vennAbers.ts";
 
 const READERS: Readonly<Record<string, (json: unknown) => BinaryCalibrator>> = {
@@ -13,6 +15,8 @@ const READERS: Readonly<Record<string, (json: unknown) => BinaryCalibrator>> = {
   "logits/histogram-binning": HistogramBinning.fromJSON,
   "logits/scaling-binning": ScalingBinning.fromJSON,
   "logits/venn-abers": VennAbers.fromJSON,
+  "logits/cross-venn-abers": CrossVennAbers.fromJSON,
+  "logits/spline-calibration": SplineCalibration.fromJSON,
 };
 
 /**

@@ -2,7 +2,7 @@ import { sigmoid } from "@logits/statistics";
 import { estimatorChecks, expectClose, expectExact, testRandom } from "@logits/testkit";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BetaCalibration, HistogramBinning, IsotonicCalibration, PlattScaling, ScalingBinning, VennAbers, binaryCalibratorFromJSON, calibratorFromJSON, type BinaryCalibrator } from "./index.ts";
+import { BetaCalibration, CrossVennAbers, HistogramBinning, IsotonicCalibration, PlattScaling, ScalingBinning, SplineCalibration, VennAbers, binaryCalibratorFromJSON, calibratorFromJSON, type BinaryCalibrator } from "./index.ts";
 import fixture from "./fixtures/binary.json" with { type: "json" };
 import { standardErrors } from "./planted.ref.ts";
 
@@ -33,6 +33,10 @@ const FITS: readonly (readonly [string, (s: never, t: never) => BinaryCalibrator
   ["HistogramBinning", HistogramBinning.fit, HistogramBinning.fromJSON],
   ["ScalingBinning", ScalingBinning.fit, ScalingBinning.fromJSON],
   ["VennAbers", VennAbers.fit, VennAbers.fromJSON],
+  ["CrossVennAbers", CrossVennAbers.fit, CrossVennAbers.fromJSON],
+  ["CrossVennAbers brier", (s: never, t: never) => CrossVennAbers.fit(s, t, { loss: "brier" }), CrossVennAbers.fromJSON],
+  ["SplineCalibration", SplineCalibration.fit, SplineCalibration.fromJSON],
+  ["SplineCalibration linear", (s: never, t: never) => SplineCalibration.fit(s, t, { degree: 1, lambda: 0.01 }), SplineCalibration.fromJSON],
 ];
 
 describe("PlattScaling", () => {
@@ -213,7 +217,7 @@ describe.each(FITS)("%s", (name, fit, fromJSON) => {
     rowOrder: classOf === "ScalingBinning" ? "matters" : ["PlattScaling", "BetaCalibration"].includes(classOf) ? { rtol: 1e-6 } : "exact", // float64 sums in another order
     invariants: [
       { name: "gives probabilities", holds: (fitted) => fitted.probabilities(probe).data.every((p) => p >= 0 && p <= 1) },
-      ...(classOf === "HistogramBinning" ? [] : [{ name: "keeps the order of the scores", holds: (fitted: BinaryCalibrator) => fitted.probabilities(probe).data.every((p, i, all) => i === 0 || p >= all[i - 1]) }]),
+      ...(["HistogramBinning", "SplineCalibration"].includes(classOf) ? [] : [{ name: "keeps the order of the scores", holds: (fitted: BinaryCalibrator) => fitted.probabilities(probe).data.every((p, i, all) => i === 0 || p >= all[i - 1]) }]),
     ],
   }))("$name", ({ run }) => run());
 
@@ -222,8 +226,9 @@ describe.each(FITS)("%s", (name, fit, fromJSON) => {
     expect(binaryCalibratorFromJSON(JSON.parse(JSON.stringify(fitted)))).toEqual(fitted);
     expect(fitted.probabilities([[1, NaN], [2, 3]]).shape).toEqual([2, 2]);
     expect(fitted.probabilities([NaN, 0]).data[0]).toBeNaN();
-    const Kind = { PlattScaling, BetaCalibration, IsotonicCalibration, HistogramBinning, ScalingBinning, VennAbers }[classOf]!;
-    expect(await Kind.fitAsync(train.s, train.t, name.endsWith("centred") ? { centred: true } : {})).toEqual(fitted);
+    const Kind = { PlattScaling, BetaCalibration, IsotonicCalibration, HistogramBinning, ScalingBinning, VennAbers, CrossVennAbers, SplineCalibration }[classOf]!;
+    const options = { centred: { centred: true }, brier: { loss: "brier" }, linear: { degree: 1, lambda: 0.01 } }[name.split(" ")[1]] ?? {};
+    expect(await Kind.fitAsync(train.s, train.t, options as never)).toEqual(fitted);
     expect(Object.isFrozen(fitted)).toBe(true);
   });
 

@@ -3,12 +3,14 @@ import { rangeError, type Steps, type Tensor, type TensorLike } from "@logits/te
 import { BetaCalibration } from "./betaCalibration.ts";
 import type { BinaryCalibrator } from "./binaryCalibrator.ts";
 import { HistogramBinning, ScalingBinning } from "./binning.ts";
+import { CrossVennAbers } from "./crossVennAbers.ts";
 import { IsotonicCalibration } from "./isotonicCalibration.ts";
 import { PlattScaling } from "./plattScaling.ts";
+import { SplineCalibration } from "./splineCalibration.ts";
 import { VennAbers } from "./vennAbers.ts";
 
 /** A binary calibrator by its name. */
-export type BinaryMethod = "platt" | "beta" | "isotonic" | "centred-isotonic" | "histogram" | "scaling-binning" | "venn-abers";
+export type BinaryMethod = "platt" | "beta" | "isotonic" | "centred-isotonic" | "histogram" | "scaling-binning" | "venn-abers" | "cross-venn-abers" | "spline";
 
 const FITS: Readonly<Record<BinaryMethod, (where: string, scores: TensorLike, labels: TensorLike) => Steps<BinaryCalibrator>>> = {
   platt: PlattScaling.fitSteps,
@@ -18,6 +20,8 @@ const FITS: Readonly<Record<BinaryMethod, (where: string, scores: TensorLike, la
   histogram: HistogramBinning.fitSteps,
   "scaling-binning": ScalingBinning.fitSteps,
   "venn-abers": VennAbers.fitSteps,
+  "cross-venn-abers": CrossVennAbers.fitSteps,
+  spline: SplineCalibration.fitSteps,
 };
 
 /** The fit of that name. */

@@ -101,9 +101,13 @@ export class VennAbers extends BinaryMap {
   }
 
   at(score: number): number {
-    if (score !== score) return NaN;
-    const upper = this.#upper(score);
-    return upper / (1 - this.#lower(score) + upper);
+    const { lower, upper } = this.intervalAt(score);
+    return upper / (1 - lower + upper);
+  }
+
+  /** Both probabilities at one score; NaN for NaN. */
+  intervalAt(score: number): { readonly lower: number; readonly upper: number } {
+    return score !== score ? { lower: NaN, upper: NaN } : { lower: this.#lower(score), upper: this.#upper(score) };
   }
 
   /**

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { EnsembleTemperatureScaling, IsotonicCalibration, MatrixScaling, OneVsRest, PlattScaling, TemperatureScaling, TopLabel, VectorScaling, calibratorFromJSON, expectedCalibrationError, selectCalibrator, selectCalibratorAsync, type BinaryMethod, type Calibrator, type CalibratorCandidate } from "./index.ts";
 import { planted } from "./planted.ref.ts";
 
-const METHODS: readonly BinaryMethod[] = ["platt", "beta", "isotonic", "centred-isotonic", "histogram", "scaling-binning", "venn-abers"];
+const METHODS: readonly BinaryMethod[] = ["platt", "beta", "isotonic", "centred-isotonic", "histogram", "scaling-binning", "venn-abers", "cross-venn-abers", "spline"];
 const train = planted(900, 3, 61, (row) => row.map((z) => z / 2), 3), probe = planted(30, 3, 62, (row) => row, 3).z;
 
 /** log-odds of a class by definition. */
@@ -166,7 +166,7 @@ describe("selectCalibrator", () => {
 describe("messages", () => {
   const z = [[1, 0], [0, 1]];
   it("say what is wrong", () => {
-    expect(() => OneVsRest.fit(z, [0, 1], { method: "spline" as never })).toThrowErrorMatchingInlineSnapshot(`[RangeError: OneVsRest.fit: expected \`method\` "platt", "beta", "isotonic", "centred-isotonic", "histogram", "scaling-binning", "venn-abers", got spline]`);
+    expect(() => OneVsRest.fit(z, [0, 1], { method: "bayes" as never })).toThrowErrorMatchingInlineSnapshot(`[RangeError: OneVsRest.fit: expected \`method\` "platt", "beta", "isotonic", "centred-isotonic", "histogram", "scaling-binning", "venn-abers", got spline]`);
     expect(() => TopLabel.fit(z, [0, 1], { per: "row" as never })).toThrowErrorMatchingInlineSnapshot(`[RangeError: TopLabel.fit: expected \`per\` "all" or "class", got row]`);
     expect(() => OneVsRest.fit([[NaN, 0]], [0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: OneVsRest.fit: expected \`logits\` finite or -Infinity, got NaN in row 0, column 0]`);
     const json = OneVsRest.fit(z, [0, 1]).toJSON();
