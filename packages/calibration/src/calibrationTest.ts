@@ -1,7 +1,9 @@
-import { chiSquareSurvival, exp, normalCdf, sortOrder } from "@logits/statistics";
+import type { Estimate } from "@logits/metrics";
+import { chiSquareSurvival, exp, normalCdf } from "@logits/statistics";
 import { rangeError, type TensorLike } from "@logits/tensor";
 import { massSums } from "./bins.ts";
-import { areConfidences, checkedConfidences, type CheckedConfidences, type Confidences } from "./confidences.ts";
+import { areConfidences, checkLevel, checkedConfidences, type CheckedConfidences, type Confidences } from "./confidences.ts";
+import { sortedRows } from "./sortedRows.ts";
 
 /** Options of `calibrationTest`. */
 export interface CalibrationTestOptions {
@@ -9,6 +11,8 @@ export interface CalibrationTestOptions {
   readonly method?: "kuiper" | "kolmogorov-smirnov" | "spiegelhalter" | "hosmer-lemeshow";
   /** Bins of equal mass of "hosmer-lemeshow". Default 10. */
   readonly bins?: number;
+  /** Confidence of the interval of `difference`, in (0, 1). Default 0.95. */
+  readonly level?: number;
 }
 
 /** A test of "the confidences are the probabilities of being right". */
@@ -21,6 +25,8 @@ export interface CalibrationTest {
   readonly n: number;
   /** What was computed, in words. */
   readonly convention: string;
+  /** Of the cumulative methods: the same in units of probability, max_k |S_k| / N or (max_k S_k - min_k S_k) / N, which says how much and not only whether. */
+  readonly difference?: Estimate;
 }
 
 /**
@@ -34,10 +40,12 @@ export interface CalibrationTest {
  * S_k is taken at the ends of blocks of equal confidences only, so the order of the rows does not matter. P-values: range and maximum of a Brownian motion, normal,
  * chi-square. The confidences were not fitted on these rows: with rows of its own no degree of freedom is lost (the B - 2 of the original are for the rows of the fit).
  *
+ * The interval of `difference` is for infinitely many rows: the sums differ from theirs by no more than a Brownian motion with the variance of the residuals, at once for all k.
+ *
  * @param predictions - probabilities, float32 [N, C] with rows that sum to 1 within 1e-2; or `{ confidence, correct }`
  * @param labels - int32 [N], in [0, C); with probabilities only
- * @param options - `method` ("kuiper"), `bins` (10)
- * @returns `value` >= 0, `pValue` in [0, 1], `n`, `convention`. Where nothing can vary (all confidences 0 or 1; for "spiegelhalter" also 1/2): 0 and 1 if nothing deviates, else Infinity and 0
+ * @param options - `method` ("kuiper"), `bins` (10), `level` (0.95)
+ * @returns `value` >= 0, `pValue` in [0, 1], `n`, `convention`, `difference` of the cumulative methods. Where nothing can vary (all confidences 0 or 1; for "spiegelhalter" also 1/2): 0 and 1 if nothing deviates, else Infinity and 0
  * @throws RangeError as `expectedCalibrationError`, and for an unknown method or bins outside [1, 1000000]
  * @example
  *   calibrationTest({ confidence: [0.75, 0.75, 0.75, 0.75], correct: [1, 1, 0, 1] }).pValue; // 1
@@ -49,23 +57,19 @@ export function calibrationTest(confidences: Confidences, options?: CalibrationT
 export function calibrationTest(predictions: TensorLike | Confidences, second?: TensorLike | CalibrationTestOptions, third?: CalibrationTestOptions): CalibrationTest {
   const where = "calibrationTest";
   const plain = areConfidences(predictions);
-  const { method = "kuiper", bins = 10 } = ((plain ? second : third) ?? {}) as CalibrationTestOptions;
+  const { method = "kuiper", bins = 10, level: asked } = ((plain ? second : third) ?? {}) as CalibrationTestOptions, level = checkLevel(where, asked);
   const given = checkedConfidences(where, predictions, plain ? undefined : (second as TensorLike | undefined));
-  // Rounding above 1 would make a variance negative.
-  const rows = { confidence: Float64Array.from(given.confidence, (c) => Math.min(1, c)), correct: given.correct };
-  const n = rows.confidence.length;
+  const n = given.confidence.length;
   switch (method) {
     case "kuiper":
-    case "kolmogorov-smirnov": {
-      const kuiper = method === "kuiper", value = cumulative(rows, kuiper);
-      return { value, pValue: kuiper ? rangeTail(value) : maximumTail(value), n, convention: `top label, cumulative differences, ${kuiper ? "range (Kuiper)" : "largest (Kolmogorov-Smirnov)"}` };
-    }
+    case "kolmogorov-smirnov":
+      return cumulative(given, method === "kuiper", level);
     case "spiegelhalter": {
-      const value = spiegelhalter(rows);
+      const value = spiegelhalter(given);
       return { value, pValue: 2 * normalCdf(-value), n, convention: "top label, |Z| of Spiegelhalter, two-sided" };
     }
     case "hosmer-lemeshow": {
-      const { value, degrees } = hosmerLemeshow(where, rows, bins);
+      const { value, degrees } = hosmerLemeshow(where, given, bins);
       return { value, pValue: degrees === 0 ? 1 : chiSquareSurvival(value, degrees), n, convention: `top label, Hosmer-Lemeshow, equal mass, chi-square with ${degrees} degrees of freedom` };
     }
     default:
@@ -78,24 +82,43 @@ function ratio(deviation: number, variance: number): number {
   return variance > 0 ? deviation / Math.sqrt(variance) : deviation === 0 ? 0 : Infinity;
 }
 
-function cumulative({ confidence, correct }: CheckedConfidences, range: boolean): number {
-  const order = sortOrder(Float64Array.from(confidence)), n = order.length;
-  let sum = 0, high = 0, low = 0, variance = 0;
+function cumulative(rows: CheckedConfidences, range: boolean, level: number): CalibrationTest {
+  const { confidence, correct } = sortedRows(rows), n = confidence.length;
+  let sum = 0, high = 0, low = 0, variance = 0, squares = 0, right = 0;
   for (let i = 0; i < n; i++) {
-    const c = confidence[order[i]];
-    sum += correct[order[i]] - c;
+    // Rounding above 1 would make a variance negative.
+    const c = confidence[i] > 1 ? 1 : confidence[i], yes = correct[i], gap = yes - c;
+    sum += gap;
+    squares += gap * gap;
     variance += c * (1 - c);
-    if (i + 1 < n && confidence[order[i + 1]] === c) continue;
-    high = Math.max(high, sum);
-    low = Math.min(low, sum);
+    right += yes;
+    if (i + 1 < n && confidence[i + 1] === confidence[i]) continue;
+    if (sum > high) high = sum;
+    else if (sum < low) low = sum;
   }
-  return ratio(range ? high - low : Math.max(high, -low), variance);
+  const deviation = range ? high - low : Math.max(high, -low), value = ratio(deviation, variance), tail = range ? rangeTail : maximumTail;
+  // Four rows more, two of them right, so that rows without an error are not certain.
+  const p = (right + 2) / (n + 4), noise = squares + n * p * (1 - p) - (right * (n - right)) / n, half = quantileOf(tail, 1 - level) * Math.sqrt(noise);
+  const convention = `top label, cumulative differences, ${range ? "range (Kuiper)" : "largest (Kolmogorov-Smirnov)"}`;
+  const interval = [Math.max(0, (deviation - half) / n), Math.min(1, (deviation + half) / n)] as const;
+  return { value, pValue: tail(value), n, convention, difference: { value: deviation / n, n, interval, level, convention: `${convention}, over rows` } };
+}
+
+/** The x where a falling tail is p, by bisection. */
+function quantileOf(tail: (x: number) => number, p: number): number {
+  let low = 0, high = 50;
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    if (tail(middle) > p) low = middle;
+    else high = middle;
+  }
+  return high;
 }
 
 function spiegelhalter({ confidence, correct }: CheckedConfidences): number {
   let sum = 0, variance = 0;
   for (let i = 0; i < confidence.length; i++) {
-    const c = confidence[i], slope = 1 - 2 * c;
+    const c = confidence[i] > 1 ? 1 : confidence[i], slope = 1 - 2 * c;
     sum += (correct[i] - c) * slope;
     variance += slope * slope * c * (1 - c);
   }
@@ -107,7 +130,7 @@ function hosmerLemeshow(where: string, rows: CheckedConfidences, bins: number): 
   let value = 0, degrees = 0;
   for (let b = 0; b < bins; b++) {
     if (count[b] === 0) continue;
-    const gap = correct[b] - confidence[b], variance = confidence[b] * (1 - confidence[b] / count[b]);
+    const expected = Math.min(count[b], confidence[b]), gap = correct[b] - expected, variance = expected * (1 - expected / count[b]);
     // A bin in which all is certain has nothing to test, unless it is wrong.
     if (variance > 0) {
       value += (gap * gap) / variance;

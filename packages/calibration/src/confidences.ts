@@ -32,8 +32,23 @@ function given(where: string, predictions: Confidences): CheckedConfidences {
   if (values.length === 0) throw rangeError(where, "confidence", "with at least one row", "none");
   checkShape(where, "correct", correct, ["N"]);
   if (correct.size !== values.length) throw rangeError(where, "correct", `of shape [${values.length}]`, `[${correct.size}]`);
-  for (let i = 0; i < values.length; i++) if (!(values[i] >= 0 && values[i] <= 1.00001)) throw rangeError(where, "confidence", "in [0, 1]", `${values[i]} in row ${i}`);
+  const bad = values instanceof Float32Array ? firstOutside(values) : firstOutsideOf(values);
+  if (bad < values.length) throw rangeError(where, "confidence", "in [0, 1]", `${values[bad]} in row ${bad}`);
   return { confidence: values, correct: correct.data };
+}
+
+// Two loops: one over one kind of array is several times faster than one over any.
+
+function firstOutside(values: Float32Array): number {
+  let i = 0;
+  while (i < values.length && values[i] >= 0 && values[i] <= 1.00001) i++;
+  return i;
+}
+
+function firstOutsideOf(values: ArrayLike<number>): number {
+  let i = 0;
+  while (i < values.length && values[i] >= 0 && values[i] <= 1.00001) i++;
+  return i;
 }
 
 function ofProbabilities(where: string, probabilities: TensorLike, labels: TensorLike | undefined): CheckedConfidences {

@@ -78,7 +78,7 @@ describe("kernelCalibrationError", () => {
     // Pairs of rows use little of what is there: 5,000 of 50 million pairs.
     const canonical = kernelCalibrationError({ data: probabilities, shape }, labels, { kind: "canonical" });
     expect(canonical.pValue).toBeGreaterThan(0.01);
-    expect(canonical.interval[1]).toBeGreaterThan(got.value);
+    expect(canonical.interval[0]).toBe(0);
   });
 
   it("takes 300,000 rows: 90 billion pairs", () => {

@@ -51,8 +51,10 @@ export function asInt32(where: string, argument: string, x: TensorLike): Tensor<
 /** The argument as a uint8 mask: every element 0 or 1 (1 = takes part); booleans are accepted. */
 export function asMask(where: string, argument: string, x: TensorLike): Tensor<"uint8"> {
   const mask = asIntegers(where, argument, x, "uint8", Uint8Array);
-  const at = mask.data.findIndex((value) => value > 1);
-  if (at >= 0) throw rangeError(where, argument, "of 0 and 1", `${mask.data[at]} at index ${at}`);
+  const { data } = mask;
+  let at = 0;
+  while (at < data.length && data[at] <= 1) at++;
+  if (at < data.length) throw rangeError(where, argument, "of 0 and 1", `${data[at]} at index ${at}`);
   return mask;
 }
 
