@@ -69,10 +69,10 @@ function times(suite: string, records: readonly BenchRecord[]): string {
     return svg({
       title: `Time of other libraries as a multiple of ours, ${suite}, ${VARIANTS[variant]}`,
       description: `${points.length} comparisons in ${cases.length} cases; in ${slower} of them the other library is faster.`,
-      x: { label: `${VARIANTS[variant]}: times ours; right of 1 slower`, log: true, domain },
+      x: { label: `${VARIANTS[variant]}: time as a multiple of ours`, log: true, domain },
       y: { label: "", categories: cases },
       series: [{ kind: "rule", axis: "x", at: 1 }, ...byPeer(points)],
-    }, { id: `times-${suite}-${variant}`, width: 400, height: 100 + 30 * cases.length });
+    }, { id: `times-${suite}-${variant}`, width: 320, height: 100 + 30 * cases.length });
   }));
 }
 
@@ -91,7 +91,7 @@ function errors({ functions }: Accuracy): string {
       x: { label: `${VARIANTS[variant]}: units in the last place`, domain: [0, worst] },
       y: { label: "", categories: names },
       series: [{ kind: "bars", along: "x", low: shown.map(({ at }) => at - 0.3), high: shown.map(({ at }) => at + 0.3), value: shown.map(({ maxUlp }) => maxUlp), labels: shown.map(({ maxUlp }) => maxUlp.toFixed(2)), colour: 1 }],
-    }, { id: `errors-${variant}`, width: 400, height: 60 + 26 * names.length });
+    }, { id: `errors-${variant}`, width: 320, height: 60 + 26 * names.length });
   }));
 }
 

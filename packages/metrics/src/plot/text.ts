@@ -5,10 +5,10 @@ export function escaped(text: string): string {
     .replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
-/** About how wide a text of 12 pixels is: no font is at hand. Wide scripts take a full square. */
+/** About how wide a text of 12 pixels is, in a wide font: none is at hand. Wide scripts take a full square. */
 export function widthOf(text: string): number {
   let width = 0;
-  for (const c of text) width += c.codePointAt(0)! >= 0x2e80 ? 12 : 6.6;
+  for (const c of text) width += c.codePointAt(0)! >= 0x2e80 ? 12.5 : 7.4;
   return width;
 }
 
