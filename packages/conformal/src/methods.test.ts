@@ -1,11 +1,12 @@
 import { softmax } from "@logits/core-wasm";
+import { massSets } from "@logits/core-wasm/sets";
 import { checkGuarantee, densenetCifar100, estimatorChecks, expectExact } from "@logits/testkit";
 import { randomSource, tensor } from "@logits/tensor";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { SplitConformal, clusterClasses, coverageReport, type ConformalMethod, type SplitConformalOptions } from "./index.ts";
 import { RankedSet } from "./rankedSet.ts";
-import { allScores, scoreOf, uniformOf, type Rule } from "./scores.ts";
+import { allScores, isMass, scoreOf, uniformOf, type Rule } from "./scores.ts";
 
 // 10,000 repetitions of one promise take minutes on a busy machine.
 if (process.env.LOGITS_SLOW) vi.setConfig({ testTimeout: 1_200_000 });
@@ -60,12 +61,13 @@ describe("scores", () => {
       for (const classes of [2, 48, 49, 130, 1000]) {
         if (classes === 1000 && seed > 11) continue;
         const p = awkwardRow(classes, seed), u = seed % 3 === 0 ? 0 : uniformOf(1, 1, seed), rule = ruleOf(method, seed % 5 === 0 ? 0 : 0.02, 3);
-        const all = new Float32Array(classes), found = new RankedSet(classes), bits = new Int32Array(p.buffer);
+        const all = new Float32Array(classes), found = new RankedSet(classes);
         allScores(rule, p, 1, classes, () => u, all);
         const thresholds = [...new Set(all)].sort((a, b) => a - b).filter((_, i) => classes < 100 || i % 17 === 0).flatMap((s) => [s, Math.fround(s - 1e-7 * (1 + s))]);
         for (const t of [-Infinity, ...thresholds, Infinity]) {
-          const mask = new Uint8Array(classes);
-          const size = found.include(rule, p, bits, 0, t, u, mask);
+          const mask = new Uint8Array(classes), sizes = new Int32Array(1);
+          if (isMass(method)) massSets(p, classes, Float64Array.of(Math.min(1e30, t)), Float64Array.of(u), { mask, sizes }, method === "raps" ? rule : {});
+          const size = isMass(method) ? sizes[0] : found.include(rule, p, 0, t, u, mask);
           const want = Uint8Array.from(all, (s) => (s <= t ? 1 : 0));
           expect(mask).toEqual(want);
           expect(size).toBe(want.reduce((a, b) => a + b, 0));

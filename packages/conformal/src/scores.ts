@@ -1,4 +1,5 @@
 import { argsort, softmax } from "@logits/core-wasm";
+import { labelRanks } from "@logits/core-wasm/sets";
 import { Tensor, asFloat32, checkShape, philox, rangeError, type TensorLike } from "@logits/tensor";
 import type { LabelTree } from "./labelTree.ts";
 
@@ -21,6 +22,11 @@ export interface Rule {
   readonly tree?: LabelTree;
 }
 
+/** Whether a score is the mass of the classes before: `labelRanks` and `massSets` have those. */
+export function isMass(method: Rule["method"]): method is "aps" | "raps" {
+  return method === "aps" || method === "raps";
+}
+
 export const MOST_CLASSES = 4194304;
 
 /** Checks the shape [N, C]. */
@@ -32,9 +38,9 @@ export function batchOf(where: string, logits: TensorLike): Batch {
   return { logits: z.data, rows, classes };
 }
 
-/** softmax of the rows [from, to); a row without a distribution is an error that names it. */
-export function probabilitiesOf(where: string, { logits, classes }: Batch, from: number, to: number): Float32Array {
-  const p = softmaxByRow(logits.subarray(from * classes, to * classes), to - from, classes);
+/** softmax of the rows [from, to), into `p` of their size; a row without a distribution is an error that names it. */
+export function probabilitiesOf(where: string, { logits, classes }: Batch, from: number, to: number, p: Float32Array = new Float32Array((to - from) * classes)): Float32Array {
+  softmaxByRow(logits.subarray(from * classes, to * classes), to - from, classes, p);
   // A row has a distribution or is NaN throughout.
   for (let n = from, at = 0; n < to; n++, at += classes) {
     if (p[at] !== p[at]) throw rangeError(where, "logits", "with finite or -Infinity scores and a finite one in each row", `row ${n} without a distribution (NaN, +Infinity or only -Infinity)`);
@@ -46,16 +52,14 @@ export function probabilitiesOf(where: string, { logits, classes }: Batch, from:
  * softmax whose rows do not depend on their place in the batch: the kernel takes narrow rows four at a time and rounds a remainder of one to three
  * differently, so a remainder is filled up to four. A row's set is then the same alone and in any batch.
  */
-function softmaxByRow(z: Float32Array, rows: number, classes: number): Float32Array {
-  const out = new Tensor("float32", [rows, classes], new Float32Array(rows * classes));
+function softmaxByRow(z: Float32Array, rows: number, classes: number, p: Float32Array): void {
   const whole = rows & ~3, at = whole * classes;
-  if (whole > 0) softmax(new Tensor("float32", [whole, classes], z.subarray(0, at)), { out: new Tensor("float32", [whole, classes], out.data.subarray(0, at)) });
+  if (whole > 0) softmax(new Tensor("float32", [whole, classes], z.subarray(0, at)), { out: new Tensor("float32", [whole, classes], p.subarray(0, at)) });
   if (whole < rows) {
     const four = new Float32Array(4 * classes);
     four.set(z.subarray(at));
-    out.data.set(softmax(new Tensor("float32", [4, classes], four)).data.subarray(0, (rows - whole) * classes), at);
+    p.set(softmax(new Tensor("float32", [4, classes], four)).data.subarray(0, (rows - whole) * classes), at);
   }
-  return out.data;
 }
 
 /**
@@ -114,6 +118,16 @@ export function scoreOf(rule: Rule, p: Float32Array, at: number, classes: number
     }
   }
   return rankedScore(rule, before, grain(own), rank, grain(top), u);
+}
+
+/** Scores of one class of each row, `scores[r]` of `labels[r]`; `uniform(r)` is the u of row r. */
+export function labelScores(rule: Rule, p: Float32Array, classes: number, labels: Int32Array, uniform: (row: number) => number, scores: Float32Array): void {
+  if (rule.method === "lac" || rule.method === "margin" || rule.tree) {
+    for (let r = 0, at = 0; r < labels.length; r++, at += classes) scores[r] = scoreOf(rule, p, at, classes, labels[r], uniform(r));
+    return;
+  }
+  const { mass, before, top } = labelRanks(p, labels, classes);
+  for (let r = 0; r < labels.length; r++) scores[r] = rankedScore(rule, mass[r], grain(p[r * classes + labels[r]]), before[r] + 1, grain(top[r]), uniform(r));
 }
 
 /** Scores of every class of `rows` rows with probabilities p, into `out` [rows, C]; `uniform(r)` is the u of row r. */

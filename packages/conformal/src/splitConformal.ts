@@ -1,11 +1,12 @@
 import { topK } from "@logits/core-wasm";
+import { massSets } from "@logits/core-wasm/sets";
 import { Tensor, asInt32, checkInteger, checkLabels, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { EXPECTED, LabelTree, faultOf, labelTreeOf } from "./labelTree.ts";
 import { PredictionSets } from "./predictionSets.ts";
 import { RankedSet, mostRanks } from "./rankedSet.ts";
 import { roundUp } from "./rounding.ts";
 import { ScoreTable, checkGiven, countOf, groupsOf, weightsOf, type ExpectedCoverage, type ScoreTableJSON } from "./scoreTable.ts";
-import { allScores, batchOf, probabilitiesOf, scoreOf, uniformOf, type Rule } from "./scores.ts";
+import { allScores, batchOf, isMass, labelScores, probabilitiesOf, uniformOf, type Rule } from "./scores.ts";
 
 const FORMAT = "logits/split-conformal";
 const METHODS = ["lac", "aps", "raps", "saps", "topk", "margin", "tree"] as const;
@@ -215,7 +216,7 @@ export class SplitConformal {
     for (let from = 0; from < rows; from += piece) {
       const to = Math.min(from + piece, rows);
       const p = probabilitiesOf(where, batch, from, to);
-      for (let n = from, at = 0; n < to; n++, at += classes) scores[n] = scoreOf(rule, p, at, classes, y[n], random ? uniformOf(seed, 0, n) : 0);
+      labelScores(rule, p, classes, y.subarray(from, to), (r) => (random ? uniformOf(seed, 0, from + r) : 0), scores.subarray(from, to));
       yield (0.9 * to) / rows;
     }
     const group = rowGroups || ofClass ? { of: Int32Array.from(y, (label, n) => (rowGroups ? rowGroups[n] * columns : 0) + (ofClass ? ofClass[label] : 0)), count: (count ?? 1) * columns } : undefined;
@@ -298,28 +299,39 @@ export class SplitConformal {
     if (!(alpha >= 0 && alpha <= 1)) throw rangeError(where, "alpha", "in [0, 1]", `${alpha}`);
     const batch = this.#batch(where, logits), { rows, classes } = batch;
     const { id, group, weight } = this.#rows(where, rows, options);
-    const p = probabilitiesOf(where, batch, 0, rows), bits = new Int32Array(p.buffer, p.byteOffset, p.length);
-    const mask = new Uint8Array(rows * classes), sizes = new Int32Array(rows);
+    const p = new Float32Array(rows * classes), mask = new Uint8Array(rows * classes), sizes = new Int32Array(rows);
     const uniform = (n: number): number => (this.randomize ? uniformOf(this.seed, 1, id(n)) : 0);
     const columns = this.#columns, ofClass = this.#classGroups, rule = this.#rule, { method } = rule;
+    const thresholdOf = (n: number, k: number): number => this.#table.threshold(alpha, (group ? group[n] * columns : 0) + k, weight ? weight[n] : 1);
     const thresholds = new Float64Array(columns);
     const { tree } = rule, nodes = tree && new Int32Array(rows).fill(-1);
     const scores = ofClass || tree || method === "margin" ? new Float32Array(rows * classes) : undefined;
+    const mass = isMass(method) && !scores;
+    const piece = Math.max(4, Math.floor(2 ** 17 / classes) & ~3);
+    for (let from = 0; from < rows; from += piece) {
+      const to = Math.min(from + piece, rows), part = p.subarray(from * classes, to * classes);
+      probabilitiesOf(where, batch, from, to, part);
+      if (!mass) continue;
+      // While the piece is in the cache. No score exceeds 1e30, so that every class is in the set at Infinity.
+      const cut = Math.min(1e30, thresholdOf(from, 0)), cuts = Float64Array.from({ length: to - from }, (_, r) => (group || weight ? Math.min(1e30, thresholdOf(from + r, 0)) : cut));
+      const uniforms = Float64Array.from(cuts, (_, r) => uniform(from + r));
+      massSets(part, classes, cuts, uniforms, { mask: mask.subarray(from * classes, to * classes), sizes: sizes.subarray(from, to) }, rule);
+    }
     if (scores) allScores(rule, p, rows, classes, uniform, scores);
-    const ranked = isRandom(method) && !scores ? new RankedSet(classes) : undefined;
+    const ranked = isRandom(method) && !scores && !mass ? new RankedSet(classes) : undefined;
     // One threshold that leaves a few ranks: the kernel finds those.
-    const few = ranked && !group && !weight && classes > 48 ? mostRanks(rule, this.#table.threshold(alpha, 0, 1)) : Infinity;
+    const few = ranked && !group && !weight && classes > 48 ? mostRanks(rule, thresholdOf(0, 0)) : Infinity;
     const ranks = few <= 64 ? Math.min(few, classes) : 0;
     const first = ranks > 0 && rows > 0 ? topK(new Tensor("float32", [rows, classes], p), ranks).indices.data : undefined;
     for (let n = 0, at = 0; n < rows; n++, at += classes) {
-      if (n === 0 || group || weight) for (let k = 0; k < columns; k++) thresholds[k] = this.#table.threshold(alpha, (group ? group[n] * columns : 0) + k, weight ? weight[n] : 1);
+      if (n === 0 || group || weight) for (let k = 0; k < columns; k++) thresholds[k] = thresholdOf(n, k);
       const threshold = thresholds[0];
-      let size = 0;
+      let size = mass ? sizes[n] : 0;
       if (ranked && first) size = ranked.includeFirst(rule, first, n * ranks, ranks, p, at, threshold, uniform(n), mask);
-      else if (ranked) size = ranked.include(rule, p, bits, at, threshold, uniform(n), mask);
+      else if (ranked) size = ranked.include(rule, p, at, threshold, uniform(n), mask);
       else if (scores) {
         for (let c = 0; c < classes; c++) if (scores[at + c] <= (ofClass ? thresholds[ofClass[c]] : threshold)) size += mask[at + c] = 1;
-      } else for (let c = 0; c < classes; c++) if (Math.fround(1 - p[at + c]) <= threshold) size += mask[at + c] = 1;
+      } else if (!mass) for (let c = 0; c < classes; c++) if (Math.fround(1 - p[at + c]) <= threshold) size += mask[at + c] = 1;
       if (size === 0 && !allowEmpty) {
         let best = 0;
         // The lowest leaf of the path, so that sets still nest.
