@@ -4,7 +4,8 @@ import type { Decision } from "@logits/head";
 import { Tensor } from "@logits/tensor";
 import { rowsFor } from "./headRows.ts";
 import { UsageError, readHead, type InputKind } from "./input.ts";
-import { INTENT_OPTIONS, intentSource, loadIntents, type Intents } from "./intents.ts";
+import { INTENT_OPTIONS } from "./intentClassifier.ts";
+import { intentSource, loadIntents, type Intents } from "./intents.ts";
 import { printable, progress } from "./output.ts";
 import { decisionLine } from "./words.ts";
 

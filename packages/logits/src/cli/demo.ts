@@ -1,7 +1,8 @@
 import type { Decision, EvaluationReport } from "@logits/head";
 import { auroc, falsePositiveRateAtRecall } from "@logits/metrics";
 import { LogitDetector } from "@logits/ood";
-import { INTENT_DETECTORS, INTENT_OPTIONS, intentLabels, intentSource, loadIntents, texts, type IntentData, type Intents } from "./intents.ts";
+import { INTENT_DETECTORS, INTENT_OPTIONS, intentLabels, texts, type IntentData } from "./intentClassifier.ts";
+import { intentSource, loadIntents, type Intents } from "./intents.ts";
 import { decisionLine } from "./words.ts";
 import { printable, progress } from "./output.ts";
 

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
 import { measureIntents } from "./demo.ts";
-import { INTENT_OPTIONS, intentNames, loadIntents, texts, type IntentData, type IntentSource, type Queries } from "./intents.ts";
+import { INTENT_OPTIONS, intentNames, texts, type IntentData, type Queries } from "./intentClassifier.ts";
+import { loadIntents, type IntentSource } from "./intents.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "logits-intents-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

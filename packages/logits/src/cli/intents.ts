@@ -4,23 +4,11 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { core } from "@logits/core-wasm";
-import { DecisionHead, HashedNgrams, LinearHead } from "@logits/head";
+import { DecisionHead, HashedNgrams } from "@logits/head";
 import { FormatError, message, readJson } from "@logits/tensor";
 import { UsageError } from "./input.ts";
+import { INTENT_DETECTORS, intentNames, trainIntentClassifier, type IntentClassifier, type IntentData, type IntentOptions } from "./intentClassifier.ts";
 import { writeAll } from "./output.ts";
-
-/** Queries with their intents. */
-export type Queries = readonly (readonly [query: string, intent: string])[];
-
-/** The lists of CLINC150. */
-export interface IntentData {
-  readonly train: Queries;
-  readonly val: Queries;
-  readonly test: Queries;
-  readonly oos_train: Queries;
-  readonly oos_val: Queries;
-  readonly oos_test: Queries;
-}
 
 /** The data of the demo as they lie in the repository, what identifies them, and where the trained classifier is kept. */
 export interface IntentSource {
@@ -29,28 +17,8 @@ export interface IntentSource {
   readonly cache: string;
 }
 
-/** Everything that was chosen, on training and validation queries only. */
-export interface IntentOptions {
-  readonly buckets: number;
-  readonly l2: number;
-  readonly alpha: number;
-  readonly maxFalsePositiveRate: number;
-  readonly seed: number;
-}
-
-/**
- * l2: of 2e-6, 4e-6 and 8e-6, whose validation accuracies differ by less than a standard error, the middle one; maxFalsePositiveRate: the largest of 1, 1.5, 2, 2.5 and 3 % that keeps
- * the accuracy on the validation queries (a rejected one counted as an error), less one standard error, at 0.92.
- */
-export const INTENT_OPTIONS: IntentOptions = { buckets: 32768, l2: 4e-6, alpha: 0.05, maxFalsePositiveRate: 0.025, seed: 0 };
-
-/** The detectors among which the out-of-scope queries of training and validation choose. */
-export const INTENT_DETECTORS = ["msp", "maxLogit", "energy", "entropy", "margin"] as const;
-
 /** A text classifier that knows when it does not know. */
-export interface Intents {
-  readonly ngrams: HashedNgrams;
-  readonly head: DecisionHead;
+export interface Intents extends IntentClassifier {
   /** Seconds of the training of the linear head; undefined where it came from the cache. */
   readonly seconds: number | undefined;
 }
@@ -68,22 +36,6 @@ export async function intentSource(): Promise<IntentSource> {
   } catch (cause) {
     throw new UsageError(message("logits", "--demo", "the demo's data, which a checkout of the repository has", `${(cause as NodeJS.ErrnoException).code ?? (cause as Error).message}`), { cause });
   }
-}
-
-/** The names of the intents, in the order of the classes. */
-export function intentNames(data: IntentData): string[] {
-  return [...new Set(data.train.map(([, intent]) => intent))].sort();
-}
-
-/** Labels of queries: index of the intent. */
-export function intentLabels(queries: Queries, names: readonly string[]): Int32Array {
-  const index = new Map(names.map((name, i) => [name, i]));
-  return Int32Array.from(queries, ([, intent]) => index.get(intent)!);
-}
-
-/** The texts of queries. */
-export function texts(...lists: readonly Queries[]): string[] {
-  return lists.flatMap((list) => list.map(([query]) => query));
 }
 
 /**
@@ -126,27 +78,23 @@ async function fromCache(cache: string, name: string, say: (text: string) => voi
 
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
 
-async function train(data: IntentData, { buckets, l2, alpha, maxFalsePositiveRate, seed }: IntentOptions, say: (text: string) => void): Promise<Intents> {
-  const names = intentNames(data);
-  const ngrams = await HashedNgrams.fitAsync(texts(data.train), { buckets });
-  const features = await ngrams.transformAsync(texts(data.train));
-  say(`${data.train.length} training queries, ${names.length} intents, ${Math.round(features.data.length / data.train.length)} n-grams a query in ${buckets} buckets`);
-  const start = performance.now();
-  let told = 0;
-  const scorer = await LinearHead.fitAsync(features, intentLabels(data.train, names), {
-    l2, classes: names.length,
-    onProgress: (share) => {
+async function train(data: IntentData, options: IntentOptions, say: (text: string) => void): Promise<Intents> {
+  let start = 0, told = 0, seconds = 0;
+  const trained = await trainIntentClassifier(data, options, {
+    onFeatures: (features) => {
+      say(`${data.train.length} training queries, ${intentNames(data).length} intents, ${Math.round(features.data.length / data.train.length)} n-grams a query in ${options.buckets} buckets`);
+      start = performance.now();
+    },
+    onTraining: (share) => {
       if (share < told + 0.1 || share === 1) return;
       told = Math.floor(share * 10) / 10;
       say(`training: ${Math.round(100 * told)} %`);
     },
+    onScorer: (scorer) => {
+      seconds = (performance.now() - start) / 1000;
+      say(`trained in ${seconds.toFixed(1)} s: ${scorer.fitted!.iterations} steps, ${scorer.weights.size} weights`);
+    },
   });
-  const seconds = (performance.now() - start) / 1000;
-  say(`trained in ${seconds.toFixed(1)} s: ${scorer.fitted!.iterations} steps, ${scorer.weights.size} weights`);
-  const head = await DecisionHead.fitAsync(
-    { scorer, features: ngrams.transform(texts(data.val)), labels: intentLabels(data.val, names), classes: names, outliers: { features: ngrams.transform(texts(data.oos_train, data.oos_val)) } },
-    { detector: INTENT_DETECTORS, maxFalsePositiveRate, alpha, seed },
-  );
-  say(`calibrated and guarded by "${head.detector!.method}" on ${data.val.length} validation queries`);
-  return { ngrams, head, seconds };
+  say(`calibrated and guarded by "${trained.head.detector!.method}" on ${data.val.length} validation queries`);
+  return { ...trained, seconds };
 }
