@@ -107,7 +107,18 @@ export class HistogramBinning extends StepMap {
       rows[b] += grouped.count[i];
       ones[b] += grouped.ones[i];
     }
-    return new HistogramBinning(pairs.n, vector(edges), vector(Array.from(rows, (count, b) => ones[b] / count)));
+    return HistogramBinning.fromCounts(edges, rows, ones);
+  }
+
+  /** The shares of bins with these upper edges (all but the last), rows and rows with yes, for `HistogramBinningAccumulator`; a bin without a row joins the next one, the last the one before. */
+  static fromCounts(edges: ArrayLike<number>, rows: Float64Array, ones: Float64Array): HistogramBinning {
+    const upper: number[] = [], shares: number[] = [];
+    for (let b = 0; b < rows.length; b++) {
+      if (rows[b] === 0) continue;
+      shares.push(ones[b] / rows[b]);
+      upper.push(edges[b]);
+    }
+    return new HistogramBinning(rows.reduce((sum, count) => sum + count, 0), vector(upper.slice(0, -1)), vector(shares));
   }
 
   toJSON(): BinningJSON {

@@ -14,6 +14,9 @@ export { CrossVennAbers, type CrossVennAbersJSON, type CrossVennAbersOptions } f
 export { SplineCalibration, type SplineCalibrationJSON, type SplineCalibrationOptions } from "./splineCalibration.ts";
 export { OneVsRest, type OneVsRestJSON, type OneVsRestOptions } from "./oneVsRest.ts";
 export { TopLabel, type TopLabelJSON, type TopLabelOptions } from "./topLabel.ts";
+export { TemperatureScalingAccumulator, type LabelledBatch, type TemperatureScalingAccumulatorOptions } from "./temperatureScalingAccumulator.ts";
+export { PriorCorrectionAccumulator } from "./priorCorrectionAccumulator.ts";
+export { HistogramBinningAccumulator, type BinaryBatch, type HistogramBinningAccumulatorOptions } from "./histogramBinningAccumulator.ts";
 export { MultiLabelCalibration, type MultiLabelCalibrationJSON, type MultiLabelCalibrationOptions } from "./multiLabelCalibration.ts";
 export type { BinaryMethod } from "./binaryMethod.ts";
 export { selectCalibrator, selectCalibratorAsync, type CalibratorCandidate, type CandidateResult, type SelectCalibratorOptions, type SelectedCalibrator } from "./selectCalibrator.ts";
@@ -34,6 +37,8 @@ export {
   type NullDistribution,
 } from "./expectedCalibrationError.ts";
 export { kernelCalibrationError, type KernelCalibrationError, type KernelCalibrationErrorOptions } from "./kernelCalibrationError.ts";
+export { brierDecomposition, type BrierDecomposition, type BrierDecompositionOptions } from "./brierDecomposition.ts";
+export { calibrationRefinement, type CalibrationRefinement, type CalibrationRefinementOptions } from "./calibrationRefinement.ts";
 export { calibrationTest, type CalibrationTest, type CalibrationTestOptions } from "./calibrationTest.ts";
 export { smoothCalibrationError, type SmoothCalibrationError, type SmoothCalibrationErrorOptions } from "./smoothCalibrationError.ts";
 export { reliabilityDiagram, type ReliabilityBin, type ReliabilityDiagram, type ReliabilityDiagramOptions } from "./reliabilityDiagram.ts";

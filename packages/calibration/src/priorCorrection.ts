@@ -127,9 +127,14 @@ export class PriorCorrection implements Calibrator {
     const where = "PriorCorrection.fitPrompt", z = checkedRows(where, logits), [n, classes] = z.shape;
     const unusable = unusableRow(where, z);
     if (unusable) throw unusable;
-    const p = softmax(z).data, mean = new Float64Array(classes);
-    for (let i = 0; i < p.length; i++) mean[i % classes] += p[i] / n;
-    return PriorCorrection.#made(n, mean.map((share) => Math.max(share, LEAST)), new Float64Array(classes).fill(1 / classes), { gap: 0, iterations: 0, converged: true });
+    const p = softmax(z).data, sums = new Float64Array(classes);
+    for (let i = 0; i < p.length; i++) sums[i % classes] += p[i];
+    return PriorCorrection.fromSums(n, sums);
+  }
+
+  /** What `fitPrompt` makes of n rows whose probabilities sum to `sums` [C], for `PriorCorrectionAccumulator`. */
+  static fromSums(n: number, sums: Float64Array): PriorCorrection {
+    return PriorCorrection.#made(n, sums.map((sum) => Math.max(sum / n, LEAST)), new Float64Array(sums.length).fill(1 / sums.length), { gap: 0, iterations: 0, converged: true });
   }
 
   static #made(n: number, from: ArrayLike<number>, to: Float64Array, search: { gap: number; iterations: number; converged: boolean }): PriorCorrection {

@@ -84,7 +84,12 @@ export class TemperatureScaling {
     const { z, y, n, classes } = checkedPairs(where, logits, labels);
     const optimum = yield* fitBeta(z, y);
     if (optimum === undefined) throw unusableRow(where, z, y) ?? rangeError(where, "logits", "with differences that float32 holds", "an infinite loss");
-    return new TemperatureScaling({ temperature: 1 / optimum.beta, classes, n, ...summary(optimum, n) });
+    return TemperatureScaling.fromOptimum(n, classes, optimum);
+  }
+
+  /** The object of an optimum over n rows, for `TemperatureScalingAccumulator`. */
+  static fromOptimum(n: number, classes: number, { beta, moments, passes, atBound }: Omit<TemperatureOptimum, "third">): TemperatureScaling {
+    return new TemperatureScaling({ temperature: 1 / beta, classes, n, information: moments.curvature, loss: moments.loss / n, gradientNorm: Math.abs(moments.gradient) / n, passes, atBound });
   }
 
   /** Standard error of T by the delta method, T^2 / sqrt(information); Infinity where the information is 0. Means nothing at a bound. */
@@ -138,8 +143,4 @@ export class TemperatureScaling {
       atBound: fields.boolean("atBound"),
     });
   }
-}
-
-function summary({ moments, passes, atBound }: TemperatureOptimum, n: number): Pick<TemperatureScalingJSON, "information" | "loss" | "gradientNorm" | "passes" | "atBound"> {
-  return { information: moments.curvature, loss: moments.loss / n, gradientNorm: Math.abs(moments.gradient) / n, passes, atBound };
 }
