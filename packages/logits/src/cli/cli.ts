@@ -7,6 +7,7 @@ import { compare } from "./compare.ts";
 import { decide } from "./decide.ts";
 import { demo } from "./demo.ts";
 import { UsageError, parseCount, parseNumber } from "./input.ts";
+import { addMonitorCommand } from "./monitorCommand.ts";
 import { addOnnxCommands } from "./onnxCommands.ts";
 import { printable } from "./output.ts";
 import { DETECTORS, report, type DetectorName } from "./report.ts";
@@ -117,6 +118,8 @@ Examples:
 
 Exit codes: 0 nothing is contradicted, 1 something is (a sentence says what), 2 wrong usage or input.`)
   .action(check);
+
+addMonitorCommand(program);
 
 program
   .command("compare")
