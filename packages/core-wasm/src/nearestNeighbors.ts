@@ -5,7 +5,8 @@ import { gemm, gemmScratch } from "./matmul.ts";
 import { floatView, intView, scratch } from "./memory.ts";
 import { pointerOf } from "./owner.ts";
 
-const kernels = family<{
+/** The kernels of the family `neighbors`. */
+export interface NeighborKernels {
   f32_neighbors_start(distances: number, indices: number, count: number): void;
   f32_neighbors_direct(queries: number, count: number, bank: number, rows: number, cols: number, first: number, k: number, distances: number, indices: number): void;
   f32_scaled_squares(x: number, rows: number, cols: number, scale: number, y: number): number;
@@ -14,7 +15,9 @@ const kernels = family<{
     queries: number, count: number, bank: number, rows: number, cols: number, first: number, k: number, distances: number, indices: number,
   ): void;
   f32_neighbors_sort(distances: number, indices: number, count: number, k: number): void;
-}>("neighbors", { simd, relaxed });
+}
+
+export const kernels: () => NeighborKernels = family("neighbors", { simd, relaxed });
 
 /** Up to this many queries are compared with every row of the bank directly; more go through a matrix product first. */
 const DIRECT = 6;
@@ -31,6 +34,11 @@ export interface NearestNeighbors {
   readonly distances: Tensor<"float32">;
   /** Rows of the bank, int32 [N, k]; at equal distances the smaller index first. */
   readonly indices: Tensor<"int32">;
+}
+
+/** What is left of |q|^2 + |b|^2 without the error of |q|^2 + |b|^2 - 2 q . b: the product's bound, three sums of squares, the steps in between (assembly/neighbors.ts). */
+export function kept(cols: number): number {
+  return 1 - (Math.min(cols, 256) + cols / 256 + 3 * (cols / 16) + 32) * 2 ** -24;
 }
 
 /**
@@ -65,8 +73,7 @@ export function nearestNeighbors(queries: TensorLike, bank: TensorLike, k: numbe
   const together = Math.min(n, TOGETHER, Math.max(1, Math.floor(HEAPS / k)));
   const direct = together <= DIRECT;
   const block = Math.min(rows, ROWS), batch = Math.min(together, QUERIES);
-  // Error of |q|^2 + |b|^2 - 2 q . b over |q|^2 + |b|^2: the product's bound, three sums of squares, the steps in between (assembly/neighbors.ts).
-  const keep = 1 - (Math.min(cols, 256) + cols / 256 + 3 * (cols / 16) + 32) * 2 ** -24;
+  const keep = kept(cols);
   const work = direct ? 0 : (gemmScratch(block, cols) + 63) & ~63;
   const sizes = [work, direct ? 0 : 4 * batch * block, direct ? 0 : 4 * together, direct ? 0 : 4 * block, 4 * together * k, 4 * together * k, from ? 0 : 4 * together * cols, resident ? 0 : 4 * block * cols];
   const total = sizes.reduce((sum, size) => sum + ((size + 63) & ~63), 0);

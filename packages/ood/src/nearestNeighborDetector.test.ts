@@ -75,6 +75,66 @@ describe("laws", () => {
   });
 });
 
+describe("a bank in bytes", () => {
+  it("scores with the bits of the float32 one, one row and many, before and after JSON", () => {
+    for (const f of [1, 5, 16, 40]) {
+      const bank = rows(700, f, f), probe = rows(30, f, 50, 1);
+      for (const normalize of [true, false]) {
+        const exact = NearestNeighborDetector.fit(bank, { k: 7, normalize }), bytes = NearestNeighborDetector.fit(bank, { k: 7, normalize, scan: "int8" });
+        const want = scores(exact, probe);
+        expect([bytes.scan, exact.scan]).toEqual(["int8", "float32"]);
+        expectExact(scores(bytes, probe), want);
+        const again = NearestNeighborDetector.fromJSON(JSON.parse(JSON.stringify(bytes)));
+        expect(again.scan).toBe("int8");
+        for (const [i, row] of list(probe).entries()) {
+          expectExact(scores(bytes, [row]), [want[i]]);
+          expectExact(scores(again, [row]), [want[i]]);
+        }
+        for (const row of [[NaN], [Infinity], [0], [1e-42], [3e38]]) expectExact(scores(bytes, [new Array(f).fill(row[0])]), scores(exact, [new Array(f).fill(row[0])]), `${row}`);
+      }
+    }
+  });
+
+  it("gives its memory back", () => {
+    const before = core.bytesInUse, detector = NearestNeighborDetector.fit(rows(2000, 8, 4), { scan: "int8" });
+    detector.score({ features: rows(1, 8, 5) });
+    expect(core.bytesInUse).toBeGreaterThan(before + 2000 * 8 * 5);
+    detector.dispose();
+    expect(core.bytesInUse).toBeLessThanOrEqual(before + 65536);
+  });
+});
+
+describe("a coreset", () => {
+  const bank = rows(400, 6, 8, 1), probe = rows(50, 6, 9, 2);
+
+  it("is within its radius of all rows, for one neighbour", () => {
+    for (const normalize of [true, false]) {
+      const full = NearestNeighborDetector.fit(bank, { k: 1, normalize }), want = scores(full, probe);
+      let last = Infinity;
+      for (const maxRows of [1, 10, 100, 399]) {
+        const core = NearestNeighborDetector.fit(bank, { k: 1, normalize, maxRows });
+        expect(core.n).toBe(maxRows);
+        expect(core.radius).toBeLessThanOrEqual(last);
+        last = core.radius;
+        // The rounding of two distances and of the radius.
+        scores(core, probe).forEach((score, i) => expect(score >= want[i] && score <= (want[i] + core.radius) * (1 + 1e-6)).toBe(true));
+        expect(Math.max(...scores(core, bank))).toBeLessThanOrEqual(core.radius * (1 + 1e-6));
+        expect(core.fingerprints?.size).toBe(400);
+      }
+      const all = NearestNeighborDetector.fit(bank, { k: 1, normalize, maxRows: 400 });
+      expect([all.n, all.radius]).toEqual([400, 0]);
+      expectExact(scores(all, probe), want);
+    }
+  });
+
+  it("keeps its radius and bits in JSON, and comes in pieces too", async () => {
+    const detector = NearestNeighborDetector.fit(bank, { k: 3, maxRows: 40, scan: "int8" }), again = NearestNeighborDetector.fromJSON(JSON.parse(JSON.stringify(detector)));
+    expect([again.n, again.radius, again.k]).toEqual([40, detector.radius, 3]);
+    expectExact(scores(again, probe), scores(detector, probe));
+    expectExact(scores(await NearestNeighborDetector.fitAsync(bank, { k: 3, maxRows: 40 }), probe), scores(detector, probe));
+  });
+});
+
 describe("special values", () => {
   it("a row of zeros has no direction: distance 1 of all others, 0 of other zeros", () => {
     expect(scores(NearestNeighborDetector.fit([[3, 4], [-5, 0]], { k: 2 }), [[0, -0]])[0]).toBeCloseTo(1, 6);
@@ -133,7 +193,12 @@ it("says what is wrong", () => {
   expect(() => NearestNeighborDetector.fit([[1, 2]], { k: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`k\` an integer in [1, 1], got 0]`);
   expect(() => NearestNeighborDetector.fit([1, 2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`features\` of shape [N, F], got [2]]`);
   expect(() => NearestNeighborDetector.fit({ data: new Float32Array(0), shape: [0, 2] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`features\` of shape [N, F], N >= 1 and F >= 1, got [0, 2]]`);
+  expect(() => NearestNeighborDetector.fit([[1, 2]], { maxRows: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`maxRows\` an integer in [1, 2147483647], got 0]`);
+  expect(() => NearestNeighborDetector.fit([[1, 2], [3, 4]], { maxRows: 1, k: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`k\` at most the number of rows, 1, got 2]`);
+  expect(() => NearestNeighborDetector.fit([[1, 2]], { scan: "int4" as never })).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.fit: expected \`scan\` "float32" or "int8", got int4]`);
   const detector = NearestNeighborDetector.fit([[1, 2]], { k: 1 });
+  expect(() => NearestNeighborDetector.fromJSON({ ...detector.toJSON(), scan: "int4" })).toThrowErrorMatchingInlineSnapshot(`[FormatError: NearestNeighborDetector.fromJSON: expected \`scan\` "float32" or "int8", got "int4"]`);
+  expect(() => NearestNeighborDetector.fromJSON({ ...detector.toJSON(), radius: -1 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: NearestNeighborDetector.fromJSON: expected \`radius\` a finite number in [0, Infinity], got -1]`);
   expect(() => detector.score({ features: [[1, 2, 3]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.score: expected \`features\` of shape [..., 2], got [1, 3]]`);
   expect(() => detector.score({})).toThrowErrorMatchingInlineSnapshot(`[RangeError: NearestNeighborDetector.score: expected \`rows\` with \`features\`, got none]`);
   expect(() => NearestNeighborDetector.fromJSON({ ...detector.toJSON(), bank: { dtype: "float32", shape: [0, 2], data: "" } })).toThrowErrorMatchingInlineSnapshot(`[FormatError: NearestNeighborDetector.fromJSON: expected \`bank\` of shape [N, F], N >= 1 and F >= 1, got [0, 2]]`);
