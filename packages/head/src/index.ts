@@ -1,4 +1,7 @@
-export { DecisionHead, type DecideOptions, type DecisionHeadData, type DecisionHeadJSON, type DecisionHeadOptions } from "./decisionHead.ts";
+export { DecisionHead } from "./decisionHead.ts";
+export { type DecisionHeadData, type DecisionHeadOptions } from "./headFit.ts";
+export { type DecideOptions } from "./fittedHead.ts";
+export { type DecisionHeadJSON } from "./headJson.ts";
 export { type FoldJSON } from "./folds.ts";
 export { type Decision, type InvalidWhy, type UnknownWhy, type Why } from "./decision.ts";
 export { type Guarantee } from "./guarantees.ts";
