@@ -25,7 +25,8 @@ const FRONT: usize = memory.data<u8>([
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
 ]);
 const ONE: usize = memory.data<f64>([1]);
-const STEPS: usize = memory.data<i32>([0, 1, 2, 3, 4]);
+// 1 in every byte.
+const MARKS: usize = memory.data<i32>([0x01010101]);
 
 // p rounded to a multiple of 2^-52: sums of a row are then exact in float64, in any order.
 // @ts-ignore: decorator
@@ -85,145 +86,169 @@ export function f32_label_ranks(p: usize, labels: usize, rows: i32, cols: i32, m
   }
 }
 
-// One row on its way down the ranks: threshold, u, penalty, free ranks, mass before, rank; then the mask of the row.
-const U: usize = 8, PENALTY: usize = 16, FREE: usize = 24, BEFORE: usize = 32, RANK: usize = 40, MASK: usize = 48, LEAST: usize = 52;
+// One row on its way down the ranks: threshold, u, penalty, free ranks, mass before, rank; the smallest p that is taken, how many of those equal to it (-1: all), the least candidate.
+const U: usize = 8, PENALTY: usize = 16, FREE: usize = 24, BEFORE: usize = 32, RANK: usize = 40, LIMIT: usize = 48, TIES: usize = 52, LEAST: usize = 56;
 const HEADER: usize = 64;
-// Per level: sums f64[1024], counts i32[1024], edges.
-const LEVEL: usize = BUCKETS * 12;
+// Per level two sums f64[1024] (of every other value: a sum that was just written is not waited for), and two counts i32[1024].
+const LEVEL: usize = BUCKETS * 24;
 
 // mask[r, c] = 1 where score(c) <= thresholds[r], else 0; sizes[r] = how many. With classes ranked by (p descending, index ascending), rank from 1, q the grain of p:
-//   score = float32(q > 0 ? mass before + (1 - u) q : mass before + 1) + penalty max(0, rank - free)), rounded once, which rises along the ranks
+//   score = float32((q > 0 ? mass before + (1 - u) q : mass before + 1) + penalty max(0, rank - free)), rounded once, which rises along the ranks
 // p: f32[rows, cols] in [0, 1], rows that sum to 1 within 1e-7 cols; thresholds, uniforms: f64[rows], finite; penalty >= 0 (0: no price); mask: u8[rows, cols], sizes: i32[rows].
-// work: 37,120 + 32 * (cols + 4) bytes.
+// work: 73,984 + 16 * (cols + 4) bytes.
 //
-// Only classes near the cut are ordered: those that are together too improbable to reach the threshold are passed over; digit by digit of the float, buckets that belong to the set
-// as a whole are taken, and the bucket at the cut is looked into.
+// The set is { c : p_c >= limit } but for ties at the limit. Only probabilities near it are ordered: those that are together too small to reach the threshold are passed over; digit
+// by digit of the float, buckets that belong to the set as a whole are taken, and the bucket at the cut is looked into.
 export function f32_mass_sets(p: usize, rows: i32, cols: i32, thresholds: usize, uniforms: usize, penalty: f64, free: f64, mask: usize, sizes: usize, work: usize): void {
   const list = work + HEADER + 3 * LEVEL, room = (<usize>cols + 4) << 2;
   store<f64>(work, penalty, PENALTY);
   store<f64>(work, free, FREE);
-  memory.fill(mask, 0, <usize>rows * <usize>cols);
-  const step = v128.load32_splat(STEPS, 16), first = v128.load(STEPS);
   for (; rows > 0; rows--, p += <usize>cols << 2, mask += cols, thresholds += 8, uniforms += 8, sizes += 4) {
     const threshold = load<f64>(thresholds);
     store<f64>(work, threshold);
     store<f64>(work, load<f64>(uniforms), U);
     store<f64>(work, 0, BEFORE);
     store<f64>(work, 0, RANK);
-    store<usize>(work, mask, MASK);
+    store<f32>(work, Infinity, LIMIT);
+    store<i32>(work, -1, TIES);
     // What lies below `least` sums to less than what the threshold lacks to the whole row, so everything before it exceeds the threshold. Rounded down, it is safe.
-    const least = <f32>((1 - 1e-6 * <f64>(cols + 1) - threshold) / <f64>cols) * <f32>0.9999999;
-    const bound = f32x4.splat(max(0, least));
-    store<f32>(work, max(0, least), LEAST);
-    let values = list, indices = list + room, at = p;
-    let index = first;
-    for (const stop = p + ((<usize>cols & ~3) << 2); at < stop; at += 16) {
-      const v = v128.load(at), lanes = i32x4.bitmask(f32x4.ge(v, bound)), front = v128.load(FRONT + (<usize>lanes << 4));
-      v128.store(values, i8x16.swizzle(v, front));
-      v128.store(indices, i8x16.swizzle(index, front));
-      index = i32x4.add(index, step);
-      const more = <usize>popcnt(lanes) << 2;
-      values += more;
-      indices += more;
-    }
-    for (const end = p + (<usize>cols << 2); at < end; at += 4) {
-      const v = load<f32>(at);
-      if (v < least) continue;
-      store<f32>(values, v);
-      store<i32>(indices, <i32>((at - p) >> 2));
-      values += 4;
-      indices += 4;
-    }
-    take(list, <i32>((values - list) >> 2), room, 20, work, work + HEADER);
+    const least = max<f32>(0, <f32>((1 - 1e-6 * <f64>(cols + 1) - threshold) / <f64>cols) * <f32>0.9999999);
+    store<f32>(work, least, LEAST);
+    take(list, between(p, cols, least, Infinity, list), room, 20, work, work + HEADER);
     store<i32>(sizes, <i32>load<f64>(work, RANK));
+    write(p, cols, load<f32>(work, LIMIT), load<i32>(work, TIES), mask);
   }
 }
 
-// Takes the n classes of the list (values, and indices `room` behind them, by index) in order while their score is at most the threshold; returns how many.
+// The values v of the list with low <= v < high, in their order, to `to`, which has room for 4 more; returns how many.
+function between(list: usize, n: i32, low: f32, high: f32, to: usize): i32 {
+  const start = to, end = list + (<usize>n << 2), whole = list + ((<usize>n & ~3) << 2), bottom = f32x4.splat(low), top = f32x4.splat(high);
+  for (; list < whole; list += 16) {
+    const v = v128.load(list), lanes = i32x4.bitmask(v128.and(f32x4.ge(v, bottom), f32x4.lt(v, top)));
+    v128.store(to, i8x16.swizzle(v, v128.load(FRONT + (<usize>lanes << 4))));
+    to += <usize>popcnt(lanes) << 2;
+  }
+  for (; list < end; list += 4) {
+    const v = load<f32>(list);
+    store<f32>(to, v);
+    to += <usize>(v >= low && v < high) << 2;
+  }
+  return <i32>((to - start) >> 2);
+}
+
+// Takes the n values of the list in order while their score is at most the threshold; returns how many. shift: the digit in which they differ, negative: they are equal.
 function take(list: usize, n: i32, room: usize, shift: i32, work: usize, level: usize): i32 {
   if (n <= FEW || shift < 0) {
-    if (shift >= 0) sort(list, n, room);
-    return walk(list, n, room, work);
+    if (shift >= 0) sort(list, n);
+    return walk(list, n, work);
   }
-  const end = list + (<usize>n << 2), counts = level + BUCKETS * 8, ones = <u32>BUCKETS - 1;
+  const end = list + (<usize>n << 2), other = level + BUCKETS * 8, counts = level + BUCKETS * 16, ones = <u32>BUCKETS - 1;
   const threshold = load<f64>(work), u = load<f64>(work, U), penalty = load<f64>(work, PENALTY), free = load<f64>(work, FREE);
-  let largest: u32 = 0;
   // The first digit has few buckets in use: from that of the smallest that a list can hold up.
-  const lowest = shift == 20 ? <usize>(load<u32>(work, LEAST) >> 20) : 0;
-  memory.fill(level + (lowest << 3), 0, (BUCKETS - lowest) << 3);
-  memory.fill(counts + (lowest << 2), 0, (BUCKETS - lowest) << 2);
-  for (let at = list; at < end; at += 4) {
-    const digit = (load<u32>(at) >> shift) & ones;
-    const s = level + (<usize>digit << 3), c = counts + (<usize>digit << 2);
+  const lowest = shift == 20 ? <usize>(load<u32>(work, LEAST) >> 20) : 0, width = BUCKETS - lowest;
+  memory.fill(level + (lowest << 3), 0, width << 3);
+  memory.fill(other + (lowest << 3), 0, width << 3);
+  memory.fill(counts + (lowest << 2), 0, width << 2);
+  memory.fill(counts + ((lowest + BUCKETS) << 2), 0, width << 2);
+  let largest: u32 = 0, at = list;
+  for (const stop = end - 4; at < stop; at += 8) {
+    const a = (load<u32>(at) >> shift) & ones, b = (load<u32>(at, 4) >> shift) & ones;
+    const s = level + (<usize>a << 3), c = counts + (<usize>a << 2), s1 = other + (<usize>b << 3), c1 = counts + BUCKETS * 4 + (<usize>b << 2);
     store<f64>(s, load<f64>(s) + grain(load<f32>(at)));
     store<i32>(c, load<i32>(c) + 1);
-    largest = max(largest, digit);
+    store<f64>(s1, load<f64>(s1) + grain(load<f32>(at, 4)));
+    store<i32>(c1, load<i32>(c1) + 1);
+    largest = max(largest, max(a, b));
+  }
+  if (at < end) {
+    const a = (load<u32>(at) >> shift) & ones, s = level + (<usize>a << 3), c = counts + (<usize>a << 2);
+    store<f64>(s, load<f64>(s) + grain(load<f32>(at)));
+    store<i32>(c, load<i32>(c) + 1);
+    largest = max(largest, a);
   }
   // Bits that all of the list have above this digit; the first digit has none.
   const above = shift == 20 ? 0 : load<u32>(list) >> (shift + 10) << (shift + 10);
   // Rounding of a bound can only send a bucket to the exact walk.
   const safe = threshold - 1e-12 * (1 + Math.abs(threshold));
-  let left = n, digit = <i32>largest;
-  for (; left > 0; digit--) {
-    const here = load<i32>(counts + (<usize>digit << 2));
+  let left = n, before = load<f64>(work, BEFORE), rank = load<f64>(work, RANK), limit = load<f32>(work, LIMIT);
+  for (let digit = largest; left > 0; digit--) {
+    const c = counts + (<usize>digit << 2), here = load<i32>(c) + load<i32>(c + BUCKETS * 4);
     if (here == 0) continue;
-    const before = load<f64>(work, BEFORE), rank = load<f64>(work, RANK), sum = load<f64>(level + (<usize>digit << 3));
-    const smallest = grain(reinterpret<f32>(above | (<u32>digit << shift)));
+    const s = level + (<usize>digit << 3), sum = load<f64>(s) + load<f64>(s + BUCKETS * 8);
+    const low = reinterpret<f32>(above | (digit << shift)), smallest = grain(low);
     const score = before + sum + (smallest > 0 ? -u * smallest : 1) + penalty * max(0, rank + <f64>here - free);
     if (score <= safe) {
-      store<f64>(work, before + sum, BEFORE);
-      store<f64>(work, rank + <f64>here, RANK);
+      before += sum;
+      rank += <f64>here;
+      limit = max(low, load<f32>(work, LEAST));
     } else {
-      // Its classes in the room behind this list, values and indices as here.
-      const next = list + 2 * room;
-      let to = next;
-      for (let at = list; at < end; at += 4) {
-        store<u32>(to, load<u32>(at));
-        store<u32>(to + room, load<u32>(at + room));
-        to += <usize>(((load<u32>(at) >> shift) & ones) == <u32>digit) << 2;
-      }
-      if (take(next, here, room, shift - 10, work, level + LEVEL) < here) break;
+      store<f64>(work, before, BEFORE);
+      store<f64>(work, rank, RANK);
+      store<f32>(work, limit, LIMIT);
+      // Its values behind this list.
+      const next = list + room;
+      between(list, n, low, reinterpret<f32>(above + ((digit + 1) << shift)), next);
+      if (take(next, here, room, shift - 10, work, level + LEVEL) < here) return n - left;
+      before = load<f64>(work, BEFORE);
+      rank = load<f64>(work, RANK);
+      limit = load<f32>(work, LIMIT);
     }
     left -= here;
   }
-  // What stands above the bucket at the cut belongs to the set; a bucket that was looked into has been marked.
-  const mask = load<usize>(work, MASK);
-  for (let at = list; at < end; at += 4) {
-    const m = mask + load<u32>(at + room);
-    store<u8>(m, <u8>(left == 0 || <i32>((load<u32>(at) >> shift) & ones) > digit) | load<u8>(m));
-  }
-  return n - left;
+  store<f64>(work, before, BEFORE);
+  store<f64>(work, rank, RANK);
+  store<f32>(work, limit, LIMIT);
+  return n;
 }
 
-// Orders by value descending, equal ones by index, in which they come.
-function sort(list: usize, n: i32, room: usize): void {
+// Largest first.
+function sort(list: usize, n: i32): void {
   for (let at = list + 4, end = list + (<usize>n << 2); at < end; at += 4) {
-    const v = load<f32>(at), index = load<u32>(at + room);
+    const v = load<f32>(at);
     let q = at;
     for (; q > list; q -= 4) {
       const before = load<f32>(q - 4);
       if (before >= v) break;
       store<f32>(q, before);
-      store<u32>(q + room, load<u32>(q - 4 + room));
     }
     store<f32>(q, v);
-    store<u32>(q + room, index);
   }
 }
 
-function walk(list: usize, n: i32, room: usize, work: usize): i32 {
-  const threshold = load<f64>(work), rest = 1 - load<f64>(work, U), penalty = load<f64>(work, PENALTY), free = load<f64>(work, FREE), mask = load<usize>(work, MASK);
-  let before = load<f64>(work, BEFORE), rank = load<f64>(work, RANK), taken = 0;
+function walk(list: usize, n: i32, work: usize): i32 {
+  const threshold = load<f64>(work), rest = 1 - load<f64>(work, U), penalty = load<f64>(work, PENALTY), free = load<f64>(work, FREE);
+  let before = load<f64>(work, BEFORE), rank = load<f64>(work, RANK), limit = load<f32>(work, LIMIT), taken = 0, equal = 0;
   for (; taken < n; taken++, list += 4) {
-    const q = grain(load<f32>(list));
+    const v = load<f32>(list), q = grain(v);
     const mass = q > 0 ? before + rest * q : before + 1;
     // Without a price, the product is 0.
-    if (!(<f64><f32>(mass + penalty * max(0, rank + 1 - free)) <= threshold)) break;
-    store<u8>(mask + load<u32>(list + room), 1);
+    if (!(<f64><f32>(mass + penalty * max(0, rank + 1 - free)) <= threshold)) {
+      // Equal ones are in one list: those taken come first by index.
+      if (v == limit && equal > 0) store<i32>(work, equal, TIES);
+      break;
+    }
+    equal = v == limit ? equal + 1 : 1;
+    limit = v;
     before += q;
     rank += 1;
   }
   store<f64>(work, before, BEFORE);
   store<f64>(work, rank, RANK);
+  store<f32>(work, limit, LIMIT);
   return taken;
+}
+
+// mask[c] = 1 where p[c] >= limit; ties >= 0: where p[c] > limit, and for the first `ties` equal to it.
+function write(p: usize, cols: i32, limit: f32, ties: i32, mask: usize): void {
+  const bound = f32x4.splat(limit), one = v128.load32_splat(MARKS), end = p + (<usize>cols << 2), whole = p + ((<usize>cols & ~15) << 2);
+  for (let at = p, to = mask; at < whole; at += 64, to += 16) {
+    const a = i16x8.narrow_i32x4_s(f32x4.ge(v128.load(at), bound), f32x4.ge(v128.load(at, 16), bound));
+    const b = i16x8.narrow_i32x4_s(f32x4.ge(v128.load(at, 32), bound), f32x4.ge(v128.load(at, 48), bound));
+    v128.store(to, v128.and(i8x16.narrow_i16x8_s(a, b), one));
+  }
+  for (let at = whole, to = mask + (<usize>cols & ~15); at < end; at += 4, to++) store<u8>(to, <u8>(load<f32>(at) >= limit));
+  if (ties < 0) return;
+  for (let at = p, to = mask; at < end; at += 4, to++) {
+    if (load<f32>(at) == limit && --ties < 0) store<u8>(to, 0);
+  }
 }
