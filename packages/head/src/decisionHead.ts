@@ -68,8 +68,7 @@ export class DecisionHead<L extends string = string> extends FittedHead<L> {
    *   out differently here
    */
   static fromJSON(json: unknown): DecisionHead {
-    const where = "DecisionHead.fromJSON", { parts, selfTest } = readHead(where, json);
-    return new DecisionHead(parts, { where, selfTest });
+    return DecisionHead.#read("DecisionHead.fromJSON", json);
   }
 
   /**
@@ -79,7 +78,11 @@ export class DecisionHead<L extends string = string> extends FittedHead<L> {
    * @throws TypeError if it is no Uint8Array; FormatError as `fromJSON`, and for a file that is truncated, damaged or of another kind
    */
   static fromBytes(bytes: Uint8Array): DecisionHead {
-    const where = "DecisionHead.fromBytes", { parts, selfTest } = readHead(where, fromArtefact(where, bytes));
+    return DecisionHead.#read("DecisionHead.fromBytes", fromArtefact("DecisionHead.fromBytes", bytes));
+  }
+
+  static #read(where: string, json: unknown): DecisionHead {
+    const { parts, selfTest } = readHead(where, json);
     return new DecisionHead(parts, { where, selfTest });
   }
 }

@@ -3,12 +3,12 @@ import { PredictionSets, type SplitConformal } from "@logits/conformal";
 import { softmax } from "@logits/core-wasm";
 import type { Detector, Threshold } from "@logits/ood";
 import { Tensor, rangeError, type TensorLike } from "@logits/tensor";
-import { fromArtefact, toArtefact } from "./artefact.ts";
+import { toArtefact } from "./artefact.ts";
 import { checkNeeds, scoresOf, type Selection } from "./chooseDetector.ts";
 import type { Decision } from "./decision.ts";
 import { addCounts, foldToJSON, rowByRow, type Fold } from "./folds.ts";
 import { guaranteesOf, notPromisedOf, percent, type Facts, type Guarantee } from "./guarantees.ts";
-import { CONVENTIONS, FORMAT, readHead, type DecisionHeadJSON } from "./headJson.ts";
+import { CONVENTIONS, FORMAT, type DecisionHeadJSON } from "./headJson.ts";
 import type { Guard, HeadParts } from "./headParts.ts";
 import { largest } from "./largest.ts";
 import { nested } from "./nested.ts";
@@ -26,19 +26,14 @@ export interface DecideOptions {
 }
 
 /**
- * A fitted `DecisionHead` without its fit: it reads an artefact, decides and writes. `@logits/head/decide` exports it as `DecisionHead`, for pages that only decide.
+ * What `DecisionHead` does once it is fitted: it decides, says what it promises, and writes itself.
  *
  *   invalid    the scores are no distribution, or a feature is not finite
  *   unknown    detector(row) > threshold
  *   label      the set { c : score(x, c) <= q } holds one class
  *   ambiguous  it holds several
- *
- * @example
- *   const head = DecisionHead.fromBytes(bytes);
- *   const decision = head.decide([4, 1, 0]);
- * Sources: as `DecisionHead` of @logits/head.
  */
-export class FittedHead<L extends string = string> {
+export abstract class FittedHead<L extends string = string> {
   /** Class names, in the order of the logits. */
   readonly classes: readonly L[];
   /** What a row of `logits` holds. */
@@ -182,29 +177,6 @@ export class FittedHead<L extends string = string> {
   /** The same as a safetensors file that carries a digest of its content. `fromBytes` reads it. */
   toBytes(): Uint8Array {
     return toArtefact(this.toJSON());
-  }
-
-  /**
-   * Reads what `toJSON` wrote, bit by bit.
-   *
-   * @param json - a parsed JSON value
-   * @throws FormatError, naming the field, for another format or version, a field that is missing or not what it must be, parts that do not belong together, or a self-test that comes
-   *   out differently here
-   */
-  static fromJSON(json: unknown): FittedHead {
-    const where = "DecisionHead.fromJSON", { parts, selfTest } = readHead(where, json);
-    return new FittedHead(parts, { where, selfTest });
-  }
-
-  /**
-   * Reads what `toBytes` wrote, bit by bit.
-   *
-   * @param bytes - the whole file
-   * @throws TypeError if it is no Uint8Array; FormatError as `fromJSON`, and for a file that is truncated, damaged or of another kind
-   */
-  static fromBytes(bytes: Uint8Array): FittedHead {
-    const where = "DecisionHead.fromBytes", { parts, selfTest } = readHead(where, fromArtefact(where, bytes));
-    return new FittedHead(parts, { where, selfTest });
   }
 
   /** The promised false-positive rate of the detector, where there is one. */
