@@ -22,16 +22,20 @@ function empty(bins: number, rows: CheckedConfidences): BinSums {
   return { count: new Int32Array(bins), confidence: new Float64Array(bins), correct: new Int32Array(bins), squares: new Float64Array(bins), rows, index: new Int32Array(rows.confidence.length) };
 }
 
+/** The bin b with b / B < c <= (b + 1) / B of a number in [0, 1]. */
+export function binOf(c: number, bins: number): number {
+  const b = Math.min(bins - 1, Math.max(0, Math.ceil(c * bins) - 1));
+  // The product is rounded: 0.07 * 100 is above 7, though 0.07 is the edge 7 / 100.
+  if (b > 0 && c <= b / bins) return b - 1;
+  return b < bins - 1 && c > (b + 1) / bins ? b + 1 : b;
+}
+
 /** The bin b with b / B < c <= (b + 1) / B, edges in float64; c = 0 in the first, c above 1 by rounding in the last. */
 export function binSums(where: string, rows: CheckedConfidences, bins: number): BinSums {
   checkInteger(where, "bins", bins, 1, 1000000);
   const { confidence, correct } = rows, sums = empty(bins, rows);
   for (let i = 0; i < confidence.length; i++) {
-    const c = confidence[i];
-    let b = Math.min(bins - 1, Math.max(0, Math.ceil(c * bins) - 1));
-    // The product is rounded: 0.07 * 100 is above 7, though 0.07 is the edge 7 / 100.
-    if (b > 0 && c <= b / bins) b--;
-    else if (b < bins - 1 && c > (b + 1) / bins) b++;
+    const c = confidence[i], b = binOf(c, bins);
     const yes = correct[i], gap = yes - c;
     sums.index[i] = b;
     sums.count[b]++;

@@ -4,7 +4,7 @@ import { squaredNormInterval } from "./squaredNormInterval.ts";
 
 /** Bins of one class (or of all rows) and the weight of its error among the others. */
 export interface WeightedBins {
-  readonly sums: BinSums;
+  readonly sums: Pick<BinSums, "count" | "confidence" | "correct" | "squares">;
   /** Share of the class: 1 / C class-wise, n_c / N for predicted classes, 1 for the top label. */
   readonly share: number;
 }

@@ -155,17 +155,14 @@ function overClasses(kind: "class-wise" | "predicted-class", labelled: LabelledP
     perClass[label] = error;
     bins = Math.max(bins, sums.count.length);
     total = rule.norm === "max" ? Math.max(total, error) : total + share * (rule.norm === 2 ? error * error : error);
-    counted.push({ sums: { ...sums, rows: NONE, index: NO_INDEX }, share });
+    const { count, confidence, correct, squares } = sums;
+    counted.push({ sums: { count, confidence, correct, squares }, share });
     if (wise) for (let n = 0; n < rows; n++) residuals[n] += Math.abs(part.correct[n] - part.confidence[n]) / classes;
   }
   for (let n = 0; n < residuals.length; n++) together += residuals[n] * residuals[n];
   const interval = errorInterval(counted, rows, rule.norm, rule.level, wise ? together : undefined);
   return { value: rule.norm === 2 ? Math.sqrt(total) : total, n: rows, bins, interval, level: rule.level, convention: rule.convention, perClass };
 }
-
-/** Rows are not kept beside the sums of every class. */
-const NONE: CheckedConfidences = { confidence: new Float64Array(0), correct: new Uint8Array(0) };
-const NO_INDEX = new Int32Array(0);
 
 function simulate(sums: BinSums, value: number, random: RandomSource, repetitions: number, measure: (correct: Int32Array) => number): NullDistribution {
   const { confidence } = sums.rows, n = confidence.length, bins = sums.count.length;

@@ -39,6 +39,7 @@ export {
 export { kernelCalibrationError, type KernelCalibrationError, type KernelCalibrationErrorOptions } from "./kernelCalibrationError.ts";
 export { brierDecomposition, type BrierDecomposition, type BrierDecompositionOptions } from "./brierDecomposition.ts";
 export { calibrationRefinement, type CalibrationRefinement, type CalibrationRefinementOptions } from "./calibrationRefinement.ts";
+export { detectionCalibrationError, type DetectionCalibrationError, type DetectionCalibrationErrorOptions, type Detections } from "./detectionCalibrationError.ts";
 export { calibrationTest, type CalibrationTest, type CalibrationTestOptions } from "./calibrationTest.ts";
 export { smoothCalibrationError, type SmoothCalibrationError, type SmoothCalibrationErrorOptions } from "./smoothCalibrationError.ts";
 export { reliabilityDiagram, type ReliabilityBin, type ReliabilityDiagram, type ReliabilityDiagramOptions } from "./reliabilityDiagram.ts";
