@@ -6,3 +6,8 @@ export { auroc } from "./auroc.ts";
 export { falsePositiveRateAtRecall, type FalsePositiveRateAtRecallOptions } from "./falsePositiveRateAtRecall.ts";
 export { confusionMatrix, f1Score, type ConfusionMatrixOptions, type F1ScoreOptions } from "./f1Score.ts";
 export { riskCoverage, type RiskCoverage } from "./riskCoverage.ts";
+export { intervalCoverage, type IntervalCoverage } from "./intervalCoverage.ts";
+export { intervalScore, type IntervalScoreOptions } from "./intervalScore.ts";
+export { pinballLoss, type PinballLoss, type PinballLossOptions } from "./pinballLoss.ts";
+export { continuousRankedProbabilityScore, type ContinuousRankedProbabilityScoreOptions, type NormalPredictions } from "./continuousRankedProbabilityScore.ts";
+export type { EstimateOptions } from "./regressionRows.ts";
