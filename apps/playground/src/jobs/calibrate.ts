@@ -1,4 +1,4 @@
-import { TemperatureScaling, expectedCalibrationError, reliabilityDiagram, type ReliabilityBin } from "@logits/calibration";
+import { TemperatureScaling, expectedCalibrationError, reliabilityDiagram, type ReliabilityDiagram } from "@logits/calibration";
 import { softmax } from "@logits/core-wasm";
 import { accuracy, negativeLogLikelihood } from "@logits/metrics";
 import { Tensor, randomSource } from "@logits/tensor";
@@ -10,7 +10,7 @@ export interface Quality {
   readonly nll: number;
   readonly ece: number;
   readonly meanConfidence: number;
-  readonly bins: readonly ReliabilityBin[];
+  readonly diagram: ReliabilityDiagram;
 }
 
 /** The fit, and what it changes. */
@@ -72,9 +72,9 @@ export async function curve(question: Question & { readonly temperatures: readon
 }
 
 function quality({ logits, labels }: Rows, temperature: number): Quality {
-  const scaled = divided(logits, temperature), probabilities = softmax(scaled), { bins } = reliabilityDiagram(probabilities, labels);
-  const total = bins.reduce((sum, bin) => sum + bin.count * (bin.meanConfidence ?? 0), 0);
-  return { nll: negativeLogLikelihood(scaled, labels), ece: expectedCalibrationError(probabilities, labels).value, meanConfidence: total / labels.size, bins };
+  const scaled = divided(logits, temperature), probabilities = softmax(scaled), diagram = reliabilityDiagram(probabilities, labels);
+  const total = diagram.bins.reduce((sum, bin) => sum + bin.count * (bin.meanConfidence ?? 0), 0);
+  return { nll: negativeLogLikelihood(scaled, labels), ece: expectedCalibrationError(probabilities, labels).value, meanConfidence: total / labels.size, diagram };
 }
 
 function divided(logits: Tensor<"float32">, temperature: number): Tensor<"float32"> {

@@ -67,6 +67,44 @@ export async function at({ alpha, ...question }: Question & { readonly alpha: nu
   return { temperature, calibrationRows: conformal.n, quantile: conformal.quantile(alpha), expected: conformal.expectedCoverage(alpha), chance: coverageByChance(conformal.n, test.labels.size, alpha), report, sizes, examples };
 }
 
+/** One way to make sets, on the test rows. */
+export interface MethodResult {
+  readonly name: ComparedMethod;
+  readonly coverage: number;
+  readonly interval: readonly [low: number, high: number];
+  readonly meanSize: number;
+  /** Share of the rows whose set holds one class. */
+  readonly single: number;
+  readonly worst: { readonly label: number; readonly coverage: number; readonly rows: number };
+  /** Classes whose coverage is below the promise by more than chance: even the upper end of the interval is. */
+  readonly short: number;
+}
+
+/** The methods, and LAC with a quantile for each class. */
+export type ComparedMethod = Exclude<ConformalMethod, "tree"> | "each";
+
+const COMPARED: readonly ComparedMethod[] = ["lac", "margin", "raps", "saps", "aps", "topk", "each"];
+
+/** All ways to make sets, side by side at one alpha. */
+export async function compare({ key, seed, alpha }: Omit<Question, "method"> & { readonly alpha: number }, control: Control): Promise<readonly MethodResult[]> {
+  const { fit, calibration, test } = await partsOf(key, seed, control), { signal } = control;
+  control.progress(0, "Fitting the temperature");
+  const scaling = await TemperatureScaling.fitAsync(fit.logits, fit.labels, { signal }), z = scaling.transform(calibration.logits), rows = scaling.transform(test.logits);
+  const results: MethodResult[] = [];
+  for (const name of COMPARED) {
+    control.progress((results.length + 1) / (COMPARED.length + 1), "Comparing the methods");
+    const conformal = await SplitConformal.fitAsync(z, calibration.labels, { ...(name === "each" ? { classGroups: "each" } : { method: name }), seed, signal });
+    const sets = conformal.predictionSet(rows, { alpha }), report = coverageReport(sets, test.labels), { worstClass: worst } = report;
+    results.push({
+      name, coverage: report.coverage!, interval: report.interval!, meanSize: report.meanSize, single: sets.sizes.data.reduce((sum, size) => sum + Number(size === 1), 0) / report.rows,
+      worst: { label: worst.label, coverage: worst.coverage!, rows: worst.rows }, short: report.byClass.filter(({ interval }) => interval !== null && interval[1] < 1 - alpha).length,
+    });
+    await new Promise((resume) => setTimeout(resume));
+    signal.throwIfAborted();
+  }
+  return results;
+}
+
 /** Promised and measured coverage along alphas. */
 export async function curve({ alphas, ...question }: Question & { readonly alphas: readonly number[] }, control: Control): Promise<readonly { readonly alpha: number; readonly coverage: number; readonly low: number; readonly high: number; readonly size: number }[]> {
   const { conformal, test } = await fitted(question, control);

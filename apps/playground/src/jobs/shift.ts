@@ -1,5 +1,5 @@
 import { TemperatureScaling } from "@logits/calibration";
-import { SplitConformal } from "@logits/conformal";
+import { ExchangeabilityMonitor, SplitConformal } from "@logits/conformal";
 import { softmax } from "@logits/core-wasm";
 import { ConformalPValues, LogitDetector, Threshold } from "@logits/ood";
 import { permutationTest } from "@logits/statistics";
@@ -26,6 +26,15 @@ export interface Report {
   readonly pValue: number;
 }
 
+/** The evidence against an unchanged source after each row, in nats. */
+export interface Stream {
+  readonly level: number;
+  /** Rows before the change. */
+  readonly unchanged: number;
+  readonly withoutLabels: Float64Array;
+  readonly withLabels: Float64Array;
+}
+
 /** What became of the promises. */
 export interface Shifted {
   readonly rows: number;
@@ -44,6 +53,8 @@ export interface Shifted {
   /** Share of the rows from elsewhere that are called unknown; null without such rows. */
   readonly found: number | null;
   readonly accuracy: number;
+  /** Two monitors along a stream: test rows as they were, then changed ones. */
+  readonly stream: Stream;
   /** By the detector's scores: needs no labels. */
   readonly withoutLabels: Report;
   /** By how unusual the right label is. */
@@ -57,7 +68,7 @@ interface Question {
   readonly rate: number;
 }
 
-const TENTHS = 10, REPETITIONS = 999;
+const TENTHS = 10, REPETITIONS = 999, LEVEL = 0.01;
 
 interface Fitted {
   readonly name: string;
@@ -105,11 +116,17 @@ export async function shift({ key, seed, alpha, rate, scale, noise, mix }: Quest
   control.progress(0.85);
   await new Promise((resume) => setTimeout(resume));
   control.signal.throwIfAborted();
+  const changedScores = unusual(calibrated, labels), before = detector.score({ logits: test.logits }).data, beforeScores = unusual(scaling.transform(test.logits), test.labels.data), half = rows >> 1;
+  const along = (reference: Float32Array, first: Float32Array, second: Float32Array): Float64Array => {
+    const monitor = ExchangeabilityMonitor.start(reference, { level: LEVEL, seed });
+    return Float64Array.from({ length: rows }, (_, n) => monitor.update(n < half ? first[n] : second[n]).logEvidence);
+  };
   return {
+    stream: { level: LEVEL, unchanged: half, withoutLabels: along(detectorScores, before, scores), withLabels: along(labelScores, beforeScores, changedScores) },
     rows, calibrationRows: conformal.n, foreign, foreignUnlabelled: set.outliers !== undefined,
     coverage: covered / rows, chance: coverageByChance(conformal.n, rows, alpha), meanSize: sets.sizes.data.reduce((sum, size) => sum + size, 0) / rows,
     unknown: (known.exceeding + found.exceeding) / rows, falseAlarms: known.rate!, falseAlarmsInterval: known.interval!, found: found.rate, accuracy: right / rows,
-    withoutLabels, withLabels: compared(labelScores, unusual(calibrated, labels), seed),
+    withoutLabels, withLabels: compared(labelScores, changedScores, seed),
   };
 }
 

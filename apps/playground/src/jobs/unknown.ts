@@ -1,22 +1,14 @@
 import { auroc, falsePositiveRateAtRecall, riskCoverage } from "@logits/metrics";
-import { ConformalPValues, LogitDetector, Threshold, type Exceedance, type LogitDetectorMethod } from "@logits/ood";
+import { ConformalPValues, LogitDetector, Threshold, scoreHistogram, type Exceedance, type LogitDetectorMethod, type ScoreHistogram } from "@logits/ood";
 import type { Control } from "../worker/protocol.ts";
 import { partsOf } from "./data.ts";
-
-/** A bar of the histogram: shares of the test rows and of the outliers. */
-export interface Bar {
-  readonly low: number;
-  readonly high: number;
-  readonly inside: number;
-  readonly outside: number;
-}
 
 /** What a detector does; nothing of it depends on a threshold. */
 export interface Scored {
   readonly calibrationRows: number;
   readonly testRows: number;
   readonly outlierRows: number;
-  readonly bars: readonly Bar[];
+  readonly histogram: ScoreHistogram;
   /** null without outliers. */
   readonly auroc: number | null;
   /** Share of the test rows flagged where 95 % of the outliers are. */
@@ -54,7 +46,7 @@ interface Scores {
   readonly errors: Uint8Array;
 }
 
-const BINS = 44, POINTS = 200;
+const POINTS = 200;
 let last: Scores | undefined;
 
 async function scoresOf({ key, seed, method }: Question, control: Control): Promise<Scores> {
@@ -78,7 +70,7 @@ export async function score(question: Question, control: Control): Promise<Score
   const all = Float64Array.of(...test, ...outside), outer = Uint8Array.from(all, (_, i) => Number(i >= test.length)), some = outside.length > 0;
   const curve = riskCoverage(test.map((value) => 0 - value), errors), step = Math.ceil(test.length / POINTS);
   return {
-    calibrationRows: calibration.length, testRows: test.length, outlierRows: outside.length, bars: bars(test, outside),
+    calibrationRows: calibration.length, testRows: test.length, outlierRows: outside.length, histogram: scoreHistogram(test, outside),
     auroc: some ? auroc(all, outer) : null,
     flaggedAt95Detected: some ? falsePositiveRateAtRecall(all, outer) : null,
     keptAt95Kept: some ? falsePositiveRateAtRecall(all.map((value) => 0 - value), outer.map((mark) => 1 - mark)) : null,
@@ -100,15 +92,4 @@ export async function guard({ rate, confidence, ...question }: Question & { read
     answered: { coverage: kept.length / test.length, risk: kept.length === 0 ? null : wrong / kept.length },
     medianPValue: p.length > 0 ? p[p.length >> 1] : null,
   };
-}
-
-/** Bins of equal width between the 0.5 % and the 99.5 % point of all scores; what lies beyond is in the first and the last. */
-function bars(inside: Float32Array, outside: Float32Array): Bar[] {
-  const all = Float64Array.of(...inside, ...outside).sort(), at = (share: number): number => all[Math.round(share * (all.length - 1))];
-  const low = at(0.005), high = at(0.995), width = high > low ? (high - low) / BINS : 1;
-  const counts = [new Float64Array(BINS), new Float64Array(BINS)];
-  [inside, outside].forEach((scores, k) => {
-    for (const score of scores) counts[k][Math.max(0, Math.min(BINS - 1, Math.floor((score - low) / width)))]++;
-  });
-  return Array.from({ length: BINS }, (_, i) => ({ low: low + i * width, high: low + (i + 1) * width, inside: counts[0][i] / inside.length, outside: outside.length > 0 ? counts[1][i] / outside.length : 0 }));
 }

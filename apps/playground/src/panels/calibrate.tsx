@@ -1,9 +1,9 @@
-import { dot, link, line, rect, ruleX, ruleY, type PlotOptions } from "@observablehq/plot";
-import type { ReliabilityBin } from "@logits/calibration";
+import { reliabilityPlot } from "@logits/calibration";
+import type { Plot } from "@logits/metrics/plot";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { DataPicker } from "../ui/dataPicker.tsx";
-import { COLOURS, Figure } from "../ui/figure.tsx";
+import { Figure } from "../ui/figure.tsx";
 import { between, count, fixed, percent } from "../ui/format.ts";
 import { Live, Numbers, Progress, Promises, Slider, Stat, Stats } from "../ui/parts.tsx";
 import type { PanelProps } from "../ui/shared.ts";
@@ -51,18 +51,16 @@ export default function Calibrate({ shared }: PanelProps): JSX.Element {
             </Live>
           </section>
           <div class="figures">
-            <Figure title="As the model says (T = 1)" label={`Reliability diagram at T = 1: mean confidence ${percent(fit.before.meanConfidence)}, accuracy ${percent(fit.accuracy)}`} draw={() => reliability(fit.before.bins, COLOURS.before)} data={[fit]} height={320} />
-            <Figure title={`At T = ${fixed(temperature, 3)}`} label={`Reliability diagram at T = ${fixed(temperature, 3)}: mean confidence ${percent(now.meanConfidence)}, accuracy ${percent(fit.accuracy)}`} draw={() => reliability(now.bins, COLOURS.after)} data={[now]} height={320} />
+            <Figure title="As the model says (T = 1)" plot={reliabilityPlot(fit.before.diagram, { title: "Accuracy against confidence at T = 1", colour: 2 })} height={320} />
+            <Figure title={`At T = ${fixed(temperature, 3)}`} plot={reliabilityPlot(now.diagram, { title: `Accuracy against confidence at T = ${fixed(temperature, 3)}` })} height={320} />
           </div>
-          <p class="hint">Dots: rows of like confidence, larger where there are more. Line: where confidence equals accuracy. Shade: where 95 % of perfectly calibrated models would lie.</p>
+          <p class="hint">Dots: accuracy of the rows of like confidence, with its 95 % interval. Dashed: where confidence equals accuracy. Bars: where the rows are.</p>
           <div class="figures">
-            <Figure title="Negative log-likelihood along T" label={`Curve of the negative log-likelihood along T, lowest near the fitted T ${fixed(fit.temperature, 2)}`} height={240}
-              draw={() => along(points.map((point) => ({ x: point.temperature, y: point.nll })), { x: temperature, y: now.nll }, fit.temperature, [low, high], "nats")} data={[curve.value, now, fit]} />
-            <Figure title="Calibration error along T" label="Curve of the calibration error along T" height={240}
-              draw={() => along(points.map((point) => ({ x: point.temperature, y: point.ece })), { x: temperature, y: now.ece }, fit.temperature, [low, high], "ECE")} data={[curve.value, now, fit]} />
+            <Figure height={240} plot={along("Negative log-likelihood along T", points.map((point) => [point.temperature, point.nll]), [temperature, now.nll], fit.temperature, [low, high], "nats")} />
+            <Figure height={240} plot={along("Calibration error along T", points.map((point) => [point.temperature, point.ece]), [temperature, now.ece], fit.temperature, [low, high], "ECE")} />
           </div>
           <Numbers caption={`reliability at T = ${fixed(temperature, 3)}`} head={["Confidence", "Rows", "Mean confidence", "Accuracy", "A calibrated model shows"]} name="bins"
-            rows={now.bins.filter((bin) => bin.count > 0).map((bin) => [`${fixed(bin.low, 2)} to ${fixed(bin.high, 2)}`, count(bin.count), percent(bin.meanConfidence!), percent(bin.accuracy!), between(bin.band!)])} />
+            rows={now.diagram.bins.filter((bin) => bin.count > 0).map((bin) => [`${fixed(bin.low, 2)} to ${fixed(bin.high, 2)}`, count(bin.count), percent(bin.meanConfidence!), percent(bin.accuracy!), between(bin.band!)])} />
           <Promises
             promised={["The answers stay as they were: dividing by T keeps the order of the classes.", "T is the one best value on the fit rows: the loss has a single minimum, and the fit finds it.", `Everything shown is measured on the ${count(fit.testRows)} rows that the fit did not see.`]}
             not={["That each probability is right: one T for all rows can repair the average, not every group.", "Anything about rows from another source: see the panel Shift.", "An ECE of 0: it is biased upwards, so it is shown next to what chance alone gives."]} />
@@ -72,27 +70,15 @@ export default function Calibrate({ shared }: PanelProps): JSX.Element {
   );
 }
 
-function reliability(bins: readonly ReliabilityBin[], colour: string): PlotOptions {
-  const filled = bins.filter((bin) => bin.count > 0), most = Math.max(...filled.map((bin) => bin.count));
+function along(title: string, points: readonly (readonly [x: number, y: number])[], here: readonly [x: number, y: number], fitted: number, [low, high]: readonly [number, number], label: string): Plot {
   return {
-    marginLeft: 44, marginRight: 12, marginBottom: 38,
-    x: { domain: [0, 1], label: "confidence", tickFormat: "%", ticks: 5 },
-    y: { domain: [0, 1], label: "accuracy", tickFormat: "%", grid: true, ticks: 5 },
-    r: { domain: [0, most], range: [0, 12] },
-    marks: [
-      rect(filled, { x1: "low", x2: "high", y1: (bin: ReliabilityBin) => bin.band![0], y2: (bin: ReliabilityBin) => bin.band![1], fill: COLOURS.quiet }),
-      line([[0, 0], [1, 1]], { stroke: COLOURS.line, strokeDasharray: "4 4" }),
-      link(filled, { x1: "meanConfidence", x2: "meanConfidence", y1: "meanConfidence", y2: "accuracy", stroke: colour, strokeWidth: 1.5 }),
-      dot(filled, { x: "meanConfidence", y: "accuracy", r: "count", fill: colour, fillOpacity: 0.85 }),
+    title,
+    x: { label: "T", log: true, domain: [2 ** low, 2 ** high] },
+    y: { label, zero: true },
+    series: [
+      { kind: "rule", axis: "x", at: fitted, dashed: true, label: "fitted" },
+      { kind: "line", x: points.map(([x]) => x), y: points.map(([, y]) => y), colour: 1 },
+      { kind: "points", x: [here[0]], y: [here[1]], colour: 2 },
     ],
-  };
-}
-
-function along(points: readonly { readonly x: number; readonly y: number }[], here: { readonly x: number; readonly y: number }, fitted: number, [low, high]: readonly [number, number], label: string): PlotOptions {
-  return {
-    marginLeft: 48, marginRight: 12, marginBottom: 38,
-    x: { type: "log", base: 2, label: "T", domain: [2 ** low, 2 ** high], tickFormat: (value: number) => `${value}` },
-    y: { label, grid: true, zero: true, ticks: 5 },
-    marks: [ruleY([0]), ruleX([fitted], { stroke: COLOURS.line, strokeDasharray: "4 4" }), line(points, { x: "x", y: "y", stroke: COLOURS.after, strokeWidth: 2 }), dot([here], { x: "x", y: "y", fill: COLOURS.before, r: 5 })],
   };
 }

@@ -13,6 +13,7 @@ export interface PanelEntry {
 
 export const PANELS: readonly PanelEntry[] = [
   { id: "calibrate", title: "Calibrate", heading: "Calibrate: make the confidence honest", load: () => import("./calibrate.tsx") },
+  { id: "compare", title: "Compare", heading: "Compare: which calibrator, for how many rows", load: () => import("./compare.tsx") },
   { id: "sets", title: "Sets", heading: "Sets: answers with a guarantee", load: () => import("./sets.tsx") },
   { id: "unknown", title: "Unknown", heading: "Unknown: rows unlike anything seen", prefers: "clinc", load: () => import("./unknown.tsx") },
   { id: "shift", title: "Shift", heading: "Shift: when promises break", prefers: "clinc", load: () => import("./shift.tsx") },

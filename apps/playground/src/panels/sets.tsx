@@ -1,10 +1,10 @@
-import { areaY, barY, dot, line, ruleX, ruleY, type PlotOptions } from "@observablehq/plot";
-import type { ConformalMethod, SizeCoverage } from "@logits/conformal";
+import { coverageByClassPlot, coverageBySizePlot, type ConformalMethod, type SizeCoverage } from "@logits/conformal";
+import type { Plot } from "@logits/metrics/plot";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Example, SetsResult } from "../jobs/sets.ts";
+import type { ComparedMethod, Example, MethodResult, SetsResult } from "../jobs/sets.ts";
 import { DataPicker } from "../ui/dataPicker.tsx";
-import { COLOURS, Figure } from "../ui/figure.tsx";
+import { Figure } from "../ui/figure.tsx";
 import { between, count, fixed, percent, probability } from "../ui/format.ts";
 import { Live, Numbers, Progress, Promises, Select, Slider, Stat, Stats, Table } from "../ui/parts.tsx";
 import type { PanelProps } from "../ui/shared.ts";
@@ -12,7 +12,11 @@ import { run } from "../worker/client.ts";
 import { useJob } from "../worker/useJob.ts";
 
 const ALPHAS = Array.from({ length: 25 }, (_, i) => 0.01 + 0.02 * i);
-const METHODS = [["lac", "LAC: the smallest sets on average"], ["aps", "APS: larger sets where the model is unsure"]] as const;
+const METHODS = [
+  ["lac", "LAC: the smallest sets on average"], ["margin", "margin: distance to the best class"], ["raps", "RAPS: APS with a price on every rank"], ["saps", "SAPS: the top probability and ranks"],
+  ["aps", "APS: larger sets where the model is unsure"], ["topk", "top-k: ranks alone"],
+] as const;
+const NAMES: Readonly<Record<ComparedMethod, string>> = { lac: "LAC", margin: "margin", raps: "RAPS", saps: "SAPS", aps: "APS", topk: "top-k", each: "LAC, class by class" };
 
 export default function Sets({ shared }: PanelProps): JSX.Element {
   const { set, seed, info } = shared;
@@ -20,6 +24,7 @@ export default function Sets({ shared }: PanelProps): JSX.Element {
   const [method, setMethod] = useState<ConformalMethod>("lac");
   const job = useJob((control) => run("sets", "at", { key: set, seed, method, alpha }, control), [set, seed, method, alpha]);
   const curve = useJob((control) => run("sets", "curve", { key: set, seed, method, alphas: ALPHAS }, control), [set, seed, method]);
+  const methods = useJob((control) => run("sets", "compare", { key: set, seed, alpha }, control), [set, seed, alpha]);
   const result = job.value;
   const name = (label: number): string => info?.names[label] ?? `class ${label}`;
   return (
@@ -37,16 +42,13 @@ export default function Sets({ shared }: PanelProps): JSX.Element {
       {result && (
         <>
           <div class="figures">
-            {curve.value && (
-              <Figure title={<>Measured coverage along α <span class="key"><span style={{ "--colour": COLOURS.after }}>measured</span><span style={{ "--colour": "var(--line)" }}>promised</span></span></>} height={290}
-                label="Coverage along alpha: the measured line stays near the promised one, 1 − α" draw={() => coverageAlong(curve.value!, alpha, result.report.coverage!)} data={[curve.value, alpha, result]} />
-            )}
-            <Figure title="Size of the sets" label={`Histogram of set sizes, ${fixed(result.report.meanSize, 2)} classes on average`} height={290} draw={() => sizesOf(result.sizes)} data={[result]} />
-            <Figure title="Coverage by size of the set" label="Coverage by size of the set, with intervals" height={270} draw={() => bySize(result.report.bySize, alpha)} data={[result, alpha]} />
-            <Figure title="Coverage by class, worst first" label={`Coverage of each class, from ${percent(result.report.worstClass.coverage!)} for ${name(result.report.worstClass.label)}`} height={270}
-              draw={() => byClass(result, alpha)} data={[result, alpha]} />
+            {curve.value && <Figure height={290} plot={coverageAlong(curve.value, alpha, result.report.coverage!)} />}
+            <Figure height={290} plot={sizesOf(result.sizes, result.report.meanSize)} />
+            <Figure height={270} plot={coverageBySizePlot(result.report)} />
+            <Figure height={270} title="Coverage by class, worst first" plot={coverageByClassPlot(result.report, { names: info?.names ?? [] })} />
           </div>
           <p class="hint">Worst class: <strong data-name="worst-class">{name(result.report.worstClass.label)}</strong>, covered in {percent(result.report.worstClass.coverage!)} of {result.report.worstClass.rows} rows. With many classes of few rows each, some look bad by chance; the lines are 95 % intervals. An empty set gets the most probable class, so the coverage never falls below the accuracy.</p>
+          {methods.value && <Methods list={methods.value} alpha={alpha} method={method} name={name} />}
           <section class="card left-table" aria-label="Examples"><Examples examples={result.examples} name={name} /></section>
           <Numbers caption="coverage by size of the set" name="by-size" head={["Classes in the set", "Rows", "Coverage", "95 % interval"]}
             rows={result.report.bySize.map((group) => [sizeName(group), count(group.rows), percent(group.coverage!), between(group.interval!)])} />
@@ -83,6 +85,19 @@ function Summary({ alpha, result }: { readonly alpha: number; readonly result: S
   );
 }
 
+function Methods({ list, alpha, method, name }: { readonly list: readonly MethodResult[]; readonly alpha: number; readonly method: ConformalMethod; readonly name: (label: number) => string }): JSX.Element {
+  return (
+    <section class="card" aria-label="Methods side by side">
+      <h3>Methods side by side</h3>
+      <Table name="methods" caption={`The same promise of ${percent(1 - alpha)} over all rows; the last one makes it for each class`} head={["Method", "Coverage", "Classes in a set", "Sets of one class", "Worst class", "Classes short of the promise"]}
+        rows={list.map((entry) => [
+          entry.name === method ? <strong>{NAMES[entry.name]}</strong> : NAMES[entry.name], percent(entry.coverage), fixed(entry.meanSize, 2), percent(entry.single), `${name(entry.worst.label)}: ${percent(entry.worst.coverage)} of ${entry.worst.rows}`, count(entry.short),
+        ])} />
+      <p class="hint">Short of the promise: even the upper end of the class's 95 % interval is below it. Sets with a promise for each class are larger, because every class rests on its own few calibration rows.</p>
+    </section>
+  );
+}
+
 function Examples({ examples, name }: { readonly examples: readonly Example[]; readonly name: (label: number) => string }): JSX.Element {
   const most = 6;
   return (
@@ -98,49 +113,30 @@ function sizeName({ low, high }: SizeCoverage): string {
   return high === Infinity ? `${low} or more` : low === high ? `${low}` : `${low} to ${high}`;
 }
 
-function coverageAlong(points: readonly { readonly alpha: number; readonly coverage: number; readonly low: number; readonly high: number }[], alpha: number, coverage: number): PlotOptions {
+function coverageAlong(points: readonly { readonly alpha: number; readonly coverage: number; readonly low: number; readonly high: number }[], alpha: number, coverage: number): Plot {
+  const x = points.map((point) => point.alpha);
   return {
-    marginLeft: 46, marginRight: 12, marginBottom: 38,
+    title: "Measured coverage along α",
     x: { label: "α", domain: [0, 0.5] },
-    y: { label: "coverage", tickFormat: "%", grid: true, domain: [0.45, 1] },
-    marks: [
-      areaY(points, { x: "alpha", y1: "low", y2: "high", fill: COLOURS.quiet }),
-      line([[0, 1], [0.5, 0.5]], { stroke: COLOURS.line, strokeDasharray: "4 4" }),
-      line(points, { x: "alpha", y: "coverage", stroke: COLOURS.after, strokeWidth: 2 }),
-      ruleX([alpha], { stroke: COLOURS.line, strokeOpacity: 0.6 }),
-      dot([{ alpha, coverage }], { x: "alpha", y: "coverage", fill: COLOURS.before, r: 5 }),
+    y: { label: "coverage", percent: true, domain: [0.45, 1] },
+    series: [
+      { kind: "band", x, low: points.map((point) => point.low), high: points.map((point) => point.high), colour: "soft" },
+      { kind: "line", name: "promised", x: [0, 0.5], y: [1, 0.5], colour: "soft", dashed: true },
+      { kind: "line", name: "measured", x, y: points.map((point) => point.coverage), colour: 1 },
+      { kind: "points", name: "here", x: [alpha], y: [coverage], colour: 2 },
     ],
   };
 }
 
-function sizesOf(sizes: readonly number[]): PlotOptions {
+function sizesOf(sizes: readonly number[], mean: number): Plot {
   const shown = 12, bars = sizes.slice(1, shown).map((rows, i) => ({ size: `${i + 1}`, rows }));
   const more = sizes.slice(shown).reduce((sum, rows) => sum + rows, 0);
   if (more > 0) bars.push({ size: `${shown}+`, rows: more });
   return {
-    marginLeft: 52, marginRight: 12, marginBottom: 38,
-    x: { label: "classes in the set", type: "band", domain: bars.map((bar) => bar.size) },
-    y: { label: "rows", grid: true, ticks: 5 },
-    marks: [barY(bars, { x: "size", y: "rows", fill: COLOURS.after }), ruleY([0], { stroke: COLOURS.line })],
-  };
-}
-
-function bySize(groups: readonly SizeCoverage[], alpha: number): PlotOptions {
-  const rows = groups.map((group) => ({ ...group, name: sizeName(group), from: group.interval![0], to: group.interval![1] }));
-  return {
-    marginLeft: 46, marginRight: 12, marginBottom: 38,
-    x: { label: "classes in the set", type: "band", domain: rows.map((row) => row.name) },
-    y: { label: "coverage", tickFormat: "%", grid: true, domain: [0, 1] },
-    marks: [ruleY([1 - alpha], { stroke: COLOURS.line, strokeDasharray: "4 4" }), ruleX(rows, { x: "name", y1: "from", y2: "to", stroke: COLOURS.after, strokeWidth: 2 }), dot(rows, { x: "name", y: "coverage", fill: COLOURS.after, r: 5 })],
-  };
-}
-
-function byClass({ report }: SetsResult, alpha: number): PlotOptions {
-  const rows = report.byClass.filter((entry) => entry.rows > 0).sort((a, b) => a.coverage! - b.coverage!).map((entry, i) => ({ ...entry, rank: i + 1, from: entry.interval![0], to: entry.interval![1] }));
-  return {
-    marginLeft: 46, marginRight: 12, marginBottom: 38,
-    x: { label: "classes, worst first", domain: [0, rows.length + 1], ticks: 5, tickFormat: (value: number) => (Number.isInteger(value) && value > 0 ? `${value}` : "") },
-    y: { label: "coverage", tickFormat: "%", grid: true, domain: [0, 1] },
-    marks: [ruleY([1 - alpha], { stroke: COLOURS.line, strokeDasharray: "4 4" }), ruleX(rows, { x: "rank", y1: "from", y2: "to", stroke: COLOURS.after, strokeOpacity: 0.45 }), dot(rows, { x: "rank", y: "coverage", fill: COLOURS.after, r: 2.5 })],
+    title: "Size of the sets",
+    description: `${fixed(mean, 2)} classes on average.`,
+    x: { label: "classes in the set", categories: bars.map((bar) => bar.size) },
+    y: { label: "rows", zero: true },
+    series: [{ kind: "bars", low: bars.map((_, i) => i - 0.4), high: bars.map((_, i) => i + 0.4), value: bars.map((bar) => bar.rows), colour: 1 }],
   };
 }

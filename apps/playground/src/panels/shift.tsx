@@ -1,9 +1,10 @@
-import { barY, ruleY, type PlotOptions } from "@observablehq/plot";
+import { evidencePlot } from "@logits/conformal";
+import type { Plot } from "@logits/metrics/plot";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Report, Shift as ShiftBy, Shifted } from "../jobs/shift.ts";
+import type { Report, Shift as ShiftBy, Shifted, Stream } from "../jobs/shift.ts";
 import { DataPicker } from "../ui/dataPicker.tsx";
-import { COLOURS, Figure } from "../ui/figure.tsx";
+import { Figure } from "../ui/figure.tsx";
 import { between, count, fixed, pValue, percent } from "../ui/format.ts";
 import { Live, Progress, Promises, Slider, Stat, Stats } from "../ui/parts.tsx";
 import type { PanelProps } from "../ui/shared.ts";
@@ -42,6 +43,7 @@ export default function Shift({ shared }: PanelProps): JSX.Element {
             <Reported title="Without labels: p-values of the detector" report={result.withoutLabels} blind="A shift may still hide: changed labels leave the scores as they are, and no method without labels can see it." />
             <Reported title="With labels: p-values of the right class" report={result.withLabels} blind="It needs labels of new rows, which are rarely there at once." />
           </div>
+          <Watched stream={result.stream} changed={changed} />
           <Promises
             promised={[
               `Made for unchanged rows, from ${count(result.calibrationRows)} calibration rows: sets hold the right class for at least ${percent(1 - ALPHA)}, and at most ${percent(RATE)} of the rows are called unknown (in 95 of 100 calibrations).`,
@@ -83,18 +85,40 @@ function Reported({ title, report, blind }: { readonly title: string; readonly r
   const alarm = report.pValue <= ALARM;
   return (
     <div>
-      <Figure title={title} height={240} label={`Histogram of p-values, ${alarm ? "not uniform" : "close to uniform"}: ${report.tenths.map((share) => percent(share, 0)).join(", ")}`} draw={() => uniform(report.tenths, alarm)} data={[report]} />
+      <Figure height={240} plot={uniform(title, report.tenths, alarm)} />
       <p class="hint" style={{ padding: "6px 2px" }}>{alarm ? "Not uniform" : "In line with uniform"}: p = {pValue(report.pValue)} for “new rows and calibration rows have one source”. {blind}</p>
     </div>
   );
 }
 
-function uniform(tenths: readonly number[], alarm: boolean): PlotOptions {
-  const rows = tenths.map((share, i) => ({ share, name: `${(i / 10).toFixed(1)}` }));
+function uniform(title: string, tenths: readonly number[], alarm: boolean): Plot {
   return {
-    marginLeft: 46, marginRight: 12, marginBottom: 38,
-    x: { label: "p-value, from", type: "band", padding: 0.08, domain: rows.map((row) => row.name) },
-    y: { label: "share of the new rows", tickFormat: "%", grid: true, ticks: 4, domain: [0, Math.max(0.25, ...tenths)] },
-    marks: [barY(rows, { x: "name", y: "share", fill: alarm ? COLOURS.before : COLOURS.after }), ruleY([0.1], { stroke: COLOURS.line, strokeDasharray: "4 4" }), ruleY([0], { stroke: COLOURS.line })],
+    title,
+    description: `${alarm ? "Not uniform" : "Close to uniform"}: ${tenths.map((share) => percent(share, 0)).join(", ")}.`,
+    x: { label: "p-value", domain: [0, 1] },
+    y: { label: "share of the new rows", percent: true, domain: [0, Math.max(0.25, ...tenths)] },
+    series: [
+      { kind: "bars", low: tenths.map((_, i) => i / 10), high: tenths.map((_, i) => (i + 1) / 10), value: tenths, colour: alarm ? 2 : 1 },
+      { kind: "rule", axis: "y", at: 0.1, dashed: true },
+    ],
   };
+}
+
+/** Two monitors along a stream whose second half is changed. */
+function Watched({ stream, changed }: { readonly stream: Stream; readonly changed: boolean }): JSX.Element {
+  const { level, unchanged, withoutLabels, withLabels } = stream, height = -Math.log(level);
+  const said = (evidence: Float64Array): string => {
+    const at = evidence.findIndex((value) => value >= height);
+    return at < 0 ? "no alarm" : at < unchanged ? `a false alarm at row ${count(at + 1)}` : `an alarm at row ${count(at + 1)}, ${count(at + 1 - unchanged)} rows after the change`;
+  };
+  const plot = evidencePlot({ "with labels": withLabels, "without labels": withoutLabels }, { level });
+  return (
+    <div>
+      <Figure title="Watched row by row: evidence against an unchanged source" height={300} plot={{ ...plot, series: [...plot.series, ...(changed ? [{ kind: "rule", axis: "x", at: unchanged, colour: 2, label: "changed from here" } as const] : [])] }} />
+      <p class="hint" style={{ padding: "6px 2px" }}>
+        A stream of {count(withLabels.length)} rows{changed ? `, unchanged for the first ${count(unchanged)}` : ", unchanged"}. With labels: <strong data-name="alarm-with">{said(withLabels)}</strong>; without: <strong data-name="alarm-without">{said(withoutLabels)}</strong>.
+        The monitor may be asked after every row: while nothing changes, it ever raises an alarm with probability at most {level}.
+      </p>
+    </div>
+  );
 }

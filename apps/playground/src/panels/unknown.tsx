@@ -1,10 +1,10 @@
-import { dot, line, rectY, ruleX, ruleY, type PlotOptions } from "@observablehq/plot";
-import type { LogitDetectorMethod } from "@logits/ood";
+import { riskCoveragePlot, type Plot } from "@logits/metrics/plot";
+import { scorePlot, type LogitDetectorMethod } from "@logits/ood";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Bar, Guarded, Scored } from "../jobs/unknown.ts";
+import type { Guarded, Scored } from "../jobs/unknown.ts";
 import { DataPicker } from "../ui/dataPicker.tsx";
-import { COLOURS, Figure } from "../ui/figure.tsx";
+import { Figure } from "../ui/figure.tsx";
 import { between, count, fixed, pValue, percent } from "../ui/format.ts";
 import { Live, Progress, Promises, Select, Slider, Stat, Stats } from "../ui/parts.tsx";
 import type { PanelProps } from "../ui/shared.ts";
@@ -49,11 +49,9 @@ export default function Unknown({ shared }: PanelProps): JSX.Element {
       </section>
       {result && guard && (
         <>
-          <Figure height={result.outlierRows > 0 ? 330 : 220} label={`Histogram of the detector's scores${result.outlierRows > 0 ? ", known rows above and outliers below" : ""}, with the threshold`}
-            title={<>Scores: further right is less like the known rows <span class="key"><span style={{ "--colour": COLOURS.after }}>known test rows</span>{result.outlierRows > 0 && <span style={{ "--colour": COLOURS.before }}>rows of no class</span>}<span style={{ "--colour": "var(--line)" }}>threshold</span></span></>}
-            draw={() => histogram(result.bars, result.outlierRows > 0, guard.threshold)} data={[result, guard]} />
+          <Figure height={300} title="Scores: further right is less like the known rows" plot={scorePlot(result.histogram, guard.threshold === null ? {} : { threshold: guard.threshold })} />
           <div class="figures">
-            <Figure title="Risk and coverage: errors among the rows that are answered" height={290} label={`Risk-coverage curve: ${percent(1 - result.accuracy)} errors when all rows are answered`} draw={() => riskCurve(result, guard)} data={[result, guard]} />
+            <Figure title="Risk and coverage: errors among the rows that are answered" height={290} plot={riskCurve(result, guard)} />
             <section class="card" aria-label="Detection without a threshold">
               <h3>The detector itself, whatever the threshold</h3>
               <Stats>
@@ -95,27 +93,7 @@ function Summary({ result, guard, rate, marginal }: { readonly result: Scored; r
   );
 }
 
-function histogram(bars: readonly Bar[], outliers: boolean, threshold: number | null): PlotOptions {
-  const low = bars[0].low, high = bars.at(-1)!.high;
-  const rows = bars.flatMap((bar) => [{ x1: bar.low, x2: bar.high, share: bar.inside, kind: "known" }, ...(outliers ? [{ x1: bar.low, x2: bar.high, share: bar.outside, kind: "of no class" }] : [])]);
-  return {
-    marginLeft: 46, marginRight: 12, marginBottom: 38,
-    x: { label: "score", domain: [low, high] },
-    y: { label: "share of the rows", tickFormat: "%", grid: true, ticks: 4 },
-    fy: { label: null, axis: null, domain: outliers ? ["known", "of no class"] : ["known"] },
-    marks: [
-      rectY(rows, { fy: "kind", x1: "x1", x2: "x2", y: "share", fill: (row: { kind: string }) => (row.kind === "known" ? COLOURS.after : COLOURS.before), inset: 0.5 }),
-      ruleY([0], { stroke: COLOURS.line }),
-      ...(threshold !== null && threshold > low && threshold < high ? [ruleX([threshold], { stroke: COLOURS.line, strokeWidth: 2 })] : []),
-    ],
-  };
-}
-
-function riskCurve({ curve }: Scored, { answered }: Guarded): PlotOptions {
-  return {
-    marginLeft: 46, marginRight: 12, marginBottom: 38,
-    x: { label: "rows that are answered", tickFormat: "%", domain: [0, 1] },
-    y: { label: "errors among them", tickFormat: "%", grid: true, zero: true, ticks: 5 },
-    marks: [ruleY([0], { stroke: COLOURS.line }), line(curve, { x: "coverage", y: "risk", stroke: COLOURS.after, strokeWidth: 2 }), ...(answered.risk === null ? [] : [dot([answered], { x: "coverage", y: "risk", fill: COLOURS.before, r: 5 })])],
-  };
+function riskCurve({ curve, aurc }: Scored, { answered }: Guarded): Plot {
+  const plot = riskCoveragePlot({ model: { coverage: curve.map((point) => point.coverage), risk: curve.map((point) => point.risk), aurc } });
+  return answered.risk === null ? plot : { ...plot, series: [...plot.series, { kind: "points", x: [answered.coverage], y: [answered.risk], labels: ["with this threshold"], colour: 2 }] };
 }

@@ -1,46 +1,31 @@
+import { svg, type Plot } from "@logits/metrics/plot";
 import type { ComponentChildren, JSX } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { plot, type PlotOptions } from "@observablehq/plot";
-
-/** Colours of the pictures: names of the style sheet, so that they follow light and dark. */
-export const COLOURS = { before: "var(--before)", after: "var(--after)", quiet: "var(--quiet)", line: "var(--line)" } as const;
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 interface FigureProps {
-  readonly title: ComponentChildren;
-  /** What the picture shows, for those who do not see it. */
-  readonly label: string;
+  /** Default: the plot's own title. */
+  readonly title?: ComponentChildren;
+  readonly plot: Plot;
   readonly height?: number;
-  /** Called again whenever `data` or the width changes. */
-  readonly draw: (width: number) => PlotOptions;
-  readonly data: readonly unknown[];
 }
 
-/** A picture by Observable Plot, as wide as there is room. */
-export function Figure({ title, label, height = 300, draw, data }: FigureProps): JSX.Element {
-  const box = useRef<HTMLDivElement>(null);
+/** The narrowest picture that says something. */
+const LEAST = 180;
+
+/** A plot, as wide as there is room; its text stays as large as the page's. */
+export function Figure({ title, plot, height = 300 }: FigureProps): JSX.Element {
+  const box = useRef<HTMLDivElement>(null), id = useId();
   const [width, setWidth] = useState(0);
   useLayoutEffect(() => {
-    const element = box.current!;
-    const watcher = new ResizeObserver(() => setWidth(Math.floor(element.clientWidth)));
+    const element = box.current!, measure = (): void => setWidth(Math.floor(element.clientWidth)), watcher = new ResizeObserver(measure);
     watcher.observe(element);
-    setWidth(Math.floor(element.clientWidth));
+    measure();
     return () => watcher.disconnect();
   }, []);
-  const words = useRef(label);
-  words.current = label;
-  useLayoutEffect(() => {
-    if (width < 50) return undefined;
-    // A task of its own for each picture: the page stays responsive, and a picture that is already out of date is not drawn.
-    const task = setTimeout(() => {
-      const picture = plot({ height, width, style: { background: "transparent", fontSize: "12px", overflow: "visible" }, ...draw(width) });
-      for (const part of picture.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
-      picture.setAttribute("role", "img");
-      picture.setAttribute("aria-label", words.current);
-      box.current?.replaceChildren(picture);
-    });
-    return () => clearTimeout(task);
-  }, [width, height, ...data]);
-  // Other words alone are no reason to draw.
-  useLayoutEffect(() => box.current!.firstElementChild?.setAttribute("aria-label", label), [label]);
-  return <figure><figcaption>{title}</figcaption><div ref={box} style={{ minHeight: `${height}px` }} /></figure>;
+  return (
+    <figure>
+      <figcaption>{title ?? plot.title}</figcaption>
+      <div ref={box} style={{ minHeight: `${height}px` }} dangerouslySetInnerHTML={{ __html: width === 0 ? "" : svg(plot, { width: Math.max(LEAST, width), height, id: `figure-${id}` }) }} />
+    </figure>
+  );
 }

@@ -9,6 +9,7 @@ export interface Control {
 export interface Modules {
   readonly data: typeof import("../jobs/data.ts");
   readonly calibrate: typeof import("../jobs/calibrate.ts");
+  readonly compare: typeof import("../jobs/compare.ts");
   readonly unknown: typeof import("../jobs/unknown.ts");
   readonly shift: typeof import("../jobs/shift.ts");
   readonly sets: typeof import("../jobs/sets.ts");

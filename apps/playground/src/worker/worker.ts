@@ -6,6 +6,7 @@ const running = new Map<number, AbortController>();
 const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> } = {
   data: () => import("../jobs/data.ts"),
   calibrate: () => import("../jobs/calibrate.ts"),
+  compare: () => import("../jobs/compare.ts"),
   unknown: () => import("../jobs/unknown.ts"),
   shift: () => import("../jobs/shift.ts"),
   sets: () => import("../jobs/sets.ts"),
