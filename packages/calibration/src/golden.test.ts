@@ -2,7 +2,7 @@ import { accuracy, auroc, brierScore, negativeLogLikelihood, riskCoverage } from
 import { log } from "@logits/statistics";
 import { cifar10Vgg16, expectClose } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { TemperatureScaling, expectedCalibrationError, probabilitiesToLogits } from "./index.ts";
+import { TemperatureScaling, expectedCalibrationError, kernelCalibrationError, probabilitiesToLogits, smoothCalibrationError } from "./index.ts";
 import { labelledProbabilities, topLabels } from "./confidences.ts";
 import vgg from "./fixtures/cifar10-vgg16.json" with { type: "json" };
 
@@ -49,6 +49,13 @@ describe("golden table: VGG-16 on CIFAR-10", () => {
     expectClose(expectedCalibrationError(q, labels).value, 0.0141012006, { atol: 1e-6 });
     expectClose(brierScore(q, labels), 0.0966438503, { atol: 1e-6 });
     expect(vgg.cases[1].temperature!.toFixed(10)).toBe("1.6863090098");
+  });
+
+  it("smooth error, SKCE and MMCE", () => {
+    expectClose(smoothCalibrationError(p, labels).value, 0.0398061, { atol: 5e-8 });
+    const { value, mmce } = kernelCalibrationError(p, labels, { bandwidth: 0.2 });
+    expectClose(value, 0.0010356732, { atol: 5e-11 });
+    expectClose(mmce!, 0.032257588, { atol: 5e-11 });
   });
 
   it("AUROC and AURC of the confidence", () => {
