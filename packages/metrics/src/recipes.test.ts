@@ -5,6 +5,7 @@ import * as tensors from "@logits/tensor";
 import { Tensor, randomSource } from "@logits/tensor";
 import { expectClose, expectExact, finiteDifferenceGradient, recipe } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
+import fixture from "./fixtures/cfCam.json" with { type: "json" };
 
 type Rows = Tensor<"float32">;
 
@@ -54,6 +55,39 @@ describe("Eigen-CAM [paper:eigen-cam-class-activation-map-using-principal-compon
     const a = rows([5, 3, 4], () => random.uniform()), by = rotation(5);
     expectClose(eigenCam(rows([5, 3, 4], (i) => by[Math.floor(i / 12)].reduce((sum, x, k) => sum + x * a.data[k * 12 + (i % 12)], 0))).data, eigenCam(a).data, { atol: 1e-4 }); // the smallest value rules the scale
     expectExact(eigenCam(rows([2, 2, 2], () => 3)).data, new Float32Array(4));
+  });
+});
+
+describe("CF-CAM [paper:cf-cam-cluster-filter-class-activation-mapping-for-reliable]", () => {
+  const { dbscan, blur, cfCam } = recipe<{
+    dbscan(points: Float32Array[], eps: number, least: number): Int32Array;
+    blur(map: Float32Array, width: number, sigma: number): Float32Array;
+    cfCam(activations: Rows, gradients: Rows, sigma: number): Rows;
+  }>("cf-cam", ["dbscan", "blur", "cfCam"], modules);
+
+  it("clusters as scikit-learn and smooths as SciPy", () => {
+    const [{ points, labels, eps, least }, ...blurs] = fixture.cases as unknown as { points: number[]; labels: number[]; eps: number; least: number; map: number[]; width: number; sigma: number; blurred: number[] }[];
+    expectExact(dbscan(Array.from({ length: points.length / 2 }, (_, i) => Float32Array.from(points.slice(2 * i, 2 * i + 2))), eps, least), labels);
+    for (const { map, width, sigma, blurred } of blurs) {
+      expectClose(blur(Float32Array.from(map), width, sigma), blurred, { atol: 1e-6 });
+      expectExact(blur(Float32Array.from(map), width, 0), Float32Array.from(map));
+    }
+  });
+
+  it("is Grad-CAM with softmax of its weights where all channels are strong", () => {
+    const a = rows([4, 2, 3], (i) => [1, 2, 3, -1, 0.5, 2][(i + 2 * Math.floor(i / 6)) % 6]), g = rows([4, 2, 3], normal); // cyclic shifts: equal norms
+    const w = softmaxOf([0, 1, 2, 3].map((k) => Array.from(g.data.subarray(6 * k, 6 * k + 6)).reduce((sum, x) => sum + x / 6, 0))), map = Array.from({ length: 6 }, (_, p) => Math.max(0, w.reduce((sum, x, k) => sum + x * a.data[6 * k + p], 0)));
+    expectClose(cfCam(a, g, 2).data, map.map((x) => x / Math.max(...map)), { atol: 1e-6 });
+  });
+
+  it("gives a cluster the mean of its gradients, and leaves out what is in none", () => {
+    // Channels: two strong ones, four weak ones that are nearly the same, one weak one that is alone.
+    const base = [1, 0, 0, 0, 0, 1], a = rows([8, 2, 3], (i) => [9, 8, 1, 1.01, 0.99, 1.005, 0, 0][Math.floor(i / 6)] * base[i % 6] + (Math.floor(i / 6) === 6 ? [0, 3, 0, 0, 0, 0][i % 6] : Math.floor(i / 6) === 7 ? [0, 0, 0, 4, 0, 0][i % 6] : 0)), g = rows([8, 2, 3], normal);
+    const mean = (k: number): number => Array.from(g.data.subarray(6 * k, 6 * k + 6)).reduce((sum, x) => sum + x / 6, 0), cluster = (mean(2) + mean(3) + mean(4) + mean(5)) / 4;
+    const w = softmaxOf([mean(0), mean(1), cluster, cluster, cluster, cluster]), map = Array.from({ length: 6 }, (_, p) => w.reduce((sum, x, k) => sum + x * a.data[6 * k + p], 0));
+    expectClose(cfCam(a, g, 0).data, map.map((x) => x / Math.max(...map)), { atol: 1e-6 });
+    expect(cfCam(a, g, 0).data[1]).toBe(0); // the lonely channel's pixel
+    expectExact(cfCam(rows([2, 1, 2], () => -1), rows([2, 1, 2], () => 1), 1).data, [0, 0]);
   });
 });
 
