@@ -53,7 +53,8 @@ const MATRIX_CLASSES = 100;
 /**
  * Chooses a calibrator by cross-validated log loss: the simplest whose loss is at most one standard error of the difference above the best one's.
  *
- * Log loss is a proper score: it counts calibration and what is lost in sharpness; a calibration error alone would choose a constant. Folds are stratified by label.
+ * Log loss is a proper score: it counts calibration and what is lost in sharpness; a calibration error alone would choose a constant. Folds are random, not stratified by label: rows left out with
+ * just the label frequencies of the fit would praise a candidate for learning the frequencies of this sample.
  *
  * @param logits - float32 [N, C], N at least 2, C at least 1; -Infinity = impossible class
  * @param labels - int32 [N], in [0, C)
@@ -111,7 +112,7 @@ function* selectSteps(where: string, logits: TensorLike, labels: TensorLike, opt
   };
   /** Loss of each candidate on each row, by fits without its fold; and the candidate that the rule takes. */
   const compared = function* (part: Rows, stream: number): Steps<{ losses: Float64Array[]; chosen: number; results: CandidateResult[] }> {
-    const own = part.y.size, k = Math.min(folds, own), fold = stratified(part.y, k, seed, stream), losses = candidates.map(() => new Float64Array(own));
+    const own = part.y.size, k = Math.min(folds, own), fold = folded(own, k, seed, stream), losses = candidates.map(() => new Float64Array(own));
     for (let f = 0; f < k; f++) {
       const train = taken(part, fold, (of) => of !== f), test = taken(part, fold, (of) => of === f), at = indices(fold, (of) => of === f);
       for (const [i, candidate] of candidates.entries()) {
@@ -132,7 +133,7 @@ function* selectSteps(where: string, logits: TensorLike, labels: TensorLike, opt
   const { chosen, results } = yield* compared(rows, 0);
   let procedure = { mean: NaN, error: NaN };
   if (estimate === "nested") {
-    const fold = stratified(y, folds, seed, 0), all = new Float64Array(n);
+    const fold = folded(n, folds, seed, 0), all = new Float64Array(n);
     for (let f = 0; f < folds; f++) {
       const train = taken(rows, fold, (of) => of !== f), test = taken(rows, fold, (of) => of === f);
       // One row left has no folds of its own: the simplest candidate.
@@ -146,10 +147,10 @@ function* selectSteps(where: string, logits: TensorLike, labels: TensorLike, opt
   return { calibrator, name: candidates[chosen].name, results, loss: procedure.mean, standardError: procedure.error };
 }
 
-/** The fold of each row: rows of a label in random order, dealt out one after the other, so that folds have equal sizes and shares. */
-function stratified(y: Tensor<"int32">, folds: number, seed: number, stream: number): Int32Array {
-  const order = Array.from(randomSource(seed, stream).permutation(y.size)).sort((a, b) => y.data[a] - y.data[b]), fold = new Int32Array(y.size);
-  order.forEach((row, i) => (fold[row] = i % folds));
+/** The fold of each row: rows in random order, dealt out one after the other, so that folds have equal sizes. */
+function folded(rows: number, folds: number, seed: number, stream: number): Int32Array {
+  const fold = new Int32Array(rows);
+  randomSource(seed, stream).permutation(rows).forEach((row, i) => (fold[row] = i % folds));
   return fold;
 }
 

@@ -1,6 +1,6 @@
 import { softmax } from "@logits/core-wasm";
 import { densenetCifar100, estimatorChecks, expectClose, expectExact } from "@logits/testkit";
-import { asFloat32, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, randomSource, type TensorLike } from "@logits/tensor";
 import { describe, expect, it } from "vitest";
 import { EnsembleTemperatureScaling, IsotonicCalibration, MatrixScaling, OneVsRest, PlattScaling, TemperatureScaling, TopLabel, VectorScaling, calibratorFromJSON, expectedCalibrationError, selectCalibrator, selectCalibratorAsync, type BinaryMethod, type Calibrator, type CalibratorCandidate } from "./index.ts";
 import { planted } from "./planted.ref.ts";
@@ -111,6 +111,34 @@ const constant: CalibratorCandidate = {
 };
 
 describe("selectCalibrator", () => {
+  it("does not praise a candidate for learning the label frequencies of the sample: folds stratified by label would", () => {
+    // Labels are uniform and independent of the scores: nothing beats the uniform distribution, whatever the frequencies are by chance.
+    const classes = 10, rows = 60, z = new Tensor("float32", [rows, classes], new Float32Array(rows * classes));
+    const calibrator = (shift: Float32Array, n: number): Calibrator => {
+      const transform = (logits: TensorLike) => {
+        const x = logits as Tensor<"float32">;
+        return new Tensor("float32", x.shape, x.data.map((value, i) => value + shift[i % classes]));
+      };
+      return { classes, n, transform, probabilities: (logits) => softmax(transform(logits)), toJSON: () => ({ format: "none", version: 1 }) };
+    };
+    const uniform: CalibratorCandidate = { name: "uniform", *fitSteps(_, __, labels) { return calibrator(new Float32Array(classes), (labels as Tensor<"int32">).size); } };
+    const frequencies: CalibratorCandidate = { name: "frequencies", *fitSteps(_, __, labels) {
+      const { data, size } = labels as Tensor<"int32">, counts = new Float32Array(classes).fill(1);
+      for (const label of data) counts[label]++;
+      return calibrator(counts.map(Math.log), size);
+    } };
+    let gain = 0, wrong = 0;
+    for (let seed = 0; seed < 40; seed++) {
+      const random = randomSource(seed, 9), y = new Tensor("int32", [rows], Int32Array.from({ length: rows }, () => random.integer(classes)));
+      const { results, name } = selectCalibrator(z, y, { candidates: [uniform, frequencies], seed, estimate: "none" });
+      gain += (results[0].loss - results[1].loss) / 40;
+      wrong += Number(name === "frequencies");
+    }
+    // Frequencies smoothed by one cost about (C - 1) / (2 n) = 0.07 nats; stratified folds would show a gain of as much.
+    expect(gain).toBeLessThan(-0.02);
+    expect(wrong).toBeLessThan(8);
+  });
+
   it("takes the simplest of equals", () => {
     const chosen = selectCalibrator(train.z, train.y, { estimate: "none" });
     expect(chosen.name).toBe("TemperatureScaling");
