@@ -81,6 +81,34 @@ describe("other bins and norms", () => {
   });
 });
 
+describe("debiased with norm 1", () => {
+  it("is the plain error twice, less its mean when the shares of right answers are drawn again", () => {
+    const random = testRandom(8), rows = Array.from({ length: 200 }, () => ({ c: (1 + random.integer(5)) / 6, y: random.integer(2) })), at = { binning: "equal-width", bins: 6 } as const;
+    const plain = error(rows, at).value, cells = massBins(rows, 1)[0].reduce((map, row) => map.set(row.c, [...(map.get(row.c) ?? []), row]), new Map<number, Row[]>());
+    let drawn = 0;
+    const draws = 20000;
+    for (let i = 0; i < draws; i++) for (const cell of cells.values()) {
+      const share = mean(cell, "y");
+      drawn += ((cell.length / 200) * Math.abs(share + Math.sqrt((share * (1 - share)) / cell.length) * random.normal() - mean(cell, "c"))) / draws;
+    }
+    expectClose(error(rows, { ...at, debiased: true }).value, 2 * plain - drawn, { atol: (4 * 0.04) / Math.sqrt(draws) }); // 4 standard errors; one draw has a deviation below 0.04
+  });
+
+  it("is nearer to 0 for a perfect model, and never below", () => {
+    const random = testRandom(9);
+    let plain = 0, debiased = 0;
+    for (let i = 0; i < 200; i++) {
+      const rows = Array.from({ length: 2000 }, () => random.uniform()).map((c) => ({ c, y: Number(random.uniform() < c) }));
+      plain += error(rows, {}).value;
+      const value = error(rows, { debiased: true }).value;
+      expect(value).toBeGreaterThanOrEqual(0);
+      debiased += value;
+    }
+    // |g| of a gap that is all noise s Z has the mean 0.80 s; 2 |g| less the mean of |g + s Z'| has 0.47 s: 2 times 0.798 less 1.128.
+    expectClose(debiased / plain, 0.468 / 0.798, { atol: 0.04 }); // the shares of right answers are estimated, too, and the value is cut at 0
+  });
+});
+
 describe("kinds", () => {
   const p = [[0.75, 0.25, 0], [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.75, 0]], labels = [0, 1, 1, 1];
 
@@ -122,7 +150,7 @@ describe("messages of the options", () => {
     expect(() => expectedCalibrationError(rows, { binning: "quantile" as never })).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedCalibrationError: expected \`binning\` "equal-width", "equal-mass" or "sweep", got quantile]`);
     expect(() => expectedCalibrationError(rows, { kind: "canonical" as never })).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedCalibrationError: expected \`kind\` "top-label", "class-wise" or "predicted-class", got canonical]`);
     expect(() => expectedCalibrationError(rows, { norm: 3 as never })).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedCalibrationError: expected \`norm\` 1, 2 or "max", got 3]`);
-    expect(() => expectedCalibrationError(rows, { debiased: true })).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedCalibrationError: expected \`norm\` 2 with \`debiased\`, got 1]`);
+    expect(() => expectedCalibrationError(rows, { norm: "max", debiased: true })).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedCalibrationError: expected \`norm\` 1 or 2 with \`debiased\`, got max]`);
     expect(() => expectedCalibrationError(rows, { kind: "class-wise" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedCalibrationError: expected \`kind\` "top-label" with confidences, got "class-wise". Pass probabilities and labels]`);
     expect(() => expectedCalibrationError(rows, { binning: "sweep", nullDistribution: { random } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedCalibrationError: expected \`nullDistribution\` with "top-label", bins that do not depend on the answers, and not \`debiased\`, got "top-label", "sweep"]`);
     expect(() => expectedCalibrationError(rows, { binning: "equal-mass", bins: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedCalibrationError: expected \`bins\` an integer in [1, 1000000], got 0]`);

@@ -1,5 +1,5 @@
 import type { Estimate } from "@logits/metrics";
-import { empiricalPValue, quantile } from "@logits/statistics";
+import { empiricalPValue, erf, exp, quantile } from "@logits/statistics";
 import { checkInteger, rangeError, typeError, type RandomSource, type TensorLike } from "@logits/tensor";
 import { binSums, massSums, sweepSums, type BinSums } from "./bins.ts";
 import { areConfidences, checkLevel, checkedConfidences, eachClass, eachPrediction, labelledProbabilities, type CheckedConfidences, type Confidences, type LabelledProbabilities } from "./confidences.ts";
@@ -21,7 +21,7 @@ export interface ExpectedCalibrationErrorOptions {
   readonly kind?: "top-label" | "class-wise" | "predicted-class";
   /** 1 (default): mean gap, ECE. 2: root of the mean squared gap, RMSCE. "max": the largest gap, MCE. */
   readonly norm?: 1 | 2 | "max";
-  /** Takes from each squared gap what chance adds to it, with norm 2. Default false. */
+  /** Takes away what chance adds, with norm 1 or 2. Default false. */
   readonly debiased?: boolean;
   /** Confidence of `interval`, in (0, 1). Default 0.95. */
   readonly level?: number;
@@ -59,6 +59,7 @@ export interface ExpectedCalibrationError extends Estimate {
  *   norm 1     sum_b n_b / N |acc_b - conf_b|              row n in bin b where b / B < c_n <= (b + 1) / B
  *   norm 2     sqrt(sum_b n_b / N (acc_b - conf_b)^2)      debiased: minus acc_b (1 - acc_b) / (n_b - 1) in each bin, bins of one row count nothing, at least 0
  *   norm max   max_b |acc_b - conf_b|
+ *   norm 1, debiased: 2 ECE - sum_b n_b / N E|acc_b - conf_b + s_b Z|, Z normal, s_b^2 = acc_b (1 - acc_b) / n_b; at least 0
  *
  * Bins are (low, high] with float64 edges: a confidence of exactly k / B is in the lower bin, 1 in the last, 0 in the first. c_n = max_c p[n, c];
  * equal probabilities: the smaller index is predicted. Empty bins count nothing.
@@ -121,7 +122,7 @@ function ruleOf(where: string, options: ExpectedCalibrationErrorOptions, plain: 
   if (!Object.hasOwn(KINDS, kind)) throw rangeError(where, "kind", '"top-label", "class-wise" or "predicted-class"', `${kind}`);
   if (!Object.hasOwn(NORMS, norm)) throw rangeError(where, "norm", '1, 2 or "max"', `${norm}`);
   const level = checkLevel(where, options.level);
-  if (debiased && norm !== 2) throw rangeError(where, "norm", "2 with `debiased`", `${norm}`);
+  if (debiased && norm === "max") throw rangeError(where, "norm", "1 or 2 with `debiased`", `${norm}`);
   if (plain && kind !== "top-label") throw rangeError(where, "kind", '"top-label" with confidences', `"${kind}"`, "Pass probabilities and labels");
   if (options.nullDistribution !== undefined && (kind !== "top-label" || binning === "sweep" || debiased)) {
     throw rangeError(where, "nullDistribution", 'with "top-label", bins that do not depend on the answers, and not `debiased`', `"${kind}", "${binning}"${debiased ? ", debiased" : ""}`);
@@ -131,19 +132,26 @@ function ruleOf(where: string, options: ExpectedCalibrationErrorOptions, plain: 
   return { norm, debiased, level, convention: `${KINDS[kind]}, ${EDGES[binning]}${NORMS[norm]}${debiased ? ", debiased" : ""}`, sums: (rows) => sums(where, rows, bins) };
 }
 
+/** Mean of |mean + deviation Z|, Z normal. */
+function foldedMean(mean: number, deviation: number): number {
+  if (deviation === 0) return mean;
+  const t = mean / deviation;
+  return deviation * Math.sqrt(2 / Math.PI) * exp((-t * t) / 2) + mean * erf(t * Math.SQRT1_2);
+}
+
 /** The error of one set of bins, `correct` instead of the answers that were seen. */
 function errorOf({ count, confidence }: BinSums, correct: ArrayLike<number>, { norm, debiased }: Rule): number {
   let total = 0, n = 0;
   for (let b = 0; b < count.length; b++) {
     const rows = count[b], distance = Math.abs(correct[b] - confidence[b]);
     n += rows;
-    if (norm === 1) total += distance;
+    if (norm === 1) total += debiased && rows > 0 ? 2 * distance - foldedMean(distance, Math.sqrt((correct[b] * (rows - correct[b])) / rows)) : distance;
     else if (norm === "max") total = rows > 0 ? Math.max(total, distance / rows) : total;
     else if (!debiased) total += rows > 0 ? (distance * distance) / rows : 0;
     // n_b [(acc - conf)^2 - acc (1 - acc) / (n_b - 1)], with acc = correct / n_b.
     else if (rows > 1) total += (distance * distance - (correct[b] * (rows - correct[b])) / (rows - 1)) / rows;
   }
-  return norm === 1 ? total / n : norm === 2 ? Math.sqrt(Math.max(0, total / n)) : total;
+  return norm === 1 ? Math.max(0, total / n) : norm === 2 ? Math.sqrt(Math.max(0, total / n)) : total;
 }
 
 function overClasses(kind: "class-wise" | "predicted-class", labelled: LabelledProbabilities, rule: Rule): ExpectedCalibrationError {
