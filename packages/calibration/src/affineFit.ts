@@ -1,4 +1,5 @@
 import { logSoftmax, logSumExp, matmul, softmax } from "@logits/core-wasm";
+import { vectorScalingGradient } from "@logits/core-wasm/affine";
 import { lbfgsSteps, type SteppedObjective } from "@logits/optimize";
 import { Tensor, type Steps } from "@logits/tensor";
 
@@ -64,31 +65,16 @@ function forward(z: Float32Array, x: Float32Array, impossible: boolean, weights:
 
 // Loops of their own, which the engine compiles better than those in a generator.
 
-/** Adds residuals to the gradient of the bias [C] behind the weights, and, for a diagonal, residuals times inputs to that of the weights. */
-function addGradient(r: Float32Array, x: Float32Array, gradient: Float64Array, classes: number, full: boolean): void {
+/** Adds residuals to the gradient of the bias [C] behind the weights of a full matrix. */
+function addGradient(r: Float32Array, gradient: Float64Array, classes: number): void {
   const count = gradient.length - classes;
-  for (let at = 0; at < r.length; at += classes) {
-    if (full) for (let c = 0; c < classes; c++) gradient[count + c] += r[at + c];
-    else {
-      for (let c = 0; c < classes; c++) {
-        const residual = r[at + c];
-        gradient[classes + c] += residual;
-        gradient[c] += residual * x[at + c];
-      }
-    }
-  }
+  for (let at = 0; at < r.length; at += classes) for (let c = 0; c < classes; c++) gradient[count + c] += r[at + c];
 }
 
-/** As `addGradient` for the diagonal of the Hessian; without the weights of a full matrix. */
-function addCurvature(p: Float32Array, x: Float32Array, hessian: Float64Array, classes: number, full: boolean): void {
+/** As `addGradient` for the diagonal of the Hessian. */
+function addCurvature(p: Float32Array, hessian: Float64Array, classes: number): void {
   const count = hessian.length - classes;
-  for (let at = 0; at < p.length; at += classes) {
-    for (let c = 0; c < classes; c++) {
-      const weight = p[at + c] * (1 - p[at + c]);
-      hessian[count + c] += weight;
-      if (!full) hessian[c] += weight * x[at + c] * x[at + c];
-    }
-  }
+  for (let at = 0; at < p.length; at += classes) for (let c = 0; c < classes; c++) hessian[count + c] += p[at + c] * (1 - p[at + c]);
 }
 
 /** The map on rows: calibrated logits. A row with NaN or +Infinity becomes NaN. */
@@ -114,12 +100,13 @@ export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
   const count = full ? classes * classes : classes, size = count + classes;
   const piece = Math.max(4, Math.floor(full ? Math.min(ELEMENTS / classes, PRODUCTS / (classes * classes)) : ELEMENTS / classes));
   const scales = new Float64Array(size).fill(1);
-  const w32 = new Float32Array(full ? count : 0), weights = new Float64Array(count), bias = new Float64Array(classes);
+  const w32 = new Float32Array(count), b32 = new Float32Array(classes), weights = new Float64Array(count), bias = new Float64Array(classes);
   const diagonal = (i: number): boolean => !full || i % (classes + 1) === 0;
   const put = (u: Float64Array): void => {
     for (let i = 0; i < count; i++) weights[i] = centre * ((diagonal(i) ? 1 : 0) + u[i] / scales[i]);
     for (let c = 0; c < classes; c++) bias[c] = u[count + c] / scales[count + c];
-    if (full) w32.set(weights);
+    w32.set(weights);
+    b32.set(bias);
   };
   let passes = 0, separated = true;
   /** Runs over the rows: loss, gradient by (weights / centre, bias), and, where asked for, the diagonal of the Hessian. */
@@ -132,26 +119,31 @@ export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
     for (let first = 0; first < n; first += piece) {
       const rows = Math.min(piece, n - first), shape = [rows, classes];
       const part = z.data.subarray(first * classes, (first + rows) * classes);
+      if (!full) {
+        const sums = vectorScalingGradient(inputsOf(part, classes, input, false), y.data.subarray(first, first + rows), w32, b32, { gradient, curvature: hessian });
+        loss += sums.loss;
+        separated &&= sums.separated;
+        yield share;
+        continue;
+      }
       const x = inputsOf(part, classes, input, impossible);
       const out = new Float32Array(part.length);
-      forward(part, x, impossible, full ? w32 : weights, bias, full, out);
+      forward(part, x, impossible, w32, bias, full, out);
       const p = softmax({ data: out, shape }).data, total = logSumExp({ data: out, shape }).data;
       for (let r = 0, at = 0; r < rows; r++, at += classes) {
         const label = y.data[first + r], own = out[at + label];
         loss += total[r] - own;
         if (separated) for (let c = 0; c < classes; c++) if (c !== label && out[at + c] >= own) separated = false;
       }
-      if (hessian) addCurvature(p, x, hessian, classes, full);
-      if (hessian && full) {
+      if (hessian) {
+        addCurvature(p, hessian, classes);
         const squares = matmul({ data: p.map((q) => q * (1 - q)), shape }, { data: x.map((value) => value * value), shape }, { transposeA: true }).data;
         for (let i = 0; i < count; i++) hessian[i] += squares[i];
       }
       for (let r = 0; r < rows; r++) p[r * classes + y.data[first + r]] -= 1;
-      addGradient(p, x, gradient, classes, full);
-      if (full) {
-        const sums = matmul({ data: p, shape }, { data: x, shape }, { transposeA: true }).data;
-        for (let i = 0; i < count; i++) gradient[i] += sums[i];
-      }
+      addGradient(p, gradient, classes);
+      const sums = matmul({ data: p, shape }, { data: x, shape }, { transposeA: true }).data;
+      for (let i = 0; i < count; i++) gradient[i] += sums[i];
       yield share;
     }
     for (let i = 0; i < count; i++) gradient[i] *= centre / n;
