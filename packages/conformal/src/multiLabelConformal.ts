@@ -2,7 +2,7 @@ import { sigmoid } from "@logits/statistics";
 import { Tensor, asMask, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { PredictionSets } from "./predictionSets.ts";
 import { batchOf, type Batch } from "./scores.ts";
-import { sortIndices } from "./sortSteps.ts";
+import { indices, picked, sortIndices } from "./sortSteps.ts";
 
 const FORMAT = "logits/multi-label-conformal";
 const PROMISES = ["recall", "all"] as const;
@@ -101,9 +101,8 @@ export class MultiLabelConformal {
       }
       if (n % piece === piece - 1) yield (0.5 * n) / rows;
     }
-    const order = Int32Array.from({ length: scores.length }, (_, i) => i);
-    yield* partOf(sortIndices(order, (a, b) => scores[a] - scores[b] || shares[a] - shares[b]), 0.5, 0.5);
-    return new MultiLabelConformal(promise, classes, rows, Float32Array.from(order, (i) => scores[i]), Int32Array.from(order, (i) => shares[i]));
+    const order = yield* partOf(sortIndices(indices(scores.length), (a, b) => scores[a] - scores[b] || shares[a] - shares[b]), 0.5, 0.5);
+    return new MultiLabelConformal(promise, classes, rows, yield* picked(scores, order, new Float32Array(order.length)), yield* picked(shares, order, new Int32Array(order.length)));
   }
 
   /** The largest score that a label of a set may have; Infinity where n < 1 / alpha - 1: then every set holds all labels. */
@@ -173,7 +172,7 @@ function scoreOf(z: number): number {
 }
 
 function numbersOf(where: string, logits: TensorLike): Batch {
-  const batch = batchOf(where, logits), bad = batch.logits.findIndex((z) => z !== z);
-  if (bad >= 0) throw rangeError(where, "logits", "without NaN", `NaN in row ${Math.floor(bad / batch.classes)}, column ${bad % batch.classes}`);
+  const batch = batchOf(where, logits), { logits: z, classes } = batch;
+  for (let i = 0; i < z.length; i++) if (z[i] !== z[i]) throw rangeError(where, "logits", "without NaN", `NaN in row ${Math.floor(i / classes)}, column ${i % classes}`);
   return batch;
 }

@@ -1,6 +1,6 @@
 import { betaQuantile, conformalRank } from "@logits/statistics";
 import { Tensor, asFloat32, asInt32, checkLabels, rangeError, runSteps, tensorToJSON, type JsonFields, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
-import { sortIndices, sortNumbers } from "./sortSteps.ts";
+import { picked, sortIndices, sortNumbers } from "./sortSteps.ts";
 
 /** What is promised about the coverage of new rows. */
 export interface ExpectedCoverage {
@@ -70,7 +70,7 @@ export class ScoreTable {
     for (let i = 0; i < n; i++) order[at[group ? group.of[i] : 0]++] = i;
     // Equal scores by weight, so that the order of the rows does not matter.
     for (let g = 0; g + 1 < starts.length; g++) yield* sortIndices(order.subarray(starts[g], starts[g + 1]), (a, b) => scores[a] - scores[b] || (weights ? weights[a] - weights[b] : 0));
-    return new ScoreTable(Float32Array.from(order, (i) => scores[i]), starts, group !== undefined, weights && Float32Array.from(order, (i) => weights[i]));
+    return new ScoreTable(yield* picked(scores, order, new Float32Array(n)), starts, group !== undefined, weights && (yield* picked(weights, order, new Float32Array(n))));
   }
 
   /** Rows of each group. */
@@ -180,7 +180,9 @@ export function groupsOf(where: string, groups: TensorLike, rows: number, count:
 
 /** One more than the largest group. */
 export function countOf(groups: Int32Array): number {
-  return groups.reduce((most, g) => Math.max(most, g + 1), 0);
+  let most = 0;
+  for (let i = 0; i < groups.length; i++) if (groups[i] >= most) most = groups[i] + 1;
+  return most;
 }
 
 /** What rows to predict must come with: groups and weights exactly where the calibration rows had them. */

@@ -24,6 +24,22 @@ export function* sortIndices(order: Int32Array, compare: (a: number, b: number) 
   return yield* merged(order, INDICES, (a, b) => compare(a, b) <= 0);
 }
 
+/** 0, 1, ..., n - 1. */
+export function indices(n: number): Int32Array {
+  const out = new Int32Array(n);
+  for (let i = 0; i < n; i++) out[i] = i;
+  return out;
+}
+
+/** The elements that `order` names, one after the other; into `out`. */
+export function* picked<T extends Float32Array | Int32Array>(x: ArrayLike<number>, order: Int32Array, out: T): Steps<T> {
+  for (let i = 0; i < order.length; i++) {
+    out[i] = x[order[i]];
+    if (i % NUMBERS === NUMBERS - 1) yield 0.99;
+  }
+  return out;
+}
+
 /** Merges runs of `run` sorted elements, twice as many at each round. */
 function* merged<T extends Float32Array | Int32Array>(x: T, run: number, first: (a: number, b: number) => boolean): Steps<T> {
   const n = x.length;

@@ -321,6 +321,18 @@ describe("RiskMonitor", () => {
     });
   });
 
+  it("as composed: the misses of sets of one calibration set, watched at the lower end of its Beta interval, raise a false alarm in at most `level` of the streams", () => {
+    checkGuarantee({
+      name: "level / 2 for the calibration rows, level / 2 for the stream", repetitions, kind: "probability of exceeding", level: 0.1,
+      simulate: (seed) => {
+        const random = randomSource(seed, 14), conformal = ConformalRegression.fit(new Float32Array(100), Float32Array.from({ length: 100 }, () => random.uniform()));
+        const monitor = RiskMonitor.start({ risk: 1 - conformal.expectedCoverage(0.1, 0.9).interval[0], level: 0.05 }), q = conformal.quantile(0.1);
+        for (let t = 0; t < 400 && !monitor.alarm; t++) monitor.update(random.uniform() > q ? 1 : 0);
+        return monitor.alarm;
+      },
+    });
+  });
+
   it("sees a mean that is too high, soon where it is far too high", () => {
     const first = (rate: number, seed: number) => {
       const random = randomSource(seed, 9), monitor = RiskMonitor.start({ risk: 0.1 });
