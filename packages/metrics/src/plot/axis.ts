@@ -65,8 +65,13 @@ function domainOf({ zero, log: logarithmic }: PlotAxis, values: Iterable<number>
     const room = Math.abs(high) / 2;
     [low, high] = room > 1e-288 ? [low - room, Math.min(LARGEST, high + room)] : [low < 0 ? -1 : 0, 1];
   }
-  const step = stepOf(low, high, count);
-  return [Math.max(-LARGEST, Math.floor(low / step + 1e-9) * step), Math.min(LARGEST, Math.ceil(high / step - 1e-9) * step)];
+  // Rounding outwards may call for a larger step, and that for rounding again.
+  for (let step = 0; ; ) {
+    const next = stepOf(low, high, count);
+    if (next <= step) return [low, high];
+    step = next;
+    [low, high] = [Math.max(-LARGEST, Math.floor(low / step + 1e-9) * step), Math.min(LARGEST, Math.ceil(high / step - 1e-9) * step)];
+  }
 }
 
 /** 1, 2 or 5 times a power of ten, so that about `count` of them fit. */
@@ -77,6 +82,8 @@ function stepOf(low: number, high: number, count: number): number {
 
 function ticksOf(low: number, high: number, count: number, percent: boolean): Scale["ticks"] {
   const step = stepOf(low, high, count), first = Math.ceil(low / step - 1e-9), last = Math.floor(high / step + 1e-9);
+  // One number alone says nothing about the others.
+  if (last - first < 1) return ticksOf(low, high, 2 * count, percent);
   const exponent = exponentOf(step) + (percent ? 2 : 0), largest = Math.max(Math.abs(low), Math.abs(high)) * (percent ? 100 : 1);
   const plain = largest < 1e6 && exponent >= -5, decimals = Math.max(0, -exponent);
   return Array.from({ length: Math.max(0, last - first) + 1 }, (_, i) => {

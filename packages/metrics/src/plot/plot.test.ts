@@ -115,6 +115,8 @@ describe("svg", () => {
     ["shares", [line([0, 1], [0.901, 0.914])], { y: { label: "y", percent: true } }, ["90.0\u00a0%", "90.5\u00a0%", "91.0\u00a0%", "91.5\u00a0%"]],
     ["a logarithmic axis", [line([0, 1], [0.02, 700])], { y: { label: "y", log: true } }, ["0.1", "1", "10", "100"]],
     ["less than a power of ten", [line([0, 1], [2, 9])], { y: { label: "y", log: true } }, ["2", "5", "10"]],
+    ["at least two numbers", [], { y: { label: "y", domain: [0.65, 1.4] } }, ["0.8", "1.0", "1.2", "1.4"]],
+    ["a domain rounded twice", [line([0, 1], [0.75, 1.24])], {}, ["0.6", "0.8", "1.0", "1.2", "1.4"]],
     ["names", [], { y: { label: "y", categories: ["a", "b<"] } }, ["a", "b&#60;"]],
   ])("names its ticks: %s", (_, series, change, want) => {
     const found = ticks(svg(plot(series, change))), across = ticks(svg(plot(series, { ...change, y: { label: "y", categories: [] } })));
@@ -133,6 +135,18 @@ describe("svg", () => {
     expect(svg(plot([]), { standalone: true })).toContain("prefers-color-scheme:dark");
     expect(svg(plot([]))).not.toContain("<style");
     expect(svg(plot([line([0, 1], [0, 1])]))).toContain('stroke="var(--plot-1,#2a7fb8)"');
+  });
+
+  it("names two numbers at least on each axis, however small", () => {
+    fc.assert(
+      fc.property(fc.double({ min: -1e6, max: 1e6, noNaN: true }), fc.double({ min: 1e-6, max: 1e6, noNaN: true }), fc.boolean(), fc.integer({ min: 120, max: 400 }), (low, span, given, width) => {
+        const drawn = svg(plot([line([low, low + span], [0, 1])], { x: { label: "", ...(given && { domain: [low, low + span] as const }) }, y: { label: "", categories: [] } }), { width });
+        const across = [...drawn.matchAll(/text-anchor="middle">([^<]+)</g)].map((match) => match[1]);
+        expect(new Set(across).size).toBe(across.length);
+        expect(across.length).toBeGreaterThanOrEqual(width > 250 ? 2 : 1);
+      }),
+      { seed: 4, numRuns: 300 },
+    );
   });
 
   it("at 390 pixels names do not run into each other: ticks are left out, long names cut", () => {
