@@ -1,5 +1,6 @@
 import { asFloat32, checkAttached, checkShape, describe, rangeError, runSteps, typeError, type Steps, type TensorLike } from "@logits/tensor";
-import { checkSquare, doubleView, kernels } from "./linalg.ts";
+import { checkSquare, doubleView } from "./doubles.ts";
+import { kernels } from "./linalg.ts";
 import { gemm, gemmScratch } from "./matmul.ts";
 import { floatView, scratch } from "./memory.ts";
 

@@ -1,5 +1,6 @@
 import { rangeError, runSteps, type Steps } from "@logits/tensor";
-import { PANEL, checkSquare, copyIn, doubleView, kernels } from "./linalg.ts";
+import { checkSquare, doubleView } from "./doubles.ts";
+import { PANEL, copyIn, kernels } from "./linalg.ts";
 import { scratch } from "./memory.ts";
 
 /** Options of cholesky. */

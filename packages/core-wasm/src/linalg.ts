@@ -1,7 +1,6 @@
-import { describe, rangeError, typeError } from "@logits/tensor";
 import { relaxed, simd } from "#wasm/linalg";
+import { doubleView } from "./doubles.ts";
 import { family } from "./family.ts";
-import { wasmMemory } from "./memory.ts";
 
 /** The kernels of the `linalg` family. */
 export const kernels: () => {
@@ -14,22 +13,9 @@ export const kernels: () => {
 /** Columns of a panel of the factorisation. */
 export const PANEL = 32;
 
-/** The memory as float64; not kept, because growth detaches it. */
-export function doubleView(): Float64Array {
-  return new Float64Array(wasmMemory().buffer);
-}
-
 /** Columns [0, cols) of rows [from, to) of x [., width] to `at`, `cols` apart. */
 export function copyIn(x: Float64Array, width: number, from: number, to: number, cols: number, at: number): void {
   const view = doubleView();
   let target = at >>> 3;
   for (let i = from; i < to; i++, target += cols) view.set(x.subarray(i * width, i * width + cols), target);
-}
-
-/** The size of a square matrix of float64; `n` where it is known. */
-export function checkSquare(where: string, argument: string, x: Float64Array, n?: number): number {
-  if (!(x instanceof Float64Array)) throw typeError(where, argument, "a Float64Array", describe(x));
-  const size = n ?? Math.round(Math.sqrt(x.length));
-  if (x.length !== size * size) throw rangeError(where, argument, n === undefined ? "of F * F numbers" : `of ${n} * ${n} numbers`, `${x.length}`);
-  return size;
 }

@@ -1,5 +1,6 @@
 import { describe, rangeError, runSteps, typeError, type Steps } from "@logits/tensor";
-import { PANEL, checkSquare, copyIn, doubleView, kernels } from "./linalg.ts";
+import { checkSquare, doubleView } from "./doubles.ts";
+import { PANEL, copyIn, kernels } from "./linalg.ts";
 import { scratch } from "./memory.ts";
 
 /** Right-hand sides that are solved together. Few, so that those of a triangular matrix begin with zeros together. */

@@ -1,7 +1,7 @@
 import { ConvergenceError, rangeError, runSteps, type Steps } from "@logits/tensor";
 import { relaxed, simd } from "#wasm/eigen";
+import { checkSquare, doubleView } from "./doubles.ts";
 import { family } from "./family.ts";
-import { checkSquare, doubleView } from "./linalg.ts";
 import { intView } from "./memory.ts";
 import { core, type ResidentTensor } from "./resident.ts";
 

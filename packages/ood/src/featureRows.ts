@@ -9,6 +9,14 @@ export function featuresOf(where: string, rows: DetectorRows, features: number):
   return { x, count: x.size / features };
 }
 
+/** The logits that go with features of `shape`, float32 [..., C]. */
+export function logitsOf(where: string, rows: DetectorRows, classes: number, shape: readonly number[]): Tensor<"float32"> {
+  if (rows.logits === undefined) throw rangeError(where, "rows", "with `logits`", `${Object.keys(rows).join(", ") || "none"}`);
+  const z = asFloat32(where, "logits", rows.logits as TensorLike), expected = [...shape.slice(0, -1), classes];
+  if (`${z.shape}` !== `${expected}`) throw rangeError(where, "logits", `of shape [${expected.join(", ")}]`, `[${z.shape.join(", ")}]`);
+  return z;
+}
+
 /** Scores where there is no distance: NaN for a row with NaN, Infinity for one that is infinitely far. */
 export function settle(scores: Float32Array, x: Float32Array, features: number, first: number): void {
   for (let n = 0; n < scores.length; n++) {

@@ -41,9 +41,9 @@ describe("fitDetector", () => {
     expect(() => fitDetector("knn", { labels })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`features\` for the method knn, got none]`);
     expect(() => fitDetector("mahalanobis", { features })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`labels\` for the method mahalanobis, got none]`);
     expect(() => fitDetector({ method: "margin", temperature: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: LogitDetector.of: expected \`temperature\` 1 for margin, whose order a temperature does not change, got 2]`);
-    expect(() => detectorFromJSON({ format: "logits/other", version: 1 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: detectorFromJSON: expected \`format\` "logits/logit-detector" or "logits/mahalanobis-detector" or "logits/nearest-neighbor-detector", got "logits/other"]`);
+    expect(() => detectorFromJSON({ format: "logits/other", version: 1 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: detectorFromJSON: expected \`format\` that of a detector of @logits/ood, got "logits/other"]`);
     expect(() => detectorFromJSON("{}")).toThrowErrorMatchingInlineSnapshot(`[FormatError: detectorFromJSON: expected \`json\` an object, got String. Pass JSON.parse(text)]`);
-    expect(() => detectorFromJSON({ version: 1 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: detectorFromJSON: expected \`format\` "logits/logit-detector" or "logits/mahalanobis-detector" or "logits/nearest-neighbor-detector", got undefined]`);
+    expect(() => detectorFromJSON({ version: 1 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: detectorFromJSON: expected \`format\` that of a detector of @logits/ood, got undefined]`);
     expect(() => detectorFromJSON({ ...fitDetector("energy").toJSON(), version: 2 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: LogitDetector.fromJSON: expected \`version\` 1, got 2. Upgrade @logits/ood to read it]`);
   });
 });

@@ -1,19 +1,17 @@
 import { choleskySteps, matmul, nearestNeighbors, solveTriangularSteps } from "@logits/core-wasm";
-import { Tensor, asFloat32, asInt32, checkShape, describe, rangeError, readJson, partOf, runSteps, runStepsAsync, tensorToJSON, typeError, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, rangeError, readJson, partOf, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
 import { featuresOf, settle } from "./featureRows.ts";
-import { FeatureStatistics } from "./featureStatistics.ts";
+import type { FeatureStatistics } from "./featureStatistics.ts";
 import type { Fingerprints } from "./fingerprints.ts";
+import { checkStatistics, statisticsSteps } from "./fitStatistics.ts";
 import { KeptMatrix } from "./keptMatrix.ts";
+import { spreads, unscaled } from "./spreads.ts";
 
 const FORMAT = "logits/mahalanobis-detector";
 
 /** A feature that keeps less than this share of its variance, given the features before it, counts as a combination of them. */
 const LEAST_SHARE = 1e-6;
-/** Variance of a feature that never varied, as a share of the median variance of the others. */
-const DEAD_SHARE = 1e-6;
-/** A spread below this share of a feature's size is the rounding of float32. */
-const ROUNDING = 2 ** -23;
 /** Rows that are whitened together. */
 const ROWS = 2048;
 
@@ -138,21 +136,8 @@ export class MahalanobisDetector implements Detector {
 
   /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
   static *fitSteps(where: string, features: TensorLike, labels: TensorLike, options: MahalanobisFitOptions): Steps<MahalanobisDetector> {
-    const x = asFloat32(where, "features", features);
-    checkShape(where, "features", x, ["N", "F"]);
-    const [rows, width] = x.shape;
-    if (rows === 0 || width === 0) throw rangeError(where, "features", "of shape [N, F], N >= 1 and F >= 1", `[${rows}, ${width}]`);
-    const y = asInt32(where, "labels", labels);
-    const classes = options.classes ?? y.data.reduce((most, label) => Math.max(most, label), 0) + 1;
-    const statistics = new FeatureStatistics({ classes, features: width });
-    const steps = statistics.updateSteps(where, { features: x, labels: y });
-    for (let next = steps.next(); !next.done; next = steps.next()) yield 0.7 * next.value;
-    const rest = MahalanobisDetector.fromSteps(where, statistics, options);
-    for (;;) {
-      const next = rest.next();
-      if (next.done) return next.value;
-      yield 0.7 + 0.3 * next.value;
-    }
+    const statistics = yield* partOf(statisticsSteps(where, features, labels, options.classes), 0, 0.7);
+    return yield* partOf(MahalanobisDetector.fromSteps(where, statistics, options), 0.7, 0.3);
   }
 
   /**
@@ -166,11 +151,10 @@ export class MahalanobisDetector implements Detector {
 
   /** The pieces of `from`; `where` names the caller in errors. */
   static *fromSteps(where: string, statistics: FeatureStatistics, options: MahalanobisOptions): Steps<MahalanobisDetector> {
-    if (!(statistics instanceof FeatureStatistics)) throw typeError(where, "statistics", "a FeatureStatistics", describe(statistics));
+    checkStatistics(where, statistics);
     const { shrinkage } = options;
     if (shrinkage !== undefined && !(shrinkage >= 0 && shrinkage <= 1)) throw rangeError(where, "shrinkage", "in [0, 1]", `${shrinkage}`);
     const { classes, features, count, counts, means, scatter, fingerprints } = statistics.finish();
-    if (count === 0) throw rangeError(where, "statistics", "of at least one row", "none");
     yield 0.1;
     const supportedClasses = Int32Array.from({ length: classes }, (_, c) => c).filter((c) => counts[c] > 0);
     const mean = new Float32Array(features), size = new Float64Array(features);
@@ -182,7 +166,7 @@ export class MahalanobisDetector implements Detector {
       }
       mean[j] = sum / count;
     }
-    const { scales, dead } = spreads(where, scatter, size, count);
+    const { scales, dead } = spreads(where, scatter, features + 1, size, count);
     // The correlation matrix: what counts as dependent must not change with the units of a feature.
     const correlation = scatter;
     for (let i = 0; i < features; i++) {
@@ -276,23 +260,6 @@ export class MahalanobisDetector implements Detector {
     }
     return new MahalanobisDetector({ classes, features, n, shrinkage, deadFeatures, supportedClasses, mean, whitening, means: means.data.slice() });
   }
-}
-
-/** Standard deviation of each feature within the classes, and which never varied: those get a millionth of the median variance of the others. */
-function spreads(where: string, scatter: Float64Array, size: Float64Array, count: number): { scales: Float64Array; dead: Uint8Array } {
-  const features = size.length;
-  const variances = Float64Array.from(size, (_, j) => scatter[j * features + j] / count);
-  const dead = Uint8Array.from(variances, (variance, j) => (variance > ROUNDING ** 2 * size[j] ? 0 : 1));
-  if (!variances.every((variance) => variance < Infinity)) throw unscaled(where, variances.map((variance) => Math.sqrt(variance)));
-  const living = variances.filter((_, j) => dead[j] === 0).sort();
-  if (living.length === 0) throw rangeError(where, "features", "that vary within a class", `${count} rows that equal their class means`);
-  const floor = DEAD_SHARE * living[living.length >> 1];
-  return { scales: variances.map((variance, j) => Math.sqrt(dead[j] ? floor : variance)), dead };
-}
-
-function unscaled(where: string, scales: Float64Array): RangeError {
-  const [least, most] = [Math.min, Math.max].map((pick) => scales.reduce((a, b) => pick(a, b)));
-  return rangeError(where, "features", "of a scale that float32 can square and divide by", `standard deviations from ${least} to ${most}`, "Rescale the features");
 }
 
 /** Oracle-approximating shrinkage of a correlation matrix (its lower triangle) of n degrees of freedom towards the unit matrix. */
