@@ -1,7 +1,7 @@
-import { TemperatureScaling, expectedCalibrationError } from "@logits/calibration";
-import { SplitConformal, coverageReport } from "@logits/conformal";
+import { EnsembleTemperatureScaling, MatrixScaling, TemperatureScaling, VectorScaling, expectedCalibrationError, selectCalibrator } from "@logits/calibration";
+import { ExchangeabilityMonitor, SplitConformal, coverageReport, type SplitConformalOptions } from "@logits/conformal";
 import { softmax } from "@logits/core-wasm";
-import { auroc, falsePositiveRateAtRecall, negativeLogLikelihood, riskCoverage } from "@logits/metrics";
+import { auroc, brierScore, falsePositiveRateAtRecall, negativeLogLikelihood, riskCoverage } from "@logits/metrics";
 import { LogitDetector, Threshold } from "@logits/ood";
 import { Tensor, randomSource } from "@logits/tensor";
 import type { Browser, BrowserContext, Page } from "playwright-core";
@@ -83,7 +83,43 @@ describe("Calibrate", () => {
   });
 });
 
+describe("Compare", () => {
+  test("shows the library's losses of every calibrator, and what selectCalibrator takes from so many rows", async () => {
+    page = await openPage(context, "compare", complaints);
+    const { fit, rest } = split(vgg(), 0), width = fit.logits.shape[1];
+    await page.locator("select[name=set]").selectOption("vgg");
+    for (const [step, rows] of [[1, 250], [3, 1000]] as const) {
+      await slide(page, "rows", step);
+      const own = { logits: new Tensor("float32", [rows, width], fit.logits.data.slice(0, rows * width)), labels: new Tensor("int32", [rows], fit.labels.data.slice(0, rows)) };
+      const scaling = TemperatureScaling.fit(own.logits, own.labels), matrix = MatrixScaling.fit(own.logits, own.labels);
+      const { name } = selectCalibrator(own.logits, own.labels, { candidates: [TemperatureScaling, EnsembleTemperatureScaling, VectorScaling, MatrixScaling], seed: 0, estimate: "none" });
+      const titles: Readonly<Record<string, string>> = { TemperatureScaling: "temperature", EnsembleTemperatureScaling: "three temperatures", VectorScaling: "vector scaling", MatrixScaling: "matrix scaling" };
+      const cells = (): Promise<(string | null)[][]> => page.locator("table[data-name=calibrators] tbody tr").evaluateAll((list) => list.map((row) => [...row.children].map((cell) => cell.textContent)));
+      await expect.poll(async () => (await cells()).find(([title]) => title?.startsWith("temperature"))?.slice(1, 4), { timeout: 30_000 }).toEqual(["1", fixed(negativeLogLikelihood(scaling.transform(rest.logits), rest.labels), 4), fixed(brierScore(scaling.probabilities(rest.logits), rest.labels), 4)]);
+      expect((await cells()).find(([title]) => title?.startsWith("matrix"))?.slice(1, 5)).toEqual([
+        "110", fixed(negativeLogLikelihood(matrix.transform(rest.logits), rest.labels), 4), fixed(brierScore(matrix.probabilities(rest.logits), rest.labels), 4), fixed(expectedCalibrationError(matrix.probabilities(rest.logits), rest.labels).value, 4),
+      ]);
+      expect(await shown(page, "chosen")).toBe(titles[name]);
+      expect((await cells()).filter(([title]) => title?.includes("chosen"))).toHaveLength(1);
+    }
+    await page.locator("select[name=calibrator]").selectOption("none");
+    await expect.poll(() => page.locator("figure").first().textContent()).toContain("Reliability: the model as it is");
+  });
+});
+
 describe("Sets", () => {
+  test("shows all methods side by side as the library gives them", async () => {
+    page = await openPage(context, "sets", complaints);
+    await page.locator("select[name=set]").selectOption("vgg");
+    const { fit, calibration, test: rows } = split(vgg(), 0), scaling = TemperatureScaling.fit(fit.logits, fit.labels), z = scaling.transform(calibration.logits);
+    const line = (options: SplitConformalOptions): string[] => {
+      const { coverage, meanSize } = coverageReport(SplitConformal.fit(z, calibration.labels, { ...options, seed: 0 }).predictionSet(scaling.transform(rows.logits), { alpha: 0.1 }), rows.labels);
+      return [percent(coverage!), fixed(meanSize, 2)];
+    };
+    const cells = (): Promise<(string | null)[][]> => page.locator("table[data-name=methods] tbody tr").evaluateAll((list) => list.map((row) => [...row.children].slice(1, 3).map((cell) => cell.textContent)));
+    await expect.poll(cells, { timeout: 30_000 }).toEqual([...(["lac", "margin", "raps", "saps", "aps", "topk"] as const).map((method) => line({ method })), line({ classGroups: "each" })]);
+  });
+
   test("shows the coverage and the sizes of the library's sets along alpha, for both methods", async () => {
     page = await openPage(context, "sets", complaints);
     const { fit, calibration, test: rows } = split(densenet(), 0), scaling = TemperatureScaling.fit(fit.logits, fit.labels), z = scaling.transform(rows.logits);
@@ -178,6 +214,16 @@ describe("Shift", () => {
     await page.locator("button[name=unshift]").click();
     await slide(page, "mix", 0.3);
     await looks(1, 0, 0.3);
+    const monitor = (scores: Float32Array, from: Float32Array, to: Float32Array): number | undefined => {
+      const watched = ExchangeabilityMonitor.start(scores, { level: 0.01, seed: 0 });
+      for (let i = 0; i < n; i++) if (watched.update(i < n >> 1 ? from[i] : to[i]).alarm) return i + 1;
+      return undefined;
+    };
+    const places = randomSource(0, 12), order = places.permutation(n), from = places.permutation(rows.outliers.shape[0]), mixed = divided(inside.logits, 1);
+    for (let i = 0; i < Math.round(0.3 * n); i++) mixed.data.set(rows.outliers.data.subarray(from[i] * width, (from[i] + 1) * width), order[i] * width);
+    const alarm = monitor(detector.score(calibration).data, detector.score(inside).data, detector.score({ logits: mixed }).data)!;
+    expect(alarm).toBeGreaterThan(n >> 1);
+    expect(await shown(page, "alarm-without")).toBe(`an alarm at row ${count(alarm)}, ${count(alarm - (n >> 1))} rows after the change`);
     expect(await shown(page, "coverage-verdict")).toContain("broken");
     // The promise is about rows of the known source, and for them it still holds; what is flagged beyond it is flagged rightly.
     expect(await shown(page, "unknown-verdict")).toContain("the promise holds");
