@@ -20,7 +20,7 @@ describe("CrossVennAbers", () => {
     expectClose(one.probabilities(grid).data, VennAbers.fit(scores, labels).probabilities(grid).data, { rtol: 2e-7 });
   });
 
-  it("deals the rows out in the order of score and answer, so that folds are alike", () => {
+  it("deals the rows out in the order of the scores, so that folds are alike", () => {
     const { folds } = CrossVennAbers.fit(scores, labels, { folds: 4 });
     expect(folds.map(({ n }) => n)).toEqual([38, 38, 37, 37]);
     expect(CrossVennAbers.fit([...scores].reverse(), [...labels].reverse(), { folds: 4 })).toEqual(CrossVennAbers.fit(scores, labels, { folds: 4 }));

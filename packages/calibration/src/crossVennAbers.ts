@@ -8,7 +8,7 @@ const FORMAT = "logits/cross-venn-abers";
 
 /** Options of `CrossVennAbers`. */
 export interface CrossVennAbersOptions {
-  /** K, an integer in [1, N] (default 5, or N where there are fewer rows): the rows of one model, dealt out in the order of score and answer. Or int32 [N]: the fold of each row, whose score is that of a model that did not train on the fold; every fold of [0, K) has a row. */
+  /** K, an integer in [1, N] (default 5, or N where there are fewer rows): the rows of one model, dealt out in the order of the scores, equal ones in an order that is drawn. Or int32 [N]: the fold of each row, whose score is that of a model that did not train on the fold; every fold of [0, K) has a row. */
   readonly folds?: number | TensorLike;
   /** For which loss the two probabilities of all folds become one; default "log". */
   readonly loss?: "log" | "brier";

@@ -43,6 +43,15 @@ describe("SplineCalibration", () => {
     expect(SplineCalibration.fit(s, t).lambda).toBeGreaterThanOrEqual(1);
   });
 
+  it("is not taken in by equal scores: of ten scores on a line it does not learn the answers of each by heart", () => {
+    let light = 0;
+    for (let seed = 1; seed <= 20; seed++) {
+      const { s, t } = drawn(400, 20 + seed, (score) => Math.round(score) / 2), fitted = SplineCalibration.fit(s.map(Math.round), t);
+      if (fitted.lambda < 0.01) light++;
+    }
+    expect(light).toBeLessThanOrEqual(2);
+  });
+
   it("is constant outside the scores of the fit, and where they do not vary", () => {
     const fitted = SplineCalibration.fit(scores, labels);
     expectExact(fitted.probabilities([-Infinity, -1e9, Infinity, 1e9]).data, fitted.probabilities([fitted.low, fitted.low, fitted.high, fitted.high]).data);

@@ -1,5 +1,5 @@
 import { temperatureMoments, type TemperatureMoments } from "@logits/core-wasm";
-import { ByteReader, ByteWriter, exp, log, type Accumulator } from "@logits/statistics";
+import { ByteReader, ByteWriter, exp, log, pow, type Accumulator } from "@logits/statistics";
 import { checkInteger, describe, rangeError, typeError, type TensorLike } from "@logits/tensor";
 import { checkedLogits, checkedPairs, unusableRow } from "./calibrator.ts";
 import { TemperatureScaling } from "./temperatureScaling.ts";
@@ -50,7 +50,7 @@ export class TemperatureScalingAccumulator implements Accumulator<LabelledBatch,
     this.classes = classes;
     this.octaves = octaves;
     // float32, as the kernel takes them.
-    this.#betas = Float64Array.from({ length: 2 * octaves * PER_OCTAVE + 1 }, (_, i) => Math.fround(2 ** Math.floor(i / PER_OCTAVE - octaves) * ROOTS[i % PER_OCTAVE]));
+    this.#betas = Float64Array.from({ length: 2 * octaves * PER_OCTAVE + 1 }, (_, i) => Math.fround(pow(2, Math.floor(i / PER_OCTAVE) - octaves) * ROOTS[i % PER_OCTAVE]));
     this.#moments = new Float64Array(3 * this.#betas.length);
   }
 
