@@ -70,7 +70,7 @@ interface Fields {
  *   distance_c(f) = sum_j (f_j - mean_cj)^2 / v_cj (+ sum_j log v_cj with `logDeterminant`),    score(f) = min_c distance_c(f)
  *   label(f) = c, the nearest, if its squared distance (without the determinant) is at most boundary_c, else -1
  *
- * v_cj = (S_cj + priorRows s_j) / (N_c + priorRows), S_cj the sum of squared deviations of the class, s_j the variance within all classes: a class of one row has the shared variances. A feature that never varied within
+ * v_cj = (S_cj + priorRows s_j) / (N_c - 1 + priorRows), S_cj the sum of squared deviations of the class, s_j the variance within all classes: a class of one row has the shared variances. A feature that never varied within
  * a class gets a millionth of the median variance of the others, as in `MahalanobisDetector`. boundary_c is the chi-square quantile of `keep` with F degrees of freedom, which Gaussian features keep to; `bounded` takes it
  * from rows of their own instead, with a promise. A new class is one more prototype: `FeatureStatistics.grow`, `update`, `from`; the rows of the other classes are not needed.
  *
@@ -318,7 +318,7 @@ function prototypesOf(where: string, statistics: FeatureStatistics, options: Gau
         const least = 1e-12 * shared[j] ** 2, own = squares[c * features + j];
         if (covariance === "class" && own !== own) throw rangeError(where, "statistics", "with class variances", "none: bytes of version 1", 'Accumulate the rows again, or pass covariance "shared"');
         if (covariance === "class" && counts[c] + priorRows <= 1) throw rangeError(where, "priorRows", "above 0 for a class of one row", `${priorRows} for class ${c}`);
-        const variance = covariance === "shared" ? shared[j] ** 2 : (own + priorRows * shared[j] ** 2) / (counts[c] + priorRows);
+        const variance = covariance === "shared" ? shared[j] ** 2 : (own + priorRows * shared[j] ** 2) / (counts[c] - 1 + priorRows);
         // With no prior a feature that never varied in this class would be infinitely precise.
         scales[k * features + j] = 1 / Math.sqrt(Math.max(least, variance));
       }

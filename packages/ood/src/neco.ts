@@ -1,6 +1,6 @@
 import { Tensor, partOf, rangeError, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
-import { featuresOf, logitsOf } from "./featureRows.ts";
+import { checkNeeds, featuresOf, logitsOf } from "./featureRows.ts";
 import type { FeatureStatistics } from "./featureStatistics.ts";
 import type { Fingerprints } from "./fingerprints.ts";
 import { checkStatistics, statisticsSteps } from "./fitStatistics.ts";
@@ -131,6 +131,7 @@ export class NecoDetector implements Detector {
    */
   score(rows: DetectorRows): Tensor<"float32"> {
     const where = "NecoDetector.score", { features, classes } = this;
+    checkNeeds(where, rows, this.needs);
     const { x, count } = featuresOf(where, rows, features), z = this.maxLogit ? logitsOf(where, rows, classes, x.shape).data : undefined;
     const { whole, inside } = this.#subspace.lengths(x.data, count, "inside");
     const scores = new Float32Array(count);

@@ -1,7 +1,7 @@
-import { logSumExp } from "@logits/core-wasm";
+import { logitStatistics } from "@logits/core-wasm";
 import { Tensor, asFloat32, checkShape, partOf, rangeError, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
-import { featuresOf, logitsOf, settle } from "./featureRows.ts";
+import { checkNeeds, featuresOf, logitsOf, settle } from "./featureRows.ts";
 import type { FeatureStatistics } from "./featureStatistics.ts";
 import type { Fingerprints } from "./fingerprints.ts";
 import { checkStatistics, statisticsSteps } from "./fitStatistics.ts";
@@ -144,11 +144,12 @@ export class VimDetector implements Detector {
    */
   score(rows: DetectorRows): Tensor<"float32"> {
     const where = "VimDetector.score", { features, alpha } = this;
+    checkNeeds(where, rows, this.needs);
     const { x, count } = featuresOf(where, rows, features), z = logitsOf(where, rows, this.classes, x.shape);
     const residual = Float32Array.from(this.#subspace.lengths(x.data, count, "outside").outside, Math.sqrt);
     settle(residual, x.data, features, 0);
-    const energy = logSumExp(z).data;
-    return new Tensor("float32", x.shape.slice(0, -1), residual.map((length, n) => (length === Infinity && energy[n] === energy[n] ? Infinity : alpha * length - energy[n])));
+    const energy = logitStatistics(z, { select: ["energy"] }).energy.data;
+    return new Tensor("float32", x.shape.slice(0, -1), residual.map((length, n) => (length === Infinity && energy[n] === energy[n] ? Infinity : alpha * length + energy[n])));
   }
 
   /** Gives back the WebAssembly memory at once; without it that happens when the object is collected. The detector is of no use afterwards. */
