@@ -204,7 +204,7 @@ describe("a state", () => {
   });
 
   it("is written before an alarm is printed, and at the end where the stream is told to stop", async () => {
-    const child = spawn(process.execPath, [cli, "monitor", "--state", "state.json", "--p-values"], { cwd: folder });
+    const child = spawn(process.execPath, [cli, "monitor", "--state", "state.json", "--p-values", "--json"], { cwd: folder });
     const out: string[] = [];
     const alarm = new Promise<{ rows: number }>((resolve) => child.stdout.setEncoding("utf8").on("data", (text: string) => {
       if (out.push(text) === 1) resolve(stateOf("state.json"));
@@ -213,14 +213,13 @@ describe("a state", () => {
     const { rows: atAlarm } = await alarm;
     expect(atAlarm).toBeGreaterThan(5);
     expect(atAlarm).toBeLessThanOrEqual(30);
-    // Once the other rows are read, which the file says a second after the last save at the latest, or the end does.
     child.stdin.write("0.5\n".repeat(5));
-    await new Promise((resume) => setTimeout(resume, 300));
+    await new Promise((resume) => setTimeout(resume, 200));
     child.kill("SIGTERM");
-    const code = await new Promise((resolve) => child.on("close", resolve));
-    expect(code).toBe(1);
-    expect(stateOf("state.json").rows).toBe(35);
-    expect(out.join("").trimEnd().split("\n")).toHaveLength(2);
+    expect(await new Promise((resolve) => child.on("close", resolve))).toBe(1);
+    const { rows } = summaryOf(out.join(""));
+    expect(rows).toBeGreaterThanOrEqual(atAlarm);
+    expect(stateOf("state.json").rows).toBe(rows);
   });
 
   it("is refused where another process wrote it meanwhile", async () => {
@@ -229,11 +228,13 @@ describe("a state", () => {
     child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
     child.stdin.write("0\n".repeat(1000));
     for (let i = 0; i < 100 && !existsSync(join(folder, "state.json")); i++) await new Promise((resume) => setTimeout(resume, 50));
+    await new Promise((resume) => setTimeout(resume, 500));
+    const { rows } = stateOf("state.json");
     expect(run(["--state", "state.json"], ndjson([0])).code).toBe(0);
     child.stdin.end("0\n");
     expect(await new Promise((resolve) => child.on("close", resolve))).toBe(2);
     expect(err).toBe("logits: expected `state.json` to be as this process left it, got another content. One process at a time for a state\n");
-    expect(stateOf("state.json").rows).toBe(1001);
+    expect(stateOf("state.json").rows).toBe(rows + 1);
   });
 });
 
