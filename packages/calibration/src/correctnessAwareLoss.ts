@@ -42,11 +42,11 @@ function valuesOf({ z, y, rows, classes, weights }: LossRows, grad?: Float32Arra
     const first = i * classes;
     let answer = 0;
     for (let c = 1; c < classes; c++) if (z.data[first + c] > z.data[first + answer]) answer = c;
-    // 1 - p as the sum of the others keeps the digits of a sure answer; the sum is NaN where the row has no distribution.
+    // 1 - p as the sum of the others keeps the digits of a sure answer.
     let others = 0;
     for (let c = 0; c < classes; c++) if (c !== answer) others += p[first + c];
     const top = p[first + answer], gap = y[i] === answer ? -others : top;
-    values[i] = gap * gap + 0 * top;
+    values[i] = top === top ? gap * gap : NaN;
     if (grad !== undefined) for (let c = 0; c < classes; c++) grad[first + c] = 2 * gap * top * (c === answer ? others : -p[first + c]);
   }
   return values;

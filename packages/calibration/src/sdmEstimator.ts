@@ -284,7 +284,8 @@ function checkedInputs(where: string, prefix: string, features: TensorLike, logi
   if (bad >= 0) throw rangeError(where, `${prefix}features`, "of finite numbers", `${x.data[bad]} in row ${Math.floor(bad / x.shape[1])}`);
   const cols = z.shape[1];
   checkNoNaN(where, `${prefix}logits`, z, cols);
-  for (let i = 0; i < z.shape[0] && cols > 0; i++) {
+  const count = cols > 0 ? z.shape[0] : 0;
+  for (let i = 0; i < count; i++) {
     let top = -Infinity;
     for (let c = i * cols; c < (i + 1) * cols; c++) top = Math.max(top, z.data[c]);
     if (top - top !== 0) throw rangeError(where, `${prefix}logits`, "with a finite largest score in each row", `${top} in row ${i}`);

@@ -1,4 +1,5 @@
 import * as core from "@logits/core-wasm";
+import * as ood from "@logits/ood";
 import * as statistics from "@logits/statistics";
 import { sampleNormal } from "@logits/statistics";
 import * as tensors from "@logits/tensor";
@@ -8,7 +9,7 @@ import { describe, expect, it } from "vitest";
 
 type Rows = Tensor<"float32">;
 
-const modules = { "@logits/core-wasm": core, "@logits/statistics": statistics, "@logits/tensor": tensors };
+const modules = { "@logits/core-wasm": core, "@logits/statistics": statistics, "@logits/tensor": tensors, "@logits/ood": ood };
 const random = randomSource(31);
 const normal = (): number => sampleNormal(random);
 const rows = (shape: readonly number[], make: (i: number) => number): Rows => new Tensor("float32", shape, Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => make(i)));
@@ -255,5 +256,30 @@ describe("a selector [paper:distilling-blackbox-to-interpretable-models-for-effi
   it("is the mean loss for a selector that wants everything; the others go on", () => {
     expectClose(selectiveLoss(losses, new Float32Array(12).fill(1), 1, 32).loss, losses.reduce((a, b) => a + b) / 12, { rtol: 1e-6 });
     expect(route([[0.9, 0.2, 0.1], [0.1, 0.8, 0.4]], 0.5)).toEqual([0, 1, -1]);
+  });
+});
+
+describe("ODIN [paper:enhancing-the-reliability-of-out-of-distribution-image-detection]", () => {
+  const { logitGradient, odin } = recipe<{ logitGradient(z: Rows, t: number): Rows; odin(x: Rows, forward: (x: Rows) => Rows, backward: (x: Rows, u: Rows) => Rows, epsilon: number, t?: number): Float32Array }>("odin", ["logitGradient", "odin"], modules);
+  const weights = rows([5, 8], normal), x = rows([30, 8], normal), forward = (inputs: Rows): Rows => core.matmul(inputs, weights, { transposeB: true }), backward = (_: Rows, upstream: Rows): Rows => core.matmul(upstream, weights);
+  const logS = (input: ArrayLike<number>, t: number): number => Math.log(Math.max(...softmaxOf(lists(weights).map((w) => w.reduce((sum, v, f) => sum + v * input[f], 0) / t))));
+  const order = (values: ArrayLike<number>): number[] => Array.from(values, (_, i) => i).sort((a, b) => values[a] - values[b]);
+
+  it("orders rows as the largest probability at T = 1 and as max minus mean at large T", () => {
+    const z = lists(forward(x));
+    expect(order(odin(x, forward, backward, 0, 1))).toEqual(order(z.map((row) => -Math.max(...softmaxOf(row)))));
+    expect(order(odin(x, forward, backward, 0, 1e5))).toEqual(order(z.map((row) => row.reduce((sum, v) => sum + v / 5, 0) - Math.max(...row))));
+  });
+
+  it("has the gradient of the input of a linear model, and steps against it", () => {
+    for (const t of [1, 10]) {
+      const slope = backward(x, logitGradient(forward(x), t)), epsilon = 0.01, moved = odin(x, forward, backward, epsilon, t);
+      lists(x).forEach((input, b) => {
+        const want = finiteDifferenceGradient((v) => -logS(v, t), Float64Array.from(input));
+        expectClose(slope.row(b).data, want, { atol: 1e-6 });
+        expectClose(moved[b], -t * (Math.log(5) + logS(input.map((v, f) => v - epsilon * Math.sign(want[f])), t)), { atol: 1e-4 });
+      });
+      odin(x, forward, backward, 0, t).forEach((score, b) => expect(moved[b]).toBeLessThan(score)); // the step makes every row surer
+    }
   });
 });
