@@ -36,3 +36,6 @@ export { symmetricEigen, symmetricEigenSteps, type SymmetricEigen, type Symmetri
 export { nearestNeighbors, type NearestNeighbors } from "./nearestNeighbors.ts";
 export { Int8Bank } from "./int8Bank.ts";
 export { farthestPoints, farthestPointsSteps, type FarthestPoints } from "./farthestPoints.ts";
+export { compileChain, type ChainArcs, type ChainOptions, type ChainStructure, type CompiledChain } from "./chain.ts";
+export { chainForwardBackward, type ChainForwardBackwardOptions, type ChainSums } from "./chainForwardBackward.ts";
+export { chainViterbi, type ChainPaths } from "./chainViterbi.ts";

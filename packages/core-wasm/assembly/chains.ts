@@ -1,0 +1,711 @@
+import { EXP, halfExp } from "./lib/exp";
+import { log64 } from "./lib/log";
+import { madd, maxLanes } from "./lib/vector";
+export { ABI_VERSION } from "./lib/abi";
+
+// Chains of states. A row of states has `width` slots, a multiple of 4: states, and empty slots of weight 0 (score -Infinity). Weights are scaled: the
+// largest of a row of emissions, and of a matrix of transitions, is 1/2 (halfExp); impossible is exactly 0. A row of forward weights sums to 1.
+//
+// An operator says how weights go from one row to the next, target by target. Words of 4 bytes:
+//   kind [0], width [1], then
+//   DENSE   from: f32[states, width] at [2], states [3], bytes from one step's matrix to the next [4] (0: one for all)
+//   BLOCKS  R [2] blocks of W [3] vectors; between: f32[R, R] at [4], by target and source; within: f32[R, R, 4 W] at [5]; room: f32[R] at [6].
+//           room: f32[width] at [7], for scores, of every kind.
+//           Weight from (a, x) to (b, y): between[b, a], and within[b, a, x] more where x = y (for scores: or within[b, a, x] where that is larger).
+//   SPARSE  starts: i32[width + 1] at [2], sources: i32[arcs] at [3], weights: f32[arcs] at [4]: the arcs into a target
+const DENSE: i32 = 0, BLOCKS: i32 = 1;
+
+const NUMBERS: usize = memory.data<f32>([
+  -Infinity, Infinity,
+  1.2621774483536189e-29, // 2^-96: weights below this share of a row's sum become 0; what that loses is judged by `largest` of the backward pass
+]);
+const LANES: usize = memory.data<i32>([0, 1, 2, 3]);
+
+// @ts-ignore: decorator
+@inline
+function word(operator: usize, index: usize): usize {
+  return <usize>load<u32>(operator + (index << 2));
+}
+
+// @ts-ignore: decorator
+@inline
+function slotOf(order: usize, offset: usize): usize {
+  return <usize>(load<u32>(order + offset) & 0x7fffffff) << 2;
+}
+
+// The slots of one row of scores, -Infinity where a slot is empty. order: i32[width], negative = empty, then the low bits
+// name any state; 0 = states in order, then e is read up to 12 bytes beyond.
+// @ts-ignore: decorator
+@inline
+function fillRow(e: usize, states: i32, order: usize, x: usize, width: i32, impossible: v128, lanes: v128): void {
+  const end = x + (<usize>width << 2);
+  if (order) {
+    for (; x < end; x += 16, order += 16) {
+      const empty = i32x4.lt_s(v128.load(order), i32x4.splat(0));
+      let v = v128.load32_zero(e + slotOf(order, 0));
+      v = v128.load_lane<f32>(e + slotOf(order, 4), v, 1);
+      v = v128.load_lane<f32>(e + slotOf(order, 8), v, 2);
+      v = v128.load_lane<f32>(e + slotOf(order, 12), v, 3);
+      v128.store(x, v128.bitselect(impossible, v, empty));
+    }
+  } else {
+    for (; x + 16 < end; x += 16, e += 16, states -= 4) v128.store(x, v128.load(e));
+    v128.store(x, v128.bitselect(v128.load(e), impossible, i32x4.lt_s(lanes, i32x4.splat(states))));
+  }
+}
+
+// x[t, j] = exp(e[t, order[j]] - top of row t) / 2; tops[0] += the tops, in float64. Returns the largest distance of a finite score from its row's top.
+// e: f32[rows, states]. A row of -Infinity: weights 0, nothing added. NaN stays NaN in its slot, a row with +Infinity becomes NaN.
+export function f32_chain_weights(e: usize, rows: i32, states: i32, order: usize, x: usize, width: i32, tops: usize): f32 {
+  const impossible = v128.load32_splat(NUMBERS), infinite = v128.load32_splat(NUMBERS, 4), lanes = v128.load(LANES);
+  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
+  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24);
+  const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
+  const stride = <usize>states << 2, bytes = <usize>width << 2;
+  let total: f64 = 0, spread: f32 = 0;
+  for (; rows > 0; rows--, e += stride, x += bytes) {
+    fillRow(e, states, order, x, width, impossible, lanes);
+    let high = impossible, low = infinite;
+    for (let p = x, end = x + bytes; p < end; p += 16) {
+      const v = v128.load(p);
+      high = f32x4.pmax(high, v);
+      low = f32x4.pmin(low, v128.bitselect(infinite, v, f32x4.eq(v, impossible)));
+    }
+    let top = maxLanes(high);
+    if (top == -Infinity) top = 0;
+    else spread = max(spread, top + maxLanes(f32x4.neg(low)));
+    total += <f64>top;
+    const m = f32x4.splat(top);
+    for (let p = x, end = x + bytes; p < end; p += 16) {
+      v128.store(p, halfExp(f32x4.sub(m, v128.load(p)), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest));
+    }
+  }
+  store<f64>(tops, load<f64>(tops) + total);
+  return spread;
+}
+
+// to[s, i, j] = exp(a[s, i, j] - top of step s) / 2 of `steps` matrices f32[states, states], rows of `width`; back: the same transposed. tops[0] += the tops.
+// With raw = 1 the scores themselves, -Infinity in empty slots. Either of to and back may be 0. An empty matrix of -Infinity: weights 0.
+export function f32_chain_matrices(a: usize, steps: i32, states: i32, to: usize, back: usize, width: i32, raw: i32, tops: usize): void {
+  const impossible = v128.load32_splat(NUMBERS), lanes = v128.load(LANES);
+  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
+  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24);
+  const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
+  const bytes = <usize>width << 2, size = bytes * <usize>states;
+  let total: f64 = 0;
+  for (; steps > 0; steps--, a += <usize>(states * states) << 2, to += size) {
+    let high = impossible;
+    for (let i = 0, p = a, q = to; i < states; i++, p += <usize>states << 2, q += bytes) {
+      fillRow(p, states, 0, q, width, impossible, lanes);
+      if (!raw) for (let r = q, end = q + bytes; r < end; r += 16) high = f32x4.pmax(high, v128.load(r));
+    }
+    if (!raw) {
+      let top = maxLanes(high);
+      if (top == -Infinity) top = 0;
+      total += <f64>top;
+      const m = f32x4.splat(top);
+      for (let p = to, end = to + size; p < end; p += 16) {
+        v128.store(p, halfExp(f32x4.sub(m, v128.load(p)), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest));
+      }
+    }
+    if (back) {
+      const empty: f32 = raw ? -Infinity : 0;
+      for (let i = 0; i < states; i++) {
+        for (let j = 0; j < width; j++) {
+          store<f32>(back + (<usize>(i * width + j) << 2), j < states ? load<f32>(to + (<usize>(j * width + i) << 2)) : empty);
+        }
+      }
+      back += size;
+    }
+  }
+  if (!raw) store<f64>(tops, load<f64>(tops) + total);
+}
+
+// y[j] = sum_i a[i] m[i, j], tiles of 8, 4 and 1 vectors: enough sums at once to hide the latency of an addition.
+function dense(a: usize, m: usize, y: usize, states: i32, width: i32): void {
+  const row = <usize>width << 2, end = a + (<usize>states << 2), even = a + (<usize>(states & ~1) << 2), stop = y + row;
+  for (; y + 128 <= stop; y += 128, m += 128) {
+    let y0 = f32x4.splat(0), y1 = f32x4.splat(0), y2 = f32x4.splat(0), y3 = f32x4.splat(0), y4 = f32x4.splat(0), y5 = f32x4.splat(0), y6 = f32x4.splat(0), y7 = f32x4.splat(0);
+    for (let p = a, q = m; p < end; p += 4, q += row) {
+      const s = v128.load32_splat(p);
+      y0 = madd(s, v128.load(q), y0);
+      y1 = madd(s, v128.load(q, 16), y1);
+      y2 = madd(s, v128.load(q, 32), y2);
+      y3 = madd(s, v128.load(q, 48), y3);
+      y4 = madd(s, v128.load(q, 64), y4);
+      y5 = madd(s, v128.load(q, 80), y5);
+      y6 = madd(s, v128.load(q, 96), y6);
+      y7 = madd(s, v128.load(q, 112), y7);
+    }
+    v128.store(y, y0);
+    v128.store(y, y1, 16);
+    v128.store(y, y2, 32);
+    v128.store(y, y3, 48);
+    v128.store(y, y4, 64);
+    v128.store(y, y5, 80);
+    v128.store(y, y6, 96);
+    v128.store(y, y7, 112);
+  }
+  if (y + 64 <= stop) {
+    let y0 = f32x4.splat(0), y1 = f32x4.splat(0), y2 = f32x4.splat(0), y3 = f32x4.splat(0), z0 = f32x4.splat(0), z1 = f32x4.splat(0), z2 = f32x4.splat(0), z3 = f32x4.splat(0);
+    let p = a, q = m;
+    for (; p < even; p += 8, q += row) {
+      const s = v128.load32_splat(p), t = v128.load32_splat(p, 4);
+      y0 = madd(s, v128.load(q), y0);
+      y1 = madd(s, v128.load(q, 16), y1);
+      y2 = madd(s, v128.load(q, 32), y2);
+      y3 = madd(s, v128.load(q, 48), y3);
+      q += row;
+      z0 = madd(t, v128.load(q), z0);
+      z1 = madd(t, v128.load(q, 16), z1);
+      z2 = madd(t, v128.load(q, 32), z2);
+      z3 = madd(t, v128.load(q, 48), z3);
+    }
+    if (p < end) {
+      const s = v128.load32_splat(p);
+      y0 = madd(s, v128.load(q), y0);
+      y1 = madd(s, v128.load(q, 16), y1);
+      y2 = madd(s, v128.load(q, 32), y2);
+      y3 = madd(s, v128.load(q, 48), y3);
+    }
+    v128.store(y, f32x4.add(y0, z0));
+    v128.store(y, f32x4.add(y1, z1), 16);
+    v128.store(y, f32x4.add(y2, z2), 32);
+    v128.store(y, f32x4.add(y3, z3), 48);
+    y += 64;
+    m += 64;
+  }
+  const fours = a + (<usize>(states & ~3) << 2);
+  for (; y < stop; y += 16, m += 16) {
+    let y0 = f32x4.splat(0), y1 = f32x4.splat(0), y2 = f32x4.splat(0), y3 = f32x4.splat(0), p = a, q = m;
+    for (; p < fours; p += 16, q += row) {
+      y0 = madd(v128.load32_splat(p), v128.load(q), y0);
+      q += row;
+      y1 = madd(v128.load32_splat(p, 4), v128.load(q), y1);
+      q += row;
+      y2 = madd(v128.load32_splat(p, 8), v128.load(q), y2);
+      q += row;
+      y3 = madd(v128.load32_splat(p, 12), v128.load(q), y3);
+    }
+    for (; p < end; p += 4, q += row) y0 = madd(v128.load32_splat(p), v128.load(q), y0);
+    v128.store(y, f32x4.add(f32x4.add(y0, y1), f32x4.add(y2, y3)));
+  }
+}
+
+// y[j] = max_i a[i] + m[i, j]; a candidate that is NaN is passed over.
+function denseMax(a: usize, m: usize, y: usize, states: i32, width: i32): void {
+  const row = <usize>width << 2, end = a + (<usize>states << 2), even = a + (<usize>(states & ~1) << 2), stop = y + row;
+  const none = v128.load32_splat(NUMBERS);
+  for (; y + 128 <= stop; y += 128, m += 128) {
+    let y0 = none, y1 = none, y2 = none, y3 = none, y4 = none, y5 = none, y6 = none, y7 = none;
+    for (let p = a, q = m; p < end; p += 4, q += row) {
+      const s = v128.load32_splat(p);
+      y0 = f32x4.pmax(y0, f32x4.add(s, v128.load(q)));
+      y1 = f32x4.pmax(y1, f32x4.add(s, v128.load(q, 16)));
+      y2 = f32x4.pmax(y2, f32x4.add(s, v128.load(q, 32)));
+      y3 = f32x4.pmax(y3, f32x4.add(s, v128.load(q, 48)));
+      y4 = f32x4.pmax(y4, f32x4.add(s, v128.load(q, 64)));
+      y5 = f32x4.pmax(y5, f32x4.add(s, v128.load(q, 80)));
+      y6 = f32x4.pmax(y6, f32x4.add(s, v128.load(q, 96)));
+      y7 = f32x4.pmax(y7, f32x4.add(s, v128.load(q, 112)));
+    }
+    v128.store(y, y0);
+    v128.store(y, y1, 16);
+    v128.store(y, y2, 32);
+    v128.store(y, y3, 48);
+    v128.store(y, y4, 64);
+    v128.store(y, y5, 80);
+    v128.store(y, y6, 96);
+    v128.store(y, y7, 112);
+  }
+  for (; y < stop; y += 16, m += 16) {
+    let y0 = none, y1 = none, p = a, q = m;
+    for (; p < even; p += 8, q += row) {
+      y0 = f32x4.pmax(y0, f32x4.add(v128.load32_splat(p), v128.load(q)));
+      q += row;
+      y1 = f32x4.pmax(y1, f32x4.add(v128.load32_splat(p, 4), v128.load(q)));
+    }
+    if (p < end) y0 = f32x4.pmax(y0, f32x4.add(v128.load32_splat(p), v128.load(q)));
+    v128.store(y, f32x4.pmax(y0, y1));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function hsum(v: v128): f32 {
+  const pairs = f32x4.add(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(f32x4.add(pairs, v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2)), 0);
+}
+
+function blocks(operator: usize, a: usize, y: usize): void {
+  const bytes = word(operator, 3) << 4, room = word(operator, 6), end = a + (word(operator, 1) << 2);
+  let low = f32x4.splat(0), high = f32x4.splat(0);
+  for (let p = a, q = word(operator, 4); p < end; q += 32) {
+    let sum = v128.load(p);
+    const stop = p + bytes;
+    for (p += 16; p < stop; p += 16) sum = f32x4.add(sum, v128.load(p));
+    const pairs = f32x4.add(sum, v128.shuffle<f32>(sum, sum, 2, 3, 0, 1));
+    const all = f32x4.add(pairs, v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2));
+    low = madd(all, v128.load(q), low);
+    high = madd(all, v128.load(q, 16), high);
+  }
+  v128.store(room, low);
+  v128.store(room, high, 16);
+  for (let p = y, hub = room, stop = y + (word(operator, 1) << 2); p < stop; hub += 4) {
+    const all = v128.load32_splat(hub);
+    for (const next = p + bytes; p < next; p += 16) v128.store(p, all);
+  }
+  let list = word(operator, 5), count = load<i32>(list);
+  for (list += 16; count > 0; count--) {
+    const to = y + <usize>load<i32>(list), from = a + <usize>load<i32>(list, 4);
+    list += 16;
+    for (let at: usize = 0; at < bytes; at += 16, list += 16) v128.store(to + at, madd(v128.load(list), v128.load(from + at), v128.load(to + at)));
+  }
+}
+
+function blocksMax(operator: usize, a: usize, y: usize): void {
+  const bytes = word(operator, 3) << 4, room = word(operator, 6), end = a + (word(operator, 1) << 2);
+  let low = v128.load32_splat(NUMBERS), high = low;
+  for (let p = a, q = word(operator, 4); p < end; q += 32) {
+    let top = v128.load(p);
+    const stop = p + bytes;
+    for (p += 16; p < stop; p += 16) top = f32x4.pmax(top, v128.load(p));
+    const pairs = f32x4.pmax(top, v128.shuffle<f32>(top, top, 2, 3, 0, 1));
+    const all = f32x4.pmax(pairs, v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2));
+    low = f32x4.pmax(low, f32x4.add(all, v128.load(q)));
+    high = f32x4.pmax(high, f32x4.add(all, v128.load(q, 16)));
+  }
+  v128.store(room, low);
+  v128.store(room, high, 16);
+  for (let p = y, hub = room, stop = y + (word(operator, 1) << 2); p < stop; hub += 4) {
+    const all = v128.load32_splat(hub);
+    for (const next = p + bytes; p < next; p += 16) v128.store(p, all);
+  }
+  let list = word(operator, 5), count = load<i32>(list);
+  for (list += 16; count > 0; count--) {
+    const to = y + <usize>load<i32>(list), from = a + <usize>load<i32>(list, 4);
+    list += 16;
+    for (let at: usize = 0; at < bytes; at += 16, list += 16) v128.store(to + at, f32x4.pmax(v128.load(to + at), f32x4.add(v128.load(list), v128.load(from + at))));
+  }
+}
+
+function sparse(operator: usize, a: usize, y: usize): void {
+  const starts = word(operator, 2), sources = word(operator, 3), weights = word(operator, 4);
+  let k = <usize>load<i32>(starts);
+  for (let j: usize = 0, width = word(operator, 1); j < width; j++) {
+    let sum: f32 = 0;
+    for (const end = <usize>load<i32>(starts + (j << 2), 4); k < end; k++) sum += load<f32>(weights + (k << 2)) * load<f32>(a + (<usize>load<i32>(sources + (k << 2)) << 2));
+    store<f32>(y + (j << 2), sum);
+  }
+}
+
+function sparseMax(operator: usize, a: usize, y: usize): void {
+  const starts = word(operator, 2), sources = word(operator, 3), weights = word(operator, 4);
+  let k = <usize>load<i32>(starts);
+  for (let j: usize = 0, width = word(operator, 1); j < width; j++) {
+    let top: f32 = -Infinity;
+    for (const end = <usize>load<i32>(starts + (j << 2), 4); k < end; k++) {
+      const candidate = load<f32>(weights + (k << 2)) + load<f32>(a + (<usize>load<i32>(sources + (k << 2)) << 2));
+      if (candidate > top) top = candidate;
+    }
+    store<f32>(y + (j << 2), top);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function apply(operator: usize, a: usize, y: usize, step: i32): void {
+  const kind = load<i32>(operator);
+  if (kind == DENSE) dense(a, word(operator, 2) + <usize>step * word(operator, 4), y, <i32>word(operator, 3), <i32>word(operator, 1));
+  else if (kind == BLOCKS) blocks(operator, a, y);
+  else sparse(operator, a, y);
+}
+
+// @ts-ignore: decorator
+@inline
+function applyMax(operator: usize, a: usize, y: usize, step: i32): void {
+  const kind = load<i32>(operator);
+  if (kind == DENSE) denseMax(a, word(operator, 2) + <usize>step * word(operator, 4), y, <i32>word(operator, 3), <i32>word(operator, 1));
+  else if (kind == BLOCKS) blocksMax(operator, a, y);
+  else sparseMax(operator, a, y);
+}
+
+// alpha[t] = alpha[t - 1] through the operator, times x[t], divided by its sum (small shares become 0); scale[t] = 1 / that sum.
+// alpha[-1], the row before, lies before `alpha`; with first = 1 it holds the start weights and row 0 is start * x[0]. Step t of a dense operator is t - first.
+// product: f64 mantissa, at 8 its exponent: times the scales; at 16 the largest scale so far. Returns the number of rows done: fewer than `rows` where a sum is 0, NaN or Infinity.
+export function f32_chain_forward(operator: usize, x: usize, rows: i32, first: i32, alpha: usize, scale: usize, product: usize): i32 {
+  const bytes = word(operator, 1) << 2, least = v128.load32_splat(NUMBERS, 8);
+  let mantissa = load<f64>(product), exponent = load<f64>(product, 8), largest = load<f64>(product, 16), a = alpha - bytes;
+  for (let t = 0; t < rows; t++, a = alpha, alpha += bytes, x += bytes, scale += 4) {
+    if (t < first) memory.copy(alpha, a, bytes);
+    else apply(operator, a, alpha, t - first);
+    let s0 = f32x4.splat(0);
+    for (let at: usize = 0; at < bytes; at += 16) {
+      const v = f32x4.mul(v128.load(alpha + at), v128.load(x + at));
+      v128.store(alpha + at, v);
+      s0 = f32x4.add(s0, v);
+    }
+    const r: f32 = 1 / hsum(s0);
+    if (!(r > 0 && r < Infinity)) return t;
+    store<f32>(scale, r);
+    mantissa *= <f64>r;
+    largest = max(largest, <f64>r);
+    if ((t & 3) == 3) {
+      const bits = reinterpret<i64>(mantissa);
+      exponent += <f64>(<i32>(bits >> 52) - 1023);
+      mantissa = reinterpret<f64>((bits & 0x000fffffffffffff) | 0x3ff0000000000000);
+    }
+    const by = f32x4.splat(r);
+    for (let at: usize = 0; at < bytes; at += 16) {
+      const v = f32x4.mul(v128.load(alpha + at), by);
+      v128.store(alpha + at, v128.andnot(v, f32x4.lt(v, least)));
+    }
+  }
+  store<f64>(product, mantissa);
+  store<f64>(product, exponent, 8);
+  store<f64>(product, largest, 16);
+  return rows;
+}
+
+// log(mantissa) + exponent log 2 of a product.
+export function f64_chain_log(product: usize): f64 {
+  return log64(load<f64>(product)) + load<f64>(product, 8) * 0.6931471805599453;
+}
+
+// Backward over the rows of a block, last row first. beta: f32[width], of the last row in, of the row before the block out (not where first = 1).
+//   mu[t] = alpha[t] * beta[t], divided by its sum; x[t] becomes x[t] * beta[t] * scale[t], divided by that sum (with alpha[t - 1] and the transitions: pairs)
+// Returns the largest beta met where alpha sums to 1: flushed shares (below 2^-96) times this bounds what was lost. mu may be alpha.
+export function f32_chain_backward(operator: usize, x: usize, rows: i32, first: i32, alpha: usize, scale: usize, beta: usize, mu: usize): f32 {
+  const bytes = word(operator, 1) << 2, least = v128.load32_splat(NUMBERS, 8);
+  const skip = <usize>(rows - 1) * bytes;
+  x += skip;
+  alpha += skip;
+  mu += skip;
+  scale += <usize>(rows - 1) << 2;
+  let largest = f32x4.splat(0);
+  for (let t = rows - 1; t >= 0; t--, x -= bytes, alpha -= bytes, mu -= bytes, scale -= 4) {
+    let s0 = f32x4.splat(0);
+    for (let at: usize = 0; at < bytes; at += 16) s0 = madd(v128.load(alpha + at), v128.load(beta + at), s0);
+    const by = f32x4.splat(1 / hsum(s0)), both = f32x4.splat(load<f32>(scale));
+    for (let at: usize = 0; at < bytes; at += 16) {
+      const b = f32x4.mul(v128.load(beta + at), by);
+      largest = f32x4.pmax(largest, b);
+      v128.store(mu + at, f32x4.mul(v128.load(alpha + at), b));
+      const z = f32x4.mul(f32x4.mul(v128.load(x + at), both), b);
+      v128.store(x + at, v128.andnot(z, f32x4.lt(z, least)));
+    }
+    if (t >= first) apply(operator, x, beta, t - first);
+  }
+  return maxLanes(largest);
+}
+
+// pairs[i, j] += sum_t alpha[t - 1, i] z[t, j] over rows t, in float32; alpha[-1] lies before `alpha`. Times the weights of the transitions: expected counts.
+export function f32_chain_pairs(alpha: usize, z: usize, rows: i32, width: i32, pairs: usize): void {
+  const bytes = <usize>width << 2, end = z + <usize>rows * bytes;
+  alpha -= bytes;
+  for (let i: usize = 0; i < bytes; i += 16) {
+    let j: usize = 0;
+    for (; j + 32 <= bytes; j += 32) {
+      let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c10 = f32x4.splat(0), c11 = f32x4.splat(0), c20 = f32x4.splat(0), c21 = f32x4.splat(0), c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+      for (let p = alpha + i, q = z + j; q < end; p += bytes, q += bytes) {
+        const z0 = v128.load(q), z1 = v128.load(q, 16);
+        let s = v128.load32_splat(p);
+        c00 = madd(s, z0, c00);
+        c01 = madd(s, z1, c01);
+        s = v128.load32_splat(p, 4);
+        c10 = madd(s, z0, c10);
+        c11 = madd(s, z1, c11);
+        s = v128.load32_splat(p, 8);
+        c20 = madd(s, z0, c20);
+        c21 = madd(s, z1, c21);
+        s = v128.load32_splat(p, 12);
+        c30 = madd(s, z0, c30);
+        c31 = madd(s, z1, c31);
+      }
+      let p = pairs + j + (i >> 2) * bytes;
+      addTo(p, c00, c01);
+      addTo((p += bytes), c10, c11);
+      addTo((p += bytes), c20, c21);
+      addTo((p += bytes), c30, c31);
+    }
+    if (j < bytes) {
+      let c0 = f32x4.splat(0), c1 = f32x4.splat(0), c2 = f32x4.splat(0), c3 = f32x4.splat(0);
+      for (let p = alpha + i, q = z + j; q < end; p += bytes, q += bytes) {
+        const z0 = v128.load(q);
+        c0 = madd(v128.load32_splat(p), z0, c0);
+        c1 = madd(v128.load32_splat(p, 4), z0, c1);
+        c2 = madd(v128.load32_splat(p, 8), z0, c2);
+        c3 = madd(v128.load32_splat(p, 12), z0, c3);
+      }
+      let p = pairs + j + (i >> 2) * bytes;
+      v128.store(p, f32x4.add(v128.load(p), c0));
+      p += bytes;
+      v128.store(p, f32x4.add(v128.load(p), c1));
+      p += bytes;
+      v128.store(p, f32x4.add(v128.load(p), c2));
+      p += bytes;
+      v128.store(p, f32x4.add(v128.load(p), c3));
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function addTo(p: usize, a: v128, b: v128): void {
+  v128.store(p, f32x4.add(v128.load(p), a));
+  v128.store(p, f32x4.add(v128.load(p, 16), b), 16);
+}
+
+// The arcs' shares of a sparse operator: counts[k] += sum_t alpha[t - 1, source] z[t, target] weights[k], counts in float64.
+export function f32_chain_arcs(operator: usize, alpha: usize, z: usize, rows: i32, counts: usize): void {
+  const bytes = word(operator, 1) << 2, starts = word(operator, 2), sources = word(operator, 3), weights = word(operator, 4);
+  for (; rows > 0; rows--, alpha += bytes, z += bytes) {
+    let k = <usize>load<i32>(starts);
+    for (let j: usize = 0, width = word(operator, 1); j < width; j++) {
+      const target = load<f32>(z + (j << 2));
+      for (const end = <usize>load<i32>(starts + (j << 2), 4); k < end; k++) {
+        const share = <f64>load<f32>(alpha - bytes + (<usize>load<i32>(sources + (k << 2)) << 2)) * <f64>(load<f32>(weights + (k << 2)) * target);
+        store<f64>(counts + (k << 3), load<f64>(counts + (k << 3)) + share);
+      }
+    }
+  }
+}
+
+// y[t, j] = x[t, slots[j]]: rows of slots back to rows of states. slots: i32[states], filled up to a multiple of 4 with any; 0 = states in order. y is
+// written up to 12 bytes beyond.
+export function f32_chain_unpack(x: usize, rows: i32, width: i32, slots: usize, y: usize, states: i32): void {
+  const bytes = <usize>width << 2, stride = <usize>states << 2;
+  for (; rows > 0; rows--, x += bytes, y += stride) {
+    if (slots) {
+      for (let at: usize = 0; at < stride; at += 16) {
+        let v = v128.load32_zero(x + slotOf(slots + at, 0));
+        v = v128.load_lane<f32>(x + slotOf(slots + at, 4), v, 1);
+        v = v128.load_lane<f32>(x + slotOf(slots + at, 8), v, 2);
+        v128.store(y + at, v128.load_lane<f32>(x + slotOf(slots + at, 12), v, 3));
+      }
+    } else for (let at: usize = 0; at < bytes; at += 16) v128.store(y + at, v128.load(x + at));
+  }
+}
+
+// delta[t] = e[t] + the best of delta[t - 1] through the operator of scores; every eighth row is shifted so that its largest is 0. first, delta[-1] and
+// steps as in f32_chain_forward. Returns the rows done: fewer where no state is possible, or -1 - t where row t of e holds NaN or +Infinity.
+export function f32_chain_best(operator: usize, e: usize, rows: i32, states: i32, order: usize, first: i32, delta: usize): i32 {
+  const impossible = v128.load32_splat(NUMBERS), infinite = v128.load32_splat(NUMBERS, 4), lanes = v128.load(LANES);
+  const width = <i32>word(operator, 1), bytes = <usize>width << 2, stride = <usize>states << 2, room = word(operator, 7);
+  let a = delta - bytes;
+  for (let t = 0; t < rows; t++, a = delta, delta += bytes, e += stride) {
+    if (t < first) memory.copy(delta, a, bytes);
+    else applyMax(operator, a, delta, t - first);
+    fillRow(e, states, order, room, width, impossible, lanes);
+    let high = impossible, bad = f32x4.splat(0);
+    for (let at: usize = 0; at < bytes; at += 16) {
+      const v = v128.load(room + at);
+      bad = v128.or(bad, v128.not(f32x4.lt(v, infinite)));
+      const d = f32x4.add(v128.load(delta + at), v);
+      high = f32x4.pmax(high, d);
+      v128.store(delta + at, d);
+    }
+    if (v128.any_true(bad)) return -1 - t;
+    if ((t & 7) == 7) {
+      const top = maxLanes(high);
+      if (!(top > -Infinity)) return t;
+      const by = f32x4.splat(top);
+      for (let at: usize = 0; at < bytes; at += 16) v128.store(delta + at, f32x4.sub(v128.load(delta + at), by));
+    }
+  }
+  return rows;
+}
+
+// The slot with the largest delta[i] + w[i]; the least order[i] (or i) among equals; -1 where none is above -Infinity. w may be 0.
+// @ts-ignore: decorator
+@inline
+function bestSlot(delta: usize, w: usize, bytes: usize, order: usize): i32 {
+  let high = v128.load32_splat(NUMBERS);
+  if (w) for (let at: usize = 0; at < bytes; at += 16) high = f32x4.pmax(high, f32x4.add(v128.load(delta + at), v128.load(w + at)));
+  else for (let at: usize = 0; at < bytes; at += 16) high = f32x4.pmax(high, v128.load(delta + at));
+  const top = maxLanes(high), all = f32x4.splat(top);
+  if (top == -Infinity) return -1;
+  let best = -1, least = i32.MAX_VALUE;
+  for (let at: usize = 0; at < bytes; at += 16) {
+    const v = v128.load(delta + at);
+    let mask = i32x4.bitmask(f32x4.eq(w ? f32x4.add(v, v128.load(w + at)) : v, all));
+    for (; mask; mask &= mask - 1) {
+      const slot = <i32>(at >> 2) + ctz(mask);
+      if (!order) return slot;
+      const name = load<i32>(order + (<usize>slot << 2));
+      if (name < least) {
+        least = name;
+        best = slot;
+      }
+    }
+  }
+  return best;
+}
+
+// path[t] = the state of row t on the best path that goes on to slot `next` of the row after the block (-1: that ends in this block, with `end` scores or 0).
+// back: a dense operator, or a sparse one, of scores by target: f32[states, width] [to, from]; delta as f32_chain_best left it. Steps: row t + 1 of the block
+// is step t + 1 - first. Returns the slot of row 0, or -1 where no path is possible.
+export function f32_chain_trace(back: usize, delta: usize, rows: i32, first: i32, order: usize, end: usize, next: i32, path: usize): i32 {
+  const width = word(back, 1), bytes = width << 2;
+  delta += <usize>(rows - 1) * bytes;
+  path += <usize>(rows - 1) << 2;
+  for (let t = rows - 1; t >= 0; t--, delta -= bytes, path -= 4) {
+    if (next < 0) next = bestSlot(delta, end, bytes, order);
+    else if (load<i32>(back) == DENSE) next = bestSlot(delta, word(back, 2) + <usize>(t + 1 - first) * word(back, 4) + <usize>next * bytes, bytes, order);
+    else next = bestSource(back, delta, next);
+    if (next < 0) return -1;
+    store<i32>(path, order ? load<i32>(order + (<usize>next << 2)) : next);
+  }
+  return next;
+}
+
+// The source of an arc into a target with the largest delta[source] + weight; the arc that comes first among equals.
+function bestSource(operator: usize, delta: usize, target: i32): i32 {
+  const starts = word(operator, 2) + (<usize>target << 2), sources = word(operator, 3), weights = word(operator, 4);
+  let top: f32 = -Infinity, best = -1;
+  for (let k = <usize>load<i32>(starts), end = <usize>load<i32>(starts, 4); k < end; k++) {
+    const source = load<i32>(sources + (k << 2));
+    const candidate = load<f32>(weights + (k << 2)) + load<f32>(delta + (<usize>source << 2));
+    if (candidate > top) {
+      top = candidate;
+      best = source;
+    }
+  }
+  return best;
+}
+
+// Extended range, for rows whose weights leave float32: a weight is mantissa * 2^exponent, both float64; 0 has mantissa 0. Mantissas of sums lie in [1, 2).
+// An operator lists the arcs into each target: starts: i32[width + 1], sources: i32[arcs], mantissas and exponents: f64[arcs] (`stride` arcs from one step to the next).
+
+// exp(s) of scores f32[count]. 2^f by the series of exp(f ln 2), |f| <= 1/2, of degree 12: to 2e-16.
+export function f64_far_weights(s: usize, count: i32, mantissas: usize, exponents: usize): void {
+  for (; count > 0; count--, s += 4, mantissas += 8, exponents += 8) {
+    const v = <f64>load<f32>(s) * 1.4426950408889634;
+    const k = v - v == 0 ? nearest(v) : 0;
+    const r = (v - k) * 0.6931471805599453;
+    let p: f64 = 1.0 / 479001600;
+    for (let n: f64 = 12, c: f64 = 1.0 / 479001600; n > 0; n--) {
+      c *= n;
+      p = p * r + c;
+    }
+    store<f64>(mantissas, v == -Infinity ? 0 : v - v == 0 ? p : NaN);
+    store<f64>(exponents, k);
+  }
+}
+
+// 2^d for an integer d up to 1000; 0 below -1000.
+// @ts-ignore: decorator
+@inline
+function power(d: f64): f64 {
+  return d < -1000 ? 0 : reinterpret<f64>(<i64>(d + 1023) << 52);
+}
+
+// y = sum over arcs of a; arcs of weight 0 and sources of weight 0 count nothing.
+function far(starts: usize, sources: usize, mantissas: usize, exponents: usize, width: i32, am: usize, ae: usize, ym: usize, ye: usize): void {
+  let k = <usize>load<i32>(starts);
+  for (let j: usize = 0; j < <usize>width; j++) {
+    const from = k, to = <usize>load<i32>(starts + (j << 2), 4);
+    let top: f64 = -Infinity;
+    for (; k < to; k++) {
+      const i = <usize>load<i32>(sources + (k << 2)) << 3;
+      if (load<f64>(am + i) != 0 && load<f64>(mantissas + (k << 3)) != 0) top = max(top, load<f64>(ae + i) + load<f64>(exponents + (k << 3)));
+    }
+    let sum: f64 = 0;
+    for (k = from; k < to; k++) {
+      const i = <usize>load<i32>(sources + (k << 2)) << 3;
+      const product = load<f64>(am + i) * load<f64>(mantissas + (k << 3));
+      if (product != 0) sum += product * power(load<f64>(ae + i) + load<f64>(exponents + (k << 3)) - top);
+    }
+    put(ym + (j << 3), ye + (j << 3), sum, top);
+  }
+}
+
+// Stores mantissa * 2^exponent with the mantissa in [1, 2), or 0.
+function put(m: usize, e: usize, mantissa: f64, exponent: f64): void {
+  if (mantissa > 0 && mantissa < Infinity) {
+    const bits = reinterpret<i64>(mantissa);
+    store<f64>(m, reinterpret<f64>((bits & 0x000fffffffffffff) | 0x3ff0000000000000));
+    store<f64>(e, exponent + <f64>(<i32>(bits >> 52) - 1023));
+  } else {
+    store<f64>(m, mantissa);
+    store<f64>(e, 0);
+  }
+}
+
+// alpha of the rows, not scaled; alpha[-1], first and steps as in f32_chain_forward. am, ae: f64[rows, width]; xm, xe: the weights of the rows.
+export function f64_far_forward(starts: usize, sources: usize, mantissas: usize, exponents: usize, stride: usize, width: i32, xm: usize, xe: usize, rows: i32, first: i32, am: usize, ae: usize): void {
+  const bytes = <usize>width << 3, next = stride << 3;
+  for (let t = 0; t < rows; t++, am += bytes, ae += bytes, xm += bytes, xe += bytes) {
+    if (t < first) {
+      memory.copy(am, am - bytes, bytes);
+      memory.copy(ae, ae - bytes, bytes);
+    } else {
+      far(starts, sources, mantissas, exponents, width, am - bytes, ae - bytes, am, ae);
+      mantissas += next;
+      exponents += next;
+    }
+    for (let at: usize = 0; at < bytes; at += 8) put(am + at, ae + at, load<f64>(am + at) * load<f64>(xm + at), load<f64>(ae + at) + load<f64>(xe + at));
+  }
+}
+
+// sum_j a[j] b[j], to out: mantissa, exponent.
+export function f64_far_dot(am: usize, ae: usize, bm: usize, be: usize, width: i32, out: usize): void {
+  let top: f64 = -Infinity, sum: f64 = 0;
+  const bytes = <usize>width << 3;
+  for (let at: usize = 0; at < bytes; at += 8) if (load<f64>(am + at) * load<f64>(bm + at) != 0) top = max(top, load<f64>(ae + at) + load<f64>(be + at));
+  for (let at: usize = 0; at < bytes; at += 8) {
+    const product = load<f64>(am + at) * load<f64>(bm + at);
+    if (product != 0) sum += product * power(load<f64>(ae + at) + load<f64>(be + at) - top);
+  }
+  put(out, out + 8, sum, top);
+}
+
+// a[j] b[j] / z, where that is at most about 1.
+// @ts-ignore: decorator
+@inline
+function share(am: f64, ae: f64, bm: f64, be: f64, zm: f64, ze: f64): f64 {
+  const product = am * bm;
+  return product == 0 ? 0 : product / zm * power(ae + be - ze);
+}
+
+// Backward over a block, last row first: mu f32[rows, width]; x becomes x * beta; beta in and out as in f32_chain_backward. back: the arcs the other way round.
+// z: mantissa and exponent of the partition sum.
+export function f64_far_backward(starts: usize, sources: usize, mantissas: usize, exponents: usize, stride: usize, width: i32, xm: usize, xe: usize, rows: i32, first: i32, am: usize, ae: usize, bm: usize, be: usize, z: usize, mu: usize): void {
+  const bytes = <usize>width << 3, zm = load<f64>(z), ze = load<f64>(z, 8);
+  const skip = <usize>(rows - 1) * bytes;
+  xm += skip;
+  xe += skip;
+  am += skip;
+  ae += skip;
+  mu += skip >> 1;
+  mantissas += <usize>(rows - 1 - first) * (stride << 3);
+  exponents += <usize>(rows - 1 - first) * (stride << 3);
+  for (let t = rows - 1; t >= 0; t--, xm -= bytes, xe -= bytes, am -= bytes, ae -= bytes, mu -= bytes >> 1) {
+    for (let at: usize = 0; at < bytes; at += 8) {
+      const m = load<f64>(bm + at), e = load<f64>(be + at);
+      store<f32>(mu + (at >> 1), <f32>share(load<f64>(am + at), load<f64>(ae + at), m, e, zm, ze));
+      put(xm + at, xe + at, load<f64>(xm + at) * m, load<f64>(xe + at) + e);
+    }
+    if (t >= first) {
+      far(starts, sources, mantissas, exponents, width, xm, xe, bm, be);
+      mantissas -= stride << 3;
+      exponents -= stride << 3;
+    }
+  }
+}
+
+// counts[k] += sum_t the share of arc k in row t; arcs as in f64_far_forward, x as f64_far_backward left it. A stride of counts of 0 sums over the rows.
+export function f64_far_arcs(starts: usize, sources: usize, mantissas: usize, exponents: usize, stride: usize, width: i32, xm: usize, xe: usize, rows: i32, am: usize, ae: usize, z: usize, counts: usize, countStride: usize): void {
+  const bytes = <usize>width << 3, zm = load<f64>(z), ze = load<f64>(z, 8);
+  for (; rows > 0; rows--, am += bytes, ae += bytes, xm += bytes, xe += bytes, mantissas += stride << 3, exponents += stride << 3, counts += countStride << 3) {
+    let k = <usize>load<i32>(starts);
+    for (let j: usize = 0; j < <usize>width; j++) {
+      const m = load<f64>(xm + (j << 3)), e = load<f64>(xe + (j << 3));
+      for (const end = <usize>load<i32>(starts + (j << 2), 4); k < end; k++) {
+        const i = <usize>load<i32>(sources + (k << 2)) << 3;
+        const at = counts + (k << 3);
+        store<f64>(at, load<f64>(at) + share(load<f64>(am - bytes + i) * load<f64>(mantissas + (k << 3)), load<f64>(ae - bytes + i) + load<f64>(exponents + (k << 3)), m, e, zm, ze));
+      }
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/** States in R blocks of P places, such that the score of a transition depends on the two blocks and on whether the place is the same. */
+export interface TiedBlocks {
+  /** R. */
+  readonly blocks: number;
+  /** Vectors of four slots that hold the places of a block. */
+  readonly vectors: number;
+  /** The state in each slot, -1 = empty: block by block, place by place. */
+  readonly order: Int32Array;
+  /** float32 [R, R], [target, source]: the score where the places differ (or either block has one place). */
+  readonly between: Float32Array;
+  /** float32 [R, R]: the score where the place is the same; -Infinity where that is no exception. */
+  readonly within: Float32Array;
+}
+
+/** More blocks than this gain nothing over every pair. */
+const MOST = 8;
+
+/**
+ * Finds such blocks, or nothing. States are coloured by their scores to and from each colour until no colour splits (the refinement that tests graphs for
+ * isomorphism); the colours are the blocks, and the entries that differ from the rest of a block of the matrix say which places belong together.
+ */
+export function tiedBlocks(states: number, starts: Int32Array, sources: Int32Array, scores: Float32Array): TiedBlocks | undefined {
+  const A = new Float32Array(states * states).fill(-Infinity);
+  for (let j = 0; j < states; j++) for (let k = starts[j]; k < starts[j + 1]; k++) A[sources[k] * states + j] = scores[k];
+  if (new Set(A).size > 2 * MOST * MOST) return undefined;
+  let colour = new Int32Array(states), count = 1;
+  for (;;) {
+    const names = new Map<string, number>();
+    const next = Int32Array.from({ length: states }, (_, i) => {
+      const seen: string[] = [];
+      for (let j = 0; j < states; j++) if (j !== i) seen.push(`${colour[j]} ${A[i * states + j]} ${A[j * states + i]}`);
+      const name = `${colour[i]}|${A[i * states + i]}|${seen.sort().join(",")}`;
+      if (!names.has(name)) names.set(name, names.size);
+      return names.get(name)!;
+    });
+    if (names.size > MOST) return undefined;
+    if (names.size === count) break;
+    colour = next;
+    count = names.size;
+  }
+  const members = Array.from({ length: count }, (_, c) => Array.from(colour.keys()).filter((i) => colour[i] === c));
+  const places = Math.max(...members.map((block) => block.length));
+  if (places < 3 || members.some((block) => block.length !== 1 && block.length !== places)) return undefined;
+
+  const between = new Float32Array(count * count), within = new Float32Array(count * count).fill(-Infinity);
+  const place = new Int32Array(states).fill(-1);
+  const twins: [number, number][] = [];
+  for (let b = 0; b < count; b++) {
+    for (let a = 0; a < count; a++) {
+      // Most entries of this part of the matrix are equal: the rest, one in each row and column, are the transitions within a place.
+      const values = new Map<number, number>();
+      for (const i of members[a]) for (const j of members[b]) values.set(A[i * states + j], (values.get(A[i * states + j]) ?? 0) + 1);
+      if (values.size > 2) return undefined;
+      const [[usual], exception] = [...values].sort(([, x], [, y]) => y - x);
+      between[b * count + a] = usual;
+      if (exception === undefined) continue;
+      // Weights add up: an exception that is smaller than the rest would need a difference of weights.
+      if (exception[1] !== places || exception[0] < usual) return undefined;
+      within[b * count + a] = exception[0];
+      for (const i of members[a]) for (const j of members[b]) if (A[i * states + j] === exception[0]) twins.push([i, j]);
+    }
+  }
+  // Places: states joined by such transitions, one of each block.
+  const parent = Int32Array.from({ length: states }, (_, i) => i);
+  const root = (i: number): number => (parent[i] === i ? i : (parent[i] = root(parent[i])));
+  for (const [i, j] of twins) parent[root(i)] = root(j);
+  const of = new Map<number, number>();
+  for (const block of members) {
+    if (block.length === 1) place[block[0]] = 0;
+    else {
+      const taken = new Set<number>();
+      for (const i of block) {
+        const r = root(i);
+        if (!of.has(r)) of.set(r, of.size);
+        place[i] = of.get(r)!;
+        taken.add(place[i]);
+      }
+      if (taken.size !== places) return undefined;
+    }
+  }
+  // A block without such transitions joins no place of another block: any places will do.
+  if (of.size !== places) {
+    const linked = members.filter((block) => block.length === places && twins.some(([i, j]) => colour[i] === colour[block[0]] || colour[j] === colour[block[0]]));
+    of.clear();
+    for (const block of members) {
+      if (block.length !== places) continue;
+      if (!linked.includes(block)) block.forEach((i, k) => (place[i] = k));
+      else {
+        for (const i of block) {
+          const r = root(i);
+          if (!of.has(r)) of.set(r, of.size);
+          place[i] = of.get(r)!;
+        }
+      }
+    }
+    if (of.size > places) return undefined;
+  }
+  const vectors = Math.ceil(places / 4);
+  const order = new Int32Array(count * 4 * vectors).fill(-1);
+  for (let i = 0; i < states; i++) order[colour[i] * 4 * vectors + place[i]] = i;
+  return { blocks: count, vectors, order, between, within };
+}

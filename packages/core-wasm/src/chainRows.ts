@@ -1,0 +1,53 @@
+import { asFloat32, asInt32, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
+import type { CompiledChain } from "./chain.ts";
+
+/** Sequences one after another in the rows of one tensor. */
+export interface ChainRows {
+  readonly emissions: Tensor<"float32">;
+  /** Row where each sequence begins, and the number of rows. */
+  readonly offsets: Int32Array;
+  readonly transitions: Tensor<"float32"> | undefined;
+}
+
+/** Which rows are one sequence, and transitions that differ from row to row. */
+export interface ChainRowsOptions {
+  /** int32 [B + 1]: sequence b has the rows [offsets[b], offsets[b + 1]); from 0 to N, not decreasing. Default: one sequence. */
+  readonly offsets?: TensorLike;
+  /** float32 [N, C, C]: the scores of the transitions into each row, instead of the chain's; those into the first row of a sequence count nothing. */
+  readonly transitions?: TensorLike;
+}
+
+/** Checks what `chainForwardBackward` and `chainViterbi` take. */
+export function chainRows(where: string, chain: CompiledChain, given: TensorLike, options: ChainRowsOptions): ChainRows {
+  const emissions = asFloat32(where, "emissions", given);
+  if (emissions.shape.length !== 2 || emissions.shape[1] !== chain.states) throw rangeError(where, "emissions", `of shape [N, ${chain.states}]`, `[${emissions.shape.join(", ")}]`);
+  const n = emissions.shape[0];
+  const offsets = options.offsets === undefined ? Int32Array.of(0, n) : asInt32(where, "offsets", options.offsets).data;
+  if (offsets.length < 1 || offsets[0] !== 0 || offsets[offsets.length - 1] !== n) throw rangeError(where, "offsets", `from 0 to ${n}`, offsets.length < 1 ? "none" : `${offsets[0]} to ${offsets[offsets.length - 1]}`);
+  for (let b = 1; b < offsets.length; b++) if (offsets[b] < offsets[b - 1]) throw rangeError(where, "offsets", "not decreasing", `${offsets[b]} after ${offsets[b - 1]} at index ${b}`);
+  const transitions = options.transitions === undefined ? undefined : asFloat32(where, "transitions", options.transitions);
+  if (transitions !== undefined) {
+    const { shape } = transitions;
+    if (shape.length !== 3 || shape[0] !== n || shape[1] !== chain.states || shape[2] !== chain.states) throw rangeError(where, "transitions", `of shape [${n}, ${chain.states}, ${chain.states}]`, `[${shape.join(", ")}]`);
+    if (chain.structure !== "dense") throw rangeError(where, "transitions", "with a dense chain", `one whose structure is ${chain.structure}`, 'Compile with structure "dense"');
+  }
+  return { emissions, offsets, transitions };
+}
+
+/** Parts of a block of scratch, each on 16 bytes: their bytes together, and their addresses once the block has one. */
+export function layout<Name extends string>(sizes: Record<Name, number>): { readonly bytes: number; at(base: number): Record<Name, number> } {
+  let bytes = 0;
+  const offsets = {} as Record<Name, number>;
+  for (const name in sizes) {
+    offsets[name] = bytes;
+    bytes += Math.ceil(sizes[name] / 16) * 16;
+  }
+  return {
+    bytes,
+    at(base) {
+      const addresses = { ...offsets };
+      for (const name in addresses) addresses[name] += base;
+      return addresses;
+    },
+  };
+}
