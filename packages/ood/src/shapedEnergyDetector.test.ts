@@ -151,8 +151,8 @@ describe("special values", () => {
   it("negative activations are cut by ReAct and DICE, and refused by ASH and SCALE", () => {
     const head = { weights: [[1, 0], [0, 1]] };
     for (const method of ["react", "dice"] as const) expect(Number.isFinite(scores(ShapedEnergyDetector.fit(method, head, { features: [[-1, 2], [3, -4]], level: 0.5 }), [[-1, -2]])[0])).toBe(true);
-    expect(() => ShapedEnergyDetector.fit("scale", head).score({ features: [[1, 2], [3, -4]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ShapedEnergyDetector.fit: expected \`level\` at which scale keeps at least 1 of 2 activations, got 0.85, which keeps 0]`);
-    expect(() => ShapedEnergyDetector.fit("ashB", head).shape({ features: [[1, 2], [3, -4]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ShapedEnergyDetector.fit: expected \`level\` at which ashB keeps at least 1 of 2 activations, got 0.9, which keeps 0]`);
+    expect(() => ShapedEnergyDetector.fit("scale", head, { level: 0.5 }).score({ features: [[1, 2], [3, -4]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ShapedEnergyDetector.score: expected \`features\` >= 0 for the method scale, as after a ReLU, got -4 in row 1, column 1. Use "react", or a detector of distances]`);
+    expect(() => ShapedEnergyDetector.fit("ashB", head, { level: 0.5 }).shape({ features: [[1, 2], [3, -4]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ShapedEnergyDetector.shape: expected \`features\` >= 0 for the method ashB, as after a ReLU, got -4 in row 1, column 1. Use "react", or a detector of distances]`);
   });
 
   it("gives its memory back", () => {
