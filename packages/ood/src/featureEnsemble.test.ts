@@ -5,10 +5,9 @@ import { labelsOf, listOf, plain, world } from "./fixtures/rows.ts";
 import { FeatureEnsemble } from "./index.ts";
 import { mahalanobisRef } from "./mahalanobis.ref.ts";
 
-const paper = "[paper:a-simple-unified-framework-for-detecting-out-of-distribution]";
 
 describe("agrees with the definition", () => {
-  it(`${paper} a weighted sum of standardised distances`, () => {
+  it("[paper:a-simple-unified-framework-for-detecting-out-of-distribution] a weighted sum of standardised distances", () => {
     const { x, y } = world(120, 7, 3, 1), rows = world(12, 7, 3, 2).x, weights = [0.3, -1, 2];
     const got = FeatureEnsemble.fit(x, y, { widths: [2, 4, 1], weights }).score({ features: rows }).data;
     const slice = (row: number[], l: number): number[] => row.slice([0, 2, 6][l], [2, 6, 7][l]);
@@ -18,7 +17,7 @@ describe("agrees with the definition", () => {
     });
   });
 
-  it(`${paper} scikit-learn's logistic regression of known rows against others`, () => {
+  it("[paper:a-simple-unified-framework-for-detecting-out-of-distribution] scikit-learn's logistic regression of known rows against others", () => {
     const [{ shape, widths, features, labels, inliers, outliers, rows, weights, bias, scores, equal }] = fixture.cases;
     const x = plain(features, shape[1]), y = labelsOf(labels), probe = plain(rows, shape[1]);
     const ensemble = FeatureEnsemble.fit(x, y, { widths, inliers: plain(inliers, shape[1]), outliers: plain(outliers, shape[1]) });

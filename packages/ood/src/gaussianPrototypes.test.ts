@@ -4,10 +4,9 @@ import fixture from "./fixtures/gaussianPrototypes.json" with { type: "json" };
 import { labelsOf, listOf, plain, world } from "./fixtures/rows.ts";
 import { FeatureStatistics, GaussianPrototypes, MahalanobisDetector, NONE_OF_THE_ABOVE } from "./index.ts";
 
-const paper = "[paper:few-shot-open-relation-extraction-with-gaussian-prototype-and]";
 
 describe("agrees with the definition", () => {
-  it.each(fixture.cases.map((c) => [c.name, c] as const))(`${paper} scipy's multivariate normal with unbiased variances: %s`, (_, c) => {
+  it.each(fixture.cases.map((c) => [c.name, c] as const))("[paper:few-shot-open-relation-extraction-with-gaussian-prototype-and] scipy's multivariate normal with unbiased variances: %s", (_, c) => {
     const f = c.shape[1], x = plain(c.features, f), y = labelsOf(c.labels), rows = plain(c.rows, f);
     const prototypes = GaussianPrototypes.fit(x, y, { classes: c.classes, priorRows: 0 });
     // Means and scales rounded to float32: 2^-24 of distances of a few deviations, squared.
@@ -20,7 +19,7 @@ describe("agrees with the definition", () => {
     expectClose(GaussianPrototypes.fit(x, y, { keep: 0.5 }).boundaries as number[], new Array(c.classes).fill(c.boundary50), { rtol: 1e-9 });
   });
 
-  it(`${paper} in float64: own variances with rows of shared ones, shared variances, none`, () => {
+  it("[paper:few-shot-open-relation-extraction-with-gaussian-prototype-and] in float64: own variances with rows of shared ones, shared variances, none", () => {
     const { x, y } = world(90, 5, 3, 1), rows = world(10, 5, 3, 2).x, list = listOf(x);
     const own = [0, 1, 2].map((c) => list.filter((_, n) => y.data[n] === c)), means = own.map((part) => list[0].map((_, j) => part.reduce((sum, r) => sum + r[j], 0) / part.length));
     const sums = own.map((part, c) => list[0].map((_, j) => part.reduce((sum, r) => sum + (r[j] - means[c][j]) ** 2, 0))), shared = list[0].map((_, j) => sums.reduce((sum, s) => sum + s[j], 0) / 90);
@@ -31,7 +30,7 @@ describe("agrees with the definition", () => {
     }
   });
 
-  it(`${paper} the nearest inside its boundary, else none of the above; unit variances are the nearest prototype; no boundary, no refusal`, () => {
+  it("[paper:few-shot-open-relation-extraction-with-gaussian-prototype-and] the nearest inside its boundary, else none of the above; unit variances are the nearest prototype; no boundary, no refusal", () => {
     const { x, y } = world(120, 4, 3, 3), rows = world(60, 4, 3, 4).x;
     const prototypes = GaussianPrototypes.fit(x, y, { keep: 0.7 }), all = prototypes.distances(rows).data, labels = prototypes.classify(rows).data;
     expect(labels).toContain(NONE_OF_THE_ABOVE);
@@ -54,7 +53,7 @@ describe("agrees with the definition", () => {
 });
 
 describe("new classes", () => {
-  it(`${paper} a class that is added to statistics, or merged, is the fit on all rows, without the rows of the others`, () => {
+  it("[paper:few-shot-open-relation-extraction-with-gaussian-prototype-and] a class that is added to statistics, or merged, is the fit on all rows, without the rows of the others", () => {
     const { x, y } = world(200, 4, 3, 7), part = (keep: (c: number) => boolean, classes: number): FeatureStatistics => {
       const rows = Array.from(y.data.keys()).filter((n) => keep(y.data[n]));
       return new FeatureStatistics({ classes, features: 4 }).update({ features: plain(rows.flatMap((n) => listOf(x)[n]), 4), labels: Int32Array.from(rows, (n) => y.data[n]) });

@@ -74,7 +74,7 @@ interface Fields {
  * a class gets a millionth of the median variance of the others, as in `MahalanobisDetector`. boundary_c is the chi-square quantile of `keep` with F degrees of freedom, which Gaussian features keep to; `bounded` takes it
  * from rows of their own instead, with a promise. A new class is one more prototype: `FeatureStatistics.grow`, `update`, `from`; the rows of the other classes are not needed.
  *
- * Source: "Few-shot Open Relation Extraction with Gaussian Prototype and Adaptive Margin", 2024, for Gaussian prototypes with a boundary for none of the above; Snell, Swersky, Zemel, "Prototypical Networks
+ * Source: Guo, Zhang, Wang, Lei, Li, Wang, Liu, "Few-shot Open Relation Extraction with Gaussian Prototype and Adaptive Margin", 2024, for Gaussian prototypes with a boundary for none of the above; Snell, Swersky, Zemel, "Prototypical Networks
  * for Few-shot Learning", NeurIPS 2017, for prototypes. The margins are a training loss and not here.
  */
 export class GaussianPrototypes implements Detector {
