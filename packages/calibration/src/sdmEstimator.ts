@@ -1,10 +1,12 @@
 import { argmax, nearestNeighbors } from "@logits/core-wasm";
 import { exp, log, sortOrder } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, checkInteger, checkLabels, checkNoNaN, checkShape, rangeError, readJson, tensorToJSON, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkInteger, checkLabels, checkNoNaN, checkShape, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { firstAtLeast } from "./binaryCalibrator.ts";
 import { sdmActivation } from "./sdmActivation.ts";
 
 const FORMAT = "logits/sdm-estimator";
+/** Rows whose neighbours are searched together, between two pauses, and how many neighbours at first. */
+const PIECE = 64, NEIGHBORS = 32;
 
 /** Rows of one kind that `SdmEstimator` learns from. */
 export interface SdmRows {
@@ -116,7 +118,17 @@ export class SdmEstimator {
    *   const sdm = SdmEstimator.fit({ features, logits, labels }, calibrationRows); sdm.predict(newFeatures, newLogits).reliable;
    */
   static fit(known: SdmRows, calibration: SdmRows, options: SdmEstimatorOptions = {}): SdmEstimator {
-    const where = "SdmEstimator.fit", { accuracy = 0.95, maxSimilarity = 1000 } = options;
+    return runSteps(SdmEstimator.fitSteps("SdmEstimator.fit", known, calibration, options));
+  }
+
+  /** `fit` with pauses between searches of 64 rows: the same bits. The data must not change meanwhile. Rejects with the signal's reason on abort. */
+  static async fitAsync(known: SdmRows, calibration: SdmRows, options: SdmEstimatorOptions & LongWorkOptions = {}): Promise<SdmEstimator> {
+    return runStepsAsync(SdmEstimator.fitSteps("SdmEstimator.fitAsync", known, calibration, options), options);
+  }
+
+  /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
+  static *fitSteps(where: string, known: SdmRows, calibration: SdmRows, options: SdmEstimatorOptions = {}): Steps<SdmEstimator> {
+    const { accuracy = 0.95, maxSimilarity = 1000 } = options;
     const bank = checked(where, "known", known), rows = checked(where, "calibration", calibration), classes = bank.logits.shape[1], width = bank.features.shape[1];
     if (rows.logits.shape[1] !== classes) throw rangeError(where, "calibration.logits", `of ${classes} classes as \`known\` has them`, `${rows.logits.shape[1]}`);
     if (rows.features.shape[1] !== width) throw rangeError(where, "calibration.features", `of ${width} features as \`known\` has them`, `${rows.features.shape[1]}`);
@@ -124,7 +136,7 @@ export class SdmEstimator {
     checkInteger(where, "maxSimilarity", maxSimilarity, 1, 2147483647);
     const predicted = argmax(bank.logits).data, right = new Tensor("int32", [predicted.length], predicted.map((label, i) => (label === bank.labels.data[i] ? label : -1)));
     const kept = { bank: new Tensor("float32", bank.features.shape, bank.features.data.slice()), right, maxSimilarity };
-    const { q, nearest, labels } = similarityOf(kept, rows.features, rows.logits), y = rows.labels.data, n = y.length;
+    const { q, nearest, labels } = yield* similarityOf(kept, rows.features, rows.logits), y = rows.labels.data, n = y.length;
 
     const byClass = Array.from({ length: classes }, (_, c) => nearest.filter((_, i) => y[i] === c && q[i] > 0).sort());
     const counts = new Tensor("int32", [classes], Int32Array.from(byClass, (list) => list.length));
@@ -148,7 +160,7 @@ export class SdmEstimator {
     const rows = checkedInputs(where, "", features, logits), b = rows.logits.shape[0], width = this.#bank.shape[1];
     if (rows.logits.shape[1] !== classes) throw rangeError(where, "logits", `of ${classes} classes`, `${rows.logits.shape[1]}`);
     if (rows.features.shape[1] !== width) throw rangeError(where, "features", `of ${width} features`, `${rows.features.shape[1]}`);
-    const { q, nearest, labels } = similarityOf(known, rows.features, rows.logits), d = distanceOf(known, nearest), probabilities = sdmActivation(rows.logits, q, d);
+    const { q, nearest, labels } = runSteps(similarityOf(known, rows.features, rows.logits)), d = distanceOf(known, nearest), probabilities = sdmActivation(rows.logits, q, d);
     const rescaled = rescaledOf(q, probabilities.data, labels, classes), reliable = new Uint8Array(b);
     for (let i = 0; i < b; i++) {
       let above = 0;
@@ -203,14 +215,24 @@ interface Known {
   readonly maxSimilarity: number;
 }
 
-function similarityOf({ bank, right, maxSimilarity }: Pick<Known, "bank" | "right" | "maxSimilarity">, features: Tensor<"float32">, logits: Tensor<"float32">): { q: Float32Array; nearest: Float32Array; labels: Int32Array } {
-  const k = Math.min(maxSimilarity, bank.shape[0]), { distances, indices } = nearestNeighbors(features, bank, k), labels = argmax(logits).data, b = labels.length;
-  const q = new Float32Array(b), nearest = new Float32Array(b);
-  for (let i = 0; i < b; i++) {
-    nearest[i] = distances.data[i * k];
-    let run = 0;
-    while (run < k && right.data[indices.data[i * k + run]] === labels[i]) run++;
-    q[i] = run;
+/** q and the squared distance of the nearest known row. Few neighbours first, more for the rows where all of them match: a search for many costs far more, and most runs are short. */
+function* similarityOf({ bank, right, maxSimilarity }: Pick<Known, "bank" | "right" | "maxSimilarity">, features: Tensor<"float32">, logits: Tensor<"float32">): Steps<{ q: Float32Array; nearest: Float32Array; labels: Int32Array }> {
+  const most = Math.min(maxSimilarity, bank.shape[0]), labels = argmax(logits).data, b = labels.length, width = bank.shape[1], q = new Float32Array(b), nearest = new Float32Array(b);
+  for (let first = 0; first < b; first += PIECE) {
+    let open = Array.from({ length: Math.min(PIECE, b - first) }, (_, i) => first + i);
+    for (let k = Math.min(most, NEIGHBORS); open.length > 0; k = Math.min(most, 8 * k)) {
+      const queries = new Float32Array(open.length * width);
+      open.forEach((row, i) => queries.set(features.data.subarray(row * width, (row + 1) * width), i * width));
+      const { distances, indices } = nearestNeighbors(new Tensor("float32", [open.length, width], queries), bank, k);
+      open = open.filter((row, i) => {
+        let run = 0;
+        while (run < k && right.data[indices.data[i * k + run]] === labels[row]) run++;
+        nearest[row] = distances.data[i * k];
+        q[row] = run;
+        return run === k && k < most;
+      });
+      yield first / b;
+    }
   }
   return { q, nearest, labels };
 }
