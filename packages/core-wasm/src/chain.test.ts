@@ -22,6 +22,13 @@ function enumerated({ C, T, e, A, varying, start, end }: Case) {
     if (score > top) [top, best] = [score, path];
   });
   const Z = all.reduce((sum, [, score]) => sum + Math.exp(score - top), 0);
+  const filtered = Float64Array.from({ length: T * C }, () => 0);
+  for (let t = 0; t < T; t++) {
+    const prefix: [number, number][] = [];
+    everyPath(e.slice(0, t + 1), (s) => varying?.[s] ?? A, start, end.map(() => 0), (path, score) => prefix.push([path.at(-1)!, score]));
+    const high = Math.max(...prefix.map(([, score]) => score)), sum = prefix.reduce((total, [, score]) => total + Math.exp(score - high), 0);
+    for (const [j, score] of prefix) filtered[t * C + j] += Math.exp(score - high) / sum;
+  }
   const unary = new Float64Array(T * C), pairs = new Float64Array(T * C * C);
   for (const [path, score] of all) {
     const p = Math.exp(score - top) / Z;
@@ -30,7 +37,7 @@ function enumerated({ C, T, e, A, varying, start, end }: Case) {
       if (t > 0) pairs[(t * C + path[t - 1]) * C + j] += p;
     });
   }
-  return { logPartition: top === -Infinity ? -Infinity : Math.log(Z) + top, unary, pairs, best, top };
+  return { logPartition: top === -Infinity ? -Infinity : Math.log(Z) + top, unary, filtered, pairs, best, top };
 }
 
 function check(given: Case, chain: CompiledChain, label: string): void {
@@ -38,7 +45,7 @@ function check(given: Case, chain: CompiledChain, label: string): void {
   const { C, T, varying } = given;
   const transitions = varying && tensor(varying);
   for (const extended of [false, true]) {
-    const got = chainForwardBackward(chain, tensor(given.e), { marginals: true, pairs: "rows", extended, ...(transitions && { transitions }) });
+    const got = chainForwardBackward(chain, tensor(given.e), { marginals: true, filtered: true, pairs: "rows", extended, ...(transitions && { transitions }) });
     if (want.logPartition === -Infinity) {
       expect(got.logPartition[0], label).toBe(-Infinity);
       expect([...got.marginals!].every(Number.isNaN), label).toBe(true);
@@ -47,6 +54,7 @@ function check(given: Case, chain: CompiledChain, label: string): void {
     // float32 weights: a few ulp a row.
     expectClose(got.logPartition, Float64Array.of(want.logPartition), { rtol: 2e-6, atol: 2e-6, label });
     expectClose(got.marginals!, want.unary, { atol: 2e-6, label });
+    expectClose(got.filtered!, want.filtered, { atol: 2e-6, label });
     expectClose(got.pairs!, want.pairs, { atol: 2e-6, label });
     if (varying) continue;
     const counts = new Float64Array(chain.arcs.sources.length);

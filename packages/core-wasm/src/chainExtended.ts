@@ -6,7 +6,7 @@ import { floatView, intView, scratch } from "./memory.ts";
 const BLOCK = 4 << 20;
 
 /** log Z of a sequence in extended range, with its marginals and pairs: about ten times the time of scaled linear space, exact to float64 wherever the scores lie. */
-export function extended(chain: CompiledChain, { rows, from, to, marginals, counts, pairs }: ChainSequence): number {
+export function extended(chain: CompiledChain, { rows, from, to, marginals, filtered, counts, pairs }: ChainSequence): number {
   const { states: C } = chain;
   const { f64_chain_log, f64_far_weights, f64_far_forward, f64_far_dot, f64_far_backward, f64_far_arcs } = kernels();
   const { emissions, transitions } = rows;
@@ -67,7 +67,7 @@ export function extended(chain: CompiledChain, { rows, from, to, marginals, coun
   const [mantissa] = double(at.numbers, 1);
   if (mantissa === 0) return -Infinity;
   const value = f64_chain_log(at.numbers);
-  if (!Number.isFinite(value) || (!marginals && !counts && !pairs)) return value;
+  if (!Number.isFinite(value) || (!marginals && !filtered && !counts && !pairs)) return value;
 
   if (counts) double(at.shares, n).fill(0);
   for (let b = blocks - 1; b >= 0; b--) {
@@ -84,10 +84,23 @@ export function extended(chain: CompiledChain, { rows, from, to, marginals, coun
       const shares = double(at.shares, n * moves);
       for (let t = 0; t < moves; t++) for (let j = 0; j < C; j++) for (let k = arcs.starts[j]; k < arcs.starts[j + 1]; k++) pairs[(first + skip + t) * C * C + arcs.sources[k] * C + j] = shares[t * n + k];
     }
+    if (filtered) normalised(double(at.am, count * C), double(at.ae, count * C), C, filtered.subarray(first * C, (first + count) * C));
     marginals?.set(floats.subarray(at.mu >> 2, (at.mu >> 2) + count * C), first * C);
   }
   counts?.set(double(at.shares, n));
   return value;
+}
+
+/** Rows of mantissas and exponents, each row divided by its sum; 0 below 2^-150 of the largest. */
+function normalised(m: Float64Array, e: Float64Array, C: number, out: Float32Array): void {
+  const powers = new Float64Array(151);
+  for (let k = 0, power = 1; k <= 150; k++, power /= 2) powers[k] = power;
+  for (let row = 0; row < m.length; row += C) {
+    let top = -Infinity, sum = 0;
+    for (let j = row; j < row + C; j++) if (m[j] > 0) top = Math.max(top, e[j]);
+    for (let j = row; j < row + C; j++) sum += out[j] = m[j] > 0 && top - e[j] <= 150 ? m[j] * powers[top - e[j]] : 0;
+    for (let j = row; j < row + C; j++) out[j] /= sum;
+  }
 }
 
 /** Every pair of states, by target. */

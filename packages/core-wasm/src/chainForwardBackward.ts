@@ -8,6 +8,8 @@ import { floatView, intView, scratch } from "./memory.ts";
 export interface ChainForwardBackwardOptions extends ChainRowsOptions {
   /** The probability of each state in each row. Default false. */
   readonly marginals?: boolean;
+  /** The probability of each state in each row given the rows up to it. Default false. */
+  readonly filtered?: boolean;
   /** Expected numbers of transitions of each sequence, or the probabilities of the transitions into each row. Default none. */
   readonly pairs?: "counts" | "rows";
   /** The extended range for every sequence, not only where float32 does not reach. Default false. */
@@ -20,9 +22,11 @@ export interface ChainSums {
   readonly logPartition: Float64Array;
   /** float32 [N, C]; NaN in a sequence whose logPartition is not finite. */
   readonly marginals?: Float32Array;
+  /** float32 [N, C]: P(y_t | rows 0 to t), without `end`; NaN as in `marginals`. */
+  readonly filtered?: Float32Array;
   /** `counts`: float64 [B, arcs], in the order of `chain.arcs` (by target, then source); `rows`: float32 [N, C, C], [from, to], 0 in the first row of a sequence. */
   readonly pairs?: Float64Array | Float32Array;
-  /** Sequences that needed the extended range. */
+  /** How many sequences needed the extended range. There, probabilities under 2^-126 are 0. */
   readonly extended: number;
 }
 
@@ -33,6 +37,7 @@ export interface ChainSequence {
   readonly from: number;
   readonly to: number;
   readonly marginals: Float32Array | undefined;
+  readonly filtered: Float32Array | undefined;
   /** Expected counts of its arcs. */
   readonly counts: Float64Array | undefined;
   /** Of all sequences. */
@@ -55,7 +60,7 @@ const LOSS = 2 ** -36;
  *
  * @param chain - of `compileChain`
  * @param emissions - float32 [N, C], the rows of all sequences; -Infinity = impossible
- * @param options - `offsets`, `marginals`, `pairs`, `transitions`
+ * @param options - `offsets`, `marginals`, `filtered`, `pairs`, `transitions`
  * @returns `logPartition`, and what was asked for
  * @throws RangeError for another shape, offsets that decrease, `counts` of transitions that differ from row to row
  * @example
@@ -70,13 +75,14 @@ export function chainForwardBackward(chain: CompiledChain, emissions: TensorLike
   if (options.pairs === "counts" && rows.transitions) throw rangeError(where, "pairs", '"rows" with transitions that differ from row to row', '"counts"');
   const logPartition = new Float64Array(batch);
   const marginals = options.marginals ? new Float32Array(n * C) : undefined;
+  const filtered = options.filtered ? new Float32Array(n * C) : undefined;
   const pairs = options.pairs === "rows" ? new Float32Array(n * C * C) : undefined;
   const counts = options.pairs === "counts" ? new Float64Array(batch * arcs) : undefined;
   let far = 0;
   for (let b = 0; b < batch; b++) {
     const [from, to] = [offsets[b], offsets[b + 1]];
     if (from === to) continue;
-    const sequence: ChainSequence = { rows, from, to, marginals, pairs, counts: counts?.subarray(b * arcs, (b + 1) * arcs) };
+    const sequence: ChainSequence = { rows, from, to, marginals, filtered, pairs, counts: counts?.subarray(b * arcs, (b + 1) * arcs) };
     let value = options.extended ? undefined : scaled(chain, sequence);
     if (value === undefined) {
       far++;
@@ -86,15 +92,16 @@ export function chainForwardBackward(chain: CompiledChain, emissions: TensorLike
     logPartition[b] = value;
     if (!Number.isFinite(value)) {
       marginals?.fill(NaN, from * C, to * C);
+      filtered?.fill(NaN, from * C, to * C);
       pairs?.fill(NaN, from * C * C, to * C * C);
       sequence.counts?.fill(NaN);
     }
   }
-  return { logPartition, ...(marginals && { marginals }), ...(pairs && { pairs }), ...(counts && { pairs: counts }), extended: far };
+  return { logPartition, ...(marginals && { marginals }), ...(filtered && { filtered }), ...(pairs && { pairs }), ...(counts && { pairs: counts }), extended: far };
 }
 
 /** In scaled linear space; undefined where float32 does not reach. */
-function scaled(chain: CompiledChain, { rows, from, to, marginals, counts, pairs }: ChainSequence): number | undefined {
+function scaled(chain: CompiledChain, { rows, from, to, marginals, filtered, counts, pairs }: ChainSequence): number | undefined {
   const { states: C, width, at, slots, arcs, weights } = chain;
   const { f32_chain_weights, f32_chain_matrices, f32_chain_forward, f32_chain_backward, f32_chain_pairs, f32_chain_arcs, f32_chain_unpack, f64_chain_log } = kernels();
   const { emissions, transitions } = rows;
@@ -146,7 +153,7 @@ function scaled(chain: CompiledChain, { rows, from, to, marginals, counts, pairs
   numbers[LOG] = sum;
   // A half in each row, each transition, start and end.
   const value = 2 * length * Math.LN2 + Math.LN2 + numbers[TOPS] + (varying ? 0 : (length - 1) * chain.top) + chain.edges - f64_chain_log(base) + f64_chain_log(base + 8 * LOG);
-  if (!marginals && !counts && !pairs && chain.even && !varying) return value;
+  if (!marginals && !filtered && !counts && !pairs && chain.even && !varying) return value;
 
   view(beta, width).set(ends);
   let largest = 0;
@@ -182,9 +189,10 @@ function scaled(chain: CompiledChain, { rows, from, to, marginals, counts, pairs
         }
       }
     }
-    if (marginals) {
-      f32_chain_unpack(mu, count, width, at.slots, at2.emissions, C);
-      marginals.set(view(at2.emissions, count * C), first * C);
+    for (const [source, target] of [[mu, marginals], [alpha, filtered]] as const) {
+      if (!target) continue;
+      f32_chain_unpack(source, count, width, at.slots, at2.emissions, C);
+      target.set(view(at2.emissions, count * C), first * C);
     }
   }
   const lost = length * width * largest * (2 ** -96 + 2 ** -126 * numbers[PRODUCT + 2]);
