@@ -5,19 +5,9 @@ import { checkedLogits, checkUsable, checkedPairs, type Calibrator } from "./cal
 import { fitBeta } from "./temperatureFit.ts";
 
 /** What the affine calibrators write as JSON. */
-export interface AffineScalingJSON {
+export interface AffineScalingJSON extends Pick<AffineScaling, "classes" | "n" | "ridgeDiagonal" | "ridgeOffDiagonal" | "ridgeBias" | "loss" | "gradientNorm" | "iterations" | "converged" | "atBound"> {
   readonly format: string;
   readonly version: 1;
-  readonly classes: number;
-  readonly n: number;
-  readonly ridgeDiagonal: number;
-  readonly ridgeOffDiagonal: number;
-  readonly ridgeBias: number;
-  readonly loss: number;
-  readonly gradientNorm: number;
-  readonly iterations: number;
-  readonly converged: boolean;
-  readonly atBound: boolean;
   readonly weights: TensorJSON;
   readonly bias: TensorJSON;
 }

@@ -6,16 +6,9 @@ import { fitLogistic } from "./logisticFit.ts";
 const FORMAT = "logits/beta-calibration";
 
 /** What `BetaCalibration` writes as JSON. */
-export interface BetaCalibrationJSON {
+export interface BetaCalibrationJSON extends Pick<BetaCalibration, "n" | "a" | "b" | "c" | "loss" | "iterations" | "atBound"> {
   readonly format: "logits/beta-calibration";
   readonly version: 1;
-  readonly n: number;
-  readonly a: number;
-  readonly b: number;
-  readonly c: number;
-  readonly loss: number;
-  readonly iterations: number;
-  readonly atBound: boolean;
 }
 
 /** ln p and -ln(1 - p) of log-odds: no probability is formed, so none is clipped. */

@@ -14,19 +14,9 @@ export interface EnsembleTemperatureScalingOptions {
 }
 
 /** What `EnsembleTemperatureScaling` writes as JSON. */
-export interface EnsembleTemperatureScalingJSON {
+export interface EnsembleTemperatureScalingJSON extends Pick<EnsembleTemperatureScaling, "classes" | "n" | "temperature" | "scaledWeight" | "plainWeight" | "uniformWeight" | "loss" | "gap" | "iterations" | "atBound"> {
   readonly format: "logits/ensemble-temperature-scaling";
   readonly version: 1;
-  readonly classes: number;
-  readonly n: number;
-  readonly temperature: number;
-  readonly scaledWeight: number;
-  readonly plainWeight: number;
-  readonly uniformWeight: number;
-  readonly loss: number;
-  readonly gap: number;
-  readonly iterations: number;
-  readonly atBound: boolean;
 }
 
 /**

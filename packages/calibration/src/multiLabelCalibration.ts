@@ -16,15 +16,9 @@ export interface MultiLabelCalibrationOptions {
 }
 
 /** What `MultiLabelCalibration` writes as JSON. */
-export interface MultiLabelCalibrationJSON {
+export interface MultiLabelCalibrationJSON extends Pick<MultiLabelCalibration, "classes" | "n" | "method" | "shrinkage" | "pooledSlope" | "pooledIntercept"> {
   readonly format: "logits/multi-label-calibration";
   readonly version: 1;
-  readonly classes: number;
-  readonly n: number;
-  readonly method: "platt" | "temperature";
-  readonly shrinkage: number;
-  readonly pooledSlope: number;
-  readonly pooledIntercept: number;
   readonly slopes: TensorJSON;
   readonly intercepts: TensorJSON;
 }

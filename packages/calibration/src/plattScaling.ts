@@ -6,18 +6,9 @@ import { fitSlope } from "./slopeFit.ts";
 const FORMAT = "logits/platt-scaling";
 
 /** What `PlattScaling` writes as JSON. */
-export interface PlattScalingJSON {
+export interface PlattScalingJSON extends Pick<PlattScaling, "n" | "slope" | "intercept" | "slopeStandardError" | "interceptStandardError" | "loss" | "iterations" | "separated" | "atBound"> {
   readonly format: "logits/platt-scaling";
   readonly version: 1;
-  readonly n: number;
-  readonly slope: number;
-  readonly intercept: number;
-  readonly slopeStandardError: number;
-  readonly interceptStandardError: number;
-  readonly loss: number;
-  readonly iterations: number;
-  readonly separated: boolean;
-  readonly atBound: boolean;
 }
 
 /**

@@ -17,15 +17,9 @@ export interface PriorCorrectionOptions {
 }
 
 /** What `PriorCorrection` writes as JSON. */
-export interface PriorCorrectionJSON {
+export interface PriorCorrectionJSON extends Pick<PriorCorrection, "classes" | "n" | "gap" | "iterations" | "converged" | "atBound"> {
   readonly format: "logits/prior-correction";
   readonly version: 1;
-  readonly classes: number;
-  readonly n: number;
-  readonly gap: number;
-  readonly iterations: number;
-  readonly converged: boolean;
-  readonly atBound: boolean;
   readonly prior: TensorJSON;
   readonly offset: TensorJSON;
 }

@@ -22,15 +22,9 @@ export interface SplineCalibrationOptions {
 }
 
 /** What `SplineCalibration` writes as JSON. */
-export interface SplineCalibrationJSON {
+export interface SplineCalibrationJSON extends Pick<SplineCalibration, "n" | "degree" | "lambda" | "loss" | "low" | "high"> {
   readonly format: "logits/spline-calibration";
   readonly version: 1;
-  readonly n: number;
-  readonly degree: number;
-  readonly lambda: number;
-  readonly loss: number;
-  readonly low: number;
-  readonly high: number;
   readonly coefficients: TensorJSON;
 }
 

@@ -6,17 +6,9 @@ import { fitBeta, type TemperatureOptimum } from "./temperatureFit.ts";
 const FORMAT = "logits/temperature-scaling";
 
 /** What `TemperatureScaling` writes as JSON. */
-export interface TemperatureScalingJSON {
+export interface TemperatureScalingJSON extends Pick<TemperatureScaling, "temperature" | "classes" | "n" | "information" | "loss" | "gradientNorm" | "passes" | "atBound"> {
   readonly format: "logits/temperature-scaling";
   readonly version: 1;
-  readonly temperature: number;
-  readonly classes: number;
-  readonly n: number;
-  readonly information: number;
-  readonly loss: number;
-  readonly gradientNorm: number;
-  readonly passes: number;
-  readonly atBound: boolean;
 }
 
 /**

@@ -7,7 +7,6 @@ import { namesProblem } from "./classNames.ts";
 import { foldOf, type FoldJSON } from "./folds.ts";
 import type { HeadParts } from "./headParts.ts";
 import { nested } from "./nested.ts";
-import type { HeadInput } from "./rows.ts";
 import { scorerFromJSON, type Scorer } from "./scorer.ts";
 import type { SelfTestJSON } from "./selfTest.ts";
 
@@ -16,22 +15,11 @@ export const FORMAT = "logits/head";
 export const CONVENTIONS = { labels: "index in classes", probabilities: "softmax of logits over temperature", scores: "higher is more out-of-distribution" } as const;
 
 /** What `DecisionHead` writes as JSON. */
-export interface DecisionHeadJSON {
+export interface DecisionHeadJSON extends Pick<HeadParts<string>, "library" | "classes" | "input" | "alpha" | "guarantee" | "split" | "seed" | "calibrationRows" | "calibrationHash"> {
   readonly format: "logits/head";
   readonly version: 1;
-  /** Version of the library that fitted. */
-  readonly library: string;
   readonly conventions: { readonly labels: string; readonly probabilities: string; readonly scores: string };
-  readonly classes: readonly string[];
-  readonly input: HeadInput;
-  readonly alpha: number;
-  readonly guarantee: "all" | "accepted";
-  readonly split: number | "given" | "folds";
-  readonly seed: number;
   readonly fitRows: number;
-  readonly calibrationRows: number;
-  /** SHA-256 of the calibration rows: the line "float32 [N, C]", their logits, the line "int32 [N]", their labels, numbers little-endian. */
-  readonly calibrationHash: string;
   readonly calibrator: ReturnType<TemperatureScaling["toJSON"]>;
   /** Not in a cross-fitted head. */
   readonly conformal?: SplitConformalJSON;

@@ -15,6 +15,7 @@ export interface Guard {
 
 /** What a fit makes and an artefact holds. */
 export interface HeadParts<L extends string> {
+  /** Version of the library that fitted. */
   readonly library: string;
   readonly classes: readonly L[];
   readonly input: HeadInput;
@@ -23,6 +24,7 @@ export interface HeadParts<L extends string> {
   readonly split: number | "given" | "folds";
   readonly seed: number;
   readonly calibrationRows: number;
+  /** SHA-256 of the calibration rows: the line "float32 [N, C]", their logits, the line "int32 [N]", their labels, numbers little-endian. */
   readonly calibrationHash: string;
   readonly calibrator: TemperatureScaling;
   readonly conformal?: SplitConformal;

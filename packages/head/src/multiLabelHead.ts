@@ -53,18 +53,11 @@ export type MultiLabelDecision<L extends string = string> =
   | { readonly kind: "invalid"; readonly why: InvalidWhy };
 
 /** What `MultiLabelHead` writes as JSON. */
-export interface MultiLabelHeadJSON {
+export interface MultiLabelHeadJSON extends Pick<MultiLabelHead, "classes" | "input" | "rule" | "split" | "seed" | "fitRows" | "calibrationRows"> {
   readonly format: "logits/multi-label-head";
   readonly version: 1;
   /** Version of the library that fitted. */
   readonly library: string;
-  readonly classes: readonly string[];
-  readonly input: "logits" | "probabilities";
-  readonly rule: LabelRule;
-  readonly split: number | "given";
-  readonly seed: number;
-  readonly fitRows: number;
-  readonly calibrationRows: number;
   /** SHA-256 of the calibration rows: the line "float32 [N, C]", their scores before the sigmoid, the line "int32 [N, C]", their targets, numbers little-endian. */
   readonly calibrationHash: string;
   /** int32 [C]: calibration rows with the label. */
