@@ -9,7 +9,7 @@ const STYLE = `
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --paper: #12161c; --soft: #9aa7b6; --line: #2d3642; --before: #f0905f; --after: #6ab7e8; } }
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 56rem; font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .3rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
-p.sub { color: var(--soft); margin: 0 0 1.2rem; } table { display: block; overflow-x: auto; border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+p.sub { color: var(--soft); margin: 0 0 1.2rem; } table { margin-top: 1rem; display: block; overflow-x: auto; border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 tbody { display: table; width: 100%; } th, td { text-align: right; font-weight: inherit; padding: .35rem .6rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; } th[scope=col] { font-weight: 600; vertical-align: bottom; }
 .row { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; } figure svg { display: block; max-width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .9rem; } figure { max-width: 26.25rem; }

@@ -32,7 +32,7 @@ export function coloursOf(series: readonly PlotSeries[]): PlotColour[] {
 
 /** Fill and stroke of areas, of lines: the soft colour lets through what is behind it. */
 const fill = (colour: PlotColour, opacity: number): string => `fill="${PAINT[colour]}" fill-opacity="${colour === "soft" ? 0.16 : opacity}"`;
-const stroke = (colour: PlotColour, width: number): string => `fill="none" stroke="${PAINT[colour]}"${colour === "soft" ? ' stroke-opacity="0.5"' : ""} stroke-width="${width}"`;
+const stroke = (colour: PlotColour, width: number, opacity = colour === "soft" ? 0.5 : 1): string => `fill="none" stroke="${PAINT[colour]}"${opacity < 1 ? ` stroke-opacity="${opacity}"` : ""} stroke-width="${width}"`;
 const DASHES = ' stroke-dasharray="5 4"';
 
 /** Text over data: the ground, where the page names it, keeps it legible. */
@@ -145,7 +145,7 @@ export const pointPaint = (form: PlotShape, colour: PlotColour): string => (form
 function points(frame: Frame, { x, y, low, high, size, shape = "circle", labels }: PlotPoints, colour: PlotColour): string {
   let most = 0;
   if (size !== undefined) for (let i = 0; i < x.length; i++) if (size[i] < Infinity) most = Math.max(most, size[i]);
-  // Many points are small.
+  // Many points are small, and their intervals thin.
   const ordinary = Math.max(1.5, Math.min(RADIUS, frame.width / x.length / 2.4));
   let dots = "", bars = "", words = "";
   for (let i = 0; i < x.length; i++) {
@@ -160,7 +160,7 @@ function points(frame: Frame, { x, y, low, high, size, shape = "circle", labels 
     if (radius > 0) dots += outline(shape, at, height, radius);
     if (labels?.[i] !== undefined) words += pointLabel(frame, at, height, radius, labels[i]);
   }
-  return (bars && `<path ${stroke(colour, 1.5)} stroke-opacity="0.75" d="${bars}"/>`) + (dots && `<path ${pointPaint(shape, colour)} d="${dots}"/>`) + words;
+  return (bars && `<path ${ordinary < RADIUS ? stroke(colour, 1, 0.45) : stroke(colour, 1.5, 0.75)} d="${bars}"/>`) + (dots && `<path ${pointPaint(shape, colour)} d="${dots}"/>`) + words;
 }
 
 /** Right of the point, or left of it where there is no room. */
@@ -209,7 +209,7 @@ function band(frame: Frame, { x, low, high }: PlotBand, colour: PlotColour): str
 function rule(frame: Frame, { axis, at, dashed, label: words }: PlotRule, colour: PlotColour): string {
   const { left, top, width, height } = frame;
   if (!shown(frame[axis], at)) return "";
-  const paint = `${stroke(colour, 1.5)}${colour === "ink" ? ' stroke-opacity="0.65"' : ""}${dashed ? DASHES : ""}`;
+  const paint = `${stroke(colour, 1.5, colour === "ink" ? 0.65 : undefined)}${dashed ? DASHES : ""}`;
   if (axis === "x") {
     const x = across(frame, at), right = x + 5 + widthOf(words ?? "") <= left + width;
     return `<path ${paint} d="M${px(x)},${px(top)}V${px(top + height)}"/>${words === undefined ? "" : label(right ? x + 5 : x - 5, top + 11, words, right ? "start" : "end")}`;

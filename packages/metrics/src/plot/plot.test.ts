@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { expectClose, expectExact } from "@logits/testkit";
 import { riskCoverage } from "../riskCoverage.ts";
 import { auroc } from "../auroc.ts";
-import { riskCoveragePlot, rocCurve, rocPlot, svg, thresholdPlot, type Plot, type PlotSeries } from "../plot.ts";
+import { riskCoveragePlot, rocCurve, rocPlot, svg, thresholdPlot, type Plot, type PlotColour, type PlotSeries, type PlotShape } from "../plot.ts";
 
 const plot = (series: readonly PlotSeries[], change: Partial<Plot> = {}): Plot => ({ title: "A title", x: { label: "x" }, y: { label: "y" }, series, ...change });
 const line = (x: ArrayLike<number>, y: ArrayLike<number>): PlotSeries => ({ kind: "line", x, y });
@@ -15,7 +15,9 @@ const ticks = (text: string): string[] => [...text.matchAll(/<g fill-opacity="0.
 /** Well formed: tags open and close in order, attributes are quoted, no bare ampersand. */
 function checkXml(text: string): void {
   const open: string[] = [];
-  const rest = text.replace(/<(\/?)([a-z]+)((?: [\w:-]+="[^"<>&]*(?:&#\d+;[^"<>&]*)*")*)(\/?)>/g, (_, end: string, name: string, __, alone: string) => {
+  const rest = text.replace(/<(\/?)([a-z]+)((?: [\w:-]+="[^"<>&]*(?:&#\d+;[^"<>&]*)*")*)(\/?)>/g, (_, end: string, name: string, attributes: string, alone: string) => {
+    const names = [...attributes.matchAll(/ ([\w:-]+)="/g)].map((match) => match[1]);
+    expect(new Set(names).size, attributes).toBe(names.length);
     if (end) expect(open.pop()).toBe(name);
     else if (!alone) open.push(name);
     return "";
@@ -27,17 +29,18 @@ function checkXml(text: string): void {
 const hostile = fc.oneof(fc.double(), fc.constantFrom(0, -0, 1, NaN, Infinity, -Infinity, 5e-324, Number.MAX_VALUE, -Number.MAX_VALUE, 1e-300, 1e300));
 const text = fc.string({ unit: "binary", maxLength: 12 });
 const axis = fc.record({ label: text, zero: fc.boolean(), log: fc.boolean(), percent: fc.boolean() });
+const colour = fc.constantFrom<PlotColour | undefined>(undefined, 1, 6, "ink", "soft"), shape = fc.constantFrom<PlotShape>("circle", "square", "triangle", "diamond", "cross");
 const lists = (names: readonly string[], optional: readonly string[] = []) =>
   fc.integer({ min: 0, max: 12 }).chain((n) => fc.record(Object.fromEntries([...names, ...optional].map((name) => [name, fc.array(hostile, { minLength: n, maxLength: n })])), { requiredKeys: [...names] }));
-const named = <Kind extends string>(kind: Kind, values: fc.Arbitrary<Record<string, number[] | undefined>>) => fc.record({ values, name: fc.option(text, { nil: undefined }) }).map(({ values, name }) => ({ kind, name, ...values }) as unknown as PlotSeries);
+const named = <Kind extends string>(kind: Kind, values: fc.Arbitrary<Record<string, number[] | undefined>>) => fc.record({ values, name: fc.option(text, { nil: undefined }), colour, dashed: fc.boolean(), shape }).map(({ values, ...rest }) => ({ kind, ...rest, ...values }) as unknown as PlotSeries);
 const series = fc.oneof(
   named("line", lists(["x", "y"])), named("points", lists(["x", "y"], ["low", "high", "size"])), named("bars", lists(["low", "high", "value"], ["base"])), named("band", lists(["x", "low", "high"])),
-  fc.record({ kind: fc.constant("rule" as const), axis: fc.constantFrom("x" as const, "y" as const), at: hostile, label: text }),
+  fc.record({ kind: fc.constant("rule" as const), axis: fc.constantFrom("x" as const, "y" as const), at: hostile, label: text, colour, dashed: fc.boolean() }),
 );
 
 describe("svg", () => {
   it("draws a small plot as it always did", () => {
-    expect(svg(plot([{ kind: "points", name: "a & b", x: [0, 1, 2], y: [0.5, 0.75, 1], low: [0.25, 0.5, 0.75], high: [0.75, 1, 1] }], { y: { label: "share", domain: [0, 1], percent: true } }), { width: 200, height: 120 })).toMatchInlineSnapshot(`"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 120" width="200" height="120" role="img" aria-labelledby="plot-oyjahm-title plot-oyjahm-description" font-family="system-ui,sans-serif" font-size="12" fill="var(--plot-ink,currentColor)"><title id="plot-oyjahm-title">A title</title><desc id="plot-oyjahm-description">a &#38; b: points, 3, x 0 to 2, share 50 % to 100 %.</desc><path fill="none" stroke="var(--plot-ink,currentColor)" stroke-opacity="0.13" d="M47,80H190M47,60H190M47,40H190"/><path fill="none" stroke="var(--plot-ink,currentColor)" stroke-opacity="0.5" d="M47,80H190"/><g fill-opacity="0.8"><text x="41" y="84" text-anchor="end">0 %</text><text x="41" y="64" text-anchor="end">50 %</text><text x="41" y="44" text-anchor="end">100 %</text><text x="47" y="96" text-anchor="middle">0</text><text x="118.5" y="96" text-anchor="middle">1</text><text x="190" y="96" text-anchor="middle">2</text><text x="2" y="31">share</text><text x="190" y="114" text-anchor="end">x</text></g><path fill="none" stroke="var(--plot-1,#2a7fb8)" stroke-width="1.5" stroke-opacity="0.75" d="M47,70V50M118.5,60V40M190,50V40"/><path fill="var(--plot-1,#2a7fb8)" fill-opacity="0.85" d="M43,60a4,4 0 1,0 8,0a4,4 0 1,0 -8,0ZM114.5,50a4,4 0 1,0 8,0a4,4 0 1,0 -8,0ZM186,40a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z"/><path fill="var(--plot-1,#2a7fb8)" fill-opacity="0.85" d="M5,9a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z"/><text x="21" y="13">a &#38; b</text></svg>"`);
+    expect(svg(plot([{ kind: "points", name: "a & b", x: [0, 1, 2], y: [0.5, 0.75, 1], low: [0.25, 0.5, 0.75], high: [0.75, 1, 1] }], { y: { label: "share", domain: [0, 1], percent: true } }), { width: 200, height: 120 })).toMatchInlineSnapshot(`"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 120" width="200" height="120" role="img" aria-labelledby="plot-u54lba-title plot-u54lba-description" font-family="system-ui,sans-serif" font-size="12" fill="var(--plot-ink,currentColor)"><title id="plot-u54lba-title">A title</title><desc id="plot-u54lba-description">a &#38; b: points, 3, x 0 to 2, share 50 % to 100 %.</desc><path fill="none" stroke="var(--plot-ink,currentColor)" stroke-opacity="0.13" d="M47,80H190M47,62H190M47,44H190"/><path fill="none" stroke="var(--plot-ink,currentColor)" stroke-opacity="0.5" d="M47,80H190"/><g fill-opacity="0.8"><text x="41" y="84" text-anchor="end">0 %</text><text x="41" y="66" text-anchor="end">50 %</text><text x="41" y="48" text-anchor="end">100 %</text><text x="47" y="96" text-anchor="middle">0</text><text x="118.5" y="96" text-anchor="middle">1</text><text x="190" y="96" text-anchor="middle">2</text><text x="2" y="31">share</text><text x="190" y="114" text-anchor="end">x</text></g><path fill="none" stroke="var(--plot-1,#2a7fb8)" stroke-opacity="0.75" stroke-width="1.5" d="M47,71V53M118.5,62V44M190,53V44"/><path fill="var(--plot-1,#2a7fb8)" fill-opacity="0.85" d="M43,62a4,4 0 1,0 8,0a4,4 0 1,0 -8,0ZM114.5,53a4,4 0 1,0 8,0a4,4 0 1,0 -8,0ZM186,44a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z"/><path fill="var(--plot-1,#2a7fb8)" fill-opacity="0.85" d="M5,9a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z"/><text x="21" y="13">a &#38; b</text></svg>"`);
   });
 
   it("gives the same bytes twice, whatever the kind of the arrays", () => {

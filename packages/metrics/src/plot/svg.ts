@@ -42,7 +42,7 @@ export function svg(plot: Plot, options: SvgOptions = {}): string {
   checkSize("height", height, 80);
   plot.series.forEach(checkSeries);
   const colours = coloursOf(plot.series), legend = legendOf(plot.series, colours, width);
-  const top = legend.rows * LINE + (plot.y.label === "" ? 8 : LINE + 4), bottom = (plot.x.label === "" ? 22 : 40);
+  const top = legend.rows * LINE + (plot.y.label === "" ? 8 : LINE + 8), bottom = (plot.x.label === "" ? 22 : 40);
   const inner = Math.max(20, height - top - bottom);
   const down = plot.y.categories !== undefined;
   const y = scaleOf("y", plot.y, valuesOf(plot.series, "y"), Math.max(2, Math.round(inner / 45)));
@@ -112,7 +112,7 @@ function grid({ left, top, width, height, x, y, down }: Frame, xAxis: PlotAxis, 
   const texts = [
     ...y.ticks.map(({ value, text }) => `<text x="${px(left - 6)}" y="${px(yAt(value) + 4)}" text-anchor="end">${escaped(fitted(text, left - 8))}</text>`),
     ...x.ticks.filter((_, i) => i % every === 0).map(({ value, text }) => `<text x="${px(xAt(value))}" y="${px(bottom + 16)}" text-anchor="middle">${escaped(xAxis.categories ? fitted(text, (every * width) / x.ticks.length - 2) : text)}</text>`),
-    yAxis.label === "" ? "" : `<text x="2" y="${px(top - 9)}">${escaped(fitted(yAxis.label, whole - 4))}</text>`,
+    yAxis.label === "" ? "" : `<text x="2" y="${px(top - 13)}">${escaped(fitted(yAxis.label, whole - 4))}</text>`,
     xAxis.label === "" ? "" : `<text x="${px(right)}" y="${px(bottom + 34)}" text-anchor="end">${escaped(fitted(xAxis.label, right - 2))}</text>`,
   ];
   return `<path fill="none" stroke="var(--plot-ink,currentColor)" stroke-opacity="0.13" d="${horizontal}${vertical}"/>${base && `<path fill="none" stroke="var(--plot-ink,currentColor)" stroke-opacity="0.5" d="${base}"/>`}<g fill-opacity="0.8">${texts.join("")}</g>`;
