@@ -1,3 +1,4 @@
+import { withTally } from "@logits/statistics";
 import { checkInteger } from "@logits/tensor";
 import type { CheckedConfidences } from "./confidences.ts";
 import { sortedRows, type SortedRows } from "./sortedRows.ts";
@@ -52,7 +53,7 @@ export function binSums(where: string, rows: CheckedConfidences, bins: number): 
  */
 export function massSums(where: string, rows: CheckedConfidences, bins: number): BinSums {
   checkInteger(where, "bins", bins, 1, 1000000);
-  return sumsBetween(sortedRows(rows), bins);
+  return massGroups(rows, bins);
 }
 
 /** The most bins of equal count, tried from one upwards, whose shares of right answers do not fall from bin to bin. */
@@ -88,6 +89,25 @@ function rises(before: Float64Array, blockEnd: Int32Array, bins: number): boolea
     lastCount = count;
   }
   return true;
+}
+
+/** As `sumsBetween`, from groups of equal rows: the rows in order are made where they are asked for. */
+function massGroups(rows: CheckedConfidences, bins: number): BinSums {
+  const n = rows.confidence.length, count = new Int32Array(bins), confidence = new Float64Array(bins), correct = new Int32Array(bins), squares = new Float64Array(bins);
+  withTally(rows.confidence as Float32Array, rows.correct, ({ values, counts, ones }) => {
+    for (let k = 0, b = 0, i = 0, next = edge(1, n, bins); k < values.length; k++) {
+      while (b + 1 < bins && next <= i) next = edge(++b + 1, n, bins);
+      const value = values[k], here = counts[k], yes = ones[k], rest = 1 - value;
+      count[b] += here;
+      confidence[b] += here * value;
+      correct[b] += yes;
+      squares[b] += yes * rest * rest + (here - yes) * value * value;
+      i += here;
+    }
+  });
+  let made: BinSums | undefined;
+  const whole = (): BinSums => (made ??= sumsBetween(sortedRows(rows), bins));
+  return { count, confidence, correct, squares, get rows() { return whole().rows; }, get index() { return whole().index; } };
 }
 
 function sumsBetween(rows: SortedRows, bins: number): BinSums {

@@ -1,9 +1,8 @@
 import type { Estimate } from "@logits/metrics";
-import { chiSquareSurvival, exp, normalCdf } from "@logits/statistics";
+import { chiSquareSurvival, exp, normalCdf, withTally } from "@logits/statistics";
 import { rangeError, type TensorLike } from "@logits/tensor";
 import { massSums } from "./bins.ts";
 import { areConfidences, checkLevel, checkedConfidences, type CheckedConfidences, type Confidences } from "./confidences.ts";
-import { sortedRows } from "./sortedRows.ts";
 
 /** Options of `calibrationTest`. */
 export interface CalibrationTestOptions {
@@ -83,19 +82,20 @@ function ratio(deviation: number, variance: number): number {
 }
 
 function cumulative(rows: CheckedConfidences, range: boolean, level: number): CalibrationTest {
-  const { confidence, correct } = sortedRows(rows), n = confidence.length;
+  const n = rows.confidence.length;
   let sum = 0, high = 0, low = 0, variance = 0, squares = 0, right = 0;
-  for (let i = 0; i < n; i++) {
-    // Rounding above 1 would make a variance negative.
-    const c = confidence[i] > 1 ? 1 : confidence[i], yes = correct[i], gap = yes - c;
-    sum += gap;
-    squares += gap * gap;
-    variance += c * (1 - c);
-    right += yes;
-    if (i + 1 < n && confidence[i + 1] === confidence[i]) continue;
-    if (sum > high) high = sum;
-    else if (sum < low) low = sum;
-  }
+  withTally(rows.confidence as Float32Array, rows.correct, ({ values, counts, ones }) => {
+    for (let k = 0; k < values.length; k++) {
+      // Rounding above 1 would make a variance negative.
+      const c = values[k] > 1 ? 1 : values[k], count = counts[k], yes = ones[k], rest = 1 - c;
+      sum += yes - count * c;
+      squares += yes * rest * rest + (count - yes) * c * c;
+      variance += count * c * rest;
+      right += yes;
+      if (sum > high) high = sum;
+      else if (sum < low) low = sum;
+    }
+  });
   const deviation = range ? high - low : Math.max(high, -low), value = ratio(deviation, variance), tail = range ? rangeTail : maximumTail;
   // Four rows more, two of them right, so that rows without an error are not certain.
   const p = (right + 2) / (n + 4), noise = squares + n * p * (1 - p) - (right * (n - right)) / n, half = quantileOf(tail, 1 - level) * Math.sqrt(noise);

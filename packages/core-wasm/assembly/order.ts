@@ -1,7 +1,7 @@
 export { ABI_VERSION } from "./lib/abi";
 
 // Up to this many are sorted by insertion; up to WIDE by narrow digits, whose tables are short.
-const FEW: i32 = 32, WIDE: i32 = 512;
+const FEW: i32 = 24, WIDE: i32 = 192;
 // What is sorted digit by digit stays in the cache of the first level: more is divided by its leading digit first.
 const NEAR: i32 = 6144;
 // Unsigned integers in the order of the floats; -0 becomes +0.
@@ -44,7 +44,7 @@ function starts(table: usize, digits: i32, to: usize): void {
   }
 }
 
-// Sorts the n integers at a, which end up at b where `move`, else at a. a and b: room for n each. tables: 1 KiB for each of three divisions (each takes 8 of at most 25 bits), then 6 KiB.
+// Sorts the n integers at a by all bits but the lowest; they end up at b where `move`, else at a. a and b: room for n each. tables: 1 KiB for each of three divisions (each takes 8 of at most 24 bits), then 4 KiB.
 function sort(a: usize, b: usize, n: i32, move: bool, tables: usize): void {
   const end = a + (<usize>n << 2);
   if (n <= FEW) {
@@ -53,7 +53,7 @@ function sort(a: usize, b: usize, n: i32, move: bool, tables: usize): void {
       let q = p;
       for (; q > a; q -= 4) {
         const before = load<u32>(q - 4);
-        if (before <= v) break;
+        if (before >> 1 <= v >> 1) break;
         store<u32>(q, before);
       }
       store<u32>(q, v);
@@ -67,15 +67,16 @@ function sort(a: usize, b: usize, n: i32, move: bool, tables: usize): void {
     low = min(low, v);
     high = max(high, v);
   }
-  const bits = 32 - clz(high - low);
-  if (n > NEAR && bits > 9) {
+  low >>= 1;
+  const bits = 32 - clz((high >> 1) - low);
+  if (n > NEAR && bits > 8) {
     const shift = bits - 8;
     memory.fill(tables, 0, 1024);
-    for (let p = a; p < end; p += 4) count(tables, (load<u32>(p) - low) >> shift);
+    for (let p = a; p < end; p += 4) count(tables, ((load<u32>(p) >> 1) - low) >> shift);
     starts(tables, 256, b);
     for (let p = a; p < end; p += 4) {
       const v = load<u32>(p);
-      store<u32>(place(tables, (v - low) >> shift), v);
+      store<u32>(place(tables, ((v >> 1) - low) >> shift), v);
     }
     let from = b;
     for (let digit: usize = 0; digit < 1024; digit += 4) {
@@ -85,28 +86,34 @@ function sort(a: usize, b: usize, n: i32, move: bool, tables: usize): void {
     }
     return;
   }
-  const width: u32 = n < WIDE ? 6 : 9, digits = 1 << width, mask = <u32>digits - 1, bytes = <usize>digits << 2;
-  const passes = (<u32>bits + width - 1) / width;
-  memory.fill(tables, 0, bytes * passes);
-  if (passes == 3) {
+  // All equal: nothing to do. Else digits of equal width, at most 8 bits (few values: 6).
+  const most = n < WIDE ? 6 : 8, passes = (bits + most - 1) / most, width = <u32>(passes ? (bits + passes - 1) / passes : 0), digits = 1 << width, mask = <u32>digits - 1, bytes = <usize>digits << 2;
+  memory.fill(tables, 0, bytes * <usize>passes);
+  if (passes == 2) {
     for (let p = a; p < end; p += 4) {
-      const v = load<u32>(p) - low;
+      const v = (load<u32>(p) >> 1) - low;
+      count(tables, v & mask);
+      count(tables + bytes, v >> width);
+    }
+  } else if (passes == 3) {
+    for (let p = a; p < end; p += 4) {
+      const v = (load<u32>(p) >> 1) - low;
       count(tables, v & mask);
       count(tables + bytes, (v >> width) & mask);
       count(tables + bytes * 2, v >> (2 * width));
     }
   } else {
     for (let p = a; p < end; p += 4) {
-      let v = load<u32>(p) - low;
-      for (let pass: u32 = 0, t = tables; pass < passes; pass++, t += bytes, v >>= width) count(t, v & mask);
+      let v = (load<u32>(p) >> 1) - low;
+      for (let pass = 0, t = tables; pass < passes; pass++, t += bytes, v >>= width) count(t, v & mask);
     }
   }
   let from = a, to = b;
-  for (let pass: u32 = 0, shift: u32 = 0; pass < passes; pass++, shift += width, tables += bytes) {
+  for (let pass = 0, shift: u32 = 1; pass < passes; pass++, shift += width, tables += bytes) {
     starts(tables, digits, to);
     for (let p = from, stop = from + (<usize>n << 2); p < stop; p += 4) {
       const v = load<u32>(p);
-      store<u32>(place(tables, ((v - low) >> shift) & mask), v);
+      store<u32>(place(tables, ((v - low - low) >> shift) & mask), v);
     }
     const done = from;
     from = to;
@@ -143,6 +150,16 @@ export function f32_tally_scan(x: usize, n: i32, work: usize): i32 {
   store<u32>(work, low);
   store<u32>(work, high, HIGH);
   return nan;
+}
+
+// 1 where a byte of the mask is neither 0 nor 1.
+export function u8_no_mask(mask: usize, n: i32): i32 {
+  let bits: u8 = 0, all = i64x2.splat(0);
+  const end = mask + n, whole = mask + (n & ~15);
+  for (; mask < whole; mask += 16) all = v128.or(all, v128.load(mask));
+  for (; mask < end; mask++) bits |= load<u8>(mask);
+  const words = (i64x2.extract_lane(all, 0) | i64x2.extract_lane(all, 1)) & <i64>0xfefefefefefefefe;
+  return <i32>(words != 0 || bits > 1);
 }
 
 // n: of all of x.

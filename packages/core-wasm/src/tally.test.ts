@@ -82,7 +82,9 @@ describe("tally", () => {
     expectExact((await runStepsAsync(tallySteps(x, mask), {})).counts, [1000]);
   });
 
-  it("refuses NaN and a mask of another length", () => {
+  it("refuses NaN, a mask of another length and a mask of other numbers", () => {
+    for (const [n, at] of [[5, 4], [40, 3], [40, 37]]) expect(() => withTally(new Float32Array(n), new Uint8Array(n).fill(2, at, at + 1), () => 0)).toThrow(`expected \`mask\` of 0 and 1, got 2 at index ${at}`);
+    expect(() => withTally(new Float32Array(1), Uint8Array.of(255), () => 0)).toThrowErrorMatchingInlineSnapshot(`[RangeError: withTally: expected \`mask\` of 0 and 1, got 255 at index 0]`);
     expect(() => withTally(Float32Array.of(1, NaN), new Uint8Array(2), () => 0)).toThrowErrorMatchingInlineSnapshot(`[RangeError: withTally: expected \`x\` without NaN, got NaN at index 1]`);
     expect(() => runSteps(tallySteps(new Float32Array(2), new Uint8Array(1)))).toThrowErrorMatchingInlineSnapshot(`[RangeError: tallySteps: expected \`mask\` of length 2, got 1]`);
   });

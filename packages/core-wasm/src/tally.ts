@@ -7,6 +7,7 @@ import { byteView, floatView, intView } from "./memory.ts";
 const kernels = family<{
   f32_tally_start(work: number): void;
   f32_tally_scan(x: number, n: number, work: number): number;
+  u8_no_mask(mask: number, n: number): number;
   f32_tally_plan(n: number, work: number): void;
   f32_tally_count(x: number, n: number, work: number): void;
   f32_tally_places(values: number, work: number): void;
@@ -48,6 +49,10 @@ function* steps<Result>(where: string, x: Float32Array, mask: Uint8Array, use: (
     yield* pieces(0, (first, count) => {
       floatView().set(x.subarray(first, first + count), (from >>> 2) + first);
       byteView().set(mask.subarray(first, first + count), masks + first);
+      if (k.u8_no_mask(masks + first, count) === 1) {
+        const at = first + mask.subarray(first, first + count).findIndex((mark) => mark > 1);
+        throw rangeError(where, "mask", "of 0 and 1", `${mask[at]} at index ${at}`);
+      }
       if (k.f32_tally_scan(from + 4 * first, count, work) === 0) return;
       const at = first + x.subarray(first, first + count).findIndex((value) => value !== value);
       throw rangeError(where, "x", "without NaN", `NaN at index ${at}`);
@@ -75,7 +80,7 @@ function* steps<Result>(where: string, x: Float32Array, mask: Uint8Array, use: (
  * @param mask - uint8 [N] of 0 and 1
  * @param use - receives the tally; its arrays are views of WebAssembly memory, valid until it returns, and it must call no other operation of this package
  * @returns what `use` returns; for N = 0 it receives empty arrays
- * @throws RangeError for a mask of another length, for NaN (its index is named)
+ * @throws RangeError for a mask of another length or with other numbers, for NaN (its index is named)
  * @example
  *   withTally(Float32Array.of(2, 1, 2), Uint8Array.of(1, 0, 0), ({ counts }) => counts.slice()); // 1, 2
  * Source: Knuth, The Art of Computer Programming 3 (1998), 5.2.5; by leading digit first as McIlroy, Bostic, McIlroy, "Engineering radix sort", 1993.

@@ -22,11 +22,12 @@ export function auroc(scores: TensorLike, positives: TensorLike): number {
   const mask = asMask("auroc", "positives", positives);
   checkShape("auroc", "positives", mask, ["N"]);
   if (mask.size !== s.length) throw rangeError("auroc", "positives", `of shape [${s.length}]`, `[${mask.size}]`);
+  const { data } = mask;
   let count = 0;
-  for (let i = 0; i < mask.size; i++) count += mask.data[i];
+  for (let i = 0; i < data.length; i++) count += data[i];
   if (count === 0 || count === s.length) throw rangeError("auroc", "positives", "with at least one positive and one negative row", `${count} of ${s.length} positive`);
   // Twice the number of pairs won, a pair of equals counting 1.
-  const pairs = withTally(s as Float32Array, mask, ({ counts, ones }) => {
+  const pairs = withTally(s as Float32Array, mask.data, ({ counts, ones }) => {
     let total = 0, below = 0;
     for (let k = 0; k < counts.length; k++) {
       const low = counts[k] - ones[k];

@@ -38,18 +38,17 @@ export function riskCoverage(confidence: TensorLike, errors: TensorLike): RiskCo
   if (mask.size !== n) throw rangeError("riskCoverage", "errors", `of shape [${n}]`, `[${mask.size}]`);
   const coverage = new Float64Array(n), risk = new Float64Array(n);
   let total = 0, sum = 0;
-  withTally(c as Float32Array, mask, ({ counts, ones }) => {
+  withTally(c as Float32Array, mask.data, ({ counts, ones }) => {
     for (let k = counts.length - 1, start = 0; k >= 0; k--) {
       const end = start + counts[k], wrong = ones[k];
-      for (let i = start; i < end; i++) {
-        coverage[i] = (i + 1) / n;
-        risk[i] = (total + (wrong * (i + 1 - start)) / (end - start)) / (i + 1);
-        sum += risk[i];
-      }
+      // One row is the common case, and spares a division.
+      if (end - start === 1) sum += risk[start] = (total + wrong) / end;
+      else for (let i = start; i < end; i++) sum += risk[i] = (total + (wrong * (i + 1 - start)) / (end - start)) / (i + 1);
       total += wrong;
       start = end;
     }
   });
+  for (let i = 0; i < n; i++) coverage[i] = (i + 1) / n;
   let best = 0;
   for (let i = n - total; i < n; i++) best += (i + 1 - (n - total)) / (i + 1);
   return { coverage, risk, aurc: sum / n, eAurc: (sum - best) / n };
