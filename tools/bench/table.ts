@@ -11,7 +11,7 @@ const figure = (value: number): string => (Number.isInteger(value) ? `${value}` 
 
 export function table(records: readonly BenchRecord[]): string {
   const names = [...new Set(records.flatMap(({ peers }) => Object.keys(peers)))];
-  const header = ["case", "variant", "ours", ...names, "ratio", "ULP", "figures"];
+  const header = ["case", "variant", "ours", ...names, "ratio", "ULP", "figures", "elsewhere"];
   const rows = records.map((record) => [
     `${record.suite} ${record.case}`,
     record.variant,
@@ -20,6 +20,7 @@ export function table(records: readonly BenchRecord[]): string {
     record.ratio === null ? "" : `${record.ratio.toFixed(2)} (paired ${record.pairedRatio?.toFixed(2)}, ${record.fastest})`,
     record.ulp === undefined ? "" : record.ulp.toFixed(2),
     Object.entries(record.figures).map(([name, value]) => `${name} ${figure(value)}`).join(", "),
+    record.reference ?? "",
   ]);
   // A column that holds nothing is left out.
   const kept = header.map((_, column) => rows.some((row) => row[column] !== ""));

@@ -53,6 +53,8 @@ export interface BenchRecord {
   /** Derived figures, for example nanoseconds per element. */
   figures: Record<string, number>;
   rounds: number;
+  /** What another system was measured to take elsewhere, in words: not run here. */
+  reference?: string;
   meta: Meta;
 }
 

@@ -1,6 +1,7 @@
+import { calibration } from "./calibration.ts";
 import { matmul } from "./matmul.ts";
 import { latency, logsumexp, softmax, topk } from "./rows.ts";
 import type { Suite } from "./suite.ts";
 import { temperature } from "./temperature.ts";
 
-export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, latency];
+export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, latency];

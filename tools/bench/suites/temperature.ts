@@ -29,8 +29,8 @@ export function temperatureLoop(x: Float32Array, cols: number, labels: Int32Arra
   return 1 / inverse;
 }
 
-function temperatureCase(rows: number, cols: number): Case {
-  const name = `${rows}x${cols}`;
+export function temperatureCase(rows: number, cols: number, reference?: string, prefix = ""): Case {
+  const name = `${prefix}${rows}x${cols}`;
   return {
     name,
     async run({ variant, library, seed, clock }) {
@@ -68,6 +68,7 @@ function temperatureCase(rows: number, cols: number): Case {
           temperature: want,
         },
         rounds: 7,
+        ...(reference !== undefined && { reference }),
       };
     },
   };
