@@ -7,7 +7,7 @@ import { DecisionHead } from "@logits/head";
 import { randomSource } from "@logits/tensor";
 import { testRandom } from "@logits/testkit";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { MonitorSummary } from "./monitor.ts";
+import { monitor, type MonitorOptions, type MonitorSummary } from "./monitor.ts";
 
 // The built command line, as a user runs it.
 const cli = join(import.meta.dirname, "../../dist/cli.js");
@@ -30,6 +30,17 @@ const summaryOf = (out: string): MonitorSummary => JSON.parse(out.trimEnd().spli
 const random = testRandom(3);
 const normal = (count: number, shift = 0): number[] => Array.from({ length: count }, () => random.normal() + shift);
 const reference = normal(800), before = normal(600), after = normal(300, 1);
+
+/** What the command says before it has read a row of the file `rows.ndjson` that counts, without a process of its own. */
+async function refusal(options: Partial<MonitorOptions>, rows = "0.5\n"): Promise<string> {
+  write("rows.ndjson", rows);
+  try {
+    await monitor([join(folder, "rows.ndjson")], { state: join(folder, "state.json"), ...options });
+  } catch (error) {
+    return (error as Error).message.replaceAll(`${folder}/`, "");
+  }
+  return "nothing";
+}
 
 beforeAll(() => expect(existsSync(cli), "build first: pnpm run build").toBe(true));
 beforeEach(() => rmSync(join(folder, "state.json"), { force: true }));
@@ -56,7 +67,7 @@ describe("monitor --reference", () => {
     const args = ["--state", "state.json", "--reference", write("reference.ndjson", ndjson(reference.map((score) => ({ score }))))];
     run(args, ndjson(before));
     const size = read("state.json").length;
-    for (let i = 0; i < 4; i++) run(args, ndjson(before));
+    run(args, ndjson([...before, ...before, ...before, ...before]));
     expect(Math.abs(read("state.json").length - size)).toBeLessThan(40); // digits of a few numbers
     expect(stateOf("state.json").rows).toBe(3000);
     expect(readdirSync(folder).filter((name) => name.includes("partial"))).toEqual([]);
@@ -144,35 +155,36 @@ describe("monitor --head", () => {
     expect(summaryOf(out).watches).toMatchObject([{ name: "drift", ok: false, rows: 30 }, { name: "coverage", rows: 0 }]);
   });
 
-  it("refuses another head, none, a row without what it needs, a label that is no class, a cross-fitted head", () => {
-    const [row] = rows(1);
+  it("refuses another head, none, a row without what it needs, a label that is no class, a cross-fitted head", async () => {
+    const [row] = rows(1), of = (head: string, list: readonly unknown[], more: Partial<MonitorOptions> = {}) => refusal({ head: join(folder, head), ...more }, ndjson(list)), other = { state: join(folder, "other.json") };
     expect(run(args("guarded.json"), ndjson([row])).code).toBe(0);
     expect(run(args("plain.json"), ndjson([row]))).toEqual({ code: 2, out: "", err: "logits: expected --head with the content that state.json was started with, got another one. Name another state, or leave the option out\n" });
-    expect(run(["--state", "state.json"], ndjson([row]))).toEqual({ code: 2, out: "", err: "logits: expected --head, which state.json watches the rows of, got none\n" });
-    expect(run(args("guarded.json"), ndjson([row, { logits: row.logits }])).err).toMatch(/^logits: expected `line 2 of stdin` to have `features`, 3 numbers, which the head needs, got ".*"\. state\.json holds the 2 rows before it\n$/);
-    expect(run(args("guarded.json"), ndjson([{ ...row, label: "d" }])).err).toContain('to have a class of the head as `label`, a name or an index in [0, 3), got "\\"d\\""');
-    expect(run(["--state", "other.json", "--head", "plain.json"], ndjson([{ logits: row.logits }])).err).toContain("to have a `label`, as the head has no detector");
+    expect(await refusal({}, ndjson([row]))).toBe("logits: expected --head, which state.json watches the rows of, got none");
+    expect(await of("guarded.json", [row, { logits: row.logits }])).toMatch(/^logits: expected `line 2 of rows\.ndjson` to have `features`, 3 numbers, which the head needs, got ".*"\. state\.json holds the 2 rows before it$/);
+    expect(await of("guarded.json", [{ ...row, label: "d" }])).toContain('to have a class of the head as `label`, a name or an index in [0, 3), got "\\"d\\""');
+    expect(await of("plain.json", [{ logits: row.logits }], other)).toContain("to have a `label`, as the head has no detector");
     const crossed = rows(60);
     write("crossed.json", JSON.stringify(DecisionHead.fit({ logits: table(crossed.map((r) => r.logits)), labels: crossed.map((r) => r.label), classes: ["a", "b", "c"] }, { crossFit: 3 })));
-    expect(run(["--state", "other.json", "--head", "crossed.json"], ndjson([row]))).toEqual({ code: 2, out: "", err: "logits: expected a head that was fitted with a split, got crossed.json, which is cross-fitted\n" });
+    expect(await of("crossed.json", [row], other)).toBe("logits: expected a head that was fitted with a split, got crossed.json, which is cross-fitted");
     expect(existsSync(join(folder, "other.json"))).toBe(false);
   });
 });
 
 describe("a state", () => {
-  it("is refused where the options are others than it was started with", () => {
+  it("is refused where the options are others than it was started with", async () => {
     run(["--state", "state.json", "--risk", "0.1", "--level", "0.05"], ndjson([0, 1]));
     const kept = read("state.json");
-    for (const [args, text] of [
-      [["--level", "0.01"], "--level 0.05 that state.json was started with, got 0.01"], [["--risk", "0.2"], "--risk 0.1 that state.json was started with, got 0.2"], [["--field", "x"], "--field not given that state.json was started with, got x"],
-      [["--p-values"], "the options of losses that state.json was started with, got those of p-values"], [["--calibration-rows", "9"], "--calibration-rows not given that state.json was started with, got 9"],
-    ] as const) expect(run(["--state", "state.json", ...args], ndjson([0]))).toEqual({ code: 2, out: "", err: `logits: expected ${text}. Name another state, or leave the option out\n` });
+    for (const [options, text] of [
+      [{ level: 0.01 }, "--level 0.05 that state.json was started with, got 0.01"], [{ risk: 0.2 }, "--risk 0.1 that state.json was started with, got 0.2"], [{ field: "x" }, "--field not given that state.json was started with, got x"],
+      [{ pValues: true }, "the options of losses that state.json was started with, got those of p-values"], [{ calibrationRows: 9 }, "--calibration-rows not given that state.json was started with, got 9"],
+    ] as const) expect(await refusal(options)).toBe(`logits: expected ${text}. Name another state, or leave the option out`);
+    expect(run(["--state", "state.json", "--level", "0.01"], ndjson([0]))).toEqual({ code: 2, out: "", err: "logits: expected --level 0.05 that state.json was started with, got 0.01. Name another state, or leave the option out\n" });
     expect(read("state.json")).toBe(kept);
     expect(run(["--state", "state.json", "--risk", "0.1", "--level", "0.05"], ndjson([0])).code).toBe(0);
     expect(stateOf("state.json").rows).toBe(3);
   });
 
-  it("that is damaged, of another kind or not a file is refused, and left alone", () => {
+  it("that is damaged, of another kind or not a file is refused, and left alone", async () => {
     run(["--state", "state.json", "--p-values"], ndjson([0.5]));
     const good = JSON.parse(read("state.json")) as { watches: { state: object }[] };
     for (const [content, text] of [
@@ -181,26 +193,24 @@ describe("a state", () => {
       [JSON.stringify({ ...good, watches: [{ ...good.watches[0], since: 0 }] }), "`since`"], [JSON.stringify({ ...good, watches: [{ ...good.watches[0], state: { ...good.watches[0].state, capital: [1] } }] }), "`capital`"],
     ] as const) {
       write("state.json", content);
-      const { code, out, err } = run(["--state", "state.json", "--p-values"], ndjson([0.5]));
-      expect([code, out, err.split("\n").length]).toEqual([2, "", 2]);
-      expect(err).toContain(text);
+      expect(await refusal({ pValues: true })).toContain(text);
       expect(read("state.json")).toBe(content);
     }
-    expect(run(["--state", ".", "--p-values"], ndjson([0.5]))).toMatchObject({ code: 2, err: expect.stringContaining("to be a readable file, got EISDIR") });
+    expect(await refusal({ state: folder, pValues: true })).toContain("to be a readable file, got EISDIR");
   });
 
-  it("holds the rows before a bad one, and nothing where the first is bad", () => {
+  it("holds the rows before a bad one, and nothing where the first is bad", async () => {
     expect(run(["--state", "state.json", "--p-values"], "x\n")).toEqual({ code: 2, out: "", err: 'logits: expected `line 1 of stdin` to be JSON, got "x"\n' });
     expect(existsSync(join(folder, "state.json"))).toBe(false);
     for (const [line, text] of [["2", "to have a p-value in [0, 1], got 2"], ['"a"', "to be a number or to have a `pValue`"], ["{}", "to be a number or to have a `pValue`"], ["null", "to be a number or to have a `pValue`"]] as const) {
       rmSync(join(folder, "state.json"), { force: true });
-      const { code, out, err } = run(["--state", "state.json", "--p-values"], `0.5\n0.25\n${line}\n0.5\n`);
-      expect([code, out]).toEqual([2, ""]);
-      expect(err).toMatch(/^logits: expected `line 3 of stdin` to .*\. state\.json holds the 2 rows before it\n$/);
-      expect(err).toContain(text);
+      const said = await refusal({ pValues: true }, `0.5\n0.25\n${line}\n0.5\n`);
+      expect(said).toMatch(/^logits: expected `line 3 of rows\.ndjson` to .*\. state\.json holds the 2 rows before it$/);
+      expect(said).toContain(text);
       expect(stateOf("state.json").rows).toBe(2);
     }
-    expect(run(["--state", "risk.json", "--risk", "0.1"], "2\n").err).toContain("to have a loss in [0, 1], got 2");
+    rmSync(join(folder, "state.json"));
+    expect(await refusal({ risk: 0.1 }, "2\n")).toContain("to have a loss in [0, 1], got 2");
   });
 
   it("is written before an alarm is printed, and at the end where the stream is told to stop", async () => {
@@ -239,20 +249,25 @@ describe("a state", () => {
 });
 
 describe("usage", () => {
-  it("says what is wrong, with 2 and nothing written", () => {
-    for (const [args, text] of [
-      [[], "expected --reference, --risk, --p-values or --head to start state.json, which is not there, got none of them"], [["--risk", "0.1", "--p-values"], "expected one of --reference, --risk, --p-values and --head, got --risk and --p-values"],
-      [["--risk", "0.1", "--bins", "5"], "expected --bins with --reference only, got it with --risk"], [["--p-values", "--bound", "2"], "expected --bound with --risk only, got it with --p-values"],
-      [["--p-values", "--calibration-rows", "5"], "PValueMonitor.start: expected `calibrationRows` at least 9 at level 0.01, got 5. With fewer no stream could raise an alarm"], [["--risk", "3"], "RiskMonitor.start: expected `risk` in (0, 1), got 3"],
-      [["--p-values", "missing.ndjson"], "expected `missing.ndjson` to be readable, got ENOENT"], [["--p-values", "."], "expected `.` to be readable, got EISDIR"], [["--level", "1"], "expected `--level` a number in (0, 1)"],
-      [["--reference", write("two.csv", "1,2\n3,4\n")], "expected `two.csv` to hold one score a row, got 2 columns"],
+  it("says what is wrong, with nothing written", async () => {
+    for (const [options, text] of [
+      [{}, "expected --reference, --risk, --p-values or --head to start state.json, which is not there, got none of them"], [{ risk: 0.1, pValues: true }, "expected one of --reference, --risk, --p-values and --head, got --risk and --p-values"],
+      [{ risk: 0.1, bins: 5 }, "expected --bins with --reference only, got it with --risk"], [{ pValues: true, bound: 2 }, "expected --bound with --risk only, got it with --p-values"],
+      [{ pValues: true, calibrationRows: 5 }, "PValueMonitor.start: expected `calibrationRows` at least 9 at level 0.01, got 5. With fewer no stream could raise an alarm"], [{ risk: 3 }, "RiskMonitor.start: expected `risk` in (0, 1), got 3"],
+      [{ reference: join(folder, write("two.csv", "1,2\n3,4\n")) }, "expected `two.csv` to hold one score a row, got 2 columns"],
     ] as const) {
-      const { code, out, err } = run(["--state", "state.json", ...args], "0.5\n");
+      expect(await refusal(options)).toContain(text);
+      expect(existsSync(join(folder, "state.json"))).toBe(false);
+    }
+    for (const [args, text] of [
+      [["--state", "state.json", "--p-values", "missing.ndjson"], "expected `missing.ndjson` to be readable, got ENOENT"], [["--state", "state.json", "--p-values", "."], "expected `.` to be readable, got EISDIR"],
+      [["--state", "state.json", "--level", "1"], "expected `--level` a number in (0, 1)"], [["--state", "state.json", "--risk", "3"], "expected `risk` in (0, 1), got 3"], [[], "--state"],
+    ] as const) {
+      const { code, out, err } = run(args, "0.5\n");
       expect([code, out]).toEqual([2, ""]);
       expect(err).toContain(text);
       expect(err.trimEnd()).not.toContain("\n");
       expect(existsSync(join(folder, "state.json"))).toBe(false);
     }
-    expect(run([], "0.5\n")).toMatchObject({ code: 2, err: expect.stringContaining("--state") });
   });
 });
