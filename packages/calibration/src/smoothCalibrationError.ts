@@ -1,3 +1,4 @@
+import { residualMoments } from "@logits/core-wasm/order";
 import type { Estimate } from "@logits/metrics";
 import { exp, normalQuantile } from "@logits/statistics";
 import type { TensorLike } from "@logits/tensor";
@@ -105,9 +106,9 @@ class Search {
   }
 
   interval(value: number, level: number): readonly [low: number, high: number] {
-    const { confidence: { length: n }, correct } = this.#rows, right = correct.reduce((sum, yes) => sum + yes, 0), p = (right + 2) / (n + 4);
+    const n = this.#rows.confidence.length, { squares, right } = this.#lattice, p = (right + 2) / (n + 4);
     // Four rows more, two of them right, so that rows without an error are not certain.
-    const { squares } = this.#lattice, variance = squares + n * p * (1 - p) - (right * (n - right)) / n, half = (normalQuantile((1 + level) / 2) * Math.sqrt(variance)) / n;
+    const variance = squares + n * p * (1 - p) - (right * (n - right)) / n, half = (normalQuantile((1 + level) / 2) * Math.sqrt(variance)) / n;
     const scale = squares > 0 ? Math.sqrt(variance / squares) : 0;
     /** Whether the error at a bandwidth is more than noise could add to the bandwidth. */
     const exceeds = (s: number): boolean => this.#error(s, COARSE) - scale * this.#lattice.noise(s) - half >= s;
@@ -118,11 +119,28 @@ class Search {
   }
 }
 
+/** As `residualMoments`, for confidences that are no float32. */
+function momentsOf(confidence: ArrayLike<number>, correct: Uint8Array, size: number): Float64Array {
+  const sums = new Float64Array(6 * size);
+  for (let i = 0; i < confidence.length; i++) {
+    const c = confidence[i] > 1 ? 1 : confidence[i], j = Math.min(size - 1, Math.floor(c * size)), x = c * size - j, r = correct[i] - c, at = 6 * j;
+    sums[at] += r;
+    sums[at + 1] += r * x;
+    sums[at + 2] += r * x * x;
+    sums[at + 3] += r * x * x * x;
+    sums[at + 4] += r * r;
+    sums[at + 5] += correct[i];
+  }
+  return sums;
+}
+
 /** Residuals on M + 1 nodes, as cosine coefficients. */
 class Lattice {
   readonly size: number;
   /** Sum of squared residuals. */
   readonly squares: number;
+  /** Right answers. */
+  readonly right: number;
   readonly #rows: number;
   readonly #coefficients: Float64Array;
   /** Squared residuals in M cells. */
@@ -131,17 +149,18 @@ class Lattice {
   constructor({ confidence, correct }: CheckedConfidences, size: number) {
     this.size = size;
     const n = confidence.length, spread = new Float64Array(size + 3), variances = new Float64Array(size);
-    let squares = 0;
-    for (let i = 0; i < n; i++) {
-      const given = confidence[i], c = given > 1 ? 1 : given, at = c * size, r = correct[i] - c;
-      const j = c === 1 ? size - 1 : at | 0, x = at - j, left = x - 1, right = x + 1, far = x - 2, outer = (r * x * left) / 6, inner = (r * right * far) / 2;
+    const sums = confidence instanceof Float32Array ? residualMoments(confidence, correct, size) : momentsOf(confidence, correct, size);
+    let squares = 0, right = 0;
+    for (let j = 0, at = 0; j < size; j++, at += 6) {
+      const m0 = sums[at], m1 = sums[at + 1], m2 = sums[at + 2], m3 = sums[at + 3];
       // Cubic Lagrange weights at -1, 0, 1, 2: what is spread has the same first four moments.
-      spread[j] -= outer * far;
-      spread[j + 1] += inner * left;
-      spread[j + 2] -= inner * x;
-      spread[j + 3] += outer * right;
-      variances[j] += r * r;
-      squares += r * r;
+      spread[j] -= (m3 - 3 * m2 + 2 * m1) / 6;
+      spread[j + 1] += (m3 - 2 * m2 - m1) / 2 + m0;
+      spread[j + 2] -= (m3 - m2) / 2 - m1;
+      spread[j + 3] += (m3 - m1) / 6;
+      variances[j] = sums[at + 4];
+      squares += sums[at + 4];
+      right += sums[at + 5];
     }
     // Nodes outside are reflected; node j stands at j + 1.
     const nodes = spread.slice(1, size + 2);
@@ -152,6 +171,7 @@ class Lattice {
     this.#coefficients = new CosineSums(size).of(nodes);
     this.#variances = variances;
     this.squares = squares;
+    this.right = right;
   }
 
   /** smECE of the bandwidth, integrated over so many nodes per bandwidth (a power of two in all), at most all of the lattice. */

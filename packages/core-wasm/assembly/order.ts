@@ -221,3 +221,16 @@ export function f32_tally_groups(x: usize, values: usize, counts: usize, ones: u
   const groups = <i32>(group >> 2) + 1;
   return bucket < buckets ? groups : -1 - groups;
 }
+
+// Residuals r = mask - c in `size` cells of [0, 1], x = where in its cell (0 to 1) a row stands: cells[j] += (r, r x, r x^2, r x^3, r^2, mask). A c above 1 counts as 1, which is in
+// the last cell. c: f32[n] >= 0, mask: u8[n], cells: f64[size, 6].
+export function f32_residual_moments(c: usize, mask: usize, n: i32, size: i32, cells: usize): void {
+  const scale = <f64>size, last = size - 1;
+  for (const end = c + (<usize>n << 2); c < end; c += 4, mask++) {
+    const v = min<f64>(1, <f64>load<f32>(c)), at = v * scale, j = min<i32>(<i32>at, last), x = at - <f64>j, m = <f64>load<u8>(mask), r = m - v;
+    const cell = cells + <usize>j * 48, even = f64x2.replace_lane(f64x2.splat(r), 1, r * x);
+    v128.store(cell, f64x2.add(v128.load(cell), even));
+    v128.store(cell, f64x2.add(v128.load(cell, 16), f64x2.mul(even, f64x2.splat(x * x))), 16);
+    v128.store(cell, f64x2.add(v128.load(cell, 32), f64x2.replace_lane(f64x2.splat(r * r), 1, m)), 32);
+  }
+}

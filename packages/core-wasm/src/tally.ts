@@ -4,7 +4,8 @@ import { family } from "./family.ts";
 import { allocate, release } from "./heap.ts";
 import { byteView, floatView, intView } from "./memory.ts";
 
-const kernels = family<{
+/** The kernels of the `order` family. */
+export const kernels: () => {
   f32_tally_start(work: number): void;
   f32_tally_scan(x: number, n: number, work: number): number;
   u8_no_mask(mask: number, n: number): number;
@@ -13,7 +14,8 @@ const kernels = family<{
   f32_tally_places(values: number, work: number): void;
   f32_tally_divide(x: number, mask: number, n: number, work: number): void;
   f32_tally_groups(x: number, values: number, counts: number, ones: number, most: number, work: number): number;
-}>("order", binary);
+  f32_residual_moments(c: number, mask: number, n: number, size: number, cells: number): void;
+} = family("order", binary);
 
 /** Bytes that the kernels need beside the data. */
 const WORK = 32768;
