@@ -30,17 +30,22 @@ describe("MultiLabelCalibration", () => {
     expectClose(fitted.intercepts.data, [intercept, intercept, intercept], { atol: 1e-5 });
   });
 
-  it("is at the minimum of the definition: the gradient with the prior's vanishes", () => {
-    const kappa = 30, fitted = MultiLabelCalibration.fit(z, t, { shrinkage: kappa }), { pooledSlope, pooledIntercept } = fitted;
-    const weights = Array.from(z.data, (score) => { const p = sigmoid(pooledSlope * score + pooledIntercept); return p * (1 - p); });
-    const mean = (power: number): number => weights.reduce((sum, w, i) => sum + w * z.data[i] ** power, 0) / z.data.length;
-    for (let c = 0; c < 3; c++) {
-      const s = column(z.data, c), y = column(t.data, c), positives = y.reduce((a, b) => a + b), a = fitted.slopes.data[c], b = fitted.intercepts.data[c];
-      const rest = s.map((score, n) => sigmoid(a * score + b) - (y[n] ? (positives + 1) / (positives + 2) : 1 / (902 - positives)));
-      const off = [a - pooledSlope, b - pooledIntercept];
-      // Rounding of a and b to float32 moves each p by at most 1e-6.
-      expect(Math.abs(rest.reduce((sum, r, n) => sum + r * s[n], kappa * (mean(2) * off[0] + mean(1) * off[1])) / 900)).toBeLessThan(1e-6);
-      expect(Math.abs(rest.reduce((sum, r) => sum + r, kappa * (mean(1) * off[0] + mean(0) * off[1])) / 900)).toBeLessThan(1e-6);
+  it("is at the minimum of the definition: the gradient with the prior's vanishes, by a slope at its bound 0 it is not negative", () => {
+    for (const slopes of [SLOPES, [-1, 2, 1]]) {
+      const { z, t } = world(900, 1, slopes), kappa = 30, fitted = MultiLabelCalibration.fit(z, t, { shrinkage: kappa }), { pooledSlope, pooledIntercept } = fitted;
+      const weights = Array.from(z.data, (score) => { const p = sigmoid(pooledSlope * score + pooledIntercept); return p * (1 - p); });
+      const mean = (power: number): number => weights.reduce((sum, w, i) => sum + w * z.data[i] ** power, 0) / z.data.length;
+      for (let c = 0; c < 3; c++) {
+        const s = column(z.data, c), y = column(t.data, c), positives = y.reduce((a, b) => a + b), a = fitted.slopes.data[c], b = fitted.intercepts.data[c];
+        const rest = s.map((score, n) => sigmoid(a * score + b) - (y[n] ? (positives + 1) / (positives + 2) : 1 / (902 - positives)));
+        const off = [a - pooledSlope, b - pooledIntercept];
+        const gradient = [rest.reduce((sum, r, n) => sum + r * s[n], kappa * (mean(2) * off[0] + mean(1) * off[1])) / 900, rest.reduce((sum, r) => sum + r, kappa * (mean(1) * off[0] + mean(0) * off[1])) / 900];
+        // Rounding of a and b to float32 moves each p by at most 1e-6.
+        expect(Math.abs(gradient[1])).toBeLessThan(1e-6);
+        expect(a === 0).toBe(slopes[c] < 0);
+        if (a === 0) expect(gradient[0]).toBeGreaterThan(0);
+        else expect(Math.abs(gradient[0])).toBeLessThan(1e-6);
+      }
     }
   });
 

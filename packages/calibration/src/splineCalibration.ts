@@ -141,11 +141,11 @@ export class SplineCalibration extends BinaryMap {
 
   /** Calibrated log-odds at one score. */
   #logit(score: number): number {
-    const { low, high, degree, coefficients: { data: c } } = this, weights = new Float64Array(4);
+    const { low, high, degree, coefficients: { data: c } } = this;
     if (score !== score) return NaN;
-    const first = basisAt(Math.min(high, Math.max(low, score)), low, high, c.length - degree, degree, weights, 0);
+    const first = basisAt(Math.min(high, Math.max(low, score)), low, high, c.length - degree, degree, AT_ONE, 0);
     let odds = 0;
-    for (let j = 0; j <= degree; j++) odds += weights[j] * c[first + j];
+    for (let j = 0; j <= degree; j++) odds += AT_ONE[j] * c[first + j];
     return odds;
   }
 
@@ -179,6 +179,9 @@ export class SplineCalibration extends BinaryMap {
     return new SplineCalibration({ n: fields.integer("n", 1, Number.MAX_SAFE_INTEGER), degree, lambda: fields.number("lambda", 0), loss: fields.number("loss", 0), low, high, coefficients });
   }
 }
+
+/** Room for the B-splines at one score. */
+const AT_ONE = /* @__PURE__ */ new Float64Array(4);
 
 /** The degree + 1 B-splines that are not 0 at s, into `weights` from `at` on; returns the index of the first. */
 function basisAt(s: number, low: number, high: number, segments: number, degree: number, weights: Float64Array, at: number): number {
