@@ -283,3 +283,42 @@ describe("ODIN [paper:enhancing-the-reliability-of-out-of-distribution-image-det
     }
   });
 });
+
+describe("early decisions [paper:a-text-classification-framework-for-simple-and-effective-early]", () => {
+  type Gv = (word: string) => number[];
+  const { confidences, added, firstAlarm, erde } = recipe<{
+    confidences(counts: Record<string, number>[], options?: { sigma?: number; lambda?: number; rho?: number }): Gv;
+    added(scores: number[], words: string[], gv: Gv): number[];
+    firstAlarm(messages: string[][], gv: Gv, margin: number): number;
+    erde(alarms: number[], truth: number[], o: number, falseAlarm: number): number;
+  }>("early-decisions", ["confidences", "added", "firstAlarm", "erde"], modules);
+  const counts = [{ the: 90, ball: 30, sad: 1, rain: 9 }, { the: 80, sad: 40, alone: 20, rain: 8 }, { the: 100, vote: 50, ball: 2, rain: 12 }];
+
+  it("agrees with the definition by hand", () => {
+    const gv = confidences(counts, { sigma: 0.5, lambda: 0.7, rho: 1.3 });
+    for (const word of ["the", "ball", "sad", "alone", "vote", "rain"]) {
+      const lv = counts.map((of: Record<string, number>) => Math.sqrt((of[word] ?? 0) / Math.max(...Object.values(of)))), middle = lv.toSorted((a, b) => a - b)[1], spread = lv.map((x) => Math.abs(x - middle)).sort((a, b) => a - b)[1];
+      const sg = lv.map((x) => (spread > 0 ? Math.tanh((3 * (x - middle)) / (0.7 * spread) - 3) / 2 + 0.5 : Number(x > middle)));
+      expectClose(gv(word), lv.map((x, c) => x * sg[c] * ((3 - (sg.reduce((a, b) => a + b) - sg[c] + 1)) / (2 * (sg.reduce((a, b) => a + b) - sg[c] + 1))) ** 1.3), { rtol: 1e-12, atol: 1e-12 });
+    }
+    expectExact(gv("the"), [0, 0, 0]);
+    expectExact(gv("never"), [0, 0, 0]);
+  });
+
+  it("gives a word of one class its whole weight, at median + lambda MAD half of it", () => {
+    // lv over three classes 0.2, 0.4, 0.6 for sigma = 1: median 0.4, MAD 0.2; lambda = 1 puts 0.6 at one half.
+    const gv = confidences([{ a: 2, b: 10 }, { a: 4, b: 10 }, { a: 6, b: 10 }], { sigma: 1, lambda: 1, rho: 1 }), small = (Math.tanh(-3) + 1) / 2, tiny = (Math.tanh(-6) + 1) / 2, s = small + tiny;
+    expectClose(gv("a")[2], (0.6 * 0.5 * (3 - (s + 1))) / (2 * (s + 1)), { rtol: 1e-12 });
+    expectClose(confidences(counts)("vote"), [0, 0, (50 / 100) ** 0.45], { rtol: 1e-12 }); // in one class only: sg and sn are 1
+  });
+
+  it("adds up message by message, and costs later alarms more", () => {
+    const gv = confidences(counts.slice(0, 2), { sigma: 1 }), messages = [["the", "ball"], ["sad"], ["alone", "rain"], ["sad", "sad"]];
+    expectClose(messages.reduce((scores, words) => added(scores, words, gv), [0, 0]), added([0, 0], messages.flat(), gv), { rtol: 1e-12 });
+    expect(firstAlarm(messages, gv, 1e9)).toBe(0);
+    const alarms = [0.01, 0.2, 0.6].map((margin) => firstAlarm(messages, gv, margin));
+    expect(alarms).toEqual(alarms.toSorted((a, b) => a - b));
+    expectClose(erde([1, 0, 3, 0], [1, 1, 0, 0], 2, 0.1), (1 - 1 / (1 + Math.exp(-1)) + 1 + 0.1) / 4, { rtol: 1e-12 });
+    expect(erde([1], [1], 5, 0.1)).toBeLessThan(erde([9], [1], 5, 0.1));
+  });
+});
