@@ -1,4 +1,4 @@
-import { logSoftmax, matmul, softmax } from "@logits/core-wasm";
+import { matmul } from "@logits/core-wasm";
 import { exp, log } from "@logits/statistics";
 import { Tensor, asInt32, checkLabels, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
@@ -86,17 +86,18 @@ export class KLMatchingDetector implements Detector {
       checkLabels(where, "labels", labels, classes);
     }
     const fingerprints = new Fingerprints();
+    const logP = new Float64Array(classes), p = new Float32Array(classes);
     // log sum_n p_nc for each class of rows: the largest log p so far and the sum of the others' ratios to it.
     const top = new Float64Array(classes * classes).fill(-Infinity), sums = new Float64Array(classes * classes), counts = new Int32Array(classes);
     for (let from = 0; from < rows; from += ROWS) {
       const to = Math.min(rows, from + ROWS), part = { data: z.data.subarray(from * classes, to * classes), shape: [to - from, classes] };
       fingerprints.add(part);
-      const logP = logSoftmax(part).data;
       for (let n = from; n < to; n++) {
+        distribution(z.data, n * classes, logP, p, 0);
         const k = labels === undefined ? predicted(z.data, classes, n) : labels.data[n];
         counts[k]++;
-        for (let c = 0, at = k * classes, i = (n - from) * classes; c < classes; c++, at++, i++) {
-          const value = logP[i];
+        for (let c = 0, at = k * classes; c < classes; c++, at++) {
+          const value = logP[c];
           if (value <= top[at]) sums[at] += exp(value - top[at]);
           else {
             sums[at] = sums[at] * exp(top[at] - value) + 1;
@@ -125,16 +126,16 @@ export class KLMatchingDetector implements Detector {
     const { z, count } = logitsOf("KLMatchingDetector.score", rows, classes);
     const scores = new Float32Array(count);
     for (let first = 0; first < count; first += ROWS) {
-      const some = Math.min(ROWS, count - first), part = { data: z.data.subarray(first * classes, (first + some) * classes), shape: [some, classes] };
-      const p = softmax(part), logP = logSoftmax(part).data, near = matmul(p, this.#templates.tensor, { transposeB: true }).data;
+      const some = Math.min(ROWS, count - first), p = new Float32Array(some * classes), logP = new Float64Array(some * classes);
+      for (let n = 0; n < some; n++) distribution(z.data, (first + n) * classes, logP.subarray(n * classes, (n + 1) * classes), p, n * classes);
+      const near = matmul({ data: p, shape: [some, classes] }, this.#templates.tensor, { transposeB: true }).data;
       const templates = this.#templates.data, kinds = this.supportedClasses.length;
       for (let n = 0; n < some; n++) {
         const best = predicted(near, kinds, n) * classes;
         let sum = best < 0 ? NaN : 0;
         for (let c = 0, i = n * classes; c < classes; c++, i++) {
-          const share = p.data[i];
           // A NaN counts.
-          if (share !== 0) sum += share * (logP[i] - templates[best + c]);
+          if (p[i] !== 0) sum += p[i] * (logP[i] - templates[best + c]);
         }
         scores[first + n] = sum < 0 ? 0 : sum;
       }
@@ -163,5 +164,17 @@ export class KLMatchingDetector implements Detector {
     if (supported.length === 0 || supported.some((k, i) => k < 0 || k >= classes || (i > 0 && k <= supported[i - 1]))) fields.fail("supportedClasses", `ascending in [0, ${classes})`, `[${supported.join(", ")}]`);
     if (templates.shape[0] !== supported.length || templates.shape[1] !== classes) fields.fail("templates", `of shape [${supported.length}, ${classes}]`, `[${templates.shape.join(", ")}]`);
     return new KLMatchingDetector(classes, supported, new KeptMatrix(templates.data.slice(), [supported.length, classes]), undefined);
+  }
+}
+
+/** log softmax and softmax of the row of z from `from` on, in float64: the same bits wherever the row stands. */
+function distribution(z: Float32Array, from: number, logP: Float64Array, p: Float32Array, to: number): void {
+  let top = -Infinity, sum = 0;
+  for (let c = 0; c < logP.length; c++) top = Math.max(top, z[from + c]);
+  for (let c = 0; c < logP.length; c++) sum += p[to + c] = exp(z[from + c] - top);
+  const rest = log(sum);
+  for (let c = 0; c < logP.length; c++) {
+    logP[c] = z[from + c] - top - rest;
+    p[to + c] /= sum;
   }
 }
