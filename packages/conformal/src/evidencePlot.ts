@@ -31,7 +31,7 @@ export function evidencePlot(evidence: Readonly<Record<string, ArrayLike<number>
     title: "Evidence against an unchanged source",
     description: words.join(" "),
     x: { label: "rows of the stream" },
-    y: { label: "evidence, log, nats", zero: true },
+    y: { label: "log evidence, nats", zero: true },
     series: [
       { kind: "rule", axis: "y", at: alarm, dashed: true, label: `alarm at level ${level}` },
       ...streams.map(([name, values], i) => ({ kind: "line", x: Float64Array.from(values, (_, row) => row + 1), y: values, colour: (i + 1) as PlotColour, ...(streams.length > 1 && { name }) }) as const),
