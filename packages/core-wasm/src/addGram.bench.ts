@@ -5,6 +5,7 @@ import { addGram } from "./addGram.ts";
 export const cases: readonly { name: string; rows: number; cols: number; run(x: Tensor<"float32">): unknown }[] = [
   [5000, 64],
   [5000, 512],
+  [50000, 512],
   [2000, 2048],
 ].map(([rows, cols]) => ({
   name: `${rows} x ${cols}`, rows, cols,

@@ -33,6 +33,7 @@ export { addGram, addGramSteps, addOuterProducts } from "./addGram.ts";
 export { cholesky, choleskySteps, type CholeskyOptions } from "./cholesky.ts";
 export { solveTriangular, solveTriangularSteps } from "./solveTriangular.ts";
 export { symmetricEigen, symmetricEigenSteps, type SymmetricEigen, type SymmetricEigenOptions } from "./symmetricEigen.ts";
+export { principalEigen, principalEigenSteps, type PrincipalEigen, type PrincipalEigenOptions } from "./principalEigen.ts";
 export { nearestNeighbors, type NearestNeighbors } from "./nearestNeighbors.ts";
 export { Int8Bank } from "./int8Bank.ts";
 export { farthestPoints, farthestPointsSteps, type FarthestPoints } from "./farthestPoints.ts";
