@@ -32,7 +32,8 @@ const axis = fc.record({ label: text, zero: fc.boolean(), log: fc.boolean(), per
 const colour = fc.constantFrom<PlotColour | undefined>(undefined, 1, 6, "ink", "soft"), shape = fc.constantFrom<PlotShape>("circle", "square", "triangle", "diamond", "cross");
 const lists = (names: readonly string[], optional: readonly string[] = []) =>
   fc.integer({ min: 0, max: 12 }).chain((n) => fc.record(Object.fromEntries([...names, ...optional].map((name) => [name, fc.array(hostile, { minLength: n, maxLength: n })])), { requiredKeys: [...names] }));
-const named = <Kind extends string>(kind: Kind, values: fc.Arbitrary<Record<string, number[] | undefined>>) => fc.record({ values, name: fc.option(text, { nil: undefined }), colour, dashed: fc.boolean(), shape }).map(({ values, ...rest }) => ({ kind, ...rest, ...values }) as unknown as PlotSeries);
+const named = <Kind extends string>(kind: Kind, values: fc.Arbitrary<Record<string, number[] | undefined>>) => fc.record({ values, name: fc.option(text, { nil: undefined }), colour, dashed: fc.boolean(), shape, along: fc.constantFrom("x", "y"), label: fc.option(text, { nil: undefined }) })
+    .map(({ values, label, ...rest }) => ({ kind, ...rest, ...values, ...(label !== undefined && { labels: (values["low"] ?? values["x"])!.map(() => label) }) }) as unknown as PlotSeries);
 const series = fc.oneof(
   named("line", lists(["x", "y"])), named("points", lists(["x", "y"], ["low", "high", "size"])), named("bars", lists(["low", "high", "value"], ["base"])), named("band", lists(["x", "low", "high"])),
   fc.record({ kind: fc.constant("rule" as const), axis: fc.constantFrom("x" as const, "y" as const), at: hostile, label: text, colour, dashed: fc.boolean() }),
@@ -132,6 +133,16 @@ describe("svg", () => {
     expect(interval).toMatch(/M[\d.]+,118V8"/);
     const bar = svg(plot([{ kind: "bars", low: [0], high: [1], value: [Infinity] }], axes), { height: 140 });
     expect(bar).toMatch(/M[\d.]+,118V8H[\d.]+V118Z/);
+  });
+
+  it("bars lie along x, and carry words at their ends", () => {
+    const drawn = svg(plot([{ kind: "bars", along: "x", low: [-0.25], high: [0.25], value: [2], labels: ["two <"] }], { x: { label: "", domain: [0, 2] }, y: { label: "", categories: ["a"] } }), { width: 200, height: 130 });
+    // The frame: 100 pixels high below 8 of room; the bar fills half of it around its middle, less half a pixel at each side.
+    const [, from, upper, to, lower, word] = /M([\d.]+),([\d.]+)H([\d.]+)V([\d.]+)H\1Z.*<text x="([\d.]+)"[^>]*>two &#60;</.exec(drawn)!.map(Number);
+    expect([upper, lower]).toEqual([33.5, 82.5]);
+    expect(to).toBeGreaterThan(from);
+    expect(word).toBe(to + 4);
+    expect(to + 4 + 5 * 7).toBeLessThanOrEqual(200);
   });
 
   it("a file of its own has colours for light and dark; a picture in a page those of the page", () => {
