@@ -1,8 +1,8 @@
 import { Tensor, asFloat32, asInt32, checkLabels, checkShape, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
-import { checkFinite, featuresOf } from "./featureRows.ts";
+import { checkFinite } from "./featureRows.ts";
 import { Fingerprints } from "./fingerprints.ts";
-import { checkSameRows, fitLogits, logitsOf, predicted, settleRow } from "./logitRows.ts";
+import { checkSameRows, fitLogits, pairsOf, predicted, settleRow } from "./logitRows.ts";
 
 const FORMAT = "logits/hopfield-detector";
 const METRICS = ["inner", "euclidean", "cosine"] as const;
@@ -132,8 +132,7 @@ export class HopfieldDetector implements Detector {
    */
   score(rows: DetectorRows): Tensor<"float32"> {
     const where = "HopfieldDetector.score", { features, classes } = this;
-    const { z, count: scored } = logitsOf(where, rows, classes), { x, count } = featuresOf(where, rows, features);
-    checkSameRows(where, scored, count);
+    const { x, z, count } = pairsOf(where, rows, features, classes);
     const scores = new Float32Array(count);
     for (let n = 0; n < count; n++) {
       const row = x.data.subarray(n * features, (n + 1) * features), y = predicted(z.data, classes, n), beyond = settleRow(row);

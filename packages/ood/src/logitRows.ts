@@ -1,5 +1,6 @@
 import { asFloat32, checkShape, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
 import type { DetectorRows } from "./detector.ts";
+import { featuresOf } from "./featureRows.ts";
 
 /** The logits to score, float32 [..., C], and how many rows they are. */
 export function logitsOf(where: string, rows: DetectorRows, classes: number): { z: Tensor<"float32">; count: number } {
@@ -20,7 +21,15 @@ export function fitLogits(where: string, logits: TensorLike): Tensor<"float32"> 
   return z;
 }
 
-/** Checks that features and logits to score are of the same rows. */
+/** Features and logits of the same rows to score. */
+export function pairsOf(where: string, rows: DetectorRows, features: number, classes: number): { x: Tensor<"float32">; z: Tensor<"float32">; count: number } {
+  if (rows.logits === undefined || rows.features === undefined) throw rangeError(where, "rows", "with `logits` and `features`", `${Object.keys(rows).join(", ") || "none"}`);
+  const { x, count } = featuresOf(where, rows, features), { z, count: scored } = logitsOf(where, rows, classes);
+  checkSameRows(where, scored, count);
+  return { x, z, count };
+}
+
+/** Checks that features and logits are of the same rows. */
 export function checkSameRows(where: string, logits: number, features: number): void {
   if (logits !== features) throw rangeError(where, "logits", `of ${features} rows as the features`, `${logits}`);
 }

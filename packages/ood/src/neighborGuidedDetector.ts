@@ -1,10 +1,10 @@
 import { logitStatistics, matmul, topK } from "@logits/core-wasm";
 import { Tensor, asFloat32, checkInteger, checkShape, randomSource, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
-import { checkFinite, featuresOf } from "./featureRows.ts";
+import { checkFinite } from "./featureRows.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { KeptMatrix } from "./keptMatrix.ts";
-import { checkSameRows, fitLogits, logitsOf, settleRow } from "./logitRows.ts";
+import { checkSameRows, fitLogits, pairsOf, settleRow } from "./logitRows.ts";
 
 const FORMAT = "logits/neighbor-guided-detector";
 /** Rows that are taken together, and products that are kept at a time. */
@@ -126,8 +126,7 @@ export class NeighborGuidedDetector implements Detector {
    */
   score(rows: DetectorRows): Tensor<"float32"> {
     const where = "NeighborGuidedDetector.score", { features, classes, k, n: kept } = this;
-    const { z, count: scored } = logitsOf(where, rows, classes), { x, count } = featuresOf(where, rows, features);
-    checkSameRows(where, scored, count);
+    const { x, z, count } = pairsOf(where, rows, features, classes);
     const scores = new Float32Array(count), together = Math.max(1, Math.min(ROWS, Math.floor(PRODUCTS / kept)));
     for (let first = 0; first < count; first += together) {
       const some = Math.min(together, count - first), units = new Float32Array(some * features), beyond: (number | undefined)[] = [];
