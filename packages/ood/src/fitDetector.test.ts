@@ -1,19 +1,29 @@
 import { expectExact, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { runSteps } from "@logits/tensor";
-import { LogitDetector, MahalanobisDetector, NearestNeighborDetector, detectorFromJSON, fitDetector, fitDetectorAsync, fitDetectorSteps, type DetectorSpec } from "./index.ts";
+import { HeadDetector, HopfieldDetector, KLMatchingDetector, LogitDetector, MahalanobisDetector, NearestNeighborDetector, NeighborGuidedDetector, OpenMaxDetector, ShapedEnergyDetector, detectorFromJSON, fitDetector, fitDetectorAsync, fitDetectorSteps, type DetectorSpec } from "./index.ts";
 
 const random = testRandom(1);
-const features = { data: Float32Array.from({ length: 240 }, () => random.normal()), shape: [60, 4] };
+const features = { data: Float32Array.from({ length: 240 }, () => Math.abs(random.normal())), shape: [60, 4] };
 const labels = Int32Array.from({ length: 60 }, (_, i) => i % 3);
 const logits = { data: Float32Array.from({ length: 180 }, () => random.normal()), shape: [60, 3] };
-const rows = { features, labels, logits, classes: 3 };
+const head = { weights: { data: Float32Array.from({ length: 12 }, () => random.normal()), shape: [4, 3] }, bias: [1, 0, 2] };
+const rows = { features, labels, logits, head, classes: 3 };
 
 const SPECS: readonly [DetectorSpec, () => { score(rows: object): { data: Float32Array } }][] = [
   ["msp", () => LogitDetector.of("msp")], ["maxLogit", () => LogitDetector.of("maxLogit")], ["energy", () => LogitDetector.of("energy")], ["entropy", () => LogitDetector.of("entropy")], ["margin", () => LogitDetector.of("margin")],
   [{ method: "energy", temperature: 2 }, () => LogitDetector.of("energy", { temperature: 2 })],
   ["mahalanobis", () => MahalanobisDetector.fit(features, labels)], [{ method: "mahalanobis", shrinkage: 0.1 }, () => MahalanobisDetector.fit(features, labels, { shrinkage: 0.1 })],
   ["knn", () => NearestNeighborDetector.fit(features)], [{ method: "knn", k: 3, normalize: false }, () => NearestNeighborDetector.fit(features, { k: 3, normalize: false })],
+  [{ method: "knn", maxRows: 20, scan: "int8" }, () => NearestNeighborDetector.fit(features, { maxRows: 20 })],
+  ["odin", () => LogitDetector.of("odin")], ["gen", () => LogitDetector.of("gen")], [{ method: "gen", gamma: 0.5, top: 2 }, () => LogitDetector.of("gen", { gamma: 0.5, top: 2 })],
+  ["klMatching", () => KLMatchingDetector.fit(logits)], ["openMax", () => OpenMaxDetector.fit(logits, labels)], [{ method: "openMax", tail: 5, revised: 2 }, () => OpenMaxDetector.fit(logits, labels, { tail: 5, revised: 2 })],
+  ["she", () => HopfieldDetector.fit(features, logits, labels)], [{ method: "she", metric: "cosine" }, () => HopfieldDetector.fit(features, logits, labels, { metric: "cosine" })],
+  ["nnGuide", () => NeighborGuidedDetector.fit(features, logits)], [{ method: "nnGuide", k: 3, maxRows: 30, seed: 5 }, () => NeighborGuidedDetector.fit(features, logits, { k: 3, maxRows: 30, seed: 5 })],
+  ...(["react", "ashP", "ashB", "ashS", "scale", "dice"] as const).map((method) => [{ method, level: 0.5, temperature: 2 }, () => ShapedEnergyDetector.fit(method, head, { features, level: 0.5, temperature: 2 })] as [DetectorSpec, () => ShapedEnergyDetector]),
+  ["react", () => ShapedEnergyDetector.fit("react", head, { features })],
+  ...(["fdbd", "nci", "gradNorm"] as const).map((method) => [method, () => HeadDetector.fit(method, head, { features })] as [DetectorSpec, () => HeadDetector]),
+  [{ method: "nci", alpha: 0.1 }, () => HeadDetector.fit("nci", head, { features, alpha: 0.1 })],
 ];
 
 describe("fitDetector", () => {
@@ -33,12 +43,14 @@ describe("fitDetector", () => {
   });
 
   it("says what is wrong", () => {
-    expect(() => fitDetector("magic" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "mahalanobis", "knn", got magic]`);
-    expect(() => fitDetector(undefined as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "mahalanobis", "knn", got undefined]`);
-    expect(() => fitDetector("toString" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "mahalanobis", "knn", got toString]`);
-    expect(() => fitDetector({ method: "knn", temperature: 2 } as never, rows)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` with the settings of knn (k, normalize), got temperature]`);
-    expect(() => runSteps(fitDetectorSteps("myFit", "magic" as never, rows, "detector"))).toThrowErrorMatchingInlineSnapshot(`[RangeError: myFit: expected \`detector\` "msp", "maxLogit", "energy", "entropy", "margin", "mahalanobis", "knn", got magic]`);
+    expect(() => fitDetector("magic" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", got magic]`);
+    expect(() => fitDetector(undefined as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", got undefined]`);
+    expect(() => fitDetector("toString" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", got toString]`);
+    expect(() => fitDetector({ method: "knn", temperature: 2 } as never, rows)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` with the settings of knn (k, normalize, maxRows, scan), got temperature]`);
+    expect(() => runSteps(fitDetectorSteps("myFit", "magic" as never, rows, "detector"))).toThrowErrorMatchingInlineSnapshot(`[RangeError: myFit: expected \`detector\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", got magic]`);
     expect(() => fitDetector("knn", { labels })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`features\` for the method knn, got none]`);
+    expect(() => fitDetector("scale", { features })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`head\` for the method scale, got none]`);
+    expect(() => fitDetector("nnGuide", { features })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`logits\` for the method nnGuide, got none]`);
     expect(() => fitDetector("mahalanobis", { features })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`labels\` for the method mahalanobis, got none]`);
     expect(() => fitDetector({ method: "margin", temperature: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: LogitDetector.of: expected \`temperature\` 1 for margin, whose order a temperature does not change, got 2]`);
     expect(() => detectorFromJSON({ format: "logits/other", version: 1 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: detectorFromJSON: expected \`format\` that of a detector of @logits/ood, got "logits/other"]`);

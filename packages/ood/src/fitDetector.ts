@@ -1,40 +1,66 @@
 import { rangeError, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import type { Detector } from "./detector.ts";
-import { LogitDetector, type LogitDetectorMethod } from "./logitDetector.ts";
+import { HeadDetector, type HeadDetectorMethod } from "./headDetector.ts";
+import { HopfieldDetector } from "./hopfieldDetector.ts";
+import { KLMatchingDetector } from "./klMatchingDetector.ts";
+import type { LinearHead } from "./linearHead.ts";
+import { LogitDetector, type LogitDetectorMethod, type LogitDetectorOptions } from "./logitDetector.ts";
 import { MahalanobisDetector } from "./mahalanobis.ts";
 import { NearestNeighborDetector } from "./nearestNeighborDetector.ts";
+import { NeighborGuidedDetector } from "./neighborGuidedDetector.ts";
+import { OpenMaxDetector } from "./openMaxDetector.ts";
+import { ShapedEnergyDetector, type ShapedEnergyMethod } from "./shapedEnergyDetector.ts";
 
 /** Which detector, by name or by name and settings. */
 export type DetectorSpec =
   | LogitDetectorMethod
   | "mahalanobis"
   | "knn"
-  | { readonly method: LogitDetectorMethod; readonly temperature?: number }
+  | "klMatching"
+  | "openMax"
+  | "she"
+  | "nnGuide"
+  | ShapedEnergyMethod
+  | HeadDetectorMethod
+  | { readonly method: LogitDetectorMethod; readonly temperature?: number; readonly gamma?: number; readonly top?: number }
   | { readonly method: "mahalanobis"; readonly shrinkage?: number }
-  | { readonly method: "knn"; readonly k?: number; readonly normalize?: boolean };
+  | { readonly method: "knn"; readonly k?: number; readonly normalize?: boolean; readonly maxRows?: number; readonly scan?: "float32" | "int8" }
+  | { readonly method: "klMatching" }
+  | { readonly method: "openMax"; readonly tail?: number; readonly revised?: number }
+  | { readonly method: "she"; readonly metric?: "inner" | "euclidean" | "cosine" }
+  | { readonly method: "nnGuide"; readonly k?: number; readonly maxRows?: number; readonly seed?: number }
+  | { readonly method: ShapedEnergyMethod; readonly level?: number; readonly temperature?: number }
+  | { readonly method: HeadDetectorMethod; readonly alpha?: number };
 
 /** Rows to fit a detector on. */
 export interface DetectorFitRows {
-  /** float32 [N, F]: for "mahalanobis" and "knn". */
+  /** float32 [N, F]: for "mahalanobis", "knn", "she", "nnGuide", "react", "dice", "fdbd" and "nci". */
   readonly features?: TensorLike;
-  /** int32 [N], in [0, C): for "mahalanobis". */
+  /** int32 [N], in [0, C): for "mahalanobis", "openMax" and "she". */
   readonly labels?: TensorLike;
   /** C. Default: one more than the largest label. */
   readonly classes?: number;
-  /** float32 [N, C]. No detector fits on them so far. */
+  /** float32 [N, C]: for "klMatching", "openMax", "she" and "nnGuide". */
   readonly logits?: TensorLike;
+  /** The classifier's last layer: for "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci" and "gradNorm". */
+  readonly head?: LinearHead;
 }
 
+const SHAPED: readonly ShapedEnergyMethod[] = ["react", "ashP", "ashB", "ashS", "scale", "dice"];
 const SETTINGS: Readonly<Record<string, readonly string[]>> = {
   msp: ["temperature"], maxLogit: ["temperature"], energy: ["temperature"], entropy: ["temperature"], margin: ["temperature"],
-  mahalanobis: ["shrinkage"], knn: ["k", "normalize"],
+  odin: ["temperature"], gen: ["temperature", "gamma", "top"],
+  mahalanobis: ["shrinkage"], knn: ["k", "normalize", "maxRows", "scan"],
+  klMatching: [], openMax: ["tail", "revised"], she: ["metric"], nnGuide: ["k", "maxRows", "seed"],
+  react: ["level", "temperature"], ashP: ["level", "temperature"], ashB: ["level", "temperature"], ashS: ["level", "temperature"], scale: ["level", "temperature"], dice: ["level", "temperature"],
+  fdbd: [], nci: ["alpha"], gradNorm: [],
 };
 
 /**
- * Fits the detector that is named: for settings that are data. The detectors of logits ("msp", "maxLogit", "energy", "entropy", "margin") need no rows.
+ * Fits the detector that is named: for settings that are data. The detectors of a `LogitDetector` need no rows, "ashP", "ashB", "ashS", "scale" and "gradNorm" only the `head`.
  *
- * @param spec - a name, or `{ method, ...settings }`: `temperature` for logits, `shrinkage` for "mahalanobis", `k` and `normalize` for "knn"
- * @param rows - `features` float32 [N, F] and `labels` int32 [N] where the method needs them, `classes`
+ * @param spec - a name, or `{ method, ...settings }`: the options of its class
+ * @param rows - `features` float32 [N, F], `logits` float32 [N, C], `labels` int32 [N] and `head` where the method needs them, `classes`
  * @throws RangeError for an unknown method or setting, rows that the method needs and that are not there, and what the fit itself refuses
  * @example
  *   fitDetector({ method: "knn", k: 1 }, { features: [[1, 0], [0, 1]] }).score({ features: [[1, 1]] }); // 0.7654
@@ -55,12 +81,22 @@ export function* fitDetectorSteps(where: string, spec: DetectorSpec, rows: Detec
   if (!Object.hasOwn(SETTINGS, `${method}`)) throw rangeError(where, argument, Object.keys(SETTINGS).map((name) => `"${name}"`).join(", "), `${method}`);
   const unknown = Object.keys(settings).find((name) => name !== "method" && !SETTINGS[method].includes(name));
   if (unknown !== undefined) throw rangeError(where, argument, `with the settings of ${method} (${SETTINGS[method].join(", ")})`, `${unknown}`);
-  const need = (name: "features" | "labels"): TensorLike => {
+  const need = <Name extends "features" | "labels" | "logits" | "head">(name: Name): NonNullable<DetectorFitRows[Name]> => {
     const value = rows[name];
     if (value === undefined) throw rangeError(where, name, `for the method ${method}`, "none");
     return value;
   };
   if (settings.method === "mahalanobis") return yield* MahalanobisDetector.fitSteps(where, need("features"), need("labels"), { ...settings, classes: rows.classes });
   if (settings.method === "knn") return yield* NearestNeighborDetector.fitSteps(where, need("features"), settings);
-  return LogitDetector.of(settings.method, settings.temperature === undefined ? {} : { temperature: settings.temperature });
+  if (settings.method === "klMatching") return yield* KLMatchingDetector.fitSteps(where, need("logits"), {});
+  if (settings.method === "openMax") return yield* OpenMaxDetector.fitSteps(where, need("logits"), need("labels"), settings);
+  if (settings.method === "she") return yield* HopfieldDetector.fitSteps(where, need("features"), need("logits"), need("labels"), settings);
+  if (settings.method === "nnGuide") return yield* NeighborGuidedDetector.fitSteps(where, need("features"), need("logits"), settings);
+  if (settings.method === "fdbd" || settings.method === "nci" || settings.method === "gradNorm") {
+    return yield* HeadDetector.fitSteps(where, settings.method, need("head"), { ...settings, features: rows.features });
+  }
+  if (SHAPED.includes(settings.method as ShapedEnergyMethod)) {
+    return yield* ShapedEnergyDetector.fitSteps(where, settings.method as ShapedEnergyMethod, need("head"), { ...settings, features: rows.features });
+  }
+  return LogitDetector.of(settings.method as LogitDetectorMethod, settings as LogitDetectorOptions);
 }
