@@ -87,7 +87,7 @@ export function f32_label_ranks(p: usize, labels: usize, rows: i32, cols: i32, m
 }
 
 // One row on its way down the ranks: threshold, u, penalty, free ranks, mass before, rank; the smallest p that is taken, how many of those equal to it (-1: all), the least candidate.
-const U: usize = 8, PENALTY: usize = 16, FREE: usize = 24, BEFORE: usize = 32, RANK: usize = 40, LIMIT: usize = 48, TIES: usize = 52, LEAST: usize = 56;
+const U: usize = 8, PENALTY: usize = 16, FREE: usize = 24, BEFORE: usize = 32, RANK: usize = 40, LIMIT: usize = 48, TIES: usize = 52, LEAST: usize = 56, BELOW: usize = 60;
 const HEADER: usize = 64;
 // Per level two sums f64[1024] (of every other value: a sum that was just written is not waited for), and two counts i32[1024].
 const LEVEL: usize = BUCKETS * 24;
@@ -103,6 +103,7 @@ export function f32_mass_sets(p: usize, rows: i32, cols: i32, thresholds: usize,
   const list = work + HEADER + 3 * LEVEL, room = (<usize>cols + 4) << 2;
   store<f64>(work, penalty, PENALTY);
   store<f64>(work, free, FREE);
+  let guess: f32 = 0;
   for (; rows > 0; rows--, p += <usize>cols << 2, mask += cols, thresholds += 8, uniforms += 8, sizes += 4) {
     const threshold = load<f64>(thresholds);
     store<f64>(work, threshold);
@@ -113,18 +114,32 @@ export function f32_mass_sets(p: usize, rows: i32, cols: i32, thresholds: usize,
     store<i32>(work, -1, TIES);
     // What lies below `least` sums to less than what the threshold lacks to the whole row, so everything before it exceeds the threshold. Rounded down, it is safe.
     const least = max<f32>(0, <f32>((1 - 1e-6 * <f64>(cols + 1) - threshold) / <f64>cols) * <f32>0.9999999);
-    store<f32>(work, least, LEAST);
-    take(list, between(p, cols, least, Infinity, list), room, 20, work, work + HEADER);
+    // Half the limit of the row before leaves far fewer; what it passes over is added up, and must not reach what the threshold lacks either. A float32 sum is within 1e-3.
+    let candidates = -1;
+    if (guess > least && cols <= 8192) {
+      candidates = between(p, cols, guess, Infinity, list, work + BELOW);
+      if (<f64>load<f32>(work, BELOW) * 1.001 < 1 - 1e-6 * <f64>(cols + 1) - threshold) store<f32>(work, guess, LEAST);
+      else candidates = -1;
+    }
+    if (candidates < 0) {
+      store<f32>(work, least, LEAST);
+      candidates = between(p, cols, least, Infinity, list, work + BELOW);
+    }
+    take(list, candidates, room, 20, work, work + HEADER);
     store<i32>(sizes, <i32>load<f64>(work, RANK));
-    write(p, cols, load<f32>(work, LIMIT), load<i32>(work, TIES), mask);
+    const limit = load<f32>(work, LIMIT);
+    write(p, cols, limit, load<i32>(work, TIES), mask);
+    guess = limit < Infinity ? limit * <f32>0.5 : 0;
   }
 }
 
-// The values v of the list with low <= v < high, in their order, to `to`, which has room for 4 more; returns how many.
-function between(list: usize, n: i32, low: f32, high: f32, to: usize): i32 {
+// The values v of the list with low <= v < high, in their order, to `to`, which has room for 4 more; returns how many. below: f32, the sum of those below.
+function between(list: usize, n: i32, low: f32, high: f32, to: usize, below: usize): i32 {
   const start = to, end = list + (<usize>n << 2), whole = list + ((<usize>n & ~3) << 2), bottom = f32x4.splat(low), top = f32x4.splat(high);
+  let sum = f32x4.splat(0), rest: f32 = 0;
   for (; list < whole; list += 16) {
-    const v = v128.load(list), lanes = i32x4.bitmask(v128.and(f32x4.ge(v, bottom), f32x4.lt(v, top)));
+    const v = v128.load(list), over = f32x4.ge(v, bottom), lanes = i32x4.bitmask(v128.and(over, f32x4.lt(v, top)));
+    sum = f32x4.add(sum, v128.andnot(v, over));
     v128.store(to, i8x16.swizzle(v, v128.load(FRONT + (<usize>lanes << 4))));
     to += <usize>popcnt(lanes) << 2;
   }
@@ -132,7 +147,9 @@ function between(list: usize, n: i32, low: f32, high: f32, to: usize): i32 {
     const v = load<f32>(list);
     store<f32>(to, v);
     to += <usize>(v >= low && v < high) << 2;
+    if (v < low) rest += v;
   }
+  store<f32>(below, rest + f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1) + f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3));
   return <i32>((to - start) >> 2);
 }
 
@@ -187,7 +204,7 @@ function take(list: usize, n: i32, room: usize, shift: i32, work: usize, level: 
       store<f32>(work, limit, LIMIT);
       // Its values behind this list.
       const next = list + room;
-      between(list, n, low, reinterpret<f32>(above + ((digit + 1) << shift)), next);
+      between(list, n, low, reinterpret<f32>(above + ((digit + 1) << shift)), next, work + BELOW);
       if (take(next, here, room, shift - 10, work, level + LEVEL) < here) return n - left;
       before = load<f64>(work, BEFORE);
       rank = load<f64>(work, RANK);
