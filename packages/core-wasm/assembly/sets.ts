@@ -89,13 +89,13 @@ export function f32_label_ranks(p: usize, labels: usize, rows: i32, cols: i32, m
 // One row on its way down the ranks: threshold, u, penalty, free ranks, mass before, rank; the smallest p that is taken, how many of those equal to it (-1: all), the least candidate.
 const U: usize = 8, PENALTY: usize = 16, FREE: usize = 24, BEFORE: usize = 32, RANK: usize = 40, LIMIT: usize = 48, TIES: usize = 52, LEAST: usize = 56, BELOW: usize = 60;
 const HEADER: usize = 64;
-// Per level two sums f64[1024] (of every other value: a sum that was just written is not waited for), and two counts i32[1024].
-const LEVEL: usize = BUCKETS * 24;
+// Per level 32 bytes a bucket: two sums f64 and two counts i32, of every other value each: a sum that was just written is not waited for.
+const LEVEL: usize = BUCKETS * 32;
 
 // mask[r, c] = 1 where score(c) <= thresholds[r], else 0; sizes[r] = how many. With classes ranked by (p descending, index ascending), rank from 1, q the grain of p:
 //   score = float32((q > 0 ? mass before + (1 - u) q : mass before + 1) + penalty max(0, rank - free)), rounded once, which rises along the ranks
 // p: f32[rows, cols] in [0, 1], rows that sum to 1 within 1e-7 cols; thresholds, uniforms: f64[rows], finite; penalty >= 0 (0: no price); mask: u8[rows, cols], sizes: i32[rows].
-// work: 73,984 + 16 * (cols + 4) bytes.
+// work: 98,368 + 16 * (cols + 4) bytes.
 //
 // The set is { c : p_c >= limit } but for ties at the limit. Only probabilities near it are ordered: those that are together too small to reach the threshold are passed over; digit
 // by digit of the float, buckets that belong to the set as a whole are taken, and the bucket at the cut is looked into.
@@ -159,28 +159,27 @@ function take(list: usize, n: i32, room: usize, shift: i32, work: usize, level: 
     if (shift >= 0) sort(list, n);
     return walk(list, n, work);
   }
-  const end = list + (<usize>n << 2), other = level + BUCKETS * 8, counts = level + BUCKETS * 16, ones = <u32>BUCKETS - 1;
+  const end = list + (<usize>n << 2), ones = <u32>BUCKETS - 1;
   const threshold = load<f64>(work), u = load<f64>(work, U), penalty = load<f64>(work, PENALTY), free = load<f64>(work, FREE);
   // The first digit has few buckets in use: from that of the smallest that a list can hold up.
-  const lowest = shift == 20 ? <usize>(load<u32>(work, LEAST) >> 20) : 0, width = BUCKETS - lowest;
-  memory.fill(level + (lowest << 3), 0, width << 3);
-  memory.fill(other + (lowest << 3), 0, width << 3);
-  memory.fill(counts + (lowest << 2), 0, width << 2);
-  memory.fill(counts + ((lowest + BUCKETS) << 2), 0, width << 2);
+  const lowest = shift == 20 ? <usize>(load<u32>(work, LEAST) >> 20) : 0, zero = i64x2.splat(0);
+  for (let to = level + (lowest << 5); to < level + LEVEL; to += 32) {
+    v128.store(to, zero);
+    v128.store(to, zero, 16);
+  }
   let largest: u32 = 0, at = list;
   for (const stop = end - 4; at < stop; at += 8) {
-    const a = (load<u32>(at) >> shift) & ones, b = (load<u32>(at, 4) >> shift) & ones;
-    const s = level + (<usize>a << 3), c = counts + (<usize>a << 2), s1 = other + (<usize>b << 3), c1 = counts + BUCKETS * 4 + (<usize>b << 2);
+    const a = (load<u32>(at) >> shift) & ones, b = (load<u32>(at, 4) >> shift) & ones, s = level + (<usize>a << 5), t = level + (<usize>b << 5);
     store<f64>(s, load<f64>(s) + grain(load<f32>(at)));
-    store<i32>(c, load<i32>(c) + 1);
-    store<f64>(s1, load<f64>(s1) + grain(load<f32>(at, 4)));
-    store<i32>(c1, load<i32>(c1) + 1);
+    store<i32>(s, load<i32>(s, 16) + 1, 16);
+    store<f64>(t, load<f64>(t, 8) + grain(load<f32>(at, 4)), 8);
+    store<i32>(t, load<i32>(t, 20) + 1, 20);
     largest = max(largest, max(a, b));
   }
   if (at < end) {
-    const a = (load<u32>(at) >> shift) & ones, s = level + (<usize>a << 3), c = counts + (<usize>a << 2);
+    const a = (load<u32>(at) >> shift) & ones, s = level + (<usize>a << 5);
     store<f64>(s, load<f64>(s) + grain(load<f32>(at)));
-    store<i32>(c, load<i32>(c) + 1);
+    store<i32>(s, load<i32>(s, 16) + 1, 16);
     largest = max(largest, a);
   }
   // Bits that all of the list have above this digit; the first digit has none.
@@ -189,9 +188,9 @@ function take(list: usize, n: i32, room: usize, shift: i32, work: usize, level: 
   const safe = threshold - 1e-12 * (1 + Math.abs(threshold));
   let left = n, before = load<f64>(work, BEFORE), rank = load<f64>(work, RANK), limit = load<f32>(work, LIMIT);
   for (let digit = largest; left > 0; digit--) {
-    const c = counts + (<usize>digit << 2), here = load<i32>(c) + load<i32>(c + BUCKETS * 4);
+    const s = level + (<usize>digit << 5), here = load<i32>(s, 16) + load<i32>(s, 20);
     if (here == 0) continue;
-    const s = level + (<usize>digit << 3), sum = load<f64>(s) + load<f64>(s + BUCKETS * 8);
+    const sum = load<f64>(s) + load<f64>(s, 8);
     const low = reinterpret<f32>(above | (digit << shift)), smallest = grain(low);
     const score = before + sum + (smallest > 0 ? -u * smallest : 1) + penalty * max(0, rank + <f64>here - free);
     if (score <= safe) {

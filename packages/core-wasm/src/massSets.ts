@@ -97,7 +97,7 @@ export function massSets(p: Float32Array, cols: number, thresholds: Float64Array
   for (const [name, list, length] of [["thresholds", thresholds, rows], ["uniforms", uniforms, rows], ["mask", mask, rows * cols], ["sizes", sizes, rows]] as const) {
     if (list.length !== length) throw rangeError(where, name, `of length ${length}`, `${list.length}`);
   }
-  const work = (73984 + 16 * (cols + 4) + 63) & ~63;
+  const work = (98368 + 16 * (cols + 4) + 63) & ~63;
   const base = scratch(work + 20 * step + 64 + 5 * step * cols), pt = base + work, pu = pt + 8 * step, ps = pu + 8 * step, px = (ps + 4 * step + 15) & ~15, pm = px + 4 * step * cols;
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
