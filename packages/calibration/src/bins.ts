@@ -34,15 +34,18 @@ export function binOf(c: number, bins: number): number {
 /** The bin b with b / B < c <= (b + 1) / B, edges in float64; c = 0 in the first, c above 1 by rounding in the last. */
 export function binSums(where: string, rows: CheckedConfidences, bins: number): BinSums {
   checkInteger(where, "bins", bins, 1, 1000000);
-  const { confidence, correct } = rows, sums = empty(bins, rows);
+  const { confidence, correct } = rows, sums = empty(bins, rows), { index, count, confidence: confidences, correct: corrects, squares } = sums;
+  // As `binOf`, with every edge divided once.
+  const edges = Float64Array.from({ length: bins + 1 }, (_, b) => b / bins), last = bins - 1;
+  edges[bins] = Infinity;
   for (let i = 0; i < confidence.length; i++) {
-    const c = confidence[i], b = binOf(c, bins);
-    const yes = correct[i], gap = yes - c;
-    sums.index[i] = b;
-    sums.count[b]++;
-    sums.confidence[b] += c;
-    sums.correct[b] += yes;
-    sums.squares[b] += gap * gap;
+    const c = confidence[i], yes = correct[i], gap = yes - c, guess = Math.min(last, (c * bins) | 0);
+    const b = c > edges[guess] ? (c > edges[guess + 1] ? guess + 1 : guess) : guess > 0 ? guess - 1 : 0;
+    index[i] = b;
+    count[b]++;
+    confidences[b] += c;
+    corrects[b] += yes;
+    squares[b] += gap * gap;
   }
   return sums;
 }
