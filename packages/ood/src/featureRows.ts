@@ -1,5 +1,5 @@
 import { asFloat32, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
-import type { DetectorNeeds, DetectorRows } from "./detector.ts";
+import type { DetectorRows } from "./detector.ts";
 
 /** The features to score, float32 [..., F], and how many rows they are. */
 export function featuresOf(where: string, rows: DetectorRows, features: number): { x: Tensor<"float32">; count: number } {
@@ -7,18 +7,6 @@ export function featuresOf(where: string, rows: DetectorRows, features: number):
   const x = asFloat32(where, "features", rows.features as TensorLike);
   if (x.shape.length === 0 || x.shape[x.shape.length - 1] !== features) throw rangeError(where, "features", `of shape [..., ${features}]`, `[${x.shape.join(", ")}]`);
   return { x, count: x.size / features };
-}
-
-/** Checks that the rows come with all that a detector needs. */
-export function checkNeeds(where: string, rows: DetectorRows, needs: readonly DetectorNeeds[]): void {
-  if (needs.some((need) => rows[need] === undefined)) throw rangeError(where, "rows", `with ${needs.map((need) => `\`${need}\``).join(" and ")}`, `${Object.keys(rows).join(", ") || "none"}`);
-}
-
-/** The logits that go with features of `shape`, float32 [..., C]. */
-export function logitsOf(where: string, rows: DetectorRows, classes: number, shape: readonly number[]): Tensor<"float32"> {
-  const z = asFloat32(where, "logits", rows.logits as TensorLike), expected = [...shape.slice(0, -1), classes];
-  if (`${z.shape}` !== `${expected}`) throw rangeError(where, "logits", `of shape [${expected.join(", ")}]`, `[${z.shape.join(", ")}]`);
-  return z;
 }
 
 /** Scores where there is no distance: NaN for a row with NaN, Infinity for one that is infinitely far. */

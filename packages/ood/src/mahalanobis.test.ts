@@ -120,6 +120,19 @@ describe("laws", () => {
     expectClose(scores(MahalanobisDetector.from(statistics(250, 400).merge(statistics(0, 250))), probe), base, { rtol: 2e-6 });
   });
 
+  it("[paper:a-simple-unified-framework-for-detecting-out-of-distribution] a class that comes later needs no rows of the others: grown and merged statistics are the fit on all", () => {
+    const own = (classes: number, keep: (c: number) => boolean): FeatureStatistics => {
+      const rows = Array.from(y.data.keys()).filter((n) => keep(y.data[n]));
+      return new FeatureStatistics({ classes, features: 6 }).update({ features: plain(Float32Array.from(rows.flatMap((n) => list(x)[n])), 6), labels: labelsOf(Int32Array.from(rows, (n) => y.data[n])) });
+    };
+    const kept = FeatureStatistics.fromBytes(own(2, (c) => c < 2).toBytes());
+    expect(MahalanobisDetector.from(kept).supportedClasses).toEqual([0, 1]);
+    const grown = MahalanobisDetector.from(kept.grow(3).merge(own(3, (c) => c === 2)));
+    expect(grown.supportedClasses).toEqual([0, 1, 2]);
+    // Other blocks of rows, in float32.
+    expectClose(scores(grown, probe), base, { rtol: 1e-5 });
+  });
+
   it("fitAsync gives the same bits, tells its progress and stops", async () => {
     const shares: number[] = [];
     const detector = await MahalanobisDetector.fitAsync(x, y, { onProgress: (share) => shares.push(share) });

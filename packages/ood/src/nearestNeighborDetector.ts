@@ -4,6 +4,7 @@ import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
 import { checkFinite, featuresOf, settle } from "./featureRows.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { KeptMatrix } from "./keptMatrix.ts";
+import { unitRows } from "./unitRows.ts";
 
 const FORMAT = "logits/nearest-neighbor-detector";
 const SCANS = ["float32", "int8"] as const;
@@ -121,7 +122,7 @@ export class NearestNeighborDetector implements Detector {
       checkFinite(where, x.data, width, from, to);
       const part = x.data.subarray(from * width, to * width);
       fingerprints.add({ data: part, shape: [to - from, width] });
-      prepare(part, width, normalize, bank.subarray(from * width, to * width));
+      bank.set(normalize ? unitRows(part, width) : part, from * width);
       yield (kept < rows ? 0.2 : 1) * (to / rows);
     }
     if (kept === rows) return new NearestNeighborDetector(k, normalize, scan, 0, new KeptMatrix(bank, [rows, width]), fingerprints);
@@ -144,8 +145,7 @@ export class NearestNeighborDetector implements Detector {
     const scores = new Float32Array(count);
     for (let first = 0; first < count; first += ROWS) {
       const some = Math.min(ROWS, count - first);
-      const queries = new Float32Array(some * features);
-      prepare(x.data.subarray(first * features, (first + some) * features), features, this.normalize, queries);
+      const own = x.data.subarray(first * features, (first + some) * features), queries = this.normalize ? unitRows(own, features) : own;
       const { data } = this.#nearest({ data: queries, shape: [some, features] }).distances;
       const part = scores.subarray(first, first + some);
       for (let n = 0; n < some; n++) part[n] = Math.sqrt(data[n * k + k - 1]);
@@ -187,19 +187,5 @@ export class NearestNeighborDetector implements Detector {
       forgotten?.register(this, this.#bytes.bank);
     }
     return this.#bytes.bank.nearest(queries, k);
-  }
-}
-
-/** Rows divided by their lengths where `normalize` says so; a row of zeros stays. */
-function prepare(x: Float32Array, width: number, normalize: boolean, out: Float32Array): void {
-  if (!normalize) {
-    out.set(x);
-    return;
-  }
-  for (let from = 0; from < x.length; from += width) {
-    let sum = 0;
-    for (let i = from; i < from + width; i++) sum += x[i] * x[i];
-    const scale = sum === 0 ? 0 : 1 / Math.sqrt(sum);
-    for (let i = from; i < from + width; i++) out[i] = x[i] * scale;
   }
 }

@@ -1,9 +1,10 @@
 import { Tensor, partOf, rangeError, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
-import { checkNeeds, featuresOf, logitsOf } from "./featureRows.ts";
+import { featuresOf } from "./featureRows.ts";
 import type { FeatureStatistics } from "./featureStatistics.ts";
 import type { Fingerprints } from "./fingerprints.ts";
 import { checkStatistics, statisticsSteps } from "./fitStatistics.ts";
+import { pairsOf } from "./logitRows.ts";
 import { PrincipalSubspace, type SubspaceJSON } from "./principalSubspace.ts";
 import { spreads } from "./spreads.ts";
 import { checkDimension } from "./subspaceOptions.ts";
@@ -131,8 +132,8 @@ export class NecoDetector implements Detector {
    */
   score(rows: DetectorRows): Tensor<"float32"> {
     const where = "NecoDetector.score", { features, classes } = this;
-    checkNeeds(where, rows, this.needs);
-    const { x, count } = featuresOf(where, rows, features), z = this.maxLogit ? logitsOf(where, rows, classes, x.shape).data : undefined;
+    const pairs = this.maxLogit ? pairsOf(where, rows, features, classes) : undefined;
+    const { x, count } = pairs ?? featuresOf(where, rows, features), z = pairs?.z.data;
     const { whole, inside } = this.#subspace.lengths(x.data, count, "inside");
     const scores = new Float32Array(count);
     for (let n = 0; n < count; n++) {

@@ -1,10 +1,11 @@
 import { logitStatistics } from "@logits/core-wasm";
 import { Tensor, asFloat32, checkShape, partOf, rangeError, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
-import { checkNeeds, featuresOf, logitsOf, settle } from "./featureRows.ts";
+import { settle } from "./featureRows.ts";
 import type { FeatureStatistics } from "./featureStatistics.ts";
 import type { Fingerprints } from "./fingerprints.ts";
 import { checkStatistics, statisticsSteps } from "./fitStatistics.ts";
+import { checkSameRows, fitLogits, pairsOf } from "./logitRows.ts";
 import { PrincipalSubspace, type SubspaceJSON } from "./principalSubspace.ts";
 import type { ResidualOptions } from "./residual.ts";
 import { checkDimension, originOf } from "./subspaceOptions.ts";
@@ -120,14 +121,11 @@ export class VimDetector implements Detector {
     checkStatistics(where, statistics);
     const { features, count } = statistics;
     const dimension = checkDimension(where, options.dimension, features, 0);
-    const x = asFloat32(where, "features", rows.features), z = asFloat32(where, "logits", rows.logits);
+    const x = asFloat32(where, "features", rows.features), z = fitLogits(where, rows.logits);
     checkShape(where, "features", x, ["N", "F"]);
-    checkShape(where, "logits", z, ["N", "C"]);
     const [n, width] = x.shape, [more, classes] = z.shape;
     if (width !== features || n === 0) throw rangeError(where, "features", `of shape [N, ${features}], N >= 1`, `[${n}, ${width}]`);
-    if (more !== n || classes === 0) throw rangeError(where, "logits", `of shape [${n}, C], C >= 1`, `[${more}, ${classes}]`);
-    const bad = z.data.findIndex((value) => value - value !== 0);
-    if (bad >= 0) throw rangeError(where, "logits", "of finite numbers", `${z.data[bad]} in row ${Math.floor(bad / classes)}, column ${bad % classes}`);
+    checkSameRows(where, more, n);
     const subspace = yield* partOf(PrincipalSubspace.fromStatistics(statistics, originOf(where, options, features), dimension), 0, 0.9);
     const { alpha = alphaOf(where, subspace, x, z) } = options;
     if (!(alpha >= 0 && alpha < Infinity)) throw rangeError(where, "alpha", "a number >= 0", `${alpha}`);
@@ -144,8 +142,7 @@ export class VimDetector implements Detector {
    */
   score(rows: DetectorRows): Tensor<"float32"> {
     const where = "VimDetector.score", { features, alpha } = this;
-    checkNeeds(where, rows, this.needs);
-    const { x, count } = featuresOf(where, rows, features), z = logitsOf(where, rows, this.classes, x.shape);
+    const { x, z, count } = pairsOf(where, rows, features, this.classes);
     const residual = Float32Array.from(this.#subspace.lengths(x.data, count, "outside").outside, Math.sqrt);
     settle(residual, x.data, features, 0);
     const energy = logitStatistics(z, { select: ["energy"] }).energy.data;
