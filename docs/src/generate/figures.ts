@@ -88,7 +88,7 @@ function errors({ functions }: Accuracy): string {
     return svg({
       title: `Largest error of the elementwise functions, in units in the last place, ${VARIANTS[variant]}`,
       description: shown.map(({ at, maxUlp }) => `${names[at]} ${maxUlp.toFixed(2)}`).join(", "),
-      x: { label: `${VARIANTS[variant]}: units in the last place`, domain: [0, worst] },
+      x: { label: `${VARIANTS[variant]}: units in last place`, domain: [0, worst] },
       y: { label: "", categories: names },
       series: [{ kind: "bars", along: "x", low: shown.map(({ at }) => at - 0.3), high: shown.map(({ at }) => at + 0.3), value: shown.map(({ maxUlp }) => maxUlp), labels: shown.map(({ maxUlp }) => maxUlp.toFixed(2)), colour: 1 }],
     }, { id: `errors-${variant}`, width: 320, height: 60 + 26 * names.length });
