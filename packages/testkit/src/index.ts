@@ -12,3 +12,4 @@ export { ONNX_TYPES, onnxExternalFiles, onnxModel, type OnnxAttribute, type Onnx
 export { ONNX_HEADS, onnxHeadModel, type OnnxHeadKind, type OnnxHeadModel } from "./onnxHeads.ts";
 export { checkDetector, detectorChecks, type DetectorCheckSpec, type DetectorLike } from "./detector.ts";
 export { recipe } from "./recipe.ts";
+export { checkDistribution, distributionChecks, type DistributionCase, type DistributionLike, type DistributionTolerance } from "./distribution.ts";

@@ -1,0 +1,132 @@
+import { exp, log } from "@logits/statistics";
+import type { ChainStates } from "./chainModel.ts";
+
+/** One sequence for the float64 recursions: rows of states, and the transitions into each row where they differ. */
+export interface StateRows {
+  readonly states: ChainStates;
+  /** T. */
+  readonly length: number;
+  /** Score of a state in a row. */
+  emission(t: number, state: number): number;
+  /** Score of arc k into row t. */
+  transition(t: number, k: number): number;
+}
+
+/**
+ * The forward recursion in float64, over logarithms or over best scores: for queries that need every message of a sequence and are not the ones made often.
+ * messages[t, j] = emission(t, j) + combine_i (messages[t - 1, i] + transition). float64 [T, S].
+ */
+export function forwardMessages(rows: StateRows, best: boolean): Float64Array {
+  const { states: { chain: { arcs: { starts, sources }, states: S }, start }, length } = rows;
+  const out = new Float64Array(length * S);
+  for (let t = 0; t < length; t++) {
+    for (let j = 0; j < S; j++) {
+      let top = t === 0 ? start[j] : -Infinity;
+      if (t > 0) {
+        for (let k = starts[j]; k < starts[j + 1]; k++) top = Math.max(top, out[(t - 1) * S + sources[k]] + rows.transition(t, k));
+        if (!best && top > -Infinity) {
+          let sum = 0;
+          for (let k = starts[j]; k < starts[j + 1]; k++) sum += exp(out[(t - 1) * S + sources[k]] + rows.transition(t, k) - top);
+          top += log(sum);
+        }
+      }
+      out[t * S + j] = top + rows.emission(t, j);
+    }
+  }
+  return out;
+}
+
+/** The backward recursion likewise, without the emission of its own row: messages[t, i] = combine_j (transition + emission(t + 1, j) + messages[t + 1, j]); the last row is `end`. */
+export function backwardMessages(rows: StateRows, best: boolean): Float64Array {
+  const { states: { chain, end }, length } = rows;
+  const { reversed: { starts, sources: targets, index }, states: S } = chain;
+  const out = new Float64Array(length * S);
+  for (let t = length - 1; t >= 0; t--) {
+    for (let i = 0; i < S; i++) {
+      if (t === length - 1) {
+        out[t * S + i] = end[i];
+        continue;
+      }
+      const value = (k: number): number => rows.transition(t + 1, index[k]) + rows.emission(t + 1, targets[k]) + out[(t + 1) * S + targets[k]];
+      let top = -Infinity;
+      for (let k = starts[i]; k < starts[i + 1]; k++) top = Math.max(top, value(k));
+      if (!best && top > -Infinity) {
+        let sum = 0;
+        for (let k = starts[i]; k < starts[i + 1]; k++) sum += exp(value(k) - top);
+        top += log(sum);
+      }
+      out[t * S + i] = top;
+    }
+  }
+  return out;
+}
+
+/** The k best paths, best first, from the forward messages of best scores: paths that differ are found when they are asked for. */
+export function bestPaths(rows: StateRows, delta: Float64Array, k: number): { path: Int32Array; score: number }[] {
+  const { states: { chain: { arcs: { starts, sources }, states: S }, end, labelOf }, length } = rows;
+  // The m-th best way to reach a state in a row; candidates are the next best ways through each arc.
+  interface Way { readonly score: number; readonly arc: number; readonly rank: number }
+  interface Node { readonly ways: Way[]; readonly candidates: Way[]; started: boolean }
+  const nodes = new Map<number, Node>();
+  const before = (a: Way, b: Way): number => b.score - a.score || a.rank - b.rank;
+  const insert = (list: Way[], way: Way): void => {
+    if (way.score === -Infinity) return;
+    let low = 0, high = list.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (before(list[middle], way) <= 0) low = middle + 1;
+      else high = middle;
+    }
+    list.splice(low, 0, way);
+  };
+  const wayThrough = (t: number, j: number, arc: number, rank: number): Way | undefined => {
+    const source = sources[arc];
+    const found = way(t - 1, source, rank);
+    return found && { score: found.score + rows.transition(t, arc) + rows.emission(t, j), arc, rank };
+  };
+  const way = (t: number, j: number, m: number): Way | undefined => {
+    const key = t * S + j;
+    let node = nodes.get(key);
+    if (!node) nodes.set(key, (node = { ways: [], candidates: [], started: false }));
+    if (t === 0) return m === 0 && delta[j] > -Infinity ? { score: delta[j], arc: -1, rank: 0 } : undefined;
+    if (!node.started) {
+      node.started = true;
+      // First ways need no recursion: their scores are the messages.
+      for (let arc = starts[j]; arc < starts[j + 1]; arc++) insert(node.candidates, { score: delta[(t - 1) * S + sources[arc]] + rows.transition(t, arc) + rows.emission(t, j), arc, rank: 0 });
+    }
+    while (node.ways.length <= m) {
+      const last = node.ways.at(-1);
+      if (last && node.ways.length > 0) {
+        const next = wayThrough(t, j, last.arc, last.rank + 1);
+        if (next) insert(node.candidates, next);
+      }
+      const chosen = node.candidates.shift();
+      if (!chosen) return undefined;
+      node.ways.push(chosen);
+    }
+    return node.ways[m];
+  };
+
+  const finals: { j: number; rank: number; score: number }[] = [];
+  for (let j = 0; j < S; j++) {
+    const first = delta[(length - 1) * S + j] + end[j];
+    if (first > -Infinity) finals.push({ j, rank: 0, score: first });
+  }
+  const out: { path: Int32Array; score: number }[] = [];
+  while (out.length < k && finals.length > 0) {
+    let at = 0;
+    for (let n = 1; n < finals.length; n++) if (finals[n].score > finals[at].score) at = n;
+    const { j, rank, score } = finals[at];
+    const path = new Int32Array(length);
+    for (let t = length - 1, state = j, m = rank; t >= 0; t--) {
+      path[t] = labelOf[state];
+      const { arc, rank: before2 } = way(t, state, m)!;
+      if (t > 0) [state, m] = [sources[arc], before2];
+    }
+    out.push({ path, score });
+    const next = way(length - 1, j, rank + 1);
+    if (next) finals[at] = { j, rank: rank + 1, score: next.score + end[j] };
+    else finals.splice(at, 1);
+  }
+  return out;
+}
