@@ -34,20 +34,44 @@ export function binOf(c: number, bins: number): number {
 /** The bin b with b / B < c <= (b + 1) / B, edges in float64; c = 0 in the first, c above 1 by rounding in the last. */
 export function binSums(where: string, rows: CheckedConfidences, bins: number): BinSums {
   checkInteger(where, "bins", bins, 1, 1000000);
-  const { confidence, correct } = rows, sums = empty(bins, rows), { index, count, confidence: confidences, correct: corrects, squares } = sums;
+  const sums = empty(bins, rows), { confidence, correct } = rows;
   // As `binOf`, with every edge divided once.
-  const edges = Float64Array.from({ length: bins + 1 }, (_, b) => b / bins), last = bins - 1;
+  const edges = Float64Array.from({ length: bins + 1 }, (_, b) => b / bins);
   edges[bins] = Infinity;
+  if (confidence instanceof Float32Array) addSingle(sums, confidence, correct, edges, bins);
+  else addAll(sums, confidence, correct, edges, bins);
+  return sums;
+}
+
+// Two loops: one over one kind of array is several times faster than one over any.
+
+function addSingle({ index, count, confidence: total, correct: right, squares }: BinSums, confidence: Float32Array, correct: Uint8Array, edges: Float64Array, bins: number): void {
   for (let i = 0; i < confidence.length; i++) {
-    const c = confidence[i], yes = correct[i], gap = yes - c, guess = Math.min(last, (c * bins) | 0);
-    const b = c > edges[guess] ? (c > edges[guess + 1] ? guess + 1 : guess) : guess > 0 ? guess - 1 : 0;
+    const c = confidence[i], yes = correct[i], gap = yes - c, b = between(c, edges, bins);
     index[i] = b;
     count[b]++;
-    confidences[b] += c;
-    corrects[b] += yes;
+    total[b] += c;
+    right[b] += yes;
     squares[b] += gap * gap;
   }
-  return sums;
+}
+
+function addAll({ index, count, confidence: total, correct: right, squares }: BinSums, confidence: ArrayLike<number>, correct: Uint8Array, edges: Float64Array, bins: number): void {
+  for (let i = 0; i < confidence.length; i++) {
+    const c = confidence[i], yes = correct[i], gap = yes - c, b = between(c, edges, bins);
+    index[i] = b;
+    count[b]++;
+    total[b] += c;
+    right[b] += yes;
+    squares[b] += gap * gap;
+  }
+}
+
+/** The bin by its edges: the product is the bin or the next one. */
+function between(c: number, edges: Float64Array, bins: number): number {
+  const guess = Math.min(bins - 1, (c * bins) | 0);
+  if (c > edges[guess]) return c > edges[guess + 1] ? guess + 1 : guess;
+  return guess > 0 ? guess - 1 : 0;
 }
 
 /**

@@ -78,21 +78,21 @@ interface Parts { readonly miscalibration: number; readonly discrimination: numb
 
 function isotonicParts(rows: CheckedConfidences): Parts {
   const { confidence, correct } = sortedRows(rows), n = confidence.length;
-  const shares: number[] = [], weights: number[] = [], values: number[] = [];
-  let right = 0;
+  const shares = new Float64Array(n), weights = new Float64Array(n), values = new Float64Array(n);
+  let right = 0, groups = 0;
   for (let i = 0; i < n; ) {
     const first = i, c = confidence[i];
     let ones = 0;
     for (; i < n && confidence[i] === c; i++) ones += correct[i];
-    shares.push(ones / (i - first));
-    weights.push(i - first);
-    values.push(c);
+    shares[groups] = ones / (i - first);
+    weights[groups] = i - first;
+    values[groups++] = c;
     right += ones;
   }
-  const fitted = pava(shares, { weights }), base = right / n;
+  const fitted = pava(shares.subarray(0, groups), { weights: weights.subarray(0, groups) }), base = right / n;
   // Inside a group of equal confidences, B(c) - B(g) = (c - share)^2 - (g - share)^2: what the answers add is in both.
   let miscalibration = 0, discrimination = 0;
-  for (let k = 0; k < shares.length; k++) {
+  for (let k = 0; k < groups; k++) {
     const own = (fitted[k] - shares[k]) ** 2;
     miscalibration += (weights[k] / n) * ((values[k] - shares[k]) ** 2 - own);
     discrimination += (weights[k] / n) * ((base - shares[k]) ** 2 - own);
