@@ -1,4 +1,4 @@
-import { logSumExp, logSumExpGrad } from "@logits/core-wasm";
+import { logSumExp, logSumExpGrad, matmul, softmax } from "@logits/core-wasm";
 import { densenetCifar100, estimatorChecks, expectClose, expectExact, finiteDifferenceGradient, testRandom } from "@logits/testkit";
 import { tensor } from "@logits/tensor";
 import fc from "fast-check";
@@ -58,6 +58,27 @@ describe("LogitDetector", () => {
       const differences = finiteDifferenceGradient((z) => [0, 1, 2, 3].reduce((sum, r) => sum + scoreRef("energy", Array.from(z.subarray(6 * r, 6 * r + 6)), temperature), 0), Float64Array.from(x));
       expectClose(gradient.data, differences, { atol: 2e-6, label: `gradient, ${name}, T = ${temperature}` });
       expectClose(got.data.map((e) => -e / temperature), logSumExp(logits, { temperature }).data, { rtol: 3e-7, atol: 1e-6 });
+    }
+  });
+
+  it("odin at T = 1 orders rows as MSP does, tends to mean - max logit, and its gradient by the input of a linear model is what differences give", () => {
+    const random = testRandom(31), rows = Array.from({ length: 50 }, () => Array.from({ length: 7 }, () => Math.fround(3 * random.normal())));
+    const order = (x: Float32Array): number[] => Array.from(x.keys()).sort((a, b) => x[a] - x[b]);
+    expect(order(LogitDetector.of("odin", { temperature: 1 }).score({ logits: rows }).data)).toEqual(order(LogitDetector.of("msp").score({ logits: rows }).data));
+    // The next term is the variance of the logits over 2 T.
+    expectClose(LogitDetector.of("odin", { temperature: 1e6 }).score({ logits: rows }).data, rows.map((z) => z.reduce((a, b) => a + b) / 7 - Math.max(...z)), { atol: 1e-4 });
+    for (const temperature of [1, 10, 1000]) {
+      const weights = Array.from({ length: 4 }, () => Array.from({ length: 3 }, () => random.normal())), x = Array.from({ length: 4 }, () => random.normal());
+      const logMax = (input: Float64Array): number => {
+        const z = [0, 1, 2].map((c) => input.reduce((sum, v, j) => sum + v * weights[j][c], 0));
+        return -scoreRef("odin", z, temperature) / temperature;
+      };
+      const z = matmul([x], weights), p = softmax(z, { temperature }).data, y = z.data.indexOf(Math.max(...z.data));
+      const gradient = matmul([Array.from(p, (v, c) => ((c === y ? 1 : 0) - v) / temperature)], weights, { transposeB: true });
+      expectClose(gradient.data, finiteDifferenceGradient(logMax, Float64Array.from(x)), { atol: 2e-6 / temperature + 1e-8 });
+      // A step of ODIN raises log max p, which lowers the score.
+      const moved = x.map((v, j) => v + 0.01 * Math.sign(gradient.data[j])), score = LogitDetector.of("odin", { temperature }).score({ logits: matmul([x, moved], weights) }).data;
+      expect(score[1]).toBeLessThan(score[0]);
     }
   });
 
