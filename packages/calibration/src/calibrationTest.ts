@@ -83,8 +83,9 @@ function ratio(deviation: number, variance: number): number {
 
 function cumulative(rows: CheckedConfidences, range: boolean, level: number): CalibrationTest {
   const n = rows.confidence.length;
-  let sum = 0, high = 0, low = 0, variance = 0, squares = 0, right = 0;
-  withTally(rows.confidence as Float32Array, rows.correct, ({ values, counts, ones }) => {
+  const { high, low, variance, squares, right } = withTally(rows.confidence as Float32Array, rows.correct, ({ values, counts, ones }) => {
+    // Variables of its own: those of the function around it would be written to memory at every step.
+    let sum = 0, high = 0, low = 0, variance = 0, squares = 0, right = 0;
     for (let k = 0; k < values.length; k++) {
       // Rounding above 1 would make a variance negative.
       const c = values[k] > 1 ? 1 : values[k], count = counts[k], yes = ones[k], rest = 1 - c;
@@ -95,6 +96,7 @@ function cumulative(rows: CheckedConfidences, range: boolean, level: number): Ca
       if (sum > high) high = sum;
       else if (sum < low) low = sum;
     }
+    return { high, low, variance, squares, right };
   });
   const deviation = range ? high - low : Math.max(high, -low), value = ratio(deviation, variance), tail = range ? rangeTail : maximumTail;
   // Four rows more, two of them right, so that rows without an error are not certain.

@@ -313,8 +313,9 @@ export class SplitConformal {
       probabilitiesOf(where, batch, from, to, part);
       if (!mass) continue;
       // While the piece is in the cache. No score exceeds 1e30, so that every class is in the set at Infinity.
-      const cut = Math.min(1e30, thresholdOf(from, 0)), cuts = Float64Array.from({ length: to - from }, (_, r) => (group || weight ? Math.min(1e30, thresholdOf(from + r, 0)) : cut));
-      const uniforms = Float64Array.from(cuts, (_, r) => uniform(from + r));
+      const cuts = new Float64Array(to - from).fill(Math.min(1e30, thresholdOf(from, 0))), uniforms = new Float64Array(to - from);
+      if (group || weight) for (let r = 1; r < cuts.length; r++) cuts[r] = Math.min(1e30, thresholdOf(from + r, 0));
+      if (this.randomize) for (let r = 0; r < cuts.length; r++) uniforms[r] = uniform(from + r);
       massSets(part, classes, cuts, uniforms, { mask: mask.subarray(from * classes, to * classes), sizes: sizes.subarray(from, to) }, rule);
     }
     if (scores) allScores(rule, p, rows, classes, uniform, scores);

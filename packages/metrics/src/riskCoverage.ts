@@ -37,8 +37,8 @@ export function riskCoverage(confidence: TensorLike, errors: TensorLike): RiskCo
   const n = c.length;
   if (mask.size !== n) throw rangeError("riskCoverage", "errors", `of shape [${n}]`, `[${mask.size}]`);
   const coverage = new Float64Array(n), risk = new Float64Array(n);
-  let total = 0, sum = 0;
-  withTally(c as Float32Array, mask.data, ({ counts, ones }) => {
+  const { total, sum } = withTally(c as Float32Array, mask.data, ({ counts, ones }) => {
+    let total = 0, sum = 0;
     for (let k = counts.length - 1, start = 0; k >= 0; k--) {
       const end = start + counts[k], wrong = ones[k];
       // One row is the common case, and spares a division.
@@ -47,6 +47,7 @@ export function riskCoverage(confidence: TensorLike, errors: TensorLike): RiskCo
       total += wrong;
       start = end;
     }
+    return { total, sum };
   });
   for (let i = 0; i < n; i++) coverage[i] = (i + 1) / n;
   let best = 0;
