@@ -75,7 +75,7 @@ export class NeighborGuidedDetector implements Detector {
    * @throws RangeError for other shapes, numbers that are not finite (named), a `k` outside [1, rows that are kept], a `maxRows` below 1
    * @example
    *   const detector = NeighborGuidedDetector.fit([[1, 0], [0, 1]], [[5, 0], [0, 5]], { k: 1 });
-   *   detector.score({ features: [[3, 0], [-1, -1]], logits: [[5, 0], [1, 0]] }); // -25.0672, 4.6479
+   *   detector.score({ features: [[3, 0], [-1, -1]], logits: [[5, 0], [1, 0]] }); // -25.0672, 4.6493
    */
   static fit(features: TensorLike, logits: TensorLike, options: NeighborGuidedOptions = {}): NeighborGuidedDetector {
     return runSteps(NeighborGuidedDetector.fitSteps("NeighborGuidedDetector.fit", features, logits, options));

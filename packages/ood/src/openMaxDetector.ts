@@ -84,7 +84,7 @@ export class OpenMaxDetector implements Detector {
    * @throws RangeError for other shapes, a logit that is not finite (named), a label outside [0, C), no row that is predicted rightly, a `tail` below 2, a `revised` below 1
    * @example
    *   const detector = OpenMaxDetector.fit([[4, 0], [5, 0], [0, 4], [0, 6]], [0, 0, 1, 1]);
-   *   detector.score({ logits: [[4.5, 0], [9, 9]] }); // the second is far from both means
+   *   detector.score({ logits: [[4.5, 0], [9, 9]] }); // -4.5110, 8.9890: the second is far from both means
    */
   static fit(logits: TensorLike, labels: TensorLike, options: OpenMaxOptions = {}): OpenMaxDetector {
     return runSteps(OpenMaxDetector.fitSteps("OpenMaxDetector.fit", logits, labels, options));
