@@ -21,7 +21,7 @@ const draw = (seed: number, n: number, deviation = 4): Float32Array => {
 function bound(name: LogitStatistic, classes: number, temperature: number): (want: number) => Closeness {
   switch (name) {
     case "maxProbability": return () => ({ rtol: 2e-6 }); // the error of the others times 1 - p, and 1 - p is small where theirs is large
-    case "otherProbability": return () => ({ rtol: 2e-5, atol: 06 });
+    case "otherProbability": return () => ({ rtol: 2e-5, atol: classes * 2 ** -126 });
     case "entropy": return () => ({ rtol: 2e-5, atol: classes * 2 ** -119 });
     case "energy": return (want) => ({ atol: 2 ** -24 * Math.abs(want) + 1e-6 * temperature });
     case "margin": return () => ({ ulp: 0.5 });
