@@ -3,3 +3,5 @@ export { LinearChain, type ChainGradients, type ChainMarginals, type ChainReward
 export { ChainModel, type ChainModelOptions, type ChainStates } from "./chainModel.ts";
 export { type SequenceOptions } from "./sequences.ts";
 export { automaton, type Automaton } from "./automaton.ts";
+export { crfLoss, type CrfLossOptions } from "./crfLoss.ts";
+export { fromFlair, fromPytorchCrf, type ChainParameters } from "./importChain.ts";

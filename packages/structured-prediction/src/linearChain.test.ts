@@ -65,7 +65,7 @@ for (let n = 0; n < 6; n++) {
   cases.push(caseOf(`constrained ${n}`, { ...drawn(3, 1 + (n % 4), 1.5, 0), constraint }, { ...drawn(3, 1 + (n % 4), 1.5, 0) }));
 }
 
-describe("LinearChain against enumeration", () => {
+describe("LinearChain against enumeration [paper:bidirectional-lstm-crf-models-for-sequence-tagging]", () => {
   it.each(distributionChecks(cases))("$name", ({ run }) => run());
 
   it("gives max-marginals, span probabilities, means and minimum Bayes risk as the enumeration does", () => {

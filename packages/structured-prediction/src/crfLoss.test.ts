@@ -1,0 +1,90 @@
+import { expectClose, lossChecks, testRandom, type Plain } from "@logits/testkit";
+import { tensor } from "@logits/tensor";
+import { describe, expect, it } from "vitest";
+import { crfLoss } from "./crfLoss.ts";
+import { fromFlair, fromPytorchCrf } from "./importChain.ts";
+import { LinearChain } from "./linearChain.ts";
+
+const random = testRandom(11);
+const normal = (shape: readonly number[], scale = 1): Plain => ({ shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => scale * random.normal()) });
+const [B, T, C] = [4, 3, 3];
+const labels: Plain<Int32Array> = { shape: [B, T], data: Int32Array.from({ length: B * T }, () => random.integer(C)), dtype: "int32" };
+const partly: Plain<Int32Array> = { ...labels, data: labels.data.map((y, k) => (k % 3 === 1 ? -1 : y)) };
+const sequences = (n: number): number[][] => (n === 0 ? [[]] : sequences(n - 1).flatMap((y) => Array.from({ length: C }, (_, j) => [...y, j])));
+
+function definition([e, A, y]: readonly Float64Array[], { start, end }: { start?: Plain; end?: Plain } = {}): number {
+  const score = (path: readonly number[]): number => path.reduce((sum, j, t) => sum + e[t * C + j] + (t > 0 ? A[path[t - 1] * C + j] : (start?.data[j] ?? 0)), end?.data[path[T - 1]] ?? 0);
+  const all = sequences(T).map((path) => ({ path, score: score(path) }));
+  const log = (some: typeof all): number => {
+    const top = Math.max(...some.map((s) => s.score));
+    return top + Math.log(some.reduce((sum, s) => sum + Math.exp(s.score - top), 0));
+  };
+  return log(all) - log(all.filter(({ path }) => path.every((j, t) => y[t] === -1 || y[t] === j)));
+}
+
+describe("crfLoss", () => {
+  // float32 weights in the recursion; the definition enumerates in float64.
+  it.each(lossChecks({
+    name: "crfLoss", loss: crfLoss, reference: definition, bound: { atol: 5e-6, rtol: 2e-6 }, gradientBound: { atol: 2e-5 }, shared: [1], extreme: 1e3,
+    differentiable: [{ argument: 0, read: (r) => r.grads.emissions }, { argument: 1, read: (r) => r.grads.transitions }],
+    cases: [
+      { name: "plain", arguments: [normal([B, T, C]), normal([C, C]), labels] },
+      { name: "start and end", arguments: [normal([B, T, C], 2), normal([C, C]), labels], options: { start: normal([C]), end: normal([C]) } },
+      { name: "labels that are not known", arguments: [normal([B, T, C]), normal([C, C]), partly], options: { ignoreIndex: -1 } },
+    ],
+  }))("$name", ({ run }) => run());
+
+  it("reads nothing beyond the lengths, and answers Infinity where the labels are impossible", () => {
+    const e = normal([2, 3, C]), A = tensor([[0, -Infinity, 0], [0, 0, 0], [0, 0, 0]]);
+    const wild = { ...e, data: e.data.map((v, k) => (k >= 15 ? NaN : v)) };
+    const y = [[2, 1, 0], [0, 0, 99]];
+    expect([...crfLoss(wild, A, y, { lengths: [3, 2], reduction: "none" }).data]).toEqual([...crfLoss(e, A, [[2, 1, 0], [0, 0, 1]], { lengths: [3, 2], reduction: "none" }).data]);
+    expect(crfLoss(e, A, [[0, 1, 0], [0, 0, 0]], { reduction: "none" }).data[0]).toBe(Infinity);
+  });
+
+  it("says what is wrong", () => {
+    const refused = (f: () => unknown): string => { try { f(); } catch (error) { return (error as Error).message; } throw new Error("accepted"); };
+    const e = normal([1, 2, 2]), A = tensor([[0, 0], [0, 0]]);
+    expect([
+      refused(() => crfLoss(tensor([[0, 1]]), A, [[0]])),
+      refused(() => crfLoss(e, A, [0, 1])),
+      refused(() => crfLoss(e, A, [[0, 2]])),
+      refused(() => crfLoss(e, A, [[-1, 2]], { ignoreIndex: -1 })),
+      refused(() => crfLoss.withGrad(e, A, [[0, 1]], { upstream: [1, 2] })),
+      refused(() => crfLoss({ ...e, data: new Float32Array(4).fill(-Infinity) }, A, [[0, 1]])),
+      refused(() => fromFlair(tensor([[0, 1], [1, 0]]), ["A", "B"])),
+      refused(() => fromPytorchCrf({ transitions: tensor([[0, 1], [1, 0]]), start_transitions: [0], end_transitions: [0, 0] })),
+    ]).toMatchInlineSnapshot(`
+      [
+        "crfLoss: expected \`emissions\` of shape [B, T, C], got [1, 2]",
+        "crfLoss: expected \`labels\` of shape [1, 2], got [2]",
+        "LinearChain.score: expected \`labels\` in [0, 2), got 2 at index 1",
+        "crfLoss: expected \`labels\` in [0, 2) or -1, got 2 at index 1",
+        "crfLoss.withGrad: expected \`upstream\` of shape [], got [2]",
+        "LinearChain.logProb: expected \`emissions\` with a label sequence that has a finite score, got none in batch item 0",
+        "fromFlair: expected \`labels\` with <START> and <STOP>, got A, B",
+        "fromPytorchCrf: expected \`start_transitions\` of shape [2], got [1]",
+      ]
+    `);
+  });
+});
+
+describe("parameters of other libraries", () => {
+  it("pytorch-crf scores a sequence as we do, flair's matrix is the other way round and has two labels more", () => {
+    const C2 = 3, A = normal([C2, C2]).data, start = normal([C2]).data, end = normal([C2]).data, e = normal([4, C2]);
+    const score = (model: ReturnType<typeof LinearChain.compile>): number => new LinearChain(model, e).score([2, 0, 1, 1])[0];
+    const ours = LinearChain.compile({ data: A, shape: [C2, C2] }, { start, end });
+    const torch = fromPytorchCrf({ transitions: { data: A, shape: [C2, C2] }, start_transitions: start, end_transitions: end });
+    expect(score(LinearChain.compile({ data: torch.transitions, shape: [C2, C2] }, torch))).toBe(score(ours));
+    // flair: [to, from], here with <START> first and <STOP> last.
+    const flair = new Float32Array(25).fill(-10000);
+    for (let to = 0; to < C2; to++) {
+      flair[(to + 1) * 5] = start[to];
+      flair[4 * 5 + to + 1] = end[to];
+      for (let from = 0; from < C2; from++) flair[(to + 1) * 5 + from + 1] = A[from * C2 + to];
+    }
+    const read = fromFlair({ data: flair, shape: [5, 5] }, ["<START>", "O", "B", "I", "<STOP>"]);
+    expect(read.labels).toEqual(["O", "B", "I"]);
+    expect(score(LinearChain.compile({ data: read.transitions, shape: [3, 3] }, read))).toBe(score(ours));
+  });
+});
