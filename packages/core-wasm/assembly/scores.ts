@@ -211,32 +211,40 @@ function generalized(x: usize, cols: i32, beta: f32, top: f32, others: f64, equa
     const bottom = keyOf(-Infinity), last = keyOf(top) + 1;
     let key = keyOf(load<f32>(chosen)), low = bottom, high = last, step = 1 << 17, found = cols, known = false;
     if (key >= last) key = last - 1;
-    for (;;) {
-      found = countFrom(x, cols, valueOf(key));
+    list = chosen + 16;
+    for (let first = true; ; first = false) {
+      // Mostly the first bound serves: what reaches it is kept at once.
+      found = first ? keepFrom(x, list, cols, valueOf(key)) : countFrom(x, cols, valueOf(key));
       if (found >= count) {
         low = key;
         known = true;
-        if (found - count <= count + 16 || <u32>(high - low) <= 1) break;
+        if (found - count <= count + 16 || <u32>(high - low) <= 1) {
+          length = first ? found : keepFrom(x, list, cols, valueOf(low));
+          break;
+        }
         key = high == last && <u32>step < <u32>(high - low) ? low + step : middle(low, high);
       } else {
         high = key;
         if (<u32>(high - low) <= 1) {
-          if (known || low == bottom) break;
+          length = keepFrom(x, list, cols, valueOf(low));
+          break;
         }
         key = !known && <u32>step < <u32>(high - low) ? high - step : middle(low, high);
       }
       step = step < (1 << 29) ? step << 1 : step;
     }
-    list = chosen + 16;
     // The next row starts where half as many again would be found.
     store<f32>(chosen, valueOf(found > count + (count >> 1) ? low + (1 << 16) : found < count + (count >> 2) && low > bottom + (1 << 16) ? low - (1 << 16) : low));
-    length = keepFrom(x, list, cols, valueOf(low));
+    // NaN reaches no bound: they are counted in whole pairs of vectors.
+    const behind = list + (<usize>length << 2), nan = f32x4.splat(NaN), whole = (length + 7) & ~7;
+    v128.store(behind, nan);
+    v128.store(behind, nan, 16);
     // The count-th largest of them: the largest key that `count` reach, unless exactly `count` reach a smaller one. The share of those that are too many tells where to look; every other time the middle.
     let reach = length, beyond = 0, turn = 0;
     while (reach != count && <u32>(high - low) > 1) {
       const width = <u32>(high - low);
       const between = turn++ & 1 ? low + <i32>(width >> 1) : low + <i32>max<u32>(1, min<u32>(width - 1, <u32>(<f32>width * (<f32>(reach - count) + 0.5) / (<f32>(reach - beyond) + 1))));
-      const n = countFrom(list, length, valueOf(between));
+      const n = countFrom(list, whole, valueOf(between));
       if (n >= count) {
         low = between;
         reach = n;
