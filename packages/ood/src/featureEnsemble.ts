@@ -42,6 +42,8 @@ export interface FeatureEnsembleJSON {
  * Source: Lee, Lee, Lee, Shin, "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks", NeurIPS 2018, section 2.2 (feature ensemble, algorithm 1); the ridge is scikit-learn's default.
  */
 export class FeatureEnsemble implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "featureEnsemble";
   readonly needs: readonly DetectorNeeds[] = ["features"];
   /** F, of all layers together. */

@@ -78,6 +78,8 @@ interface Fields {
  * for Few-shot Learning", NeurIPS 2017, for prototypes. The margins are a training loss and not here.
  */
 export class GaussianPrototypes implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "gaussianPrototypes";
   readonly needs: readonly DetectorNeeds[] = ["features"];
   /** C. */

@@ -50,6 +50,8 @@ export interface HeadDetectorJSON extends LinearHeadJSON {
  * "On the importance of gradients for detecting distributional shifts in the wild", NeurIPS 2021 (gradNorm).
  */
 export class HeadDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method: HeadDetectorMethod;
   readonly needs: readonly DetectorNeeds[] = ["features"];
   /** F. */

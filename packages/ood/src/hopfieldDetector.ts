@@ -41,6 +41,8 @@ export interface HopfieldDetectorJSON {
  * Source: Zhang et al., "Out-of-distribution detection based on in-distribution data patterns memorization with modern Hopfield energy", ICLR 2023.
  */
 export class HopfieldDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "she";
   readonly needs: readonly DetectorNeeds[] = ["logits", "features"];
   readonly metric: "inner" | "euclidean" | "cosine";

@@ -14,7 +14,10 @@ export { HopfieldDetector, type HopfieldDetectorJSON, type HopfieldOptions } fro
 export { OpenMaxDetector, type OpenMaxDetectorJSON, type OpenMaxOptions } from "./openMaxDetector.ts";
 export { NeighborGuidedDetector, type NeighborGuidedDetectorJSON, type NeighborGuidedOptions } from "./neighborGuidedDetector.ts";
 export { fitDetector, fitDetectorAsync, fitDetectorSteps, type DetectorFitRows, type DetectorSpec } from "./fitDetector.ts";
-export { detectorFromJSON } from "./detectorFromJSON.ts";
+export { fitCommonDetectorSteps, type CommonDetectorSpec } from "./fitCommonDetector.ts";
+export { allDetectors, detectorFromJSON } from "./detectorFromJSON.ts";
+export { readDetector, readDetectorAs } from "./readDetector.ts";
+export { type DetectorClass } from "./detectorClass.ts";
 export { scoreHistogram, scorePlot, type ScoreBin, type ScoreHistogram, type ScoreHistogramOptions, type ScorePlotOptions } from "./scoreHistogram.ts";
 export { RelativeMahalanobisDetector, type RelativeMahalanobisDetectorJSON } from "./relativeMahalanobis.ts";
 export { SsdDetector, type SsdDetectorJSON, type SsdOptions } from "./ssd.ts";

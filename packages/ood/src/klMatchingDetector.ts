@@ -41,6 +41,8 @@ export interface KLMatchingDetectorJSON {
  * Source: Hendrycks et al., "Scaling out-of-distribution detection for real-world settings", ICML 2022, section 4.1.
  */
 export class KLMatchingDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "klMatching";
   readonly needs: readonly DetectorNeeds[] = ["logits"];
   /** C. */

@@ -61,6 +61,8 @@ const hasTemperature = (method: LogitDetectorMethod): boolean => method !== "max
  * detection", CVPR 2023.
  */
 export class LogitDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method: LogitDetectorMethod;
   /** T; 1 for the methods that have none. */
   readonly temperature: number;

@@ -80,6 +80,8 @@ interface Fields {
  * negative of theirs). Shrinkage: Chen, Wiesel, Eldar, Hero, "Shrinkage Algorithms for MMSE Covariance Estimation", IEEE Transactions on Signal Processing 58 (2010), equation 23.
  */
 export class MahalanobisDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "mahalanobis";
   readonly needs: readonly DetectorNeeds[] = ["features"];
   /** C. */

@@ -57,6 +57,8 @@ export interface NearestNeighborDetectorJSON {
  * which draws the first row and projects at random where this does neither.
  */
 export class NearestNeighborDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "knn";
   readonly needs: readonly DetectorNeeds[] = ["features"];
   readonly k: number;

@@ -43,6 +43,8 @@ export interface NecoDetectorJSON extends SubspaceJSON {
  * Source: Ben Ammar, Belkhir, Popescu, Manzanera, Franchi, "NECO: NEural Collapse Based Out-of-distribution detection", ICLR 2024, equation 6; the standardisation and the largest logit from their code.
  */
 export class NecoDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "neco";
   readonly needs: readonly DetectorNeeds[];
   /** C. */

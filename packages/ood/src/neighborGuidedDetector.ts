@@ -44,6 +44,8 @@ export interface NeighborGuidedDetectorJSON {
  * Source: Park, Jung, Teoh, "Nearest neighbor guidance for out-of-distribution detection", ICCV 2023.
  */
 export class NeighborGuidedDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "nnGuide";
   readonly needs: readonly DetectorNeeds[] = ["logits", "features"];
   readonly k: number;

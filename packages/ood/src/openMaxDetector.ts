@@ -47,6 +47,8 @@ export interface OpenMaxDetectorJSON {
  * Source: Bendale, Boult, "Towards open set deep networks", CVPR 2016, algorithms 1 and 2. Defaults as OpenOOD: a tail of 20, three logits revised, Euclidean distances.
  */
 export class OpenMaxDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "openMax";
   readonly needs: readonly DetectorNeeds[] = ["logits"];
   /** C. */

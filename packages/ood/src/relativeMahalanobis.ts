@@ -26,6 +26,8 @@ export interface RelativeMahalanobisDetectorJSON {
  * Source: Ren, Fort, Liu, Roy, Padhy, Lakshminarayanan, "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021, section 3 (the score is theirs; OpenOOD's confidence is its negative).
  */
 export class RelativeMahalanobisDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "relativeMahalanobis";
   readonly needs: readonly DetectorNeeds[] = ["features"];
   /** The distance to the nearest class. */

@@ -34,6 +34,8 @@ export interface ResidualDetectorJSON extends SubspaceJSON {
  * Subspace Techniques And Probabilistic Modeling Of Features", 2020, for the reconstruction error of principal components.
  */
 export class ResidualDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "residual";
   readonly needs: readonly DetectorNeeds[] = ["features"];
   /** Rows of the fit. */
@@ -63,7 +65,7 @@ export class ResidualDetector implements Detector {
    * The principal subspace of rows.
    *
    * @param features - float32 [N, F], finite, N >= 1
-   * @param options - `dimension`, `weights` float32 [C, F] and `bias` float32 [C] of the head, or `origin` float32 [F]
+   * @param options - `dimension`, `head` (the last layer: `weights` float32 [F, C], `bias` float32 [C]) or `origin` float32 [F]
    * @throws RangeError for other shapes, a row with NaN or an infinity (named), a `dimension` outside [0, F)
    * @example
    *   ResidualDetector.fit([[-2, 0], [2, 0], [0, 0]], { dimension: 1 }).score({ features: [[9, 0], [9, 3]] }); // 0, 3

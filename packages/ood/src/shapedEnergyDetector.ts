@@ -61,6 +61,8 @@ export interface ShapedEnergyDetectorJSON extends LinearHeadJSON {
  * sparsification for out-of-distribution detection", ECCV 2022. The energy: Liu et al., NeurIPS 2020.
  */
 export class ShapedEnergyDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method: ShapedEnergyMethod;
   readonly needs: readonly DetectorNeeds[] = ["features"];
   readonly level: number;

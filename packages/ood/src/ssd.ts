@@ -36,6 +36,8 @@ export interface SsdDetectorJSON {
  * Source: Sehwag, Chiang, Mittal, "SSD: A Unified Framework for Self-Supervised Outlier Detection", ICLR 2021, section 3 (the score; their code divides rows by their lengths and takes a pseudo-inverse).
  */
 export class SsdDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "ssd";
   readonly needs: readonly DetectorNeeds[] = ["features"];
   /** F. */

@@ -50,6 +50,8 @@ export interface VimDetectorJSON extends SubspaceJSON {
  * Source: Wang, Li, Feng, Zhang, "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022, equations 5 to 8 and the score of their code (whose sign is the opposite).
  */
 export class VimDetector implements Detector {
+  /** The format that `toJSON` writes: by it a reader finds the class. */
+  static readonly format: string = FORMAT;
   readonly method = "vim";
   readonly needs: readonly DetectorNeeds[] = ["features", "logits"];
   /** C. */
@@ -86,7 +88,7 @@ export class VimDetector implements Detector {
    *
    * @param features - float32 [N, F], finite, N >= 1
    * @param logits - float32 [N, C], finite: of the same rows
-   * @param options - `dimension`, `weights` float32 [C, F] and `bias` float32 [C] of the head, or `origin` float32 [F]; `alpha`
+   * @param options - `dimension`, `head` (the last layer: `weights` float32 [F, C], `bias` float32 [C]) or `origin` float32 [F]; `alpha`
    * @throws RangeError for other shapes, a row with NaN or an infinity (named), a `dimension` outside [0, F), rows that have no residual or whose largest logits are not positive on average (then `alpha` has to be given)
    * @example
    *   VimDetector.fit([[-2, 1], [2, 1], [0, -2]], [[4, 0], [0, 4], [4, 0]], { dimension: 1 }).alpha; // 3
