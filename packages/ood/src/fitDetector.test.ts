@@ -1,7 +1,7 @@
 import { expectExact, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { runSteps } from "@logits/tensor";
-import { HeadDetector, HopfieldDetector, KLMatchingDetector, LogitDetector, MahalanobisDetector, NearestNeighborDetector, NeighborGuidedDetector, OpenMaxDetector, ShapedEnergyDetector, detectorFromJSON, fitDetector, fitDetectorAsync, fitDetectorSteps, type DetectorSpec } from "./index.ts";
+import { FeatureEnsemble, GaussianPrototypes, HeadDetector, HopfieldDetector, KLMatchingDetector, LogitDetector, MahalanobisDetector, NearestNeighborDetector, NecoDetector, NeighborGuidedDetector, OpenMaxDetector, RelativeMahalanobisDetector, ResidualDetector, ShapedEnergyDetector, SsdDetector, VimDetector, detectorFromJSON, fitDetector, fitDetectorAsync, fitDetectorSteps, type Detector, type DetectorSpec } from "./index.ts";
 
 const random = testRandom(1);
 const features = { data: Float32Array.from({ length: 240 }, () => Math.abs(random.normal())), shape: [60, 4] };
@@ -43,11 +43,11 @@ describe("fitDetector", () => {
   });
 
   it("says what is wrong", () => {
-    expect(() => fitDetector("magic" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", got magic]`);
-    expect(() => fitDetector(undefined as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", got undefined]`);
-    expect(() => fitDetector("toString" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", got toString]`);
+    expect(() => fitDetector("magic" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", "relativeMahalanobis", "ssd", "featureEnsemble", "gaussianPrototypes", "vim", "residual", "neco", got magic]`);
+    expect(() => fitDetector(undefined as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", "relativeMahalanobis", "ssd", "featureEnsemble", "gaussianPrototypes", "vim", "residual", "neco", got undefined]`);
+    expect(() => fitDetector("toString" as never)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", "relativeMahalanobis", "ssd", "featureEnsemble", "gaussianPrototypes", "vim", "residual", "neco", got toString]`);
     expect(() => fitDetector({ method: "knn", temperature: 2 } as never, rows)).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`spec\` with the settings of knn (k, normalize, maxRows, scan), got temperature]`);
-    expect(() => runSteps(fitDetectorSteps("myFit", "magic" as never, rows, "detector"))).toThrowErrorMatchingInlineSnapshot(`[RangeError: myFit: expected \`detector\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", got magic]`);
+    expect(() => runSteps(fitDetectorSteps("myFit", "magic" as never, rows, "detector"))).toThrowErrorMatchingInlineSnapshot(`[RangeError: myFit: expected \`detector\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", "klMatching", "openMax", "she", "nnGuide", "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci", "gradNorm", "relativeMahalanobis", "ssd", "featureEnsemble", "gaussianPrototypes", "vim", "residual", "neco", got magic]`);
     expect(() => fitDetector("knn", { labels })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`features\` for the method knn, got none]`);
     expect(() => fitDetector("scale", { features })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`head\` for the method scale, got none]`);
     expect(() => fitDetector("nnGuide", { features })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitDetector: expected \`logits\` for the method nnGuide, got none]`);
@@ -57,5 +57,24 @@ describe("fitDetector", () => {
     expect(() => detectorFromJSON("{}")).toThrowErrorMatchingInlineSnapshot(`[FormatError: detectorFromJSON: expected \`json\` an object, got String. Pass JSON.parse(text)]`);
     expect(() => detectorFromJSON({ version: 1 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: detectorFromJSON: expected \`format\` that of a detector of @logits/ood, got undefined]`);
     expect(() => detectorFromJSON({ ...fitDetector("energy").toJSON(), version: 2 })).toThrowErrorMatchingInlineSnapshot(`[FormatError: LogitDetector.fromJSON: expected \`version\` 1, got 2. Upgrade @logits/ood to read it]`);
+  });
+});
+
+describe("Gaussian and subspace detectors by name", () => {
+  const random = testRandom(9), x = { dtype: "float32" as const, shape: [60, 4], data: Float32Array.from({ length: 240 }, () => random.normal()) }, y = Int32Array.from({ length: 60 }, (_, i) => i % 3), z = { dtype: "float32" as const, shape: [60, 3], data: Float32Array.from({ length: 180 }, () => 3 + random.normal()) };
+  const head = { weights: [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]], bias: [1, 2, 3] }, rows = { features: x, labels: y, logits: z, classes: 3, head };
+  const pairs: readonly [Parameters<typeof fitDetector>[0], () => Detector][] = [
+    ["relativeMahalanobis", () => RelativeMahalanobisDetector.fit(x, y)],
+    [{ method: "ssd", normalize: false }, () => SsdDetector.fit(x, { normalize: false })],
+    [{ method: "featureEnsemble", widths: [1, 3] }, () => FeatureEnsemble.fit(x, y, { widths: [1, 3] })],
+    [{ method: "gaussianPrototypes", covariance: "shared" }, () => GaussianPrototypes.fit(x, y, { covariance: "shared" })],
+    [{ method: "vim", dimension: 1 }, () => VimDetector.fit(x, z, { dimension: 1, head })],
+    ["residual", () => ResidualDetector.fit(x, { head })],
+    [{ method: "neco", maxLogit: false }, () => NecoDetector.fit(x, y, { maxLogit: false })],
+  ];
+  it.each(pairs.map(([spec, make]) => [typeof spec === "string" ? spec : spec.method, spec, make] as const))("%s is what its class fits, and is read from JSON by its format", (_, spec, make) => {
+    const detector = fitDetector(spec, rows), want = make().score({ features: x, logits: z }).data;
+    expectExact(detector.score({ features: x, logits: z }).data, want);
+    expectExact(detectorFromJSON(JSON.parse(JSON.stringify(detector))).score({ features: x, logits: z }).data, want);
   });
 });

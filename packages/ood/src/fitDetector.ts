@@ -1,5 +1,7 @@
 import { rangeError, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import type { Detector } from "./detector.ts";
+import { FeatureEnsemble } from "./featureEnsemble.ts";
+import { GaussianPrototypes, type GaussianPrototypesOptions } from "./gaussianPrototypes.ts";
 import { HeadDetector, type HeadDetectorMethod } from "./headDetector.ts";
 import { HopfieldDetector } from "./hopfieldDetector.ts";
 import { KLMatchingDetector } from "./klMatchingDetector.ts";
@@ -7,9 +9,14 @@ import type { LinearHead } from "./linearHead.ts";
 import { LogitDetector, type LogitDetectorMethod, type LogitDetectorOptions } from "./logitDetector.ts";
 import { MahalanobisDetector } from "./mahalanobis.ts";
 import { NearestNeighborDetector } from "./nearestNeighborDetector.ts";
+import { NecoDetector } from "./neco.ts";
 import { NeighborGuidedDetector } from "./neighborGuidedDetector.ts";
 import { OpenMaxDetector } from "./openMaxDetector.ts";
+import { RelativeMahalanobisDetector } from "./relativeMahalanobis.ts";
+import { ResidualDetector } from "./residual.ts";
 import { ShapedEnergyDetector, type ShapedEnergyMethod } from "./shapedEnergyDetector.ts";
+import { SsdDetector } from "./ssd.ts";
+import { VimDetector } from "./vim.ts";
 
 /** Which detector, by name or by name and settings. */
 export type DetectorSpec =
@@ -22,6 +29,12 @@ export type DetectorSpec =
   | "nnGuide"
   | ShapedEnergyMethod
   | HeadDetectorMethod
+  | "relativeMahalanobis"
+  | "ssd"
+  | "gaussianPrototypes"
+  | "vim"
+  | "residual"
+  | "neco"
   | { readonly method: LogitDetectorMethod; readonly temperature?: number; readonly gamma?: number; readonly top?: number }
   | { readonly method: "mahalanobis"; readonly shrinkage?: number }
   | { readonly method: "knn"; readonly k?: number; readonly normalize?: boolean; readonly maxRows?: number; readonly scan?: "float32" | "int8" }
@@ -30,19 +43,26 @@ export type DetectorSpec =
   | { readonly method: "she"; readonly metric?: "inner" | "euclidean" | "cosine" }
   | { readonly method: "nnGuide"; readonly k?: number; readonly maxRows?: number; readonly seed?: number }
   | { readonly method: ShapedEnergyMethod; readonly level?: number; readonly temperature?: number }
-  | { readonly method: HeadDetectorMethod; readonly alpha?: number };
+  | { readonly method: HeadDetectorMethod; readonly alpha?: number }
+  | { readonly method: "relativeMahalanobis"; readonly shrinkage?: number }
+  | { readonly method: "ssd"; readonly normalize?: boolean; readonly shrinkage?: number }
+  | { readonly method: "featureEnsemble"; readonly widths: readonly number[]; readonly weights?: readonly number[]; readonly shrinkage?: number }
+  | ({ readonly method: "gaussianPrototypes" } & GaussianPrototypesOptions)
+  | { readonly method: "vim"; readonly dimension?: number; readonly alpha?: number }
+  | { readonly method: "residual"; readonly dimension?: number }
+  | { readonly method: "neco"; readonly dimension?: number; readonly maxLogit?: boolean };
 
 /** Rows to fit a detector on. */
 export interface DetectorFitRows {
-  /** float32 [N, F]: for "mahalanobis", "knn", "she", "nnGuide", "react", "dice", "fdbd" and "nci". */
+  /** float32 [N, F]: for "mahalanobis", "knn", "she", "nnGuide", "react", "dice", "fdbd", "nci", "relativeMahalanobis", "ssd", "featureEnsemble", "gaussianPrototypes", "vim", "residual" and "neco". */
   readonly features?: TensorLike;
-  /** int32 [N], in [0, C): for "mahalanobis", "openMax" and "she". */
+  /** int32 [N], in [0, C): for "mahalanobis", "openMax", "she", "relativeMahalanobis", "featureEnsemble", "gaussianPrototypes" and "neco". */
   readonly labels?: TensorLike;
   /** C. Default: one more than the largest label. */
   readonly classes?: number;
-  /** float32 [N, C]: for "klMatching", "openMax", "she" and "nnGuide". */
+  /** float32 [N, C]: for "klMatching", "openMax", "she", "nnGuide" and "vim". */
   readonly logits?: TensorLike;
-  /** The classifier's last layer: for "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci" and "gradNorm". */
+  /** The classifier's last layer: for "react", "ashP", "ashB", "ashS", "scale", "dice", "fdbd", "nci" and "gradNorm"; "vim" and "residual" take their origin from it if it is there. */
   readonly head?: LinearHead;
 }
 
@@ -54,6 +74,8 @@ const SETTINGS: Readonly<Record<string, readonly string[]>> = {
   klMatching: [], openMax: ["tail", "revised"], she: ["metric"], nnGuide: ["k", "maxRows", "seed"],
   react: ["level", "temperature"], ashP: ["level", "temperature"], ashB: ["level", "temperature"], ashS: ["level", "temperature"], scale: ["level", "temperature"], dice: ["level", "temperature"],
   fdbd: [], nci: ["alpha"], gradNorm: [],
+  relativeMahalanobis: ["shrinkage"], ssd: ["normalize", "shrinkage"], featureEnsemble: ["widths", "weights", "shrinkage"], gaussianPrototypes: ["covariance", "priorRows", "logDeterminant", "keep"],
+  vim: ["dimension", "alpha"], residual: ["dimension"], neco: ["dimension", "maxLogit"],
 };
 
 /**
@@ -95,6 +117,14 @@ export function* fitDetectorSteps(where: string, spec: DetectorSpec, rows: Detec
   if (settings.method === "fdbd" || settings.method === "nci" || settings.method === "gradNorm") {
     return yield* HeadDetector.fitSteps(where, settings.method, need("head"), { ...settings, features: rows.features });
   }
+  const { classes, head } = rows;
+  if (settings.method === "relativeMahalanobis") return yield* RelativeMahalanobisDetector.fitSteps(where, need("features"), need("labels"), { ...settings, classes });
+  if (settings.method === "ssd") return yield* SsdDetector.fitSteps(where, need("features"), settings);
+  if (settings.method === "featureEnsemble") return yield* FeatureEnsemble.fitSteps(where, need("features"), need("labels"), { ...settings, classes });
+  if (settings.method === "gaussianPrototypes") return yield* GaussianPrototypes.fitSteps(where, need("features"), need("labels"), { ...settings, classes });
+  if (settings.method === "vim") return yield* VimDetector.fitSteps(where, need("features"), need("logits"), { ...settings, head });
+  if (settings.method === "residual") return yield* ResidualDetector.fitSteps(where, need("features"), { ...settings, head });
+  if (settings.method === "neco") return yield* NecoDetector.fitSteps(where, need("features"), need("labels"), { ...settings, classes });
   if (SHAPED.includes(settings.method as ShapedEnergyMethod)) {
     return yield* ShapedEnergyDetector.fitSteps(where, settings.method as ShapedEnergyMethod, need("head"), { ...settings, features: rows.features });
   }

@@ -38,7 +38,7 @@ describe("agrees with the definition", () => {
 
   it.each(fixture.cases.map((c) => [c.name, c] as const))("the authors' formulas: %s", (_, c) => {
     const f = c.shape[1], x = plain(c.features, f), y = labelsOf(c.labels), rows = plain(c.rows, f), z = plain(c.logits, c.classes), rowLogits = plain(c.rowLogits, c.classes);
-    const head = { weights: plain(c.weights, f), bias: c.bias, dimension: c.dimension };
+    const weights = listOf(plain(c.weights, f)), head = { head: { weights: weights[0].map((_, j) => weights.map((row) => row[j])), bias: c.bias }, dimension: c.dimension };
     const vim = VimDetector.fit(x, z, head);
     expectClose(vim.alpha, c.alpha, { rtol: 1e-5 });
     expectClose(vim.score({ features: rows, logits: rowLogits }).data, c.vim, { rtol: 1e-5, atol: 2e-4 });
@@ -89,12 +89,13 @@ describe("laws", () => {
   });
 
   it("the origin of a head is where its logits are 0, nearest to 0", () => {
-    const origin = [1, 1], weights = [[1, 1]], bias = [-2];
-    const line = plain([3, 3, 5, 5, -4, -4], 2), a = ResidualDetector.fit(line, { weights, bias, dimension: 1 }), b = ResidualDetector.fit(line, { origin, dimension: 1 });
+    const origin = [1, 1], head = { weights: [[1], [1]], bias: [-2] };
+    const line = plain([3, 3, 5, 5, -4, -4], 2), a = ResidualDetector.fit(line, { head, dimension: 1 }), b = ResidualDetector.fit(line, { origin, dimension: 1 });
     expectExact(a.score({ features: [[7, 8]] }).data, b.score({ features: [[7, 8]] }).data);
     expectClose(a.score({ features: [[9, 9], [1, 3]] }).data, [0, Math.SQRT2], { atol: 1e-6 });
+    expectExact(ResidualDetector.fit(line, { head: { weights: [[1], [1]] }, dimension: 1 }).score({ features: [[7, 8]] }).data, ResidualDetector.fit(line, { origin: [0, 0], dimension: 1 }).score({ features: [[7, 8]] }).data);
     // More classes than features, and a direction that no class uses.
-    const tall = ResidualDetector.fit(line, { weights: [[1, 0], [2, 0], [-1, 0]], bias: [-1, -2, 1], dimension: 1 });
+    const tall = ResidualDetector.fit(line, { head: { weights: [[1, 2, -1], [0, 0, 0]], bias: [-1, -2, 1] }, dimension: 1 });
     expectExact(tall.score({ features: [[4, 4]] }).data, ResidualDetector.fit(line, { origin: [1, 0], dimension: 1 }).score({ features: [[4, 4]] }).data);
   });
 });
@@ -178,12 +179,11 @@ it("says what is wrong", () => {
   const x = [[1, 2], [3, 5], [2, -1]], z = [[1, 0], [0, 1], [1, 0]];
   expect(() => ResidualDetector.fit(x, { dimension: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`dimension\` an integer in [0, 1], got 2]`);
   expect(() => ResidualDetector.fit([[1, NaN]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`features\` of finite numbers, got NaN in row 0, column 1]`);
-  expect(() => ResidualDetector.fit(x, { weights: [[1, 2]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`bias\` beside the other one, got none]`);
-  expect(() => ResidualDetector.fit(x, { weights: [[1, 2, 3]], bias: [1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`weights\` of shape [C, 2], C >= 1, got [1, 3]]`);
-  expect(() => ResidualDetector.fit(x, { weights: [[1, NaN]], bias: [1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`weights\` of finite numbers, got NaN in row 0, column 1]`);
-  expect(() => ResidualDetector.fit(x, { weights: [[1, 2]], bias: [1, 2] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`bias\` of shape [C] = [1], got [2]]`);
+  expect(() => ResidualDetector.fit(x, { head: { weights: [[1], [2], [3]], bias: [1] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`weights\` of shape [2, C], C >= 1, got [3, 1]]`);
+  expect(() => ResidualDetector.fit(x, { head: { weights: [[1], [NaN]], bias: [1] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`weights\` of finite numbers, got NaN in row 1, column 0]`);
+  expect(() => ResidualDetector.fit(x, { head: { weights: [[1], [2]], bias: [1, 2] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`bias\` of shape [C] = [1], got [2]]`);
   expect(() => ResidualDetector.fit(x, { origin: [1, Infinity] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`origin\` of finite numbers, got Infinity at index 1]`);
-  expect(() => ResidualDetector.fit(x, { origin: [1, 1], weights: [[1, 2]], bias: [1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`origin\` nothing beside \`weights\` and \`bias\`, got one]`);
+  expect(() => ResidualDetector.fit(x, { origin: [1, 1], head: { weights: [[1], [2]] } })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.fit: expected \`origin\` nothing beside \`head\`, got one]`);
   expect(() => ResidualDetector.from(new FeatureStatistics({ classes: 1, features: 2 }))).toThrowErrorMatchingInlineSnapshot(`[RangeError: ResidualDetector.from: expected \`statistics\` of at least one row, got none]`);
   expect(() => VimDetector.fit(x, z.slice(1))).toThrowErrorMatchingInlineSnapshot(`[RangeError: VimDetector.fit: expected \`logits\` of 3 rows as the features, got 2]`);
   expect(() => VimDetector.fit(x, [[1, 0], [0, NaN], [1, 0]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: VimDetector.fit: expected \`logits\` of finite numbers, got NaN in row 1, column 1]`);
