@@ -1,4 +1,5 @@
 export { lbfgs, lbfgsSteps, type LbfgsOptions } from "./lbfgs.ts";
+export { owlqn, owlqnSteps, type OwlqnOptions } from "./owlqn.ts";
 export { lineSearch, type LinePoint } from "./lineSearch.ts";
 export { newton1d, newton1dSteps, type Derivatives, type Newton1dOptions, type Newton1dResult } from "./newton1d.ts";
 export { newton, newtonSteps, type NewtonOptions, type NewtonResult, type SecondOrderObjective } from "./newton.ts";
