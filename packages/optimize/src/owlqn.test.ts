@@ -45,7 +45,7 @@ describe("owlqn", () => {
       expect([result.converged, result.reason]).toEqual([true, "gradient"]);
       // The Hessian's smallest eigenvalue on the variables that are not 0 is above 1 here.
       expectClose(result.x, weights, { atol: 1e-9 });
-      expectExact(Array.from(result.x, (w) => w === 0), weights.map((w) => w === 0));
+      expect(Array.from(result.x, (w) => w === 0)).toEqual(weights.map((w) => w === 0));
       expectClose(result.value, value, { rtol: 1e-13 });
     }
   });
