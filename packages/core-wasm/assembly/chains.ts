@@ -27,53 +27,45 @@ function word(operator: usize, index: usize): usize {
   return <usize>load<u32>(operator + (index << 2));
 }
 
+// Four elements from byte offsets that are listed.
 // @ts-ignore: decorator
 @inline
-function slotOf(order: usize, offset: usize): usize {
-  return <usize>(load<u32>(order + offset) & 0x7fffffff) << 2;
+function gather(p: usize, offsets: usize): v128 {
+  let v = v128.load32_zero(p + <usize>load<u32>(offsets));
+  v = v128.load_lane<f32>(p + <usize>load<u32>(offsets, 4), v, 1);
+  v = v128.load_lane<f32>(p + <usize>load<u32>(offsets, 8), v, 2);
+  return v128.load_lane<f32>(p + <usize>load<u32>(offsets, 12), v, 3);
 }
 
-// The slots of one row of scores, -Infinity where a slot is empty. order: i32[width], negative = empty, then the low bits
-// name any state; 0 = states in order, then e is read up to 12 bytes beyond.
+// The slots of one row of scores, -Infinity where a slot is empty. order: i32[width], the byte offset of the slot's state (any where it is empty), then
+// f32[width], 0 or -Infinity in empty slots; 0 = states in order, then e is read up to 12 bytes beyond.
 // @ts-ignore: decorator
 @inline
 function fillRow(e: usize, states: i32, order: usize, x: usize, width: i32, impossible: v128, lanes: v128): void {
-  const end = x + (<usize>width << 2);
+  const bytes = <usize>width << 2, end = x + bytes;
   if (order) {
-    for (; x < end; x += 16, order += 16) {
-      const empty = i32x4.lt_s(v128.load(order), i32x4.splat(0));
-      let v = v128.load32_zero(e + slotOf(order, 0));
-      v = v128.load_lane<f32>(e + slotOf(order, 4), v, 1);
-      v = v128.load_lane<f32>(e + slotOf(order, 8), v, 2);
-      v = v128.load_lane<f32>(e + slotOf(order, 12), v, 3);
-      v128.store(x, v128.bitselect(impossible, v, empty));
-    }
+    for (; x < end; x += 16, order += 16) v128.store(x, f32x4.add(gather(e, order), v128.load(order + bytes)));
   } else {
     for (; x + 16 < end; x += 16, e += 16, states -= 4) v128.store(x, v128.load(e));
     v128.store(x, v128.bitselect(v128.load(e), impossible, i32x4.lt_s(lanes, i32x4.splat(states))));
   }
 }
 
-// x[t, j] = exp(e[t, order[j]] - top of row t) / 2; tops[0] += the tops, in float64. Returns the largest distance of a finite score from its row's top.
+// x[t, j] = exp(e[t, order[j]] - top of row t) / 2; tops[0] += the tops, in float64.
 // e: f32[rows, states]. A row of -Infinity: weights 0, nothing added. NaN stays NaN in its slot, a row with +Infinity becomes NaN.
-export function f32_chain_weights(e: usize, rows: i32, states: i32, order: usize, x: usize, width: i32, tops: usize): f32 {
-  const impossible = v128.load32_splat(NUMBERS), infinite = v128.load32_splat(NUMBERS, 4), lanes = v128.load(LANES);
+export function f32_chain_weights(e: usize, rows: i32, states: i32, order: usize, x: usize, width: i32, tops: usize): void {
+  const impossible = v128.load32_splat(NUMBERS), lanes = v128.load(LANES);
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
   const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24);
   const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
   const stride = <usize>states << 2, bytes = <usize>width << 2;
-  let total: f64 = 0, spread: f32 = 0;
+  let total: f64 = 0;
   for (; rows > 0; rows--, e += stride, x += bytes) {
     fillRow(e, states, order, x, width, impossible, lanes);
-    let high = impossible, low = infinite;
-    for (let p = x, end = x + bytes; p < end; p += 16) {
-      const v = v128.load(p);
-      high = f32x4.pmax(high, v);
-      low = f32x4.pmin(low, v128.bitselect(infinite, v, f32x4.eq(v, impossible)));
-    }
+    let high = impossible;
+    for (let p = x, end = x + bytes; p < end; p += 16) high = f32x4.pmax(high, v128.load(p));
     let top = maxLanes(high);
     if (top == -Infinity) top = 0;
-    else spread = max(spread, top + maxLanes(f32x4.neg(low)));
     total += <f64>top;
     const m = f32x4.splat(top);
     for (let p = x, end = x + bytes; p < end; p += 16) {
@@ -81,7 +73,6 @@ export function f32_chain_weights(e: usize, rows: i32, states: i32, order: usize
     }
   }
   store<f64>(tops, load<f64>(tops) + total);
-  return spread;
 }
 
 // to[s, i, j] = exp(a[s, i, j] - top of step s) / 2 of `steps` matrices f32[states, states], rows of `width`; back: the same transposed. tops[0] += the tops.
@@ -471,41 +462,35 @@ export function f32_chain_arcs(operator: usize, alpha: usize, z: usize, rows: i3
   }
 }
 
-// y[t, j] = x[t, slots[j]]: rows of slots back to rows of states. slots: i32[states], filled up to a multiple of 4 with any; 0 = states in order. y is
-// written up to 12 bytes beyond.
+// y[t, j] = x[t, the slot of j]: rows of slots back to rows of states. slots: byte offsets, i32[states] filled up to a multiple of 4 with any; 0 = states in
+// order. y is written up to 12 bytes beyond.
 export function f32_chain_unpack(x: usize, rows: i32, width: i32, slots: usize, y: usize, states: i32): void {
   const bytes = <usize>width << 2, stride = <usize>states << 2;
   for (; rows > 0; rows--, x += bytes, y += stride) {
-    if (slots) {
-      for (let at: usize = 0; at < stride; at += 16) {
-        let v = v128.load32_zero(x + slotOf(slots + at, 0));
-        v = v128.load_lane<f32>(x + slotOf(slots + at, 4), v, 1);
-        v = v128.load_lane<f32>(x + slotOf(slots + at, 8), v, 2);
-        v128.store(y + at, v128.load_lane<f32>(x + slotOf(slots + at, 12), v, 3));
-      }
-    } else for (let at: usize = 0; at < bytes; at += 16) v128.store(y + at, v128.load(x + at));
+    if (slots) for (let at: usize = 0; at < stride; at += 16) v128.store(y + at, gather(x, slots + at));
+    else for (let at: usize = 0; at < bytes; at += 16) v128.store(y + at, v128.load(x + at));
   }
 }
 
 // delta[t] = e[t] + the best of delta[t - 1] through the operator of scores; every eighth row is shifted so that its largest is 0. first, delta[-1] and
 // steps as in f32_chain_forward. Returns the rows done: fewer where no state is possible, or -1 - t where row t of e holds NaN or +Infinity.
 export function f32_chain_best(operator: usize, e: usize, rows: i32, states: i32, order: usize, first: i32, delta: usize): i32 {
-  const impossible = v128.load32_splat(NUMBERS), infinite = v128.load32_splat(NUMBERS, 4), lanes = v128.load(LANES);
+  const impossible = v128.load32_splat(NUMBERS), infinite = v128.load32_splat(NUMBERS, 4), lanes = v128.load(LANES), lanesAll = i32x4.ge_s(lanes, lanes);
   const width = <i32>word(operator, 1), bytes = <usize>width << 2, stride = <usize>states << 2, room = word(operator, 7);
   let a = delta - bytes;
   for (let t = 0; t < rows; t++, a = delta, delta += bytes, e += stride) {
     if (t < first) memory.copy(delta, a, bytes);
     else applyMax(operator, a, delta, t - first);
-    fillRow(e, states, order, room, width, impossible, lanes);
-    let high = impossible, bad = f32x4.splat(0);
+    let high = impossible, good = lanesAll;
+    if (!order) fillRow(e, states, 0, room, width, impossible, lanes);
     for (let at: usize = 0; at < bytes; at += 16) {
-      const v = v128.load(room + at);
-      bad = v128.or(bad, v128.not(f32x4.lt(v, infinite)));
+      const v = order ? f32x4.add(gather(e, order + at), v128.load(order + bytes + at)) : v128.load(room + at);
+      good = v128.and(good, f32x4.lt(v, infinite));
       const d = f32x4.add(v128.load(delta + at), v);
       high = f32x4.pmax(high, d);
       v128.store(delta + at, d);
     }
-    if (v128.any_true(bad)) return -1 - t;
+    if (!i32x4.all_true(good)) return -1 - t;
     if ((t & 7) == 7) {
       const top = maxLanes(high);
       if (!(top > -Infinity)) return t;
@@ -532,7 +517,7 @@ function bestSlot(delta: usize, w: usize, bytes: usize, order: usize): i32 {
     for (; mask; mask &= mask - 1) {
       const slot = <i32>(at >> 2) + ctz(mask);
       if (!order) return slot;
-      const name = load<i32>(order + (<usize>slot << 2));
+      const name = load<i32>(order + (<usize>slot << 2)); // its byte offset: the order of the states
       if (name < least) {
         least = name;
         best = slot;
@@ -554,7 +539,7 @@ export function f32_chain_trace(back: usize, delta: usize, rows: i32, first: i32
     else if (load<i32>(back) == DENSE) next = bestSlot(delta, word(back, 2) + <usize>(t + 1 - first) * word(back, 4) + <usize>next * bytes, bytes, order);
     else next = bestSource(back, delta, next);
     if (next < 0) return -1;
-    store<i32>(path, order ? load<i32>(order + (<usize>next << 2)) : next);
+    store<i32>(path, order ? load<i32>(order + (<usize>next << 2)) >> 2 : next);
   }
   return next;
 }

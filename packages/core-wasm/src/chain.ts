@@ -7,7 +7,7 @@ import { floatView, intView, scratch } from "./memory.ts";
 
 /** The kernels of the `chains` family. */
 export const kernels: () => {
-  f32_chain_weights(e: number, rows: number, states: number, order: number, x: number, width: number, tops: number): number;
+  f32_chain_weights(e: number, rows: number, states: number, order: number, x: number, width: number, tops: number): void;
   f32_chain_matrices(a: number, steps: number, states: number, to: number, back: number, width: number, raw: number, tops: number): void;
   f32_chain_forward(operator: number, x: number, rows: number, first: number, alpha: number, scale: number, product: number): number;
   f32_chain_backward(operator: number, x: number, rows: number, first: number, alpha: number, scale: number, beta: number, mu: number): number;
@@ -23,9 +23,6 @@ export const kernels: () => {
   f64_far_backward(starts: number, sources: number, mantissas: number, exponents: number, stride: number, width: number, xm: number, xe: number, rows: number, first: number, am: number, ae: number, bm: number, be: number, z: number, mu: number): void;
   f64_far_arcs(starts: number, sources: number, mantissas: number, exponents: number, stride: number, width: number, xm: number, xe: number, rows: number, am: number, ae: number, z: number, counts: number, countStride: number): void;
 } = family("chains", binary);
-
-/** A slot without a state. */
-const EMPTY = -0x80000000;
 
 export const DENSE = 0, BLOCKS = 1, SPARSE = 2;
 
@@ -132,16 +129,19 @@ export class CompiledChain {
     return (this.#reversed ??= transposed(this.states, this.arcs));
   }
 
+  /** float32 [C * C], [from, to]; undefined above 512 states, where the arcs are searched. */
+  get matrix(): Float32Array | undefined {
+    const { starts, sources, scores } = this.arcs, C = this.states;
+    if (C <= 512 && this.#matrix === undefined) {
+      this.#matrix = new Float32Array(C * C).fill(-Infinity);
+      for (let j = 0; j < C; j++) for (let k = starts[j]; k < starts[j + 1]; k++) this.#matrix[sources[k] * C + j] = scores[k];
+    }
+    return this.#matrix;
+  }
+
   /** Score of a transition; -Infinity where there is no arc. */
   scoreOf(from: number, to: number): number {
-    const { starts, sources, scores } = this.arcs, C = this.states;
-    if (C <= 512) {
-      if (this.#matrix === undefined) {
-        this.#matrix = new Float32Array(C * C).fill(-Infinity);
-        for (let j = 0; j < C; j++) for (let k = starts[j]; k < starts[j + 1]; k++) this.#matrix[sources[k] * C + j] = scores[k];
-      }
-      return this.#matrix[from * C + to];
-    }
+    const { starts, sources, scores } = this.arcs;
     let low = starts[to], high = starts[to + 1];
     while (low < high) {
       const middle = (low + high) >> 1;
@@ -196,7 +196,7 @@ function addresses(structure: ChainStructure, states: number, width: number, arc
   const forward = take(32), backward = take(32), best = take(32), back = take(32);
   const room = take(4 * width), hubs = take(4 * 64);
   const startWeights = take(4 * width), endWeights = take(4 * width), startScores = take(4 * width), endScores = take(4 * width);
-  const order = blocks ? take(4 * width) : -1, slots = blocks ? take(4 * states + 12) : -1;
+  const order = blocks ? take(8 * width) : -1, slots = blocks ? take(4 * states + 12) : -1;
   // dense: weights by source and by target, scores by source and by target; blocks: three tables, and scores by target; sparse: arcs both ways.
   const matrix = 4 * width * (structure === "blocks" ? width : states);
   const table = blocks ? 32 * blocks.blocks + 16 + blocks.blocks * blocks.blocks * (16 + 16 * blocks.vectors) : 0;
@@ -229,8 +229,10 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
   floatView().set(slots(chain.start, -Infinity), (block + at.startScores) >> 2);
   floatView().set(slots(chain.end, -Infinity), (block + at.endScores) >> 2);
   if (order) {
-    intView().set(order.map((s) => (s < 0 ? EMPTY : s)), (block + at.order) >> 2);
-    intView().set([...chain.slots, 0, 0, 0].slice(0, (states + 3) & ~3), (block + at.slots) >> 2);
+    intView().set(order.map((s) => 4 * Math.max(0, s)), (block + at.order) >> 2);
+    floatView().set(Float32Array.from(order, (s) => (s < 0 ? -Infinity : 0)), ((block + at.order) >> 2) + width);
+    intView().fill(0, (block + at.slots) >> 2, ((block + at.slots) >> 2) + ((states + 3) & ~3));
+    intView().set(chain.slots.map((slot) => 4 * slot), (block + at.slots) >> 2);
   }
   const words = (offset: number, values: readonly number[]): void => intView().set([...values, ...new Array<number>(7 - values.length).fill(0), block + at.room], (block + offset) >> 2);
   const data = at.data.map((offset) => block + offset);

@@ -13,6 +13,8 @@ export interface ChainPaths {
 
 /** Bytes of the rows that are kept for the way back; a longer sequence is done twice, block by block. */
 const BLOCK = 24 << 20;
+/** Bytes of emissions that are copied in at a time. */
+const PIECE = 1 << 18;
 
 /**
  * The best sequence of states of each chain, by the Viterbi recursion without back-pointers.
@@ -48,9 +50,10 @@ function best(where: string, chain: CompiledChain, { emissions, transitions }: R
   const { states: C, width, at } = chain;
   const { f32_chain_best, f32_chain_matrices, f32_chain_trace } = kernels();
   const row = 4 * width, length = to - from, varying = transitions ? 1 : 0;
-  const held = Math.min(length, Math.max(16, Math.floor(BLOCK / (row + 4 * C + varying * C * (2 * row + 4 * C)))));
+  const held = Math.min(length, Math.max(16, Math.floor(BLOCK / (row + varying * C * (2 * row + 4 * C)))));
+  const piece = Math.min(held, Math.max(16, Math.floor(PIECE / (4 * C))));
   // One matrix more: the way back begins with the step into the block after.
-  const parts = layout({ operators: 64, room: row, before: row, delta: held * row, emissions: 4 * held * C + 16, path: 4 * held, matrices: varying * (4 * (held + 1) * C * C + 16), forward: varying * (held + 1) * C * row, backward: varying * (held + 1) * C * row });
+  const parts = layout({ operators: 64, room: row, before: row, delta: held * row, emissions: 4 * piece * C + 16, path: 4 * held, matrices: varying * (4 * (held + 1) * C * C + 16), forward: varying * (held + 1) * C * row, backward: varying * (held + 1) * C * row });
   const at2 = parts.at(scratch(parts.bytes));
   const floats = floatView();
   const operator = (k: number, matrices: number): number => {
@@ -64,7 +67,6 @@ function best(where: string, chain: CompiledChain, { emissions, transitions }: R
   const kept = new Float32Array(blocks * width);
   const pass = (b: number): boolean => {
     const first = from + b * held, count = sizeOf(b), skip = b === 0 ? 1 : 0;
-    floats.set(emissions.data.subarray(first * C, (first + count) * C), at2.emissions >> 2);
     if (transitions) {
       const stop = Math.min(to, first + count + 1);
       const matrices = transitions.data.subarray((first + skip) * C * C, stop * C * C);
@@ -73,9 +75,15 @@ function best(where: string, chain: CompiledChain, { emissions, transitions }: R
       floats.set(matrices, at2.matrices >> 2);
       f32_chain_matrices(at2.matrices, stop - first - skip, C, at2.forward, at2.backward, width, 1, 0);
     }
-    const done = f32_chain_best(forward, at2.emissions, count, C, at.order, skip, at2.delta);
-    if (done < 0) throw rangeError(where, "emissions", "finite or -Infinity", `NaN or +Infinity in row ${first - 1 - done}`);
-    return done === count;
+    for (let done = 0; done < count; done += piece) {
+      const rows = Math.min(piece, count - done), start = done === 0 ? skip : 0;
+      floats.set(emissions.data.subarray((first + done) * C, (first + done + rows) * C), at2.emissions >> 2);
+      if (varying) intView()[(forward >> 2) + 2] = at2.forward + Math.max(0, done - skip) * C * row;
+      const made = f32_chain_best(forward, at2.emissions, rows, C, at.order, start, at2.delta + done * row);
+      if (made < 0) throw rangeError(where, "emissions", "finite or -Infinity", `NaN or +Infinity in row ${first + done - 1 - made}`);
+      if (made < rows) return false;
+    }
+    return true;
   };
   view(at2.before, width).set(view(at.startScores, width));
   for (let b = 0; b < blocks; b++) {
@@ -107,6 +115,8 @@ export function pathScore(chain: CompiledChain, { emissions, transitions }: Retu
     for (let t = from + 1; t < to; t++) score += transitions.data[(t * C + path[t - 1]) * C + path[t]];
     return score;
   }
-  for (let t = from + 1; t < to; t++) score += chain.scoreOf(path[t - 1], path[t]);
+  const { matrix } = chain;
+  if (matrix) for (let t = from + 1; t < to; t++) score += matrix[path[t - 1] * C + path[t]];
+  else for (let t = from + 1; t < to; t++) score += chain.scoreOf(path[t - 1], path[t]);
   return score;
 }
