@@ -37,18 +37,46 @@ function gather(p: usize, offsets: usize): v128 {
   return v128.load_lane<f32>(p + <usize>load<u32>(offsets, 12), v, 3);
 }
 
-// The slots of one row of scores, -Infinity where a slot is empty. order: i32[width], the byte offset of the slot's state (any where it is empty), then
-// f32[width], 0 or -Infinity in empty slots; 0 = states in order, then e is read up to 12 bytes beyond.
+// The slots of one row of scores, -Infinity where a slot is empty. order = 0: states in order, then e is read up to 12 bytes beyond. Else a table:
+//   i32[width]: the byte offset of the slot's state, any where the slot is empty; f32[width]: Infinity, -Infinity in empty slots (pmin makes NaN Infinity);
+//   i32: 0, or the number of places of four blocks whose states stand side by side, place by place (B, I, E and S of each type): 4 x 4 transposed, then
+//   i32 the byte offset of their first state, i32[4] the byte offsets of their blocks, i32 the bytes of a block, i32 how many blocks have one state, i32[] their byte offsets.
+// Then e is read up to 60 bytes beyond.
 // @ts-ignore: decorator
 @inline
 function fillRow(e: usize, states: i32, order: usize, x: usize, width: i32, impossible: v128, lanes: v128): void {
-  const bytes = <usize>width << 2, end = x + bytes;
-  if (order) {
-    for (; x < end; x += 16, order += 16) v128.store(x, f32x4.add(gather(e, order), v128.load(order + bytes)));
-  } else {
+  const bytes = <usize>width << 2;
+  if (!order) {
+    const end = x + bytes;
     for (; x + 16 < end; x += 16, e += 16, states -= 4) v128.store(x, v128.load(e));
     v128.store(x, v128.bitselect(v128.load(e), impossible, i32x4.lt_s(lanes, i32x4.splat(states))));
+    return;
   }
+  const gates = order + bytes, table = gates + bytes;
+  let places = load<i32>(table);
+  if (!places) {
+    for (let at: usize = 0; at < bytes; at += 16) v128.store(x + at, f32x4.pmin(v128.load(gates + at), gather(e, order + at)));
+    return;
+  }
+  for (let p = e + <usize>load<i32>(table, 4), at: usize = 0; places > 0; places -= 4, p += 64, at += 16) {
+    const a = v128.load(p), b = v128.load(p, 16), c = v128.load(p, 32), d = v128.load(p, 48);
+    const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+    const AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+    put4(x, gates, <usize>load<i32>(table, 8) + at, v128.shuffle<f64>(ab, cd, 0, 2));
+    put4(x, gates, <usize>load<i32>(table, 12) + at, v128.shuffle<f64>(ab, cd, 1, 3));
+    put4(x, gates, <usize>load<i32>(table, 16) + at, v128.shuffle<f64>(AB, CD, 0, 2));
+    put4(x, gates, <usize>load<i32>(table, 20) + at, v128.shuffle<f64>(AB, CD, 1, 3));
+  }
+  const block = <usize>load<i32>(table, 24);
+  for (let k = load<i32>(table, 28), p = table + 32; k > 0; k--, p += 4) {
+    for (let at = <usize>load<i32>(p), end = at + block; at < end; at += 16) put4(x, gates, at, gather(e, order + at));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function put4(x: usize, gates: usize, at: usize, v: v128): void {
+  v128.store(x + at, f32x4.pmin(v128.load(gates + at), v));
 }
 
 // x[t, j] = exp(e[t, order[j]] - top of row t) / 2; tops[0] += the tops, in float64.
@@ -242,15 +270,15 @@ function blocks(operator: usize, a: usize, y: usize): void {
   }
   v128.store(room, low);
   v128.store(room, high, 16);
-  for (let p = y, hub = room, stop = y + (word(operator, 1) << 2); p < stop; hub += 4) {
-    const all = v128.load32_splat(hub);
-    for (const next = p + bytes; p < next; p += 16) v128.store(p, all);
-  }
-  let list = word(operator, 5), count = load<i32>(list);
-  for (list += 16; count > 0; count--) {
-    const to = y + <usize>load<i32>(list), from = a + <usize>load<i32>(list, 4);
-    list += 16;
-    for (let at: usize = 0; at < bytes; at += 16, list += 16) v128.store(to + at, madd(v128.load(list), v128.load(from + at), v128.load(to + at)));
+  const entry = 16 + bytes;
+  for (let p = y, hub = room, list = word(operator, 5), stop = y + (word(operator, 1) << 2); p < stop; hub += 4) {
+    const all = v128.load32_splat(hub), last = list + 16 + <usize>load<i32>(list) * entry;
+    for (let at: usize = 0; at < bytes; at += 16, p += 16) {
+      let sum = all;
+      for (let q = list + 16; q < last; q += entry) sum = madd(v128.load(q + at, 16), v128.load(a + <usize>load<i32>(q) + at), sum);
+      v128.store(p, sum);
+    }
+    list = last;
   }
 }
 
@@ -268,15 +296,15 @@ function blocksMax(operator: usize, a: usize, y: usize): void {
   }
   v128.store(room, low);
   v128.store(room, high, 16);
-  for (let p = y, hub = room, stop = y + (word(operator, 1) << 2); p < stop; hub += 4) {
-    const all = v128.load32_splat(hub);
-    for (const next = p + bytes; p < next; p += 16) v128.store(p, all);
-  }
-  let list = word(operator, 5), count = load<i32>(list);
-  for (list += 16; count > 0; count--) {
-    const to = y + <usize>load<i32>(list), from = a + <usize>load<i32>(list, 4);
-    list += 16;
-    for (let at: usize = 0; at < bytes; at += 16, list += 16) v128.store(to + at, f32x4.pmax(v128.load(to + at), f32x4.add(v128.load(list), v128.load(from + at))));
+  const entry = 16 + bytes;
+  for (let p = y, hub = room, list = word(operator, 5), stop = y + (word(operator, 1) << 2); p < stop; hub += 4) {
+    const all = v128.load32_splat(hub), last = list + 16 + <usize>load<i32>(list) * entry;
+    for (let at: usize = 0; at < bytes; at += 16, p += 16) {
+      let top = all;
+      for (let q = list + 16; q < last; q += entry) top = f32x4.pmax(top, f32x4.add(v128.load(q + at, 16), v128.load(a + <usize>load<i32>(q) + at)));
+      v128.store(p, top);
+    }
+    list = last;
   }
 }
 
@@ -482,9 +510,9 @@ export function f32_chain_best(operator: usize, e: usize, rows: i32, states: i32
     if (t < first) memory.copy(delta, a, bytes);
     else applyMax(operator, a, delta, t - first);
     let high = impossible, good = lanesAll;
-    if (!order) fillRow(e, states, 0, room, width, impossible, lanes);
+    fillRow(e, states, order, room, width, impossible, lanes);
     for (let at: usize = 0; at < bytes; at += 16) {
-      const v = order ? f32x4.add(gather(e, order + at), v128.load(order + bytes + at)) : v128.load(room + at);
+      const v = v128.load(room + at);
       good = v128.and(good, f32x4.lt(v, infinite));
       const d = f32x4.add(v128.load(delta + at), v);
       high = f32x4.pmax(high, d);
@@ -505,17 +533,27 @@ export function f32_chain_best(operator: usize, e: usize, rows: i32, states: i32
 // @ts-ignore: decorator
 @inline
 function bestSlot(delta: usize, w: usize, bytes: usize, order: usize): i32 {
-  let high = v128.load32_splat(NUMBERS);
-  if (w) for (let at: usize = 0; at < bytes; at += 16) high = f32x4.pmax(high, f32x4.add(v128.load(delta + at), v128.load(w + at)));
-  else for (let at: usize = 0; at < bytes; at += 16) high = f32x4.pmax(high, v128.load(delta + at));
-  const top = maxLanes(high), all = f32x4.splat(top);
+  let high = v128.load32_splat(NUMBERS), other = high, at: usize = 0;
+  if (w) {
+    for (; at + 16 < bytes; at += 32) {
+      high = f32x4.pmax(high, f32x4.add(v128.load(delta + at), v128.load(w + at)));
+      other = f32x4.pmax(other, f32x4.add(v128.load(delta + at, 16), v128.load(w + at, 16)));
+    }
+    if (at < bytes) high = f32x4.pmax(high, f32x4.add(v128.load(delta + at), v128.load(w + at)));
+  } else for (; at < bytes; at += 16) high = f32x4.pmax(high, v128.load(delta + at));
+  const top = maxLanes(f32x4.pmax(high, other)), all = f32x4.splat(top);
   if (top == -Infinity) return -1;
   let best = -1, least = i32.MAX_VALUE;
-  for (let at: usize = 0; at < bytes; at += 16) {
-    const v = v128.load(delta + at);
-    let mask = i32x4.bitmask(f32x4.eq(w ? f32x4.add(v, v128.load(w + at)) : v, all));
+  // Masks of 16 vectors at a time: no branch for each.
+  for (at = 0; at < bytes; ) {
+    const from = at, stop = min(bytes, at + 256);
+    let mask: u64 = 0;
+    for (let shift: u64 = 0; at < stop; at += 16, shift += 4) {
+      const v = v128.load(delta + at);
+      mask |= <u64>i32x4.bitmask(f32x4.eq(w ? f32x4.add(v, v128.load(w + at)) : v, all)) << shift;
+    }
     for (; mask; mask &= mask - 1) {
-      const slot = <i32>(at >> 2) + ctz(mask);
+      const slot = <i32>(from >> 2) + <i32>ctz(mask);
       if (!order) return slot;
       const name = load<i32>(order + (<usize>slot << 2)); // its byte offset: the order of the states
       if (name < least) {

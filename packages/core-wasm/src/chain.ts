@@ -196,14 +196,27 @@ function addresses(structure: ChainStructure, states: number, width: number, arc
   const forward = take(32), backward = take(32), best = take(32), back = take(32);
   const room = take(4 * width), hubs = take(4 * 64);
   const startWeights = take(4 * width), endWeights = take(4 * width), startScores = take(4 * width), endScores = take(4 * width);
-  const order = blocks ? take(8 * width) : -1, slots = blocks ? take(4 * states + 12) : -1;
+  const order = blocks ? take(8 * width + 32 + 4 * blocks.blocks) : -1, slots = blocks ? take(4 * states + 12) : -1;
   // dense: weights by source and by target, scores by source and by target; blocks: three tables, and scores by target; sparse: arcs both ways.
   const matrix = 4 * width * (structure === "blocks" ? width : states);
-  const table = blocks ? 32 * blocks.blocks + 16 + blocks.blocks * blocks.blocks * (16 + 16 * blocks.vectors) : 0;
+  const table = blocks ? 48 * blocks.blocks + blocks.blocks * blocks.blocks * (16 + 16 * blocks.vectors) : 0;
   const list = 4 * (width + 1) + 8 * arcs + 64;
   const parts = structure === "dense" ? [matrix, matrix, matrix, matrix] : structure === "blocks" ? [table, table, table, matrix] : [list, list, list];
   const data = parts.map(take);
   return { forward, backward, best, back, room, hubs, startWeights, endWeights, startScores, endScores, order, slots, data, get bytes() { return bytes; } };
+}
+
+/**
+ * What the kernels need to read four blocks by transposing: their places, the byte offset of the first state, the offsets of the blocks in the order of their
+ * states, and the offsets of blocks with one state. 0 where the states do not stand so.
+ */
+function quads({ blocks: R, vectors: W, order }: TiedBlocks): number[] {
+  const P = 4 * W, first = (b: number): number => order[b * P];
+  const size = (b: number): number => order.subarray(b * P, (b + 1) * P).filter((s) => s >= 0).length;
+  const all = Array.from({ length: R }, (_, b) => b), places = Math.max(...all.map(size));
+  const four = all.filter((b) => size(b) > 1).sort((a, b) => first(a) - first(b)), single = all.filter((b) => size(b) === 1);
+  const side = four.length === 4 && four.every((b, role) => Array.from({ length: places }, (_, x) => order[b * P + x] === first(four[0]) + role + 4 * x).every(Boolean));
+  return side ? [places, 4 * first(four[0]), ...four.map((b) => 4 * P * b), 4 * P, single.length, ...single.map((b) => 4 * P * b)] : [0];
 }
 
 /** Writes the operators and their tables. */
@@ -230,7 +243,8 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
   floatView().set(slots(chain.end, -Infinity), (block + at.endScores) >> 2);
   if (order) {
     intView().set(order.map((s) => 4 * Math.max(0, s)), (block + at.order) >> 2);
-    floatView().set(Float32Array.from(order, (s) => (s < 0 ? -Infinity : 0)), ((block + at.order) >> 2) + width);
+    floatView().set(Float32Array.from(order, (s) => (s < 0 ? -Infinity : Infinity)), ((block + at.order) >> 2) + width);
+    intView().set(quads(blocks!), ((block + at.order) >> 2) + 2 * width);
     intView().fill(0, (block + at.slots) >> 2, ((block + at.slots) >> 2) + ((states + 3) & ~3));
     intView().set(chain.slots.map((slot) => 4 * slot), (block + at.slots) >> 2);
   }
@@ -255,19 +269,21 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
     const linear = (score: number): number => of.get(score)!;
     const list = (offset: number, to: number, flip: boolean, none: number, hub: (k: number) => number, own: (k: number) => number): void => {
       floatView().fill(none, to >> 2, (to >> 2) + 8 * R);
-      let count = 0, next = to + 32 * R + 16;
+      let next = to + 32 * R;
       for (let b = 0; b < R; b++) {
+        const count = next >> 2;
+        intView()[count] = 0;
+        next += 16;
         for (let a = 0; a < R; a++) {
           const k = flip ? a * R + b : b * R + a;
           floatView()[(to >> 2) + 8 * a + b] = hub(k);
           if (own(k) === none) continue;
-          intView().set([16 * W * b, 16 * W * a], next >> 2);
+          intView()[next >> 2] = 16 * W * a;
           floatView().fill(own(k), (next >> 2) + 4, (next >> 2) + 4 + 4 * W);
           next += 16 + 16 * W;
-          count++;
+          intView()[count]++;
         }
       }
-      intView()[(to + 32 * R) >> 2] = count;
       words(offset, [BLOCKS, width, R, W, to, to + 32 * R, block + at.hubs]);
     };
     const more = (k: number): number => Math.max(0, linear(within[k]) - linear(between[k]));

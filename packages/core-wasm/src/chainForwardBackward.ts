@@ -108,7 +108,7 @@ function scaled(chain: CompiledChain, { rows, from, to, marginals, filtered, cou
   const row = 4 * width, length = to - from, varying = transitions ? 1 : 0;
   const held = Math.min(length, Math.max(16, Math.floor(BLOCK / (3 * row + 4 * C + varying * C * (2 * row + 4 * C)))));
   const parts = layout({
-    numbers: 128, operators: 64, beta: row, before: row, alpha: held * row, x: held * row, mu: held * row, scale: 4 * held, emissions: 4 * held * C + 16,
+    numbers: 128, operators: 64, beta: row, before: row, alpha: held * row, x: held * row, mu: held * row, scale: 4 * held, emissions: 4 * held * C + 64,
     counts: counts ? Math.max(chain.structure === "sparse" ? 8 * arcs.sources.length : row * width) : 0,
     matrices: varying * (4 * held * C * C + 16), forward: varying * held * C * row, backward: varying * held * C * row,
   });

@@ -53,7 +53,7 @@ function best(where: string, chain: CompiledChain, { emissions, transitions }: R
   const held = Math.min(length, Math.max(16, Math.floor(BLOCK / (row + varying * C * (2 * row + 4 * C)))));
   const piece = Math.min(held, Math.max(16, Math.floor(PIECE / (4 * C))));
   // One matrix more: the way back begins with the step into the block after.
-  const parts = layout({ operators: 64, room: row, before: row, delta: held * row, emissions: 4 * piece * C + 16, path: 4 * held, matrices: varying * (4 * (held + 1) * C * C + 16), forward: varying * (held + 1) * C * row, backward: varying * (held + 1) * C * row });
+  const parts = layout({ operators: 64, room: row, before: row, delta: held * row, emissions: 4 * piece * C + 64, path: 4 * held, matrices: varying * (4 * (held + 1) * C * C + 16), forward: varying * (held + 1) * C * row, backward: varying * (held + 1) * C * row });
   const at2 = parts.at(scratch(parts.bytes));
   const floats = floatView();
   const operator = (k: number, matrices: number): number => {
