@@ -1,52 +1,9 @@
 import { philox } from "@logits/tensor";
-import { PLAN, RedCheckError, alternate, compare, gate, type Check } from "../harness.ts";
 import { labelsFor, logits } from "../inputs.ts";
-import type { Contender } from "../types.ts";
 import * as plain from "./plain.ts";
-import type { Case, Context, Outcome, Suite } from "./suite.ts";
+import type { Case, Suite } from "./suite.ts";
 import { temperatureCase } from "./temperature.ts";
-
-type Work = () => ArrayLike<number>;
-
-interface Parts {
-  readonly ours: Work;
-  readonly loops: Work;
-  /** Largest relative difference of the two results, of numbers below 1e-3 relative to that. */
-  readonly tolerance: number;
-  /** And absolute. */
-  readonly absolute?: number;
-  /** Timed beside them, without a check. */
-  readonly beside?: Readonly<Record<string, () => void>>;
-  readonly figures: (median: (who: string) => number) => Record<string, number>;
-}
-
-function contender(work: () => ArrayLike<number> | void): Contender {
-  let values: ArrayLike<number> = [];
-  return { run: () => void (values = work() ?? []), read: () => ({ values }), dispose: () => {} };
-}
-
-/** Ours against plain JavaScript, which is also what it is checked against. */
-function versus(name: string, reference: string, prepare: (context: Context) => Promise<Parts>): Case {
-  return {
-    name,
-    async run(context): Promise<Outcome> {
-      const { ours: work, loops, tolerance, absolute = 0, beside = {}, figures } = await prepare(context), label = `${name} (${context.variant})`;
-      const want = Float64Array.from(loops());
-      const check: Check = ({ values }) => {
-        if (values.length !== want.length) return { failure: `${values.length} numbers instead of ${want.length}` };
-        for (let i = 0; i < want.length; i++) if (!(Math.abs(values[i] - want[i]) <= absolute + tolerance * Math.max(1e-3, Math.abs(want[i])))) return { failure: `${values[i]} instead of ${want[i]} at ${i}` };
-        return {};
-      };
-      const ours = contender(work), peers = new Map([["loops", contender(loops)]]);
-      const { refused } = await gate(label, ours, peers, check);
-      const timings = await alternate(new Map([["ours", ours], ...peers, ...Object.entries(beside).map(([who, run]) => [who, contender(run)] as const)]), { ...PLAN, clock: context.clock, rounds: 7 });
-      const after = check(await ours.read(), "ours");
-      if (after.failure !== undefined) throw new RedCheckError(`${label}: our result went wrong while timing: ${after.failure}`);
-      const of = (who: string): NonNullable<ReturnType<typeof timings.get>> => timings.get(who) as NonNullable<ReturnType<typeof timings.get>>;
-      return { ours: of("ours").median, peers: { loops: of("loops").median }, ...compare(of("ours"), new Map([["loops", of("loops")]])), refused, figures: figures((who) => of(who).median), rounds: 7, reference };
-    },
-  };
-}
+import { versus, type Work } from "./versus.ts";
 
 const MILLION = 1_000_000;
 

@@ -1,7 +1,8 @@
 import { calibration } from "./calibration.ts";
 import { matmul } from "./matmul.ts";
 import { latency, logsumexp, softmax, topk } from "./rows.ts";
+import { structured } from "./structured.ts";
 import type { Suite } from "./suite.ts";
 import { temperature } from "./temperature.ts";
 
-export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, latency];
+export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, structured, latency];
