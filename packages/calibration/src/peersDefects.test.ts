@@ -2,7 +2,7 @@ import { brierScore, negativeLogLikelihood } from "@logits/metrics";
 import { randomSource } from "@logits/tensor";
 import { cifar10Vgg16, expectClose, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { brierDecomposition, calibrationTest, expectedCalibrationError, kernelCalibrationError, reliabilityDiagram, smoothCalibrationError } from "./index.ts";
+import { brierDecomposition, calibrationTest, expectedCalibrationError, kernelCalibrationError, reliabilityDiagram, smoothCalibrationError, type Confidences } from "./index.ts";
 
 // What other libraries get wrong, by reading or by running them; each test fails for a metric that has the defect.
 describe("calibration metrics do not have the defects of their peers", () => {
@@ -112,6 +112,7 @@ describe("calibration metrics do not have the defects of their peers", () => {
 
   it("many: NaN confidences fall into some bin", () => {
     const rows = { confidence: [0.5, NaN], correct: [1, 0] };
-    for (const measure of [expectedCalibrationError, smoothCalibrationError, kernelCalibrationError, brierDecomposition, calibrationTest, reliabilityDiagram]) expect(() => measure(rows)).toThrow("NaN in row 1");
+    const measures: readonly ((rows: Confidences) => unknown)[] = [expectedCalibrationError, smoothCalibrationError, kernelCalibrationError, brierDecomposition, calibrationTest, reliabilityDiagram];
+    for (const measure of measures) expect(() => measure(rows)).toThrow("NaN in row 1");
   });
 });

@@ -121,10 +121,14 @@ describe("selectCalibrator", () => {
       };
       return { classes, n, transform, probabilities: (logits) => softmax(transform(logits)), toJSON: () => ({ format: "none", version: 1 }) };
     };
-    const uniform: CalibratorCandidate = { name: "uniform", *fitSteps(_, __, labels) { return calibrator(new Float32Array(classes), (labels as Tensor<"int32">).size); } };
+    const uniform: CalibratorCandidate = { name: "uniform", *fitSteps(_, __, labels) {
+      yield 0;
+      return calibrator(new Float32Array(classes), (labels as Tensor<"int32">).size);
+    } };
     const frequencies: CalibratorCandidate = { name: "frequencies", *fitSteps(_, __, labels) {
       const { data, size } = labels as Tensor<"int32">, counts = new Float32Array(classes).fill(1);
       for (const label of data) counts[label]++;
+      yield 0;
       return calibrator(counts.map(Math.log), size);
     } };
     let gain = 0, wrong = 0;

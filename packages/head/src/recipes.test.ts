@@ -1,24 +1,13 @@
-import { readFileSync } from "node:fs";
-import { stripTypeScriptTypes } from "node:module";
-import { join } from "node:path";
 import * as core from "@logits/core-wasm";
 import * as statistics from "@logits/statistics";
 import * as tensors from "@logits/tensor";
 import { Tensor, randomSource } from "@logits/tensor";
-import { expectClose, finiteDifferenceGradient } from "@logits/testkit";
+import { expectClose, finiteDifferenceGradient, recipe } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 
 type Rows = Tensor<"float32">;
 
-/** The functions of a page's block; its imports are taken from the sources of this tree. */
-function recipe<Functions>(page: string, names: readonly string[]): Functions {
-  const text = readFileSync(join(import.meta.dirname, "../../../docs/recipes", `${page}.md`), "utf8");
-  const modules: Record<string, unknown> = { "@logits/core-wasm": core, "@logits/statistics": statistics, "@logits/tensor": tensors };
-  const code = /```ts\n([^]*?)```/.exec(text)![1];
-  expect(code.split("\n").filter((line) => line.trim() !== "").length).toBeLessThanOrEqual(25);
-  const body = stripTypeScriptTypes(code).replace(/^import (\{[^}]*\}) from ("[^"]*");$/gm, "const $1 = modules[$2];");
-  return new Function("modules", `${body}\nreturn { ${names.join(", ")} };`)(modules) as Functions;
-}
+const modules = { "@logits/core-wasm": core, "@logits/statistics": statistics, "@logits/tensor": tensors };
 
 const rowsOf = (width: number, data: readonly number[]): Rows => new Tensor("float32", [data.length / width, width], Float32Array.from(data));
 const softmaxOf = (z: readonly number[]): number[] => z.map((x) => Math.exp(x) / z.reduce((sum, other) => sum + Math.exp(other), 0));
@@ -33,7 +22,7 @@ describe("the confidence cascade [paper:dynamically-sacrificing-accuracy-for-red
     curve(logits: Rows, labels: Int32Array): Point[];
     thresholdOf(points: Point[], epsilon: number): number;
     cascade(stages: Rows[], thresholds: number[], costs: number[]): { labels: number[]; exits: number[]; cost: number };
-  }>("confidence-cascade", ["curve", "thresholdOf", "cascade"]);
+  }>("confidence-cascade", ["curve", "thresholdOf", "cascade"], modules);
   const random = randomSource(1);
   /** Rounded scores, so that confidences tie. */
   const stage = (rows: number, labels: Int32Array, skill: number): Rows => rowsOf(3, Array.from({ length: 3 * rows }, (_, i) => Math.round(4 * random.uniform()) / 2 + (i % 3 === labels[Math.floor(i / 3)] ? skill : 0)));
@@ -85,7 +74,7 @@ describe("Loki [paper:geometry-aware-adaptation-for-pretrained-models]", () => {
     predict(logits: Rows, cost: Rows): Int32Array;
     gradient(logits: Rows, cost: Rows, upstream: Rows): Rows;
     reachable(cost: Rows): boolean[];
-  }>("loki", ["squared", "scores", "predict", "gradient", "reachable"]);
+  }>("loki", ["squared", "scores", "predict", "gradient", "reachable"], modules);
   const random = randomSource(2);
   const logitsOf = (rows: number, width: number): Rows => rowsOf(width, Array.from({ length: rows * width }, () => 6 * (random.uniform() - 0.5)));
   const line = (observed: number[], all: number): Rows => rowsOf(all, observed.flatMap((i) => Array.from({ length: all }, (_, y) => Math.abs(i - y))));

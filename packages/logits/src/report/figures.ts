@@ -23,7 +23,7 @@ function bySize({ alpha, bySize: groups }: SetMeasures): Plot {
 }
 
 function byClass({ alpha, byClass: classes }: SetMeasures): Plot {
-  return coverageByClassPlot({ alpha, byClass: classes.map(({ label: _, ...share }, label) => ({ label, ...coverage(share) })) }, { names: classes.map(({ label }) => label) });
+  return coverageByClassPlot({ alpha, byClass: classes.map((share, label) => ({ ...coverage(share), label })) }, { names: classes.map(({ label }) => label) });
 }
 
 /** Scores of the test rows, and of the outliers, as shares of each, with the threshold. */
