@@ -1,10 +1,10 @@
-import { auroc } from "@logits/metrics";
-import { fitDetectorSteps, type Detector, type DetectorSpec } from "@logits/ood";
-import { Tensor, randomSource, rangeError, readJson, typeError, partOf, type Steps } from "@logits/tensor";
-import { pieceOf, taken, type HeadInput, type LabelledRows, type Rows } from "./rows.ts";
-
-/** A detector by name or options, to be fitted on the fit rows, or one that is fitted already. */
-export type DetectorChoice = DetectorSpec | Detector;
+import type { Detector } from "@logits/ood";
+import { partOf, randomSource, rangeError, readJson, type Steps } from "@logits/tensor";
+import { areaOf } from "./areaOf.ts";
+import { fitChoice, isDetector, methodOf, nameOf, type DetectorChoice } from "./detectorChoice.ts";
+import { detectorScores } from "./detectorScores.ts";
+import { halves } from "./halves.ts";
+import { type HeadInput, type LabelledRows, type Rows } from "./rows.ts";
 
 /** How a detector was chosen among several. */
 export interface Selection {
@@ -38,11 +38,6 @@ interface AskedOptions {
   readonly input?: HeadInput;
 }
 
-/** Whether a choice is a fitted detector. */
-export function isDetector(choice: DetectorChoice): choice is Detector {
-  return typeof choice === "object" && choice !== null && typeof (choice as Detector).score === "function";
-}
-
 /** The detectors to choose from; none where nothing asks for one. */
 export function candidatesOf(where: string, { fitted, outliers }: Asked, options: AskedOptions, features: boolean): readonly DetectorChoice[] {
   const { detector, maxFalsePositiveRate, confidence, guarantee, input = "logits" } = options;
@@ -56,7 +51,7 @@ export function candidatesOf(where: string, { fitted, outliers }: Asked, options
   const list = fitted === undefined ? own : [fitted, ...own];
   if (list.length === 1 && outliers !== undefined) throw rangeError(where, "outliers", "nothing where there is one detector", "rows", "`evaluate` measures how many of them it flags");
   if (input === "probabilities") {
-    const odd = list.find((choice) => (typeof choice === "string" ? choice : choice.method) === "energy");
+    const odd = list.find((choice) => methodOf(choice) === "energy");
     if (odd !== undefined) throw rangeError(where, "detector", 'another than "energy" for probabilities', '"energy"', "The energy of a row of probabilities is 0, whatever they are; pass logits");
   }
   return list;
@@ -67,89 +62,26 @@ export function candidatesOf(where: string, { fitted, outliers }: Asked, options
  * the winner is fitted on all. The first of equals wins. Calibration rows take no part.
  */
 export function* chooseDetector(where: string, candidates: readonly DetectorChoice[], fit: LabelledRows, outliers: Rows | undefined, seed: number): Steps<Chosen> {
-  const classes = fit.logits.shape[1];
-  function* made(choice: DetectorChoice, rows: LabelledRows): Steps<Detector> {
-    return isDetector(choice) ? choice : yield* fitDetectorSteps(where, choice, { ...rows, classes }, "detector");
-  }
-  if (candidates.length === 1) return { detector: yield* made(candidates[0], fit) };
-  if (outliers === undefined) throw rangeError(where, "outliers", `to choose among ${candidates.length} detectors`, "nothing", "Pass rows known to be outside, or one detector");
+  if (candidates.length === 1) return { detector: yield* fitChoice(where, candidates[0], fit) };
+  if (outliers === undefined) throw rangeError(where, "outliers", `to choose among ${candidates.length} detectors`, "nothing", "Pass rows known to be outside, or one detector; `selectDetector` chooses without");
   if (outliers.logits.shape[0] === 0) throw rangeError(where, "outliers", "of at least one row", "none");
-  const rows = fit.labels.size, half = Math.floor(rows / 2);
-  if (half < 1) throw rangeError(where, "detector", "one detector where there are fewer than 2 fit rows", `${candidates.length}`);
-  const order = randomSource(seed, 1).permutation(rows);
-  const own = yield* partOf(taken(fit, order.subarray(0, half)), 0, 0.05), held = yield* partOf(taken(fit, order.subarray(half)), 0.05, 0.05);
-  const areas: number[] = [];
+  if (fit.labels.size < 2) throw rangeError(where, "detector", "one detector where there are fewer than 2 fit rows", `${candidates.length}`);
+  const [own, held] = yield* partOf(halves(fit, randomSource(seed, 1)), 0, 0.1);
+  const areas: number[] = [], names: string[] = [];
   const each = 0.6 / candidates.length;
   for (let i = 0; i < candidates.length; i++) {
-    const start = 0.1 + i * each;
-    const detector = yield* partOf(made(candidates[i], own), start, 0.7 * each);
+    const start = 0.1 + i * each, choice = candidates[i];
+    const detector = yield* partOf(fitChoice(where, choice, own), start, 0.7 * each);
+    names.push(nameOf(choice, detector));
     const inside = yield* partOf(detectorScores(where, detector, held, ""), start + 0.7 * each, 0.2 * each);
-    const outside = yield* partOf(detectorScores(where, detector, outliers, "outliers."), start + 0.9 * each, 0.1 * each);
-    const scores = new Float32Array(inside.length + outside.length), positives = new Uint8Array(scores.length);
-    scores.set(inside);
-    scores.set(outside, inside.length);
-    areas.push(auroc(scores, positives.fill(1, inside.length)));
+    areas.push(areaOf(inside, yield* partOf(detectorScores(where, detector, outliers, "outliers."), start + 0.9 * each, 0.1 * each)));
     // Matrices in WebAssembly memory; a detector that was given belongs to the caller.
-    if (!isDetector(candidates[i])) detector.dispose?.();
+    if (!isDetector(choice)) detector.dispose?.();
   }
-  const best = areas.indexOf(Math.max(...areas));
   return {
-    detector: yield* partOf(made(candidates[best], fit), 0.7, 0.3),
-    selection: { candidates: candidates.map(nameOf), auroc: areas, rows: held.labels.size, outliers: outliers.logits.shape[0] },
+    detector: yield* partOf(fitChoice(where, candidates[areas.indexOf(Math.max(...areas))], fit), 0.7, 0.3),
+    selection: { candidates: names, auroc: areas, rows: held.labels.size, outliers: outliers.logits.shape[0] },
   };
-}
-
-/** Scores of rows that must have one, in pieces of a few milliseconds: a row's score does not depend on its batch. */
-export function* detectorScores(where: string, detector: Detector, rows: Rows, prefix: string): Steps<Float32Array> {
-  const count = rows.logits.shape[0];
-  checkNeeds(where, detector, rows, prefix);
-  const out = new Float32Array(count);
-  for (let from = 0, to = 0, piece = 32; from < count; from = to) {
-    const start = performance.now();
-    to = Math.min(count, from + piece);
-    out.set(scoresOf(detector, cut(rows, from, to)), from);
-    const bad = out.subarray(from, to).findIndex((score) => score !== score);
-    if (bad >= 0) throw rangeError(where, `${prefix}${detector.needs.includes("features") ? "features" : "logits"}`, `with a score by the detector "${detector.method}"`, `NaN for row ${from + bad}`);
-    if (performance.now() - start < 2) piece *= 2;
-    yield to / count;
-  }
-  return out;
-}
-
-/** A calibration row among the rows of the detector's fit is an error. `rows` says which rows of the argument these are. */
-export function* checkFingerprints(where: string, argument: string, detector: Detector, { logits, features }: Rows, rows?: Int32Array): Steps<void> {
-  const { fingerprints } = detector;
-  if (fingerprints === undefined || features === undefined) return;
-  const count = logits.shape[0], piece = pieceOf(features.shape[1]);
-  for (let from = 0; from < count; from += piece) {
-    const shared = fingerprints.firstShared(cut({ logits, features }, from, Math.min(count, from + piece)).features!);
-    if (shared >= 0) throw rangeError(where, argument, "of calibration rows that did not fit the detector", `row ${rows ? rows[from + shared] : from + shared}, which is one of its fit`, `${rows ? "Leave one of the equal rows out" : "Take it out of one of the two"}: the promises rest on rows of their own. If they are different examples, pass \`duplicates: "allowed"\``);
-    yield from / count;
-  }
-}
-
-/** Rows [from, to), without a copy. */
-function cut({ logits, features }: Rows, from: number, to: number): Rows {
-  const part = (x: Tensor<"float32">): Tensor<"float32"> => new Tensor("float32", [to - from, x.shape[1]], x.data.subarray(from * x.shape[1], to * x.shape[1]));
-  return { logits: part(logits), ...(features && { features: part(features) }) };
-}
-
-/** Only what the detector needs is handed to it. */
-export function scoresOf(detector: Detector, { logits, features }: Rows): Float32Array {
-  const { needs } = detector;
-  return detector.score({ ...(needs.includes("logits") && { logits }), ...(needs.includes("features") && { features }) }).data;
-}
-
-/** Whether the rows have what the detector needs. */
-export function checkNeeds(where: string, detector: Detector, rows: Rows, prefix: string): void {
-  const { needs, method, features: width } = detector;
-  if (!needs.includes("features")) return;
-  if (rows.features === undefined) throw typeError(where, `${prefix}features`, `dense features, which the detector "${method}" needs`, "nothing");
-  if (width !== undefined && rows.features.shape[1] !== width) throw rangeError(where, `${prefix}features`, `of ${width} features on the last axis, as the fit had`, `${rows.features.shape[1]}`);
-}
-
-function nameOf(choice: DetectorChoice): string {
-  return typeof choice === "string" ? choice : isDetector(choice) ? choice.method : JSON.stringify(choice);
 }
 
 /** `selection` of an artefact. */

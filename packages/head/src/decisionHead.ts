@@ -3,7 +3,7 @@ import { fromArtefact } from "./artefact.ts";
 import { evaluationOf, type EvaluateOptions, type EvaluationData, type EvaluationReport } from "./evaluate.ts";
 import { FittedHead } from "./fittedHead.ts";
 import { fitSteps, type DecisionHeadData, type DecisionHeadOptions } from "./headFit.ts";
-import { readHead } from "./headJson.ts";
+import { readHead, type ReadHeadOptions } from "./headJson.ts";
 import type { ReadRows } from "./readRows.ts";
 
 /**
@@ -64,25 +64,27 @@ export class DecisionHead<L extends string = string> extends FittedHead<L> {
    * Reads what `toJSON` wrote, bit by bit.
    *
    * @param json - a parsed JSON value
-   * @throws FormatError, naming the field, for another format or version, a field that is missing or not what it must be, parts that do not belong together, or a self-test that comes
-   *   out differently here
+   * @param options - `detectors`: more classes of detectors to read
+   * @throws FormatError, naming the field, for another format or version, a field that is missing or not what it must be, parts that do not belong together, a detector of a class that is not
+   *   known here (the message says what to import and pass), or a self-test that comes out differently here
    */
-  static fromJSON(json: unknown): DecisionHead {
-    return DecisionHead.#read("DecisionHead.fromJSON", json);
+  static fromJSON(json: unknown, options: ReadHeadOptions = {}): DecisionHead {
+    return DecisionHead.#read("DecisionHead.fromJSON", json, options);
   }
 
   /**
    * Reads what `toBytes` wrote, bit by bit.
    *
    * @param bytes - the whole file
+   * @param options - `detectors`, as for `fromJSON`
    * @throws TypeError if it is no Uint8Array; FormatError as `fromJSON`, and for a file that is truncated, damaged or of another kind
    */
-  static fromBytes(bytes: Uint8Array): DecisionHead {
-    return DecisionHead.#read("DecisionHead.fromBytes", fromArtefact("DecisionHead.fromBytes", bytes));
+  static fromBytes(bytes: Uint8Array, options: ReadHeadOptions = {}): DecisionHead {
+    return DecisionHead.#read("DecisionHead.fromBytes", fromArtefact("DecisionHead.fromBytes", bytes), options);
   }
 
-  static #read(where: string, json: unknown): DecisionHead {
-    const { parts, selfTest } = readHead(where, json);
+  static #read(where: string, json: unknown, { detectors }: ReadHeadOptions): DecisionHead {
+    const { parts, selfTest } = readHead(where, json, detectors);
     return new DecisionHead(parts, { where, selfTest });
   }
 }

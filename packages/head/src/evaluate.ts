@@ -1,7 +1,8 @@
 import { PredictionSets, coverageReport, type CoverageReport } from "@logits/conformal";
-import { auroc, falsePositiveRateAtRecall } from "@logits/metrics";
+import { falsePositiveRateAtRecall } from "@logits/metrics";
 import { clopperPearson } from "@logits/statistics";
 import { Tensor, asInt32, checkLabels, rangeError, type TensorLike } from "@logits/tensor";
+import { areaOf } from "./areaOf.ts";
 import { largest } from "./largest.ts";
 import type { Flags, ReadRows } from "./readRows.ts";
 import type { RowFields } from "./rows.ts";
@@ -137,7 +138,7 @@ function outlierReport(rows: Seen, outliers: Seen, rate: (hits: number, of: numb
     rows: read.count,
     invalid: read.invalid.size,
     detected: rate(detected, outside.length),
-    auroc: some ? auroc(both, outer) : null,
+    auroc: some ? areaOf(Float64Array.from(inside), Float64Array.from(outside)) : null,
     flaggedAt95Detected: some ? falsePositiveRateAtRecall(both, outer) : null,
     keptAt95Kept: some ? falsePositiveRateAtRecall(both.map((score) => -score), outer.map((mark) => 1 - mark)) : null,
   };

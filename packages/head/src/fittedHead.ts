@@ -4,8 +4,9 @@ import { softmax } from "@logits/core-wasm";
 import type { Detector, Threshold } from "@logits/ood";
 import { Tensor, rangeError, type TensorLike } from "@logits/tensor";
 import { toArtefact } from "./artefact.ts";
-import { checkNeeds, scoresOf, type Selection } from "./chooseDetector.ts";
+import type { Selection } from "./chooseDetector.ts";
 import type { Decision } from "./decision.ts";
+import { checkNeeds, scoresOf } from "./detectorScores.ts";
 import { addCounts, foldToJSON, rowByRow, type Fold } from "./folds.ts";
 import { guaranteesOf, notPromisedOf, percent, type Facts, type Guarantee } from "./guarantees.ts";
 import { CONVENTIONS, FORMAT, type DecisionHeadJSON } from "./headJson.ts";
@@ -196,7 +197,7 @@ export abstract class FittedHead<L extends string = string> {
       const { features } = detector;
       // A detector of one's own need not say how many features it takes.
       if (detector.needs.includes("features") && features === undefined) return;
-      numbers[`scores${suffix}`] = new Tensor("float32", [logits.shape[0]], scoresOf(detector, { logits, ...(features !== undefined && { features: selfTestRows("features", features) }) }));
+      numbers[`scores${suffix}`] = new Tensor("float32", [logits.shape[0]], scoresOf(detector, { logits, ...(features !== undefined && { features: selfTestRows(detector.nonNegative ? "sizes" : "features", features) }) }));
     });
     return numbers;
   }

@@ -1,5 +1,5 @@
 import { TemperatureScaling } from "@logits/calibration";
-import { ConformalPValues, detectorFromJSON, type ConformalPValuesJSON, type Detector } from "@logits/ood";
+import { ConformalPValues, readDetectorAs, type ConformalPValuesJSON, type Detector, type DetectorClass } from "@logits/ood";
 import { Tensor, readJson } from "@logits/tensor";
 import { nested } from "./nested.ts";
 
@@ -43,13 +43,13 @@ export function foldToJSON({ calibrator, scores, detector, pValues }: Fold): Fol
 }
 
 /** One fold of the artefact. */
-export function foldOf(where: string, path: string, json: unknown, classes: number, guarded: boolean): Fold {
+export function foldOf(where: string, path: string, json: unknown, classes: number, guarded: boolean, detectors: readonly DetectorClass[]): Fold {
   const fields = readJson(`${where}: in \`${path}\``, typeof json === "object" && json !== null && !Array.isArray(json) ? { ...json, format: FOLD, version: 1 } : json, FOLD, 1, "@logits/head");
   const calibrator = nested(where, `${path}.calibrator`, () => TemperatureScaling.fromJSON(fields.value("calibrator")));
   if (calibrator.classes !== classes) fields.fail("calibrator", `of ${classes} classes, as \`classes\` names`, `${calibrator.classes}`);
   const scores = nested(where, `${path}.scores`, () => ConformalPValues.fromJSON(fields.value("scores")));
   if (!guarded) return { calibrator, scores };
-  const detector = nested(where, `${path}.detector`, () => detectorFromJSON(fields.value("detector")));
+  const detector = nested(where, `${path}.detector`, () => readDetectorAs(where, "detectors", fields.value("detector"), detectors));
   const pValues = nested(where, `${path}.pValues`, () => ConformalPValues.fromJSON(fields.value("pValues")));
   if (pValues.n !== scores.n) fields.fail("pValues", `of ${scores.n} rows, as \`scores\``, `${pValues.n}`);
   return { calibrator, scores, detector, pValues };

@@ -3,8 +3,10 @@ import { SplitConformal, type ConformalMethod } from "@logits/conformal";
 import { core } from "@logits/core-wasm";
 import { ConformalPValues, Threshold, type Detector } from "@logits/ood";
 import { Tensor, partOf, randomSource, rangeError, type CsrMatrix, type Steps, type TensorLike } from "@logits/tensor";
-import { candidatesOf, checkFingerprints, chooseDetector, detectorScores, type DetectorChoice, type Selection } from "./chooseDetector.ts";
+import { candidatesOf, chooseDetector, type Selection } from "./chooseDetector.ts";
 import { namesProblem } from "./classNames.ts";
+import type { DetectorChoice } from "./detectorChoice.ts";
+import { checkFingerprints, detectorScores } from "./detectorScores.ts";
 import { rowByRow, type Fold } from "./folds.ts";
 import type { Guard, HeadParts } from "./headParts.ts";
 import { areProbabilities, labelsOf, pieceOf, taken, usableRows, type HeadInput, type LabelledRows, type RowFields, type Rows } from "./rows.ts";
@@ -61,8 +63,9 @@ export interface DecisionHeadOptions {
   /** What `logits` holds, here and at every decision. Default "logits", but an error where all rows are probabilities; "probabilities" become logits by ln max(p, 2^-126). */
   readonly input?: HeadInput;
   /**
-   * What tells unlike rows: a method, a method with its options, a fitted detector, or a list of these, of which the one that tells `outliers` best from fit rows is chosen. Default, where
-   * another option asks for a detector: `fitted` if given; "mahalanobis" where there are dense features, else "msp"; with `outliers` a choice among all that the data allow.
+   * What tells unlike rows: a method, a method with its options, a function that fits a detector of any class on the fit rows, a fitted detector, or a list of these, of which the one that
+   * tells `outliers` best from fit rows is chosen. Default, where another option asks for a detector: `fitted` if given; "mahalanobis" where there are dense features, else "msp"; with
+   * `outliers` a choice among all that the data allow. `(rows) => selectDetector([...], rows).detector` chooses without outliers, or within budgets.
    */
   readonly detector?: DetectorChoice | readonly DetectorChoice[];
   /** Largest share of rows like the calibration rows that may be `unknown`, in (0, 1). Default 0.05. */

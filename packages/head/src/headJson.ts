@@ -1,6 +1,6 @@
 import { TemperatureScaling } from "@logits/calibration";
 import { SplitConformal, type SplitConformalJSON } from "@logits/conformal";
-import { ConformalPValues, Threshold, detectorFromJSON, type ConformalPValuesJSON, type Detector, type ThresholdJSON } from "@logits/ood";
+import { ConformalPValues, Threshold, readDetectorAs, type ConformalPValuesJSON, type Detector, type DetectorClass, type ThresholdJSON } from "@logits/ood";
 import { readJson } from "@logits/tensor";
 import { selectionOf, type Selection } from "./chooseDetector.ts";
 import { namesProblem } from "./classNames.ts";
@@ -36,8 +36,14 @@ export interface DecisionHeadJSON extends Pick<HeadParts<string>, "library" | "c
   readonly selfTest: SelfTestJSON;
 }
 
+/** Options of `DecisionHead.fromJSON` and `fromBytes`. */
+export interface ReadHeadOptions {
+  /** Classes of detectors to read besides `LogitDetector`, `MahalanobisDetector` and `NearestNeighborDetector`: those of @logits/ood (`allDetectors` is the list of all), or your own with a static `format` and `fromJSON`. */
+  readonly detectors?: readonly DetectorClass[];
+}
+
 /** The parts in a parsed artefact, each field checked; its self-test is still to be run. FormatError, naming the field. */
-export function readHead(where: string, json: unknown): { readonly parts: HeadParts<string>; readonly selfTest: unknown } {
+export function readHead(where: string, json: unknown, detectors: readonly DetectorClass[] = []): { readonly parts: HeadParts<string>; readonly selfTest: unknown } {
   const fields = readJson(where, json, FORMAT, 1, "@logits/head");
   const has = (field: string): boolean => Object.hasOwn(json as object, field);
   const classes = fields.strings("classes"), width = classes.length;
@@ -70,7 +76,7 @@ export function readHead(where: string, json: unknown): { readonly parts: HeadPa
     const list = fields.value("folds");
     if (!Array.isArray(list) || list.length < 2) return fields.fail("folds", "a list of at least 2", Array.isArray(list) ? `${list.length}` : typeof list);
     const guarded = has("maxFalsePositiveRate") || list.some((fold) => Object.hasOwn(Object(fold), "detector") || Object.hasOwn(Object(fold), "pValues"));
-    const folds = list.map((fold, k) => foldOf(where, `folds.${k}`, fold, width, guarded));
+    const folds = list.map((fold, k) => foldOf(where, `folds.${k}`, fold, width, guarded, detectors));
     const total = folds.reduce((sum, fold) => sum + fold.scores.n, 0);
     if (total !== calibrationRows) fields.fail("folds", `of ${calibrationRows} rows together, as \`calibrationRows\``, `${total}`);
     return { parts: { ...common, folds, ...(guarded && { maxFalsePositiveRate: open("maxFalsePositiveRate") }) }, selfTest };
@@ -79,7 +85,7 @@ export function readHead(where: string, json: unknown): { readonly parts: HeadPa
   if (conformal.needsGroups || conformal.needsWeights || conformal.classGroups) fields.fail("conformal", "of all rows and classes together", "one with groups or weights");
   if (conformal.classes !== width) fields.fail("conformal", `of ${width} classes, as \`classes\` names`, `${conformal.classes}`);
   const guard = has("detector") || has("threshold") || has("pValues") || guarantee === "accepted" ? {
-    detector: nested(where, "detector", () => detectorFromJSON(fields.value("detector"))),
+    detector: nested(where, "detector", () => readDetectorAs(where, "detectors", fields.value("detector"), detectors)),
     threshold: nested(where, "threshold", () => Threshold.fromJSON(fields.value("threshold"))),
     pValues: nested(where, "pValues", () => ConformalPValues.fromJSON(fields.value("pValues"))),
   } : undefined;

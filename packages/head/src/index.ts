@@ -1,12 +1,15 @@
 export { DecisionHead } from "./decisionHead.ts";
 export { type DecisionHeadData, type DecisionHeadOptions } from "./headFit.ts";
 export { type DecideOptions } from "./fittedHead.ts";
-export { type DecisionHeadJSON } from "./headJson.ts";
+export { type DecisionHeadJSON, type ReadHeadOptions } from "./headJson.ts";
 export { type FoldJSON } from "./folds.ts";
 export { type Decision, type InvalidWhy, type UnknownWhy, type Why } from "./decision.ts";
 export { type Guarantee } from "./guarantees.ts";
 export { type EvaluateOptions, type EvaluationData, type EvaluationReport, type OutlierReport, type Rate } from "./evaluate.ts";
-export { type DetectorChoice, type Selection } from "./chooseDetector.ts";
+export { type Selection } from "./chooseDetector.ts";
+export { type DetectorChoice, type DetectorFactory, type FitRows } from "./detectorChoice.ts";
+export { selectDetector, selectDetectorAsync, type SelectDetectorData, type SelectDetectorOptions } from "./selectDetector.ts";
+export { type CandidateScore, type Selected, type SelectionOptions } from "./selectSteps.ts";
 export { type HeadInput, type RowFields } from "./rows.ts";
 export { LinearHead, type LinearHeadFit, type LinearHeadJSON, type LinearHeadOptions } from "./linearHead.ts";
 export { PrototypeHead, type PrototypeHeadJSON, type PrototypeHeadOptions } from "./prototypeHead.ts";

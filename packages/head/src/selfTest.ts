@@ -17,18 +17,18 @@ export interface SelfTestJSON {
 /**
  * The rows of a self-test, made up so that an artefact carries nobody's data: s <- 1664525 s + 1013904223 mod 2^32 from s = 1, u = floor(s / 2^16) / 2^15 - 1 in [-1, 1).
  *
- * @param kind - "logits": 8 u; "features": u; "probabilities": (u + 1.125) over the sum of its row
+ * @param kind - "logits": 8 u; "features": u; "sizes": |u|, features for a detector that takes none below 0; "probabilities": (u + 1.125) over the sum of its row
  * @param width - C or F
  * @returns float32 [4, width], the same bits in every engine
  */
-export function selfTestRows(kind: "logits" | "features" | "probabilities", width: number): Tensor<"float32"> {
+export function selfTestRows(kind: "logits" | "features" | "sizes" | "probabilities", width: number): Tensor<"float32"> {
   const data = new Float32Array(ROWS * width);
   for (let row = 0, state = 1; row < ROWS; row++) {
     let sum = 0;
     for (let i = row * width; i < (row + 1) * width; i++) {
       state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
       const u = (state >>> 16) / 32768 - 1;
-      data[i] = kind === "logits" ? 8 * u : kind === "features" ? u : u + 1.125;
+      data[i] = kind === "logits" ? 8 * u : kind === "features" ? u : kind === "sizes" ? Math.abs(u) : u + 1.125;
       sum += data[i];
     }
     if (kind === "probabilities") for (let i = row * width; i < (row + 1) * width; i++) data[i] /= sum;

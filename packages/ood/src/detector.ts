@@ -19,6 +19,8 @@ export interface Detector {
   readonly needs: readonly DetectorNeeds[];
   /** F, for a detector of features that takes rows of one width only. */
   readonly features?: number;
+  /** Features below 0 are an error, as for what is made for the output of a ReLU. */
+  readonly nonNegative?: boolean;
   /** Recognises the rows of the fit. Without: nothing was fitted, or nobody knows on which rows. */
   readonly fingerprints?: Fingerprints;
   /** float32 [N]; NaN for a row with NaN. */

@@ -90,6 +90,11 @@ export class ShapedEnergyDetector implements Detector {
     Object.freeze(this);
   }
 
+  /** Whether a feature below 0 is an error. */
+  get nonNegative(): boolean {
+    return this.method !== "react" && this.method !== "dice";
+  }
+
   /**
    * The detector of a method for a classifier's last layer.
    *

@@ -1,5 +1,6 @@
 import { DecisionHead } from "@logits/head";
 import { HEAD_KEY, attach as attachHead, findLinearHead, readHead, readMetadata, type OnnxLinearHead } from "@logits/interop/onnx";
+import { allDetectors } from "@logits/ood";
 import { formatError } from "../io/formatError.ts";
 import { readBytes, readModel, table, writeModel } from "./onnxFile.ts";
 import { printable } from "./output.ts";
@@ -18,7 +19,7 @@ export interface HeadOptions {
 export async function attach(path: string, headPath: string, { out }: AttachOptions): Promise<void> {
   const model = await readModel(path);
   const head = parseHead(await readBytes(headPath), headPath);
-  const bytes = attachHead(model, head);
+  const bytes = attachHead(model, head, { detectors: allDetectors });
   // A head with a scorer of its own looks at features, whatever the model's classes are.
   const layer = head.needs.includes("logits") ? layerOf(model) : undefined;
   const known = typeof layer === "object" ? layer : undefined;
@@ -33,7 +34,7 @@ export async function attach(path: string, headPath: string, { out }: AttachOpti
 export async function head(path: string, { json }: HeadOptions): Promise<void> {
   const model = await readModel(path);
   if (!readMetadata(model).has(HEAD_KEY)) throw formatError("logits", path, "to be an ONNX model with a decision head", "one without", "logits attach puts one in");
-  const found = readHead(model);
+  const found = readHead(model, { detectors: allDetectors });
   if (json) {
     process.stdout.write(`${JSON.stringify(found)}\n`);
     return;
@@ -45,14 +46,14 @@ export async function head(path: string, { json }: HeadOptions): Promise<void> {
 
 function parseHead(bytes: Uint8Array, path: string): DecisionHead {
   // The binary form begins with the length of its header in eight bytes, some of them zero; text has none.
-  if (bytes.subarray(0, 8).includes(0)) return DecisionHead.fromBytes(bytes);
+  if (bytes.subarray(0, 8).includes(0)) return DecisionHead.fromBytes(bytes, { detectors: allDetectors });
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder().decode(bytes));
   } catch (cause) {
     throw formatError("logits", path, "to be JSON", "damaged JSON", undefined, cause);
   }
-  return DecisionHead.fromJSON(json);
+  return DecisionHead.fromJSON(json, { detectors: allDetectors });
 }
 
 /** The model's last layer, or why it is not known. */

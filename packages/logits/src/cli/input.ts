@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { DecisionHead, type HeadInput } from "@logits/head";
+import { allDetectors } from "@logits/ood";
 import { Tensor, message } from "@logits/tensor";
 import { formatError, quote } from "../io/formatError.ts";
 import { parseFileReference, readTensor, toLabels, toMatrix } from "../io/readTensor.ts";
@@ -91,7 +92,7 @@ export async function readClassNames(path: string | undefined, classes: number):
 /** A decision head from a file: JSON, or what `toBytes` wrote. */
 export async function readHead(path: string): Promise<DecisionHead> {
   const bytes = await bytesOf(path);
-  return path.endsWith(".json") || /^\s*\{/.test(bytes.toString("latin1", 0, 64)) ? DecisionHead.fromJSON(await readJsonFile(path)) : DecisionHead.fromBytes(bytes);
+  return path.endsWith(".json") || /^\s*\{/.test(bytes.toString("latin1", 0, 64)) ? DecisionHead.fromJSON(await readJsonFile(path), { detectors: allDetectors }) : DecisionHead.fromBytes(bytes, { detectors: allDetectors });
 }
 
 /** A JSON value from a file. */
