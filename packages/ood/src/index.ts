@@ -28,3 +28,5 @@ export { ResidualDetector, type ResidualDetectorJSON, type ResidualOptions } fro
 export { NecoDetector, type NecoDetectorJSON, type NecoOptions } from "./neco.ts";
 export { type OriginOptions } from "./subspaceOptions.ts";
 export { type SubspaceJSON } from "./principalSubspace.ts";
+export { kMeans, kMeansAsync, type KMeans, type KMeansOptions } from "./kMeans.ts";
+export { groupRows, groupRowsAsync, type GroupCount, type GroupRowsOptions, type RowGroup, type RowGroups } from "./groupRows.ts";
