@@ -3,5 +3,12 @@ export { LinearChain, type ChainGradients, type ChainMarginals, type ChainReward
 export { ChainModel, type ChainModelOptions, type ChainStates } from "./chainModel.ts";
 export { type SequenceOptions } from "./sequences.ts";
 export { automaton, type Automaton } from "./automaton.ts";
+export { spanCount, spanLength, tagScheme, type SpanOptions, type TagScheme, type TagSchemeOptions } from "./constraints/tagScheme.ts";
+export { regularLanguage, type RegularLanguageOptions } from "./constraints/regularLanguage.ts";
+export { lexicon } from "./constraints/lexicon.ts";
+export { cardinality, lengthBetween, type CardinalityOptions } from "./constraints/counts.ts";
+export { complement, concatenate, intersect, repeat, union } from "./constraints/algebra.ts";
+export { accepts, countAccepted } from "./constraints/membership.ts";
+export { type Bounds } from "./constraints/limits.ts";
 export { crfLoss, type CrfLossOptions } from "./crfLoss.ts";
 export { fromFlair, fromPytorchCrf, type ChainParameters } from "./importChain.ts";

@@ -1,7 +1,9 @@
 import { chainForwardBackward, chainViterbi, type ChainSums } from "@logits/core-wasm/chains";
 import { exp, log } from "@logits/statistics";
 import { Tensor, asFloat32, asMask, checkInteger, rangeError, type RandomSource, type TensorLike } from "@logits/tensor";
+import type { Automaton } from "./automaton.ts";
 import { ChainModel, labelsOf, type ChainModelOptions } from "./chainModel.ts";
+import { intersect } from "./constraints/algebra.ts";
 import { backwardMessages, bestPaths, forwardMessages, type StateRows } from "./messages.ts";
 import { Sequences, type SequenceOptions } from "./sequences.ts";
 import type { StructuredDistribution } from "./structuredDistribution.ts";
@@ -310,6 +312,29 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     const logZ = this.logPartition();
     this.#checkSupport("logProbOfAny", logZ);
     return this.#masked("logProbOfAny", allowed).logPartition().map((z, b) => Math.min(0, z - logZ[b]));
+  }
+
+  /**
+   * The probability that the labels are a sequence of a language, [B]: exp(logZ_L - logZ), in [0, 1].
+   *
+   * Compiles a chain for the language on each call. For many batches, or where the logarithm is wanted, compile it once and take logPartition less logPartition.
+   *
+   * @param language - over C labels
+   * @throws RangeError for another number of labels, transitions that differ from row to row, an item without a possible sequence
+   */
+  massOf(language: Automaton): Float64Array {
+    const { transitions, start, end, constraint } = this.model, C = this.labels, where = `${NAME}.massOf`;
+    if (language.labels !== C) throw rangeError(where, "language", `over ${C} labels`, `one over ${language.labels}`);
+    if (this.#transitions) throw rangeError(where, "language", "with transitions that are the same in each row", "a chain of LinearChain.varying");
+    const total = this.logPartition();
+    this.#checkSupport("massOf", total);
+    const model = new ChainModel(where, { data: transitions, shape: [C, C] }, C, { start, end, constraint: constraint === undefined ? language : intersect(constraint, language) });
+    try {
+      const within = new LinearChain(model, { data: this.#sequences.rows, shape: [this.#sequences.count, C] }, { offsets: this.#sequences.offsets }).logPartition();
+      return within.map((z, b) => Math.min(1, exp(z - total[b])));
+    } finally {
+      model.dispose();
+    }
   }
 
   /** logProb with its gradients: the indicator of the labels less the marginals, times `upstream` [B] (default 1). */
