@@ -38,8 +38,13 @@ export function tiedBlocks(states: number, starts: Int32Array, sources: Int32Arr
     colour = next;
     count = names.size;
   }
-  const members = Array.from({ length: count }, (_, c) => Array.from(colour.keys()).filter((i) => colour[i] === c));
-  const places = Math.max(...members.map((block) => block.length));
+  const classes = Array.from({ length: count }, (_, c) => Array.from(colour.keys()).filter((i) => colour[i] === c));
+  const places = commonSize(classes);
+  // States that are alike without belonging together, as "outside" and "single" without biases are: as many blocks as they fill, the rest alone. What follows checks that it may be so.
+  const members = classes.flatMap((block) => (block.length <= places ? [block] : split(block, places)));
+  count = members.length;
+  if (count > MOST) return undefined;
+  members.forEach((block, c) => block.forEach((i) => (colour[i] = c)));
   if (places < 3 || members.some((block) => block.length !== 1 && block.length !== places)) return undefined;
 
   const between = new Float32Array(count * count), within = new Float32Array(count * count).fill(-Infinity);
@@ -99,4 +104,17 @@ export function tiedBlocks(states: number, starts: Int32Array, sources: Int32Arr
   const order = new Int32Array(count * 4 * vectors).fill(-1);
   for (let i = 0; i < states; i++) order[colour[i] * 4 * vectors + place[i]] = i;
   return { blocks: count, vectors, order, between, within };
+}
+
+/** The size that most blocks of more than one state have: the larger one among equals. */
+function commonSize(blocks: readonly (readonly number[])[]): number {
+  const sizes = new Map<number, number>();
+  for (const { length } of blocks) if (length > 1) sizes.set(length, (sizes.get(length) ?? 0) + 1);
+  return [...sizes].sort(([a, x], [b, y]) => y - x || b - a)[0]?.[0] ?? 1;
+}
+
+function split(block: readonly number[], size: number): number[][] {
+  const full = Math.floor(block.length / size) * size, out: number[][] = [];
+  for (let at = 0; at < full; at += size) out.push(block.slice(at, at + size));
+  return [...out, ...block.slice(full).map((i) => [i])];
 }
