@@ -11,6 +11,7 @@ import { MahalanobisDetector } from "./mahalanobis.ts";
 import { NearestNeighborDetector } from "./nearestNeighborDetector.ts";
 import { NeighborGuidedDetector } from "./neighborGuidedDetector.ts";
 import { OpenMaxDetector } from "./openMaxDetector.ts";
+import { PValueFusion } from "./pValueFusion.ts";
 import { formatOf } from "./readDetector.ts";
 import { ShapedEnergyDetector } from "./shapedEnergyDetector.ts";
 import { NecoDetector } from "./neco.ts";
@@ -22,7 +23,7 @@ import { VimDetector } from "./vim.ts";
 /** Every detector class of this package: for a reader that must know all of them, such as a command line. A bundle with this list carries all. */
 export const allDetectors: readonly DetectorClass[] = [
   LogitDetector, MahalanobisDetector, NearestNeighborDetector, ShapedEnergyDetector, HeadDetector, KLMatchingDetector, HopfieldDetector, OpenMaxDetector, NeighborGuidedDetector,
-  RelativeMahalanobisDetector, SsdDetector, FeatureEnsemble, GaussianPrototypes, VimDetector, ResidualDetector, NecoDetector,
+  RelativeMahalanobisDetector, SsdDetector, FeatureEnsemble, GaussianPrototypes, VimDetector, ResidualDetector, NecoDetector, PValueFusion,
 ];
 
 /**

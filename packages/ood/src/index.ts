@@ -2,6 +2,9 @@ export { type Detector, type DetectorNeeds, type DetectorRows } from "./detector
 export { LogitDetector, type LogitDetectorJSON, type LogitDetectorMethod, type LogitDetectorOptions } from "./logitDetector.ts";
 export { Threshold, type Exceedance, type ThresholdJSON, type ThresholdOptions } from "./threshold.ts";
 export { ConformalPValues, type ConformalPValuesJSON } from "./conformalPValues.ts";
+export { discoveries, type Discoveries, type DiscoveryOptions } from "./discoveries.ts";
+export { PValueFusion, type FusionMethod, type PValueFusionJSON, type PValueFusionOptions } from "./pValueFusion.ts";
+export { OnlineDiscoveries, type OnlineDecision, type OnlineDiscoveriesJSON, type OnlineDiscoveriesOptions, type OnlineRule } from "./onlineDiscoveries.ts";
 export { FeatureStatistics, type FeatureBatch, type FeatureMoments, type FeatureStatisticsOptions } from "./featureStatistics.ts";
 export { Fingerprints } from "./fingerprints.ts";
 export { MahalanobisDetector, type MahalanobisDetectorJSON, type MahalanobisFitOptions, type MahalanobisOptions } from "./mahalanobis.ts";

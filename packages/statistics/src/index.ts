@@ -15,6 +15,7 @@ export { ranks } from "./ranks.ts";
 export { withTally, type Tally } from "./tally.ts";
 export { empiricalPValue } from "./pValue.ts";
 export { benjaminiHochberg } from "./benjaminiHochberg.ts";
+export { combinePValues, type CombinationMethod, type CombinePValuesOptions } from "./combinePValues.ts";
 export { pava, type PavaOptions } from "./pava.ts";
 export { isotonicRegression, type IsotonicFit } from "./isotonicRegression.ts";
 export { clopperPearson, pacOrderStatistic, type PacOptions, type PacOrderStatistic } from "./betaBounds.ts";
