@@ -20,3 +20,4 @@ export { HashedNgrams, hashedNgrams, type HashedNgramsJSON, type HashedNgramsOpt
 export { MultiLabelHead, type MultiLabelData, type MultiLabelDecision, type MultiLabelHeadJSON, type MultiLabelOptions } from "./multiLabelHead.ts";
 export { type LabelRule } from "./labelRule.ts";
 export { type SelfTestJSON } from "./selfTest.ts";
+export { withClass, withClassAsync, type GrowingScorer, type GrowthData, type NewClass } from "./withClass.ts";
