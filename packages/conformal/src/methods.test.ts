@@ -255,7 +255,7 @@ describe("p-values", () => {
   it("are (number >= + 1) / (n + 1), and between their one-sided limits when smooth", () => {
     const fitted = SplitConformal.fit([[0, 0], [0, 0], [0, 0], [9, 0]], [0, 0, 0, 1]);
     expect(fitted.pValues([[0, 0], [0, 9]]).toArray()).toEqual([[1, 1], [0.4000000059604645, 1]]);
-    const [a] = fitted.pValues([[0, 0]], { smooth: true }).data;
+    const [a] = fitted.pValues([[0, 0]], { smooth: true, ids: [0] }).data;
     expect(a).toBeGreaterThan(0.2);
     expect(a).toBeLessThan(1);
   });
@@ -381,7 +381,7 @@ describe("defects of others that are not here", () => {
         const fitted = SplitConformal.fit(certain, new Int32Array(40), { method, randomize });
         expect(fitted.predictionSet(certain.slice(0, 5), { alpha: 0.03 }).sizes.toArray()).toEqual([1, 1, 1, 1, 1]);
         const surprised = SplitConformal.fit(certain, Int32Array.from({ length: 40 }, (_, n) => (n < 10 ? 3 : 0)), { method, randomize, ...(method === "raps" && { penalty: 0 }) });
-        expect(surprised.predictionSet(certain.slice(0, 1), { alpha: 0.1 }).sizes.data[0]).toBe(10);
+        expect(surprised.predictionSet(certain.slice(0, 1), { alpha: 0.1, ids: [0] }).sizes.data[0]).toBe(10);
       }
     }
   });
@@ -444,6 +444,20 @@ describe("SplitConformal of every kind", () => {
 });
 
 describe("messages", () => {
+  it("ask for the id of a single row, whose uniform number would else be that of row 0 at every call", () => {
+    for (const method of METHODS) {
+      const fitted = SplitConformal.fit([[1, 0], [0, 1]], [0, 1], { method, ...(method === "tree" && { parents: [2, 2, -1] }) });
+      if (fitted.randomize) expect(() => fitted.predictionSet([[1, 0]])).toThrow("expected `ids`");
+      else expect(fitted.predictionSet([[1, 0]]).sizes.size).toBe(1);
+      expect(() => fitted.pValues([[1, 0]], { smooth: true })).toThrow("expected `ids`");
+      expect(fitted.pValues([[1, 0]], { smooth: true, ids: [7] }).size).toBe(2);
+    }
+    const aps = SplitConformal.fit([[1, 0], [0, 1]], [0, 1], { method: "aps" });
+    expect(() => aps.predictionSet([[1, 0]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.predictionSet: expected \`ids\` the id of the row, got none. One row is drawn by its id: pass one that no other row has]`);
+    expect(SplitConformal.fit([[1, 0]], [0], { method: "aps", randomize: false }).predictionSet([[1, 0]]).sizes.size).toBe(1);
+    expect(() => SplitConformal.fromJSON({ ...SplitConformal.fit([[1, 0]], [0]).toJSON(), randomize: true })).toThrowErrorMatchingInlineSnapshot(`[FormatError: SplitConformal.fromJSON: expected \`randomize\` false with "lac", got true]`);
+  });
+
   const z = [[1, 0], [0, 1]], y = [0, 1], plain = SplitConformal.fit(z, y), grouped = SplitConformal.fit(z, y, { groups: [0, 1] }), weighted = SplitConformal.fit(z, y, { weights: [1, 2] });
   it("say what is wrong", () => {
     expect(() => SplitConformal.fit(z, y, { penalty: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: SplitConformal.fit: expected \`penalty\` only with "raps" or "saps", got 1 with "lac"]`);

@@ -43,7 +43,7 @@ export interface SplitConformalOptions {
 
 /** What belongs to the rows of a prediction. */
 export interface ConformalRowOptions {
-  /** Randomised methods: int32 [N], >= 0, an id of each row that no other row has; default 0, 1, ... A row and its id always give the same set. */
+  /** Randomised methods: int32 [N], >= 0, an id of each row that no other row has, in this call and in others; default 0, 1, ... of a batch, none of one row. A row and its id always give the same set. */
   readonly ids?: TensorLike;
   /** int32 [N], the groups of the rows, where the fit had groups. */
   readonly groups?: TensorLike;
@@ -291,14 +291,14 @@ export class SplitConformal {
    * @param logits - float32 [N, C]. Treated (calibrated) as the calibration rows were
    * @param options - `alpha` (0.1), `allowEmpty` (false), `ids`, `groups`, `weights`
    * @returns `mask` uint8 [N, C], `sizes` int32 [N], `probabilities` float32 [N, C], `labels(i)`
-   * @throws RangeError for another width, an alpha outside [0, 1], a row without a distribution (named), groups or weights that are missing or uncalled for
+   * @throws RangeError for another width, an alpha outside [0, 1], a row without a distribution (named), one row of a randomised method without its id, groups or weights that are missing or uncalled for
    */
   predictionSet(logits: TensorLike, options: PredictionSetOptions = {}): PredictionSets {
     const where = "SplitConformal.predictionSet";
     const { alpha = 0.1, allowEmpty = false } = options;
     if (!(alpha >= 0 && alpha <= 1)) throw rangeError(where, "alpha", "in [0, 1]", `${alpha}`);
     const batch = this.#batch(where, logits), { rows, classes } = batch;
-    const { id, group, weight } = this.#rows(where, rows, options);
+    const { id, group, weight } = this.#rows(where, rows, this.randomize, options);
     const p = new Float32Array(rows * classes), mask = new Uint8Array(rows * classes), sizes = new Int32Array(rows);
     const uniform = (n: number): number => (this.randomize ? uniformOf(this.seed, 1, id(n)) : 0);
     const columns = this.#columns, ofClass = this.#classGroups, rule = this.#rule, { method } = rule;
@@ -365,7 +365,7 @@ export class SplitConformal {
     const where = "SplitConformal.pValues", { seed = this.seed } = options;
     if (!(Number.isSafeInteger(seed) && seed >= 0)) throw rangeError(where, "seed", "an integer in [0, 2^53)", `${seed}`);
     const batch = this.#batch(where, logits), { rows, classes } = batch;
-    const { id, group, weight } = this.#rows(where, rows, options);
+    const { id, group, weight } = this.#rows(where, rows, this.randomize || options.smooth === true, options);
     const p = probabilitiesOf(where, batch, 0, rows), out = new Float32Array(rows * classes);
     allScores(this.#rule, p, rows, classes, (n) => (this.randomize ? uniformOf(this.seed, 1, id(n)) : 0), out);
     for (let n = 0, i = 0; n < rows; n++) {
@@ -413,7 +413,9 @@ export class SplitConformal {
     const table = ScoreTable.fromJSON(fields, grouped || byClass, weighted, method === "margin" ? -1.001 : 0, high);
     const columns = classGroups ? countOf(classGroups) : 1, count = (table.groups ?? 1) / columns;
     if (!Number.isInteger(count) || count === 0 || (!grouped && count !== 1)) fields.fail("groupSizes", grouped ? `of a multiple of ${columns} groups` : `${columns} numbers, one for each group of classes`, `${table.groups ?? 0}`);
-    return new SplitConformal({ rule, classes, randomize: fields.boolean("randomize"), seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER), classGroups, groups: grouped ? count : undefined }, table);
+    const randomize = fields.boolean("randomize");
+    if (randomize && !isRandom(method)) fields.fail("randomize", `false with "${method}"`, "true");
+    return new SplitConformal({ rule, classes, randomize, seed: fields.integer("seed", 0, Number.MAX_SAFE_INTEGER), classGroups, groups: grouped ? count : undefined }, table);
   }
 
   #checkGroup(where: string, alpha: number, group: number): void {
@@ -428,10 +430,12 @@ export class SplitConformal {
     return batch;
   }
 
-  #rows(where: string, rows: number, { ids, groups, weights }: ConformalRowOptions): { readonly id: (n: number) => number; readonly group?: Int32Array; readonly weight?: Float32Array } {
+  #rows(where: string, rows: number, drawn: boolean, { ids, groups, weights }: ConformalRowOptions): { readonly id: (n: number) => number; readonly group?: Int32Array; readonly weight?: Float32Array } {
     const id = ids === undefined ? undefined : asInt32(where, "ids", ids);
     if (id && (id.shape.length !== 1 || id.size !== rows)) throw rangeError(where, "ids", `of shape [${rows}]`, `[${id.shape.join(", ")}]`);
     if (id) checkLabels(where, "ids", id, 2147483648);
+    // Calls of one row each would all draw the number of row 0, and the coverage would be that of this number.
+    if (!id && rows === 1 && drawn) throw rangeError(where, "ids", "the id of the row", "none", "One row is drawn by its id: pass one that no other row has");
     checkGiven(where, "groups", this.needsGroups, groups);
     checkGiven(where, "weights", this.needsWeights, weights);
     return {
