@@ -1,8 +1,9 @@
 import { calibration } from "./calibration.ts";
 import { matmul } from "./matmul.ts";
+import { ood } from "./ood.ts";
 import { latency, logsumexp, softmax, topk } from "./rows.ts";
 import { structured } from "./structured.ts";
 import type { Suite } from "./suite.ts";
 import { temperature } from "./temperature.ts";
 
-export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, structured, latency];
+export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, structured, ood, latency];

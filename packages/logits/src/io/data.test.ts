@@ -10,7 +10,7 @@ const data = join(import.meta.dirname, "../../../../data");
 const bytes = (...path: string[]): Uint8Array => readFileSync(join(data, ...path));
 
 describe("the data that the house carries", () => {
-  it.each(["densenet-bc-100-cifar-100", "cifar10-vgg16", "clinc150"])("%s: files are those that SOURCE.txt names", (folder) => {
+  it.each(["densenet-bc-100-cifar-100", "cifar10-vgg16", "clinc150", "detectors"])("%s: files are those that SOURCE.txt names", (folder) => {
     const source = bytes(folder, "SOURCE.txt").toString();
     const listed = [...source.slice(source.lastIndexOf("sha256:")).matchAll(/^ {2}([0-9a-f]{64}) {2}(\S+)$/gm)];
     expect(listed.length).toBeGreaterThanOrEqual(1);
