@@ -76,10 +76,10 @@ describe("tag schemes", () => {
     }
   });
 
-  it("has closed counts: compositions in BMES, Perrin-like recurrences in BIO", () => {
+  it("has closed counts: compositions in BMES, a recurrence in BIO", () => {
     // A text of T letters in words: 2^(T - 1).
     expect(countAccepted(tagScheme(["B", "M", "E", "S"], "BMES"), 100)).toBe(2n ** 99n);
-    // BIO with k types: a(T) = (k + 1) a(T-1) + in-span tails; by the matrix [[1 + k, k], ...] a(T) = (k + 2) a(T-1) - a(T-2).
+    // Ways to lay spans of k types: a(T) = a(T - 1) + k (a(0) + ... + a(T - 1)), so a(T) = (k + 2) a(T - 1) - a(T - 2).
     const k = 3n, types = ["A", "B", "C"], counts = [1n, k + 1n];
     for (let T = 2; T <= 60; T++) counts.push((k + 2n) * counts[T - 1] - counts[T - 2]);
     expect(countAccepted(tagScheme(labelsOf("BIO", types, true), "BIO"), 60)).toBe(counts[60]);
