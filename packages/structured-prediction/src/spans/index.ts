@@ -7,3 +7,5 @@ export type { DecodedSpans, LabellingOfSpans } from "./decodedSpans.ts";
 export { readViterbiCalibration, type TransitionBiases } from "./biases.ts";
 export type { SpanScheme } from "./tags.ts";
 export type { DecodedSpan, Span } from "./span.ts";
+export { aggregateSpans, type AggregateSpansOptions } from "./aggregateSpans.ts";
+export { readSpans, spanScores, type ReadSpansOptions, type SpanCounts, type SpanScores } from "./spanScores.ts";
