@@ -9,6 +9,6 @@ export { lexicon } from "./constraints/lexicon.ts";
 export { cardinality, lengthBetween, type CardinalityOptions } from "./constraints/counts.ts";
 export { complement, concatenate, intersect, repeat, union } from "./constraints/algebra.ts";
 export { accepts, countAccepted } from "./constraints/membership.ts";
-export { type Bounds } from "./constraints/limits.ts";
+export { type Bounds } from "./constraints/bounds.ts";
 export { crfLoss, type CrfLossOptions } from "./crfLoss.ts";
 export { fromFlair, fromPytorchCrf, type ChainParameters } from "./importChain.ts";

@@ -1,8 +1,9 @@
 import { rangeError } from "@logits/tensor";
 import type { Automaton } from "../automaton.ts";
+import { checkedBounds, type Bounds } from "./bounds.ts";
 import { fromSteps } from "./fromSteps.ts";
-import { STATE_LIMIT, checkedBounds, type Bounds } from "./limits.ts";
 import { Nondeterministic } from "./nondeterministic.ts";
+import { STATE_LIMIT } from "./stateLimit.ts";
 
 function checkSame(where: string, [first, ...others]: readonly Automaton[]): void {
   for (const [k, other] of others.entries()) if (other.labels !== first.labels) throw rangeError(where, "languages", `over ${first.labels} labels, as the first`, `${other.labels} labels in language ${k + 1}`);

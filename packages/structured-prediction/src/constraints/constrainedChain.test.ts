@@ -16,7 +16,10 @@ const random = testRandom(17);
 const list = (n: number, scale: number): number[] => Array.from({ length: n }, () => Math.fround(scale * random.normal()));
 const matrix = (rows: number, cols: number, scale: number): number[][] => Array.from({ length: rows }, () => list(cols, scale));
 interface Parameters { readonly e: number[][]; readonly A: number[][]; readonly start: number[]; readonly end: number[] }
-const drawn = (C: number, T: number, scale: number): Parameters => ({ e: matrix(T, C, scale), A: matrix(C, C, scale), start: list(C, scale), end: list(C, scale) });
+const drawn = (C: number, T: number, scale: number, impossible = 0): Parameters => {
+  const some = (x: number[]): number[] => x.map((v) => (impossible > 0 && random.uniform() < impossible ? -Infinity : v));
+  return { e: matrix(T, C, scale).map(some), A: matrix(C, C, scale).map(some), start: some(list(C, scale)), end: some(list(C, scale)) };
+};
 const scoreOf = ({ e, A, start, end }: Parameters, y: readonly number[]): number => y.reduce((sum, label, t) => sum + e[t][label] + (t > 0 ? A[y[t - 1]][label] : start[label]), 0) + end[y.at(-1)!];
 const chain = ({ e, A, start, end }: Parameters, constraint?: Automaton): LinearChain => new LinearChain(LinearChain.compile(tensor(A), { start: tensor(start), end: tensor(end), ...(constraint && { constraint }) }), tensor(e));
 const logSum = (x: readonly number[]): number => { const top = Math.max(...x); return top === -Infinity ? top : top + Math.log(x.reduce((sum, v) => sum + Math.exp(v - top), 0)); };
@@ -49,7 +52,7 @@ function caseOf(name: string, constraint: Automaton, p: Parameters, q: Parameter
   };
 }
 
-const cases = LANGUAGES.flatMap(([name, C, language]) => [1, 3, 4].map((T) => caseOf(`${name}, T ${T}`, language, drawn(C, T, 1.5), drawn(C, T, 1.5))));
+const cases = LANGUAGES.flatMap(([name, C, language]) => [[1, 0], [3, 0], [4, 0], [3, 0.2]].map(([T, impossible]) => caseOf(`${name}, T ${T}, ${impossible} impossible`, language, drawn(C, T, 1.5, impossible), drawn(C, T, 1.5))));
 
 describe("a chain on a language", () => {
   it.each(distributionChecks(cases))("[paper:constraining-linear-chain-crfs-to-regular-languages] $name", ({ run }) => run());

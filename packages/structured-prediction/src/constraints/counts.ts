@@ -1,6 +1,7 @@
 import type { Automaton } from "../automaton.ts";
+import { checkedBounds, type Bounds } from "./bounds.ts";
 import { fromSteps } from "./fromSteps.ts";
-import { checkedBounds, indicesOf, labelIndex, type Bounds } from "./limits.ts";
+import { indicesOf, labelIndex } from "./labelNames.ts";
 
 /** Which labels are counted, and how many there may be. */
 export interface CardinalityOptions extends Bounds {

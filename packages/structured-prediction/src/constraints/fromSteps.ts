@@ -1,6 +1,6 @@
 import type { Automaton } from "../automaton.ts";
-import { STATE_LIMIT, tooManyStates } from "./limits.ts";
 import { minimised } from "./minimised.ts";
+import { STATE_LIMIT, tooManyStates } from "./stateLimit.ts";
 
 /** A language by what happens at each label. */
 export interface Steps<State> {

@@ -1,6 +1,6 @@
 import { rangeError } from "@logits/tensor";
 import type { Automaton } from "../automaton.ts";
-import { indicesOf, labelIndex } from "./limits.ts";
+import { indicesOf, labelIndex } from "./labelNames.ts";
 import { minimised } from "./minimised.ts";
 
 /**

@@ -1,6 +1,6 @@
 import type { Automaton } from "../automaton.ts";
-import { tooManyStates } from "./limits.ts";
 import { minimised } from "./minimised.ts";
+import { tooManyStates } from "./stateLimit.ts";
 
 /** Part of a nondeterministic automaton with one way in and one way out. */
 export interface Fragment {

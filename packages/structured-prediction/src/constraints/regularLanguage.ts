@@ -1,7 +1,8 @@
 import { checkInteger, rangeError } from "@logits/tensor";
 import type { Automaton } from "../automaton.ts";
-import { STATE_LIMIT, labelIndex, listed } from "./limits.ts";
+import { labelIndex, listed } from "./labelNames.ts";
 import { Nondeterministic, type Fragment } from "./nondeterministic.ts";
+import { STATE_LIMIT } from "./stateLimit.ts";
 
 /** How large an automaton may get. */
 export interface RegularLanguageOptions {

@@ -1,7 +1,8 @@
 import { rangeError } from "@logits/tensor";
 import type { Automaton } from "../automaton.ts";
+import { checkedBounds, type Bounds } from "./bounds.ts";
 import { fromSteps } from "./fromSteps.ts";
-import { checkedBounds, labelIndex, listed, type Bounds } from "./limits.ts";
+import { labelIndex, listed } from "./labelNames.ts";
 
 /** How spans are written as tags. */
 export type TagScheme = "BIO" | "IOB1" | "BIOES" | "BIOUL" | "BMES";

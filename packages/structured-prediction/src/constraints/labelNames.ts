@@ -1,25 +1,4 @@
-import { checkInteger, rangeError } from "@logits/tensor";
-
-/** Most states of an automaton while it is built: beyond it, a language is too much for a chain in any case. */
-export const STATE_LIMIT = 65536;
-
-export function tooManyStates(where: string, argument: string, limit: number): RangeError {
-  return rangeError(where, argument, `with at most ${limit} states`, "more", "Smaller counts, or fewer of them at once, need fewer states");
-}
-
-/** How many: at least and at most, both included. */
-export interface Bounds {
-  /** Default 0. */
-  readonly atLeast?: number;
-  /** Default Infinity. */
-  readonly atMost?: number;
-}
-
-export function checkedBounds(where: string, { atLeast = 0, atMost = Infinity }: Bounds): { readonly atLeast: number; readonly atMost: number } {
-  checkInteger(where, "atLeast", atLeast, 0, 0x7fffffff);
-  if (atMost !== Infinity) checkInteger(where, "atMost", atMost, atLeast, 0x7fffffff);
-  return { atLeast, atMost };
-}
+import { rangeError } from "@logits/tensor";
 
 /** The index of each label by its name. */
 export function labelIndex(where: string, labels: readonly string[]): ReadonlyMap<string, number> {
