@@ -3,7 +3,7 @@ import { isotonicRegression } from "@logits/statistics";
 import { checkGuarantee, cifar10Vgg16, expectClose, testRandom } from "@logits/testkit";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { TemperatureScaling, brierDecomposition, calibrationRefinement, probabilitiesToLogits, type BrierDecomposition } from "./index.ts";
+import { EnsembleTemperatureScaling, TemperatureScaling, brierDecomposition, calibrationRefinement, probabilitiesToLogits, type BrierDecomposition } from "./index.ts";
 
 const rowsOf = fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 0, max: 1 })), { minLength: 2, maxLength: 50 });
 const mean = (x: readonly number[]): number => x.reduce((a, b) => a + b, 0) / x.length;
@@ -112,9 +112,15 @@ describe("calibrationRefinement", () => {
     expect(calibrationRefinement({ data, shape: [n, 3] }, labels, { candidates, seed: 0, folds: 5 })).toEqual(got);
   });
 
+  it("has no upper end where the logits give a label probability 0", () => {
+    const certain = calibrationRefinement([[3e38, -3e38], [-3e38, 3e38], [3e38, -3e38]], [0, 1, 1], { candidates: [EnsembleTemperatureScaling] });
+    expect([certain.value, certain.loss, certain.best]).toEqual([Infinity, Infinity, "EnsembleTemperatureScaling"]);
+    expect(certain.interval).toEqual([0, Infinity]);
+  });
+
   it("says what is wrong", () => {
     expect(() => calibrationRefinement([[1, 2], [3, 4]], [0, 2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: calibrationRefinement: expected \`labels\` in [0, 2), got 2 at index 1]`);
     expect(() => calibrationRefinement([[1, 2], [3, 4]], [0, 1], { level: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: calibrationRefinement: expected \`level\` in (0, 1), got 0]`);
-    expect(() => calibrationRefinement([[1, NaN], [3, 4]], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: selectCalibrator: expected \`logits\` finite or -Infinity, got NaN in row 0, column 1]`);
+    expect(() => calibrationRefinement([[1, NaN], [3, 4]], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: calibrationRefinement: expected \`logits\` finite or -Infinity, got NaN in row 0, column 1]`);
   });
 });

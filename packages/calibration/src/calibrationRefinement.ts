@@ -1,11 +1,11 @@
 import { softmax } from "@logits/core-wasm";
 import type { Estimate } from "@logits/metrics";
 import { normalQuantile } from "@logits/statistics";
-import { asFloat32, type Steps, type Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, runSteps, type Steps, type Tensor, type TensorLike } from "@logits/tensor";
 import { checkedPairs, type Calibrator } from "./calibrator.ts";
 import { checkLevel } from "./confidences.ts";
 import { EnsembleTemperatureScaling } from "./ensembleTemperatureScaling.ts";
-import { selectCalibrator, type CalibratorCandidate, type CandidateResult } from "./selectCalibrator.ts";
+import { selectSteps, type CalibratorCandidate, type CandidateResult } from "./selectCalibrator.ts";
 import { TemperatureScaling } from "./temperatureScaling.ts";
 import { VectorScaling } from "./vectorScaling.ts";
 
@@ -43,7 +43,7 @@ export interface CalibrationRefinement extends Estimate {
  * @param logits - float32 [N, C], N at least 2; -Infinity = impossible class
  * @param labels - int32 [N], in [0, C)
  * @param options - `candidates`, `folds` (5), `seed` (0), `level` (0.95)
- * @returns `value` in nats, `loss`, `refinement`, `best`, `results`, `n`, `interval` (normal, from the difference row by row, at least 0), `level`, `convention`
+ * @returns `value` in nats, `loss`, `refinement`, `best`, `results`, `n`, `interval` (normal, from the difference row by row, at least 0; [0, Infinity] where the logits give a label probability 0), `level`, `convention`
  * @throws RangeError as `selectCalibrator`, and for a level outside (0, 1)
  * @example
  *   calibrationRefinement(logits, labels).value;
@@ -53,11 +53,11 @@ export function calibrationRefinement(logits: TensorLike, labels: TensorLike, op
   const where = "calibrationRefinement", level = checkLevel(where, options.level);
   const { candidates = [TemperatureScaling, EnsembleTemperatureScaling, VectorScaling], folds, seed } = options;
   const { z, y, n } = checkedPairs(where, logits, labels);
-  const { results } = selectCalibrator(z, y, { candidates: [NONE, ...candidates], estimate: "none", ...(folds !== undefined && { folds }), ...(seed !== undefined && { seed }) });
+  const { results } = runSteps(selectSteps(where, z, y, { candidates: [NONE, ...candidates], estimate: "none", ...(folds !== undefined && { folds }), ...(seed !== undefined && { seed }) }));
   const [none] = results, best = results.reduce((least, result) => (result.loss < least.loss ? result : least));
   const half = normalQuantile((1 + level) / 2) * none.differenceStandardError;
   return {
-    value: none.difference, n, interval: [Math.max(0, none.difference - half), none.difference + half], level, convention: `log loss in nats, saved by the best of ${results.length} recalibrations, cross-validated`,
+    value: none.difference, n, interval: none.difference < Infinity ? [Math.max(0, none.difference - half), none.difference + half] : [0, Infinity], level, convention: `log loss in nats, saved by the best of ${results.length} recalibrations, cross-validated`,
     loss: none.loss, refinement: best.loss, best: best.name, results,
   };
 }

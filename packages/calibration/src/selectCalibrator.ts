@@ -88,7 +88,8 @@ interface Rows {
   readonly y: Tensor<"int32">;
 }
 
-function* selectSteps(where: string, logits: TensorLike, labels: TensorLike, options: SelectCalibratorOptions): Steps<SelectedCalibrator> {
+/** The pieces of `selectCalibrator`; `where` names the caller in errors. */
+export function* selectSteps(where: string, logits: TensorLike, labels: TensorLike, options: SelectCalibratorOptions): Steps<SelectedCalibrator> {
   const { z, y, n, classes } = checkedPairs(where, logits, labels);
   const { seed = 0, folds = Math.min(5, n), estimate = "nested" } = options;
   const { candidates = [TemperatureScaling, EnsembleTemperatureScaling, VectorScaling, ...(classes <= MATRIX_CLASSES ? [MatrixScaling] : [])] } = options;
