@@ -148,7 +148,7 @@ describe("riskCoverage", () => {
   });
 
   it("takes one row and infinities", () => {
-    expect(riskCoverage([0.3], [1])).toEqual({ coverage: Float64Array.of(1), risk: Float64Array.of(1), aurc: 1, eAurc: 0 });
+    expect(riskCoverage([0.3], [1])).toEqual({ coverage: Float64Array.of(1), risk: Float64Array.of(1), aurc: 1, eAurc: 0, augrc: 1 });
     expect(Array.from(riskCoverage([Infinity, -Infinity, 0], [0, 1, 0]).risk)).toEqual([0, 0, 1 / 3]);
   });
 });
