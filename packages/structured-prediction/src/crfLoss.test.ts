@@ -1,4 +1,4 @@
-import { expectClose, lossChecks, testRandom, type Plain } from "@logits/testkit";
+import { lossChecks, testRandom, type Plain } from "@logits/testkit";
 import { tensor } from "@logits/tensor";
 import { describe, expect, it } from "vitest";
 import { crfLoss } from "./crfLoss.ts";

@@ -1,6 +1,6 @@
 export type { StructuredDistribution } from "./structuredDistribution.ts";
 export { LinearChain, type ChainGradients, type ChainMarginals, type ChainRewards, type GivenOptions } from "./linearChain.ts";
-export { ChainModel, type ChainModelOptions, type ChainStates } from "./chainModel.ts";
+export type { ChainModel, ChainModelOptions, ChainStates } from "./chainModel.ts";
 export { type SequenceOptions } from "./sequences.ts";
 export { automaton, type Automaton } from "./automaton.ts";
 export { spanCount, spanLength, tagScheme, type SpanOptions, type TagScheme, type TagSchemeOptions } from "./constraints/tagScheme.ts";
