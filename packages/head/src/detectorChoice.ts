@@ -6,7 +6,7 @@ import type { LabelledRows } from "./rows.ts";
 export interface FitRows {
   /** float32 [N, C]. */
   readonly logits: Tensor<"float32">;
-  /** float32 [N, F]. A TypeError where it is read and the data have none. */
+  /** float32 [N, F]. undefined, whatever the type says, where the data have none: a fit that needs them refuses that by name. */
   readonly features: Tensor<"float32">;
   /** int32 [N], in [0, C). */
   readonly labels: Tensor<"int32">;
@@ -37,13 +37,7 @@ export function* fitChoice(where: string, choice: DetectorChoice, rows: Labelled
   const { logits, features, labels } = rows, classes = logits.shape[1];
   if (typeof choice !== "function") return yield* fitCommonDetectorSteps(where, choice, { features, labels, classes }, "detector");
   if ("fromJSON" in choice) throw typeError(where, "detector", "a function that fits it", `the class ${choice.name}`, `Pass ({ features, logits, labels }) => ${choice.name}.fit(...)`);
-  const made = choice({
-    logits, labels, classes, kept: kept ?? Int32Array.from({ length: classes }, (_, c) => c),
-    get features(): Tensor<"float32"> {
-      if (features === undefined) throw typeError(where, "features", "dense features, which the detector needs", "nothing");
-      return features;
-    },
-  });
+  const made = choice({ logits, labels, classes, kept: kept ?? Int32Array.from({ length: classes }, (_, c) => c), features: features! });
   const detector = typeof (made as Partial<Steps<Detector>>)?.next === "function" ? yield* made as Steps<Detector> : made as Detector;
   if (!isDetector(detector)) throw typeError(where, "detector", "a function that returns a detector", describe(detector));
   return detector;

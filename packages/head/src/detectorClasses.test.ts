@@ -1,8 +1,8 @@
-import { FeatureEnsemble, GaussianPrototypes, HeadDetector, HopfieldDetector, KLMatchingDetector, LogitDetector, NecoDetector, NeighborGuidedDetector, OpenMaxDetector, RelativeMahalanobisDetector, ResidualDetector, ShapedEnergyDetector, SsdDetector, VimDetector, allDetectors, detectorFromJSON, fitDetector, type Detector, type DetectorClass } from "@logits/ood";
+import { FeatureEnsemble, GaussianPrototypes, HeadDetector, HopfieldDetector, KLMatchingDetector, LogitDetector, NecoDetector, NeighborGuidedDetector, OpenMaxDetector, PValueFusion, RelativeMahalanobisDetector, ResidualDetector, ShapedEnergyDetector, SsdDetector, VimDetector, allDetectors, detectorFromJSON, fitDetector, type Detector, type DetectorClass } from "@logits/ood";
 import { Tensor } from "@logits/tensor";
-import { expectExact, testRandom } from "@logits/testkit";
+import { checkGuarantee, expectExact, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { DecisionHead, type DetectorFactory } from "./index.ts";
+import { DecisionHead, fuseDetectors, selectDetector, type DetectorChoice, type DetectorFactory } from "./index.ts";
 
 const CLASSES = ["a", "b", "c"] as const, F = 6;
 
@@ -40,6 +40,37 @@ export const FACTORIES: Readonly<Record<string, readonly [cls: DetectorClass, fi
   fdbd: [HeadDetector, ({ features }) => fitDetector("fdbd", { features, head })],
 };
 
+const SLOW = Boolean(process.env.LOGITS_SLOW);
+const fusion = fuseDetectors(["energy", "mahalanobis", { method: "knn", k: 3 }]);
+const select = ["energy", "mahalanobis", ({ features }: { features: Tensor<"float32"> }) => SsdDetector.fit(features, { normalize: false })] as const;
+
+describe("the promises of a head, simulated", () => {
+  const EVERY: Readonly<Record<string, DetectorChoice>> = {
+    ...Object.fromEntries(["msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis"].map((name) => [name, name as DetectorChoice])),
+    knn: { method: "knn", k: 3 },
+    ...Object.fromEntries(Object.entries(FACTORIES).map(([name, [, fit]]) => [name, fit])),
+    fusion,
+    "selectDetector, held-out classes": (rows) => selectDetector(select, rows).detector,
+    "selectDetector among fusions": (rows) => selectDetector([fusion, ...select], rows, { criterion: "falsePositiveRate" }).detector,
+  };
+  // Each repetition draws all rows anew, fits, calibrates and decides: 100 rows, of which 40 fit, 30 make the threshold and 30 the sets.
+  const repetitions = SLOW ? 10_000 : 60, NEW = 20;
+  it.each(Object.entries(EVERY))("with %s: false positives, and coverage among accepted rows", (name, detector) => {
+    const outcomes = Array.from({ length: repetitions }, (_, i) => {
+      const head = DecisionHead.fit({ ...world(100, 2 * i + 10), classes: CLASSES }, { detector, seed: i, split: 0.4, guarantee: "accepted", maxFalsePositiveRate: 0.2, confidence: "marginal", alpha: 0.2 });
+      const fresh = world(NEW, 2 * i + 11), decisions = head.decideAll(fresh);
+      head.detector!.dispose?.();
+      const flagged = decisions.filter(({ kind }) => kind === "unknown").length;
+      return { flagged, missed: decisions.filter((decision, n) => "set" in decision && !decision.set.includes(CLASSES[fresh.labels[n]])).length, answered: NEW - flagged, rank: head.threshold!.rank };
+    });
+    // 30 rows: rank 6 of 31, so new rows are flagged at a rate of 6 / 31 on average where scores do not tie.
+    expect(outcomes[0].rank).toBe(6);
+    checkGuarantee({ name: `${name}: flagged`, kind: "marginal mean", level: 6 / 31, repetitions, simulate: (i) => ({ successes: outcomes[i].flagged, trials: NEW }) });
+    checkGuarantee({ name: `${name}: missed`, kind: "marginal mean", level: 0.2, repetitions, simulate: (i) => ({ successes: outcomes[i].missed, trials: Math.max(1, outcomes[i].answered) }) });
+    if (SLOW) console.info(`${name}: flagged ${outcomes.reduce((sum, { flagged }) => sum + flagged, 0) / repetitions / NEW} (exact 6 / 31 = 0.1935)`);
+  }, SLOW ? 7_200_000 : 60_000);
+});
+
 describe("a head with a detector of any class", () => {
   it.each(Object.entries(FACTORIES))("%s: fitted by a function, read back with its class, the same bits", (_, [cls, detector]) => {
     const data = world(200, 1), fresh = world(40, 2);
@@ -65,6 +96,19 @@ describe("a head with a detector of any class", () => {
     const crossed = DecisionHead.fit({ ...data, classes: CLASSES }, { crossFit: 3, detector: FACTORIES.ssd[1], maxFalsePositiveRate: 0.2 });
     expect(DecisionHead.fromJSON(crossed.toJSON(), { detectors: [SsdDetector] }).toJSON()).toEqual(crossed.toJSON());
     expect(() => DecisionHead.fromJSON(crossed.toJSON())).toThrow("in `folds.0.detector`");
+  });
+
+  it("of fused detectors: fitted on halves, read back, refused without a row for each half", () => {
+    const data = world(120, 8), fitted = DecisionHead.fit({ ...data, classes: CLASSES }, { detector: fuseDetectors(["energy", FACTORIES.ssd[1]], { method: "harmonic" }) });
+    const detector = fitted.detector as PValueFusion;
+    expect([detector.n, detector.combination, detector.detectors.map(({ method }) => method)]).toEqual([30, "harmonic", ["energy", "ssd"]]);
+    expect(DecisionHead.fromJSON(JSON.parse(JSON.stringify(fitted)), { detectors: [PValueFusion, SsdDetector] }).toJSON()).toEqual(fitted.toJSON());
+    expect(() => DecisionHead.fromJSON(fitted.toJSON(), { detectors: [PValueFusion] })).toThrow("Import { SsdDetector }");
+    const { features: _, ...logitsOnly } = data;
+    expect(DecisionHead.fit({ ...logitsOnly, classes: CLASSES }, { detector: fuseDetectors(["energy", "msp"]) }).needs).toEqual(["logits"]);
+    expect(DecisionHead.fit({ ...logitsOnly, classes: CLASSES }, { detector: (rows) => selectDetector(["energy", "msp"], rows).detector }).needs).toEqual(["logits"]);
+    expect(() => fuseDetectors([])).toThrowErrorMatchingInlineSnapshot(`[RangeError: fuseDetectors: expected \`candidates\` at least one detector, got none]`);
+    expect(() => DecisionHead.fit({ logits: [[1, 0], [0, 1]], labels: [0, 1], classes: ["a", "b"] }, { detector: fuseDetectors(["msp"]) })).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`logits\` of scores before the softmax, got probabilities: each row >= 0 with a sum of 1. Pass \`input: "probabilities"\`, or \`input: "logits"\` if that is what they are]`);
   });
 
   it("shows the function fit rows alone", () => {
@@ -112,7 +156,7 @@ describe("a head with a detector of any class", () => {
     expect(fit(SsdDetector)).toThrowErrorMatchingInlineSnapshot(`[TypeError: DecisionHead.fit: expected \`detector\` a function that fits it, got the class SsdDetector. Pass ({ features, logits, labels }) => SsdDetector.fit(...)]`);
     expect(fit(() => 1)).toThrowErrorMatchingInlineSnapshot(`[TypeError: DecisionHead.fit: expected \`detector\` a function that returns a detector, got Number]`);
     expect(fit("vim")).toThrowErrorMatchingInlineSnapshot(`[RangeError: DecisionHead.fit: expected \`detector\` "msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen", "mahalanobis", "knn", got vim. Another detector goes in by a function that fits it: ({ features, logits, labels }) => SsdDetector.fit(features)]`);
-    expect(() => DecisionHead.fit({ logits: data.logits, labels: data.labels, classes: CLASSES }, { detector: FACTORIES.ssd[1] })).toThrowErrorMatchingInlineSnapshot(`[TypeError: DecisionHead.fit: expected \`features\` dense features, which the detector needs, got nothing]`);
+    expect(() => DecisionHead.fit({ logits: data.logits, labels: data.labels, classes: CLASSES }, { detector: FACTORIES.ssd[1] })).toThrowErrorMatchingInlineSnapshot(`[TypeError: SsdDetector.fit: expected \`features\` a tensor, typed array, { data, dims } or nested number arrays, got undefined]`);
     const ssd = DecisionHead.fit(data, { detector: FACTORIES.ssd[1] }).toJSON();
     expect(() => DecisionHead.fromJSON(ssd)).toThrowErrorMatchingInlineSnapshot(`[FormatError: DecisionHead.fromJSON: in \`detector\`: DecisionHead.fromJSON: expected \`format\` that of a detector that is known here (logits/logit-detector, logits/mahalanobis-detector, logits/nearest-neighbor-detector), got "logits/ssd-detector". Import { SsdDetector } from "@logits/ood" and pass it: \`detectors: [SsdDetector]\`]`);
     expect(() => DecisionHead.fromJSON(ssd, { detectors: SsdDetector as never })).toThrowErrorMatchingInlineSnapshot(`[TypeError: DecisionHead.fromJSON: expected \`detectors\` a list of detector classes, got Function]`);

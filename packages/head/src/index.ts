@@ -8,6 +8,7 @@ export { type Guarantee } from "./guarantees.ts";
 export { type EvaluateOptions, type EvaluationData, type EvaluationReport, type OutlierReport, type Rate } from "./evaluate.ts";
 export { type Selection } from "./chooseDetector.ts";
 export { type DetectorChoice, type DetectorFactory, type FitRows } from "./detectorChoice.ts";
+export { fuseDetectors, type FuseDetectorsOptions } from "./fuseDetectors.ts";
 export { selectDetector, selectDetectorAsync, type SelectDetectorData, type SelectDetectorOptions } from "./selectDetector.ts";
 export { type CandidateScore, type Selected, type SelectionOptions } from "./selectSteps.ts";
 export { type HeadInput, type RowFields } from "./rows.ts";
