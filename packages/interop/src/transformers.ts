@@ -1,22 +1,16 @@
-import { describe, rangeError, typeError, Tensor } from "@logits/tensor";
-import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
+import { rangeError, typeError, Tensor } from "@logits/tensor";
+import { checkPipeline, disposeOutput, isZeroShot, modelClasses, preparation, type Output, type Pipeline } from "./pipeline.ts";
+import { isTensor, readTensor } from "./readTensor.ts";
 import { checkClasses, checkHead, checkRows, collectInputs, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
+export type { Pipeline } from "./pipeline.ts";
+export { guardSpans, type GuardSpansOptions, type SpanDecision } from "./guardSpans.ts";
 export { tappedFetch, type Fetch } from "./tappedFetch.ts";
 export type { TapOptions } from "./onnx/tap.ts";
 
 /** The tasks of Transformers.js whose pipelines can be guarded. */
 const TASKS = ["text-classification", "image-classification", "audio-classification", "zero-shot-classification", "zero-shot-image-classification"] as const;
-
-/** The public fields of a Transformers.js pipeline that are read. */
-export interface Pipeline {
-  (...args: never[]): unknown;
-  readonly task: string;
-  readonly model: { readonly config: object };
-  readonly tokenizer?: unknown;
-  readonly processor?: unknown;
-}
 
 /** One input of a pipeline: a text; an image (URL, path, Blob, RawImage, canvas); a sound (URL, samples). */
 export type InputOf<P extends Pipeline> = P extends (inputs: infer X, ...rest: never[]) => unknown ? Exclude<X, readonly unknown[]> : never;
@@ -65,7 +59,7 @@ export interface CollectPipelineOptions<L extends string = string> extends Pipel
  */
 export function guard<P extends Pipeline, D>(pipeline: P, head: Head<D>, options: GuardPipelineOptions = {}): Guarded<InputOf<P>, D> {
   const where = "guard";
-  checkPipeline(where, pipeline);
+  checkPipeline(where, pipeline, TASKS);
   checkHead(where, head);
   const names = options.classes ?? modelClasses(pipeline);
   if (names && needs(head, "logits")) checkSame(where, head.classes, names, options.classes ? "`classes`" : "the model");
@@ -91,7 +85,7 @@ export async function collect<P extends Pipeline, const L extends string = strin
   pipeline: P, inputs: readonly InputOf<P>[], labels: Labels<NoInfer<L>>, options: CollectPipelineOptions<L> = {},
 ): Promise<Collected<L>> {
   const where = "collect";
-  checkPipeline(where, pipeline);
+  checkPipeline(where, pipeline, TASKS);
   const todo = isZeroShot(pipeline) ? "They are the candidate labels" : "The model has no config.id2label: pass `classes`";
   const classes = checkClasses(where, options.classes ?? (modelClasses(pipeline) as readonly L[] | undefined), todo);
   return collectInputs(inputs, labels as Labels<L>, classes, options, runner(where, pipeline, classes, options));
@@ -112,66 +106,15 @@ export async function collect<P extends Pipeline, const L extends string = strin
  */
 export async function outputs<P extends Pipeline>(pipeline: P, inputs: readonly InputOf<P>[], options: CollectPipelineOptions = {}): Promise<ModelRows> {
   const where = "outputs";
-  checkPipeline(where, pipeline);
+  checkPipeline(where, pipeline, TASKS);
   const classes = isZeroShot(pipeline) ? checkClasses(where, options.classes, "They are the candidate labels") : [];
   return outputsOf(where, inputs, options, runner(where, pipeline, classes, options));
-}
-
-function isZeroShot({ task }: Pipeline): boolean {
-  return task.startsWith("zero-shot");
-}
-
-function checkPipeline(where: string, pipeline: Pipeline): void {
-  if (typeof pipeline !== "function" || typeof pipeline.task !== "string" || typeof pipeline.model !== "function" || typeof (pipeline.model as Partial<Pipeline["model"]>).config !== "object") {
-    throw typeError(where, "pipeline", "a Transformers.js pipeline", describe(pipeline), "Await it: await pipeline(task, model)");
-  }
-  if (!(TASKS as readonly string[]).includes(pipeline.task)) throw typeError(where, "pipeline", `of one of the tasks ${TASKS.join(", ")}`, pipeline.task);
-}
-
-/** The names of `config.id2label`, in the order of the logits; none for a zero-shot pipeline. */
-function modelClasses(pipeline: Pipeline): readonly string[] | undefined {
-  const { id2label } = pipeline.model.config as { readonly id2label?: unknown };
-  if (isZeroShot(pipeline) || typeof id2label !== "object" || id2label === null) return undefined;
-  const names: unknown[] = Array.from({ length: Object.keys(id2label).length }, (_, i) => (id2label as Record<number, unknown>)[i]);
-  return names.every((name) => typeof name === "string") ? names : undefined;
 }
 
 function checkSame(where: string, ours: readonly string[], theirs: readonly string[], whose: string): void {
   if (ours.length !== theirs.length) throw rangeError(where, "head", `of the ${theirs.length} classes of ${whose}`, `${ours.length}`);
   const at = ours.findIndex((name, i) => name !== theirs[i]);
   if (at >= 0) throw rangeError(where, "head", `of the classes of ${whose}, in their order`, `${JSON.stringify(ours[at])} at index ${at}, where it has ${JSON.stringify(theirs[at])}`, "For names of your own pass the same `classes` to collect and guard");
-}
-
-/** What the model was about to be called with. */
-class Prepared {
-  readonly inputs: unknown;
-  constructor(inputs: unknown) {
-    this.inputs = inputs;
-  }
-}
-
-/**
- * The pipeline's own reading, tokenizing and padding, without its model and its scores: a second pipeline of the same class, over the same tokenizer and processor,
- * whose model hands back what it is called with.
- */
-function preparation(where: string, pipeline: Pipeline): (...args: readonly unknown[]) => Promise<unknown> {
-  const { task, model, tokenizer, processor } = pipeline;
-  const stop = new Proxy(model, {
-    apply: (_target, _self, [inputs]) => {
-      throw new Prepared(inputs);
-    },
-  });
-  const Class = pipeline.constructor as new (parts: object) => (...args: readonly unknown[]) => Promise<unknown>;
-  const prepare = new Class({ task, model: stop, tokenizer, processor });
-  return async (...args) => {
-    try {
-      await prepare(...args);
-    } catch (thrown) {
-      if (thrown instanceof Prepared) return thrown.inputs;
-      throw thrown;
-    }
-    throw typeError(where, "pipeline", "that calls its model", "one that does not");
-  };
 }
 
 function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[], options: PipelineOptions): Run<I> {
@@ -215,9 +158,6 @@ function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[]
   }
 }
 
-/** What a model of Transformers.js returns: tensors by name, or lists of them. */
-type Output = Readonly<Record<string, unknown>>;
-
 /** The score of "the text entails the hypothesis", from a model of natural language inference. */
 function entailment(where: string, pipeline: Pipeline, multiLabel: boolean, { data, shape }: Tensor<"float32">): number {
   const { entailment_id: yes, contradiction_id: no } = pipeline as { readonly entailment_id?: number; readonly contradiction_id?: number };
@@ -241,10 +181,6 @@ function featureTensor(where: string, pipeline: Pipeline, output: Output, logits
   const found = features === true ? [...others.values()][0] : others.get(features);
   if (found === undefined) throw rangeError(where, "features", `the name of an output (${shown([...others.keys()])})`, JSON.stringify(features), todo);
   return found;
-}
-
-function disposeOutput(output: Output): void {
-  for (const value of Object.values(output)) for (const tensor of Array.isArray(value) ? value : [value]) if (isTensor(tensor)) disposeTensor(tensor);
 }
 
 /** Batches of one as one batch. */

@@ -83,7 +83,7 @@ export class SpanDecoder {
   }
 
   /**
-   * Decodes one text: the most probable labels, and what spans they hold. Probabilities are computed when they are asked for.
+   * Decodes one text: the most probable labels, and what spans they hold. Probabilities are computed when they are asked for; the logits must not change until then.
    *
    * @param logits - float32 [T, C]; -Infinity = impossible
    * @param options - `alignment` or `offsets`, `where`, `words`
@@ -175,7 +175,9 @@ function tokenRows(where: string, logits: TensorLike, C: number, { alignment, of
     tokens = Int32Array.from(list);
     ends = Int32Array.from(last);
   }
-  return { count: T, data: x.data, tokens, ends, start, end, text: alignment?.text };
+  // A resident tensor's data moves when memory grows, and probabilities are computed later.
+  const data = typeof (logits as { readonly dispose?: unknown }).dispose === "function" ? x.data.slice() : x.data;
+  return { count: T, data, tokens, ends, start, end, text: alignment?.text };
 }
 
 /** The labelling of no tokens: possible unless the constraint wants some. */

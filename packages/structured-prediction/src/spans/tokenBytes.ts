@@ -5,7 +5,7 @@ export type TokenKind = "wordpiece" | "byte-level" | "sentencepiece";
 
 const utf8 = new TextEncoder();
 /** The byte that each character of byte-level BPE stands for: printable Latin-1 stands for itself, the other 68 bytes for U+0100 and up (Radford et al. 2019). */
-const BYTE_OF: ReadonlyMap<number, number> = (() => {
+const BYTE_OF: ReadonlyMap<number, number> = /* @__PURE__ */ (() => {
   const out = new Map<number, number>();
   let next = 0x100;
   for (let byte = 0; byte < 256; byte++) out.set((byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff) ? byte : next++, byte);
