@@ -93,6 +93,19 @@ export function writeText(folder: string, taps: readonly string[] = []): void {
   write(folder, { model_type: "bert", architectures: ["BertForSequenceClassification"], ...named(INTENTS) }, textModel(taps));
 }
 
+export const TAGS = ["O", "B-ROUTE", "I-ROUTE", "B-SONG", "I-SONG"] as const;
+
+/** Token classifier: a word of flights starts or goes on with a route, one of music with a song, in half as sure a way. */
+export function writeTokens(folder: string): void {
+  const rows = VOCABULARY.map((word) => (WORDS.flight.includes(word) ? [0, 5, 4, 0, 0] : WORDS.music.includes(word) ? [0, 0, 0, 1.5, 2] : [4, 0, 0, 0, 0]));
+  write(folder, { model_type: "bert", architectures: ["BertForTokenClassification"], ...named(TAGS) }, {
+    inputs: [{ name: "input_ids", type: "int64", shape: ["batch", "sequence"] }, { name: "attention_mask", type: "int64", shape: ["batch", "sequence"] }],
+    outputs: [{ name: "logits", shape: ["batch", "sequence", TAGS.length] }],
+    nodes: [node("Gather", ["embedding", "input_ids"], "words"), node("Cast", ["attention_mask"], "mask", { to: 1 }), node("Unsqueeze", ["mask", "last"], "mask3"), node("Mul", ["words", "mask3"], "logits")],
+    initializers: [floats("embedding", [VOCABULARY.length, TAGS.length], rows.flat()), ints("last", [-1])],
+  });
+}
+
 /** Natural language inference: entailment = the product of the two sentences' vectors. */
 export function writeInference(folder: string): void {
   write(folder, { model_type: "bert", architectures: ["BertForSequenceClassification"], ...named(["contradiction", "neutral", "entailment"]) }, {

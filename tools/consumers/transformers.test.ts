@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RawImage, env, pipeline } from "@huggingface/transformers";
 import { DecisionHead, MultiLabelHead, type Decision } from "@logits/head";
-import { collect, guard, outputs, tappedFetch } from "@logits/interop/transformers";
+import { collect, guard, guardSpans, outputs, tappedFetch } from "@logits/interop/transformers";
+import { SpanDecoder } from "@logits/structured-prediction/spans";
 import { softmax } from "@logits/core-wasm";
 import { expectClose, expectExact } from "@logits/testkit";
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from "vitest";
-import { COLOURS, INTENTS, intents, writeAudio, writeClip, writeImage, writeInference, writeText } from "./models.ts";
+import { COLOURS, INTENTS, TAGS, intents, writeAudio, writeClip, writeImage, writeInference, writeText, writeTokens } from "./models.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "logits-transformers-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -18,6 +19,7 @@ beforeAll(() => {
   writeText(join(folder, "text"));
   writeText(join(folder, "tapped"), ["squashed", "hidden"]);
   writeText(join(folder, "tapped-once"), ["hidden"]);
+  writeTokens(join(folder, "tokens"));
   writeInference(join(folder, "inference"));
   writeImage(join(folder, "image"));
   writeClip(join(folder, "clip"));
@@ -226,4 +228,27 @@ describe("zero-shot-image-classification", () => {
 it("refuses pipelines of other tasks", async () => {
   const embed = await pipeline("feature-extraction", "text", { dtype });
   await expect(collect(embed, ["a"], [0])).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: collect: expected \`pipeline\` of one of the tasks text-classification, image-classification, audio-classification, zero-shot-classification, zero-shot-image-classification, got feature-extraction]`);
+});
+
+describe("token-classification", () => {
+  const decoder = new SpanDecoder(TAGS);
+
+  it("gives spans of the text with exact probabilities, where the pipeline gives tokens without offsets", async () => {
+    const tagger = await pipeline("token-classification", "tokens", { dtype });
+    const text = "Please FLY ticket, now play the unheard!", pieces = await guardSpans(tagger, decoder, { least: 0.2 })(text);
+    const outside = [4, 0, 0, 0, 0], flight = [0, 5, 4, 0, 0];
+    const exact = decoder.decode([outside, flight, flight, outside, outside, [0, 0, 0, 1.5, 2], outside, outside, outside]);
+    const want = [["span", "ROUTE", "FLY", 7, 1, 2], ["unsure", "ROUTE", "FLY ticket", 7, 1, 3], ["span", "ROUTE", "ticket", 11, 2, 3], ["span", "SONG", "play", 23, 5, 6]] as const;
+    expect(pieces.map((piece) => [piece.kind, "type" in piece && piece.type, piece.text, piece.start])).toEqual(want.map((row) => row.slice(0, 4)));
+    // Float32 logits of the same values.
+    expectClose(pieces.map((piece) => ("probability" in piece ? piece.probability : NaN)), want.map(([, type, , , from, to]) => exact.probabilityOf({ type, from, to })), { atol: 1e-6 });
+    const raw = await tagger(text);
+    expect(raw[0]).not.toHaveProperty("start");
+  });
+
+  it("says what the tokenizer cut off", async () => {
+    const tagger = await pipeline("token-classification", "tokens", { dtype });
+    const text = `${"please ".repeat(40)}fly`;
+    expect((await guardSpans(tagger, decoder)(text)).map(({ kind, end }) => [kind, end])).toEqual([["unread", text.length]]);
+  });
 });
