@@ -1,6 +1,7 @@
 import { compileChain, type ChainStructure, type CompiledChain } from "@logits/core-wasm/chains";
 import { asFloat32, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import type { Automaton } from "./automaton.ts";
+import { machineOf, type Machine, type NgramScores } from "./ngrams.ts";
 
 /** What is fixed beside the transitions. */
 export interface ChainModelOptions {
@@ -10,6 +11,8 @@ export interface ChainModelOptions {
   readonly end?: TensorLike;
   /** The sequences that are possible: all others have score -Infinity. Default every sequence. */
   readonly constraint?: Automaton;
+  /** Scores of label n-grams, of `ngramScores`: labels that depend on more than the one before. Default none. */
+  readonly ngrams?: NgramScores;
 }
 
 /** A state of the kernels' chain: a label, with the state of the constraint that it leads to. */
@@ -20,6 +23,8 @@ export interface ChainStates {
   /** First score of each state and last score, float32 [S]. */
   readonly start: Float32Array;
   readonly end: Float32Array;
+  /** State of the machine in each state, int32 [S]; undefined where the states are the labels. */
+  readonly after?: Int32Array;
 }
 
 /**
@@ -35,6 +40,9 @@ export class ChainModel {
   readonly start: Float32Array;
   readonly end: Float32Array;
   readonly constraint: Automaton | undefined;
+  readonly ngrams: NgramScores | undefined;
+  /** Constraint and histories of n-grams together; undefined where the recursions run over the labels themselves. */
+  readonly machine: Machine | undefined;
   /** Without transitions of its own: they come row by row. */
   readonly free: boolean;
   /** The states that the recursions run over: the labels, or labels with states of the constraint. */
@@ -49,11 +57,22 @@ export class ChainModel {
     this.end = scores(where, "end", options.end, labels);
     this.constraint = options.constraint;
     if (this.constraint !== undefined && this.constraint.labels !== labels) throw rangeError(where, "constraint", `over ${labels} labels`, `one over ${this.constraint.labels}`);
-    this.states = this.constraint ? withConstraint(this, this.constraint) : {
+    this.ngrams = options.ngrams;
+    if (this.ngrams !== undefined && this.ngrams.labels !== labels) throw rangeError(where, "ngrams", `over ${labels} labels`, `some over ${this.ngrams.labels}`);
+    this.machine = machineOf(this.constraint, this.ngrams);
+    this.states = this.machine ? withMachine(this, this.machine) : {
       chain: compileChain({ data: this.transitions, shape: [labels, labels] }, { start: this.start, end: this.end, ...(transitions === undefined && { structure: "dense" }) }),
       labelOf: Int32Array.from({ length: labels }, (_, y) => y), start: this.start, end: this.end,
     };
     Object.freeze(this);
+  }
+
+  /** The same sequences are possible, and each has score 0. */
+  flat(where: string): ChainModel {
+    const { constraint, ngrams, labels } = this, zero = (x: Float32Array): Float32Array => x.map((v) => (v > -Infinity ? 0 : -Infinity));
+    return new ChainModel(where, this.free ? undefined : { data: zero(this.transitions), shape: [labels, labels] }, labels, {
+      start: zero(this.start), end: zero(this.end), ...(constraint && { constraint }), ...(ngrams && { ngrams: { ...ngrams, scores: new Float64Array(ngrams.scores.length) } }),
+    });
   }
 
   /** How the kernels run through it. */
@@ -84,8 +103,8 @@ export function labelsOf(where: string, given: TensorLike): number {
   return x.shape[0];
 }
 
-/** States (label, state of the constraint after it), in the order of labels; arcs where both allow. */
-function withConstraint({ labels, transitions, start, end }: ChainModel, { states, start: from, accepting, next }: Automaton): ChainStates {
+/** States (label, state of the machine after it), in the order of labels; arcs where both allow. */
+function withMachine({ labels, transitions, start, end }: ChainModel, { states, start: from, accepting, next, scores: added }: Machine): ChainStates {
   const seen = new Map<number, number>();
   const pairs: [number, number][] = [];
   const visit = (y: number, q: number): void => {
@@ -104,12 +123,12 @@ function withConstraint({ labels, transitions, start, end }: ChainModel, { state
       if (r < 0 || score === -Infinity) continue;
       arcs.from.push(k);
       arcs.to.push(seen.get(z * states + r)!);
-      arcs.scores.push(score);
+      arcs.scores.push(score + (added ? added[q * labels + z] : 0));
     }
   }
   // A language without sequences of one label or more keeps one state that nothing reaches.
   const count = Math.max(1, pairs.length);
-  const first = Float32Array.from({ length: count }, (_, k) => (pairs.length > 0 && next[from * labels + pairs[k][0]] === pairs[k][1] ? start[pairs[k][0]] : -Infinity));
+  const first = Float32Array.from({ length: count }, (_, k) => (pairs.length > 0 && next[from * labels + pairs[k][0]] === pairs[k][1] ? start[pairs[k][0]] + (added ? added[from * labels + pairs[k][0]] : 0) : -Infinity));
   const last = Float32Array.from({ length: count }, (_, k) => (pairs.length > 0 && accepting[pairs[k][1]] === 1 ? end[pairs[k][0]] : -Infinity));
-  return { chain: compileChain({ states: count, ...arcs }, { start: first, end: last }), labelOf: Int32Array.from({ length: count }, (_, k) => pairs[k]?.[0] ?? 0), start: first, end: last };
+  return { chain: compileChain({ states: count, ...arcs }, { start: first, end: last }), labelOf: Int32Array.from({ length: count }, (_, k) => pairs[k]?.[0] ?? 0), start: first, end: last, after: Int32Array.from({ length: count }, (_, k) => pairs[k]?.[1] ?? 0) };
 }

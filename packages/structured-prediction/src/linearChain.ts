@@ -5,6 +5,7 @@ import type { Automaton } from "./automaton.ts";
 import { ChainModel, labelsOf, type ChainModelOptions } from "./chainModel.ts";
 import { intersect } from "./constraints/algebra.ts";
 import { backwardMessages, bestPaths, forwardMessages, type StateRows } from "./messages.ts";
+import type { NgramScores } from "./ngrams.ts";
 import { Sequences, type SequenceOptions } from "./sequences.ts";
 import type { StructuredDistribution } from "./structuredDistribution.ts";
 
@@ -38,6 +39,8 @@ export interface ChainGradients {
   /** [C]. */
   readonly start: Tensor<"float32">;
   readonly end: Tensor<"float32">;
+  /** [G], where the model has n-grams: of their scores. */
+  readonly ngrams?: Tensor<"float32">;
 }
 
 const NAME = "LinearChain";
@@ -45,7 +48,7 @@ const NAME = "LinearChain";
 /**
  * The linear-chain conditional random field: p(y) = exp(score(y)) / Z over sequences of labels.
  *
- *   score(y) = start[y_0] + sum_t emissions[t, y_t] + sum_(t > 0) transitions[y_(t-1), y_t] + end[y_(T-1)]
+ *   score(y) = start[y_0] + sum_t emissions[t, y_t] + sum_(t > 0) transitions[y_(t-1), y_t] + end[y_(T-1)], and the scores of the n-grams in y
  *
  * Transitions are [from, to]. Totals are float64 [B]; B is 1 for emissions [T, C].
  *
@@ -68,7 +71,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
    * Makes transitions ready, once for many sequences.
    *
    * @param transitions - float32 [C, C], [from, to]; -Infinity = impossible
-   * @param options - `start` and `end`, float32 [C]; `constraint`
+   * @param options - `start` and `end`, float32 [C]; `constraint`; `ngrams`
    * @throws RangeError for another shape, NaN or +Infinity
    */
   static compile(transitions: TensorLike, options: ChainModelOptions = {}): ChainModel {
@@ -82,7 +85,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
    * @param transitions - float32 [..., T, C, C]: the scores of the transitions into each row; those into a first row count nothing
    * @param options - `lengths` or `offsets`, `start` and `end`
    */
-  static varying(emissions: TensorLike, transitions: TensorLike, options: SequenceOptions & Omit<ChainModelOptions, "constraint"> = {}): LinearChain {
+  static varying(emissions: TensorLike, transitions: TensorLike, options: SequenceOptions & Omit<ChainModelOptions, "constraint" | "ngrams"> = {}): LinearChain {
     const { start, end, ...rows } = options;
     const { shape } = asFloat32("LinearChain.varying", "emissions", emissions);
     return new LinearChain(new ChainModel("LinearChain.varying", undefined, shape[shape.length - 1] ?? 0, { ...(start !== undefined && { start }), ...(end !== undefined && { end }) }), emissions, { ...rows, transitions });
@@ -102,7 +105,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     this.#sequences = new Sequences(NAME, emissions, model.labels, options);
     this.batch = this.#sequences.batch;
     const { rows, count } = this.#sequences, { labelOf } = model.states, C = this.labels, S = labelOf.length;
-    if (model.constraint === undefined) this.#emissions = rows;
+    if (model.machine === undefined) this.#emissions = rows;
     else {
       this.#emissions = new Float32Array(count * S);
       for (let t = 0, at = 0; t < count; t++) for (let s = 0; s < S; s++, at++) this.#emissions[at] = rows[t * C + labelOf[s]];
@@ -115,7 +118,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   score(labels: TensorLike): Float64Array {
     const y = this.#sequences.read(`${NAME}.score`, "labels", labels);
-    return this.#each((_, from, to) => this.#scoreOf(y, from, to, this.model.constraint === undefined || this.#allows(y, from, to)));
+    return this.#each((_, from, to) => this.#scoreOf(y, from, to));
   }
 
   logPartition(): Float64Array {
@@ -138,7 +141,9 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     const { chain, labelOf } = this.model.states;
     const { states, scores } = chainViterbi(chain, { data: this.#emissions, shape: [this.#sequences.count, labelOf.length] }, this.#rowOptions());
     this.#checkSupport("argmax", scores);
-    return { labels: this.#sequences.labels(this.model.constraint ? states.map((s) => labelOf[s]) : states), score: scores };
+    const labels = this.model.machine ? states.map((s) => labelOf[s]) : states;
+    // Arcs hold sums of scores in float32.
+    return { labels: this.#sequences.labels(labels), score: this.model.ngrams ? this.#each((_, from, to) => this.#scoreOf(labels, from, to)) : scores };
   }
 
   /**
@@ -239,14 +244,14 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
       transitions = x.data;
     }
     this.#checkSupport("expectation", this.logPartition());
-    return this.#expected({ emissions, transitions, start: undefined, end: undefined, varying: undefined });
+    return this.#expected({ emissions, transitions, start: undefined, end: undefined, varying: undefined, ngrams: undefined });
   }
 
   /** log of the number of sequences with a finite score, [B]; -Infinity where there is none. */
   logCount(): Float64Array {
     const flat = (x: Float32Array): Float32Array => x.map((v) => (v > -Infinity ? 0 : -Infinity));
     const { model } = this, C = this.labels, shape = [this.#sequences.count, this.#emissions.length / Math.max(1, this.#sequences.count)];
-    const zero = new ChainModel(NAME, this.#transitions ? undefined : { data: flat(model.transitions), shape: [C, C] }, C, { start: flat(model.start), end: flat(model.end), ...(model.constraint && { constraint: model.constraint }) });
+    const zero = model.flat(NAME);
     try {
       return chainForwardBackward(zero.states.chain, { data: flat(this.#emissions), shape }, { offsets: this.#sequences.offsets, extended: true, ...(this.#transitions && { transitions: { data: flat(this.#transitions), shape: [shape[0], C, C] } }) }).logPartition;
     } finally {
@@ -293,9 +298,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     this.#checkSupport("minimumBayesRisk", sums.logPartition);
     const C = this.labels, unary = this.#byLabel(sums.marginals!);
     if (options.constrained ?? false) {
-      const flat = (x: Float32Array): Float32Array => x.map((v) => (v > -Infinity ? 0 : -Infinity));
-      const { model } = this;
-      const free = new ChainModel(NAME, { data: flat(model.transitions), shape: [C, C] }, C, { start: flat(model.start), end: flat(model.end), ...(model.constraint && { constraint: model.constraint }) });
+      const free = this.model.flat(NAME);
       try {
         return new LinearChain(free, { data: unary, shape: [this.#sequences.count, C] }, { offsets: this.#sequences.offsets }).#shaped(this.#sequences);
       } finally {
@@ -323,12 +326,12 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
    * @throws RangeError for another number of labels, transitions that differ from row to row, an item without a possible sequence
    */
   massOf(language: Automaton): Float64Array {
-    const { transitions, start, end, constraint } = this.model, C = this.labels, where = `${NAME}.massOf`;
+    const { transitions, start, end, constraint, ngrams } = this.model, C = this.labels, where = `${NAME}.massOf`;
     if (language.labels !== C) throw rangeError(where, "language", `over ${C} labels`, `one over ${language.labels}`);
     if (this.#transitions) throw rangeError(where, "language", "with transitions that are the same in each row", "a chain of LinearChain.varying");
     const total = this.logPartition();
     this.#checkSupport("massOf", total);
-    const model = new ChainModel(where, { data: transitions, shape: [C, C] }, C, { start, end, constraint: constraint === undefined ? language : intersect(constraint, language) });
+    const model = new ChainModel(where, { data: transitions, shape: [C, C] }, C, { start, end, constraint: constraint === undefined ? language : intersect(constraint, language), ...(ngrams && { ngrams }) });
     try {
       const within = new LinearChain(model, { data: this.#sequences.rows, shape: [this.#sequences.count, C] }, { offsets: this.#sequences.offsets }).logPartition();
       return within.map((z, b) => Math.min(1, exp(z - total[b])));
@@ -353,6 +356,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
         gradients.start[y[from]] += upstream[b];
         gradients.end[y[to - 1]] += upstream[b];
       }
+      this.#walk(y, from, to, (_, history, label) => this.#addMatches(gradients.ngrams, history, label, upstream[b]));
       return 0;
     });
     return { value, grads: this.#asTensors(gradients) };
@@ -368,7 +372,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   logProbOfAnyWithGrad(allowed: TensorLike, options: { readonly upstream?: TensorLike } = {}): { readonly value: Float64Array; readonly grads: ChainGradients } {
     const where = "logProbOfAnyWithGrad", upstream = this.#upstream(where, options.upstream);
     const value = this.logProbOfAny(allowed), own = this.#gradients(where, upstream.map((u) => -u)), among = this.#masked(where, allowed).#gradients(where, upstream);
-    for (const name of ["emissions", "transitions", "start", "end"] as const) among[name].forEach((v, k) => (own[name][k] += v));
+    for (const name of ["emissions", "transitions", "start", "end", "ngrams"] as const) among[name].forEach((v, k) => (own[name][k] += v));
     return { value, grads: this.#asTensors(own) };
   }
 
@@ -379,21 +383,22 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     return Float64Array.from(x.data);
   }
 
-  #asTensors({ emissions, transitions, start, end }: Record<"emissions" | "transitions" | "start" | "end", Float64Array>): ChainGradients & Record<string, Tensor<"float32">> {
+  #asTensors({ emissions, transitions, start, end, ngrams }: Gradients): ChainGradients & Record<string, Tensor<"float32">> {
     const C = this.labels, of = (x: Float64Array): Float32Array => Float32Array.from(x);
     return {
       emissions: this.#sequences.floats(of(emissions), [C]),
       transitions: this.#transitions ? this.#sequences.floats(of(transitions), [C, C]) : new Tensor("float32", [C, C], of(transitions)),
       start: new Tensor("float32", [C], of(start)), end: new Tensor("float32", [C], of(end)),
+      ...(this.model.ngrams && { ngrams: new Tensor("float32", [ngrams.length], of(ngrams)) }),
     };
   }
 
   /** sum_b weights[b] times the gradient of log Z of item b, in float64. */
-  #gradients(where: string, weights: Float64Array): Record<"emissions" | "transitions" | "start" | "end", Float64Array> {
+  #gradients(where: string, weights: Float64Array): Gradients {
     const C = this.labels, { chain, labelOf } = this.model.states, arcs = chain.arcs.sources.length;
     const sums = this.#run({ marginals: true, pairs: this.#transitions ? "rows" : "counts" });
     this.#checkSupport(where, sums.logPartition);
-    const emissions = Float64Array.from(this.#byLabel(sums.marginals!)), transitions = new Float64Array(this.#transitions ? this.#sequences.count * C * C : C * C), start = new Float64Array(C), end = new Float64Array(C);
+    const emissions = Float64Array.from(this.#byLabel(sums.marginals!)), transitions = new Float64Array(this.#transitions ? this.#sequences.count * C * C : C * C), start = new Float64Array(C), end = new Float64Array(C), ngrams = new Float64Array(this.model.ngrams?.ngrams.length ?? 0);
     this.#each((b, from, to) => {
       const weight = weights[b];
       for (let j = 0; to > from && j < C; j++) {
@@ -403,9 +408,10 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
       for (let k = from * C; k < to * C; k++) emissions[k] *= weight;
       if (this.#transitions) for (let k = from * C * C; k < to * C * C; k++) transitions[k] = weight * sums.pairs![k];
       else for (let j = 0; j < labelOf.length; j++) for (let k = chain.arcs.starts[j]; k < chain.arcs.starts[j + 1]; k++) transitions[labelOf[chain.arcs.sources[k]] * C + labelOf[j]] += weight * sums.pairs![b * arcs + k];
+      this.#expectedMatches(sums, b, from, to, (history, label, p) => this.#addMatches(ngrams, history, label, weight * p));
       return 0;
     });
-    return { emissions, transitions, start, end };
+    return { emissions, transitions, start, end, ngrams };
   }
 
   /** The same distribution, where only allowed labels are possible. */
@@ -444,11 +450,13 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     return Float64Array.from({ length: this.batch }, (_, b) => f(b, offsets[b], offsets[b + 1]));
   }
 
-  #scoreOf(y: Int32Array, from: number, to: number, possible: boolean): number {
-    if (!possible) return -Infinity;
+  #scoreOf(y: Int32Array, from: number, to: number): number {
+    let added = 0;
+    const { ngrams } = this.model;
+    if (!this.#walk(y, from, to, (_, history, label) => (added += ngrams!.scores[history * this.labels + label]))) return -Infinity;
     if (from === to) return 0;
     const { transitions, start, end } = this.model, C = this.labels, { rows } = this.#sequences;
-    let score = start[y[from]] + end[y[to - 1]];
+    let score = start[y[from]] + end[y[to - 1]] + added;
     for (let t = from; t < to; t++) {
       score += rows[t * C + y[t]];
       if (t > from) score += this.#transitions ? this.#transitions[(t * C + y[t - 1]) * C + y[t]] : transitions[y[t - 1] * C + y[t]];
@@ -456,12 +464,34 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     return score;
   }
 
-  /** Whether the constraint accepts the labels of these rows. */
-  #allows(y: Int32Array, from: number, to: number): boolean {
-    const { start, accepting, next, labels } = this.model.constraint!;
-    let q = start;
-    for (let t = from; t < to && q >= 0; t++) q = next[q * labels + y[t]];
-    return q >= 0 && accepting[q] === 1;
+  /** Whether the constraint and the n-grams allow the labels of these rows; `visit` sees the history before each label where there are n-grams. */
+  #walk(y: Int32Array, from: number, to: number, visit: (t: number, history: number, label: number) => void): boolean {
+    const { machine } = this.model;
+    if (!machine) return true;
+    let q = machine.start;
+    for (let t = from; t < to && q >= 0; t++) {
+      if (machine.history) visit(t, machine.history[q], y[t]);
+      q = machine.next[q * machine.labels + y[t]];
+    }
+    return q >= 0 && machine.accepting[q] === 1;
+  }
+
+  /** Adds to each n-gram that a label completes. */
+  #addMatches(to: Float64Array, history: number, label: number, weight: number): void {
+    const { starts, indices } = this.model.ngrams!.matches, at = history * this.labels + label;
+    for (let k = starts[at]; k < starts[at + 1]; k++) to[indices[k]] += weight;
+  }
+
+  /** How often each label is expected after each history in an item; nothing without n-grams. `sums` with marginals and counts. */
+  #expectedMatches(sums: ChainSums, b: number, from: number, to: number, visit: (history: number, label: number, expected: number) => void): void {
+    const { machine, states: { chain, labelOf, after } } = this.model;
+    if (!machine?.history || from === to) return;
+    const { starts, sources } = chain.arcs, S = labelOf.length;
+    for (let j = 0; j < S; j++) {
+      const first = sums.marginals![from * S + j];
+      if (first > 0) visit(machine.history[machine.start], labelOf[j], first);
+      for (let k = starts[j]; k < starts[j + 1]; k++) visit(machine.history[after![sources[k]]], labelOf[j], sums.pairs![b * sources.length + k]);
+    }
   }
 
   #stateRows(from: number, to: number): StateRows {
@@ -476,14 +506,14 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   }
 
   #byLabel(x: Float32Array): Float32Array {
-    if (this.model.constraint === undefined) return x;
+    if (this.model.machine === undefined) return x;
     const { labelOf } = this.model.states, C = this.labels, out = new Float32Array(this.#sequences.count * C);
     for (let t = 0, at = 0; t < this.#sequences.count; t++) for (let s = 0; s < labelOf.length; s++, at++) out[t * C + labelOf[s]] += x[at];
     return out;
   }
 
   #pairsByLabel(x: Float32Array): Float32Array {
-    if (this.model.constraint === undefined) return x;
+    if (this.model.machine === undefined) return x;
     const { labelOf } = this.model.states, S = labelOf.length, C = this.labels, out = new Float32Array(this.#sequences.count * C * C);
     for (let t = 0, at = 0; t < this.#sequences.count; t++) for (let i = 0; i < S; i++) for (let j = 0; j < S; j++, at++) out[(t * C + labelOf[i]) * C + labelOf[j]] += x[at];
     return out;
@@ -491,11 +521,11 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   #parameters(): Parameters {
     const { transitions, start, end } = this.model;
-    return { emissions: this.#sequences.rows, transitions: this.#transitions ? undefined : transitions, start, end, varying: this.#transitions };
+    return { emissions: this.#sequences.rows, transitions: this.#transitions ? undefined : transitions, start, end, varying: this.#transitions, ngrams: this.model.ngrams };
   }
 
   /** The mean of a sum of scores under this distribution, [B]; a score of -Infinity counts where its probability is not 0. */
-  #expected({ emissions, transitions, start, end, varying }: Parameters): Float64Array {
+  #expected({ emissions, transitions, start, end, varying, ngrams }: Parameters): Float64Array {
     const C = this.labels, { chain, labelOf } = this.model.states, arcs = chain.arcs.sources.length;
     const rows = varying !== undefined || (transitions !== undefined && this.#transitions !== undefined);
     const sums = this.#run({ marginals: true, ...((transitions ?? varying) && { pairs: rows ? "rows" : "counts" }) });
@@ -510,6 +540,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
       } else if (transitions) {
         for (let j = 0; j < labelOf.length; j++) for (let k = chain.arcs.starts[j]; k < chain.arcs.starts[j + 1]; k++) total += times(pairs![b * arcs + k], transitions[labelOf[chain.arcs.sources[k]] * C + labelOf[j]]);
       }
+      if (ngrams) this.#expectedMatches(sums, b, from, to, (history, label, p) => (total += p * ngrams.scores[history * C + label]));
       return total;
     });
   }
@@ -523,6 +554,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   #checkSame(method: string, other: LinearChain): void {
     if (other.labels !== this.labels || other.#sequences.offsets.join() !== this.#sequences.offsets.join()) throw rangeError(`${NAME}.${method}`, "other", `over ${this.labels} labels and sequences of the same lengths`, `one over ${other.labels} labels`);
+    if (other.model.ngrams !== undefined && other.model.ngrams !== this.model.ngrams) throw rangeError(`${NAME}.${method}`, "other", "without n-grams or with the same ones", "one with other n-grams");
     if (other.model.constraint !== undefined && other.model.constraint !== this.model.constraint) throw rangeError(`${NAME}.${method}`, "other", "without a constraint or with the same one", "one with another constraint");
   }
 
@@ -581,7 +613,10 @@ interface Parameters {
   readonly start: Float32Array | undefined;
   readonly end: Float32Array | undefined;
   readonly varying: Float32Array | undefined;
+  readonly ngrams: NgramScores | undefined;
 }
+
+type Gradients = Record<"emissions" | "transitions" | "start" | "end" | "ngrams", Float64Array>;
 
 interface Conditionals {
   /** P(state in row t), rows counted over all sequences. */
