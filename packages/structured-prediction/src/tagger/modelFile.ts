@@ -1,0 +1,197 @@
+import { FormatError, message } from "@logits/tensor";
+
+/*
+ * A model is one block of bytes, little-endian, that is read in place: every array below is a view.
+ *
+ *   0  "LGTG"   4  version   8  bytes in all   12  checksum of the words from 16 on
+ *  16  labels C   20  attributes A   24  pairs P   28  slots of the hash table H   32  bytes of each of the three texts (templates, labels, attributes)   44  kind of training
+ *  48  reserved, 0, up to 64
+ *  64  start f32[C]   end f32[C]   transitions f32[C, C]   weights f32[P]   pair starts u32[A + 1]   pair labels u32[P]
+ *      ends of the labels' names u32[C]   ends of the attributes' names u32[A]   slots u32[H]: attribute + 1, or 0
+ *      texts in UTF-8, filled up with zeros to 4 bytes
+ */
+const ENCODER = new TextEncoder();
+const MAGIC = 0x4754474c, VERSION = 1, HEADER = 64;
+
+/** What a model file holds. */
+export interface ModelParts {
+  /** Templates of the attributes; undefined where a function of the caller makes them. */
+  readonly templates: string | undefined;
+  readonly labels: readonly string[];
+  readonly attributes: readonly string[];
+  /** f32 [C], [C], [C, C]. */
+  readonly start: Float32Array;
+  readonly end: Float32Array;
+  readonly transitions: Float32Array;
+  /** [A + 1], [P], [P]. */
+  readonly pairStarts: ArrayLike<number>;
+  readonly pairLabels: ArrayLike<number>;
+  readonly weights: Float32Array;
+  /** Whether the scores are those of a distribution: a CRF, or a perceptron. */
+  readonly kind: "crf" | "perceptron";
+}
+
+/** FNV-1a of bytes. */
+function hash(bytes: Uint8Array, from: number, to: number): number {
+  let h = 0x811c9dc5;
+  for (let i = from; i < to; i++) h = Math.imul(h ^ bytes[i], 0x01000193);
+  return (h ^ (h >>> 15)) >>> 0;
+}
+
+/** Every step is a bijection of what came before: a change of one word is always seen. */
+function checksum(words: Uint32Array): number {
+  let h = 0x811c9dc5;
+  for (let i = 4; i < words.length; i++) {
+    h = Math.imul(h ^ words[i], 0x9e3779b1);
+    h ^= h >>> 15;
+  }
+  return h >>> 0;
+}
+
+/** Writes a model. */
+export function writeModel({ templates, labels, attributes, start, end, transitions, pairStarts, pairLabels, weights, kind }: ModelParts): Uint8Array {
+  const encoder = new TextEncoder(), text = encoder.encode(templates ?? "");
+  const names = (list: readonly string[]): { bytes: Uint8Array[]; size: number } => {
+    const bytes = list.map((name) => encoder.encode(name));
+    return { bytes, size: bytes.reduce((sum, b) => sum + b.length, 0) };
+  };
+  const labelNames = names(labels), attributeNames = names(attributes);
+  const C = labels.length, A = attributes.length, P = weights.length;
+  let H = 4;
+  while (H < 2 * A) H *= 2;
+  const texts = text.length + labelNames.size + attributeNames.size;
+  const words = HEADER / 4 + 2 * C + C * C + P + (A + 1) + P + C + A + H + Math.ceil(texts / 4);
+  const buffer = new ArrayBuffer(4 * words), out = new Uint32Array(buffer), floats = new Float32Array(buffer), bytes = new Uint8Array(buffer);
+  out.set([MAGIC, VERSION, 4 * words, 0, C, A, P, H, text.length, labelNames.size, attributeNames.size, (templates === undefined ? 0 : 1) + (kind === "perceptron" ? 2 : 0)]);
+  let at = HEADER / 4;
+  for (const part of [start, end, transitions, weights]) {
+    floats.set(part, at);
+    at += part.length;
+  }
+  for (const part of [pairStarts, pairLabels]) {
+    out.set(part, at);
+    at += part.length;
+  }
+  const ends = (list: readonly Uint8Array[]): void => {
+    let sum = 0;
+    for (const item of list) out[at++] = sum += item.length;
+  };
+  ends(labelNames.bytes);
+  ends(attributeNames.bytes);
+  const slots = out.subarray(at, at + H);
+  let to = 4 * (at + H);
+  for (const item of [text, ...labelNames.bytes]) {
+    bytes.set(item, to);
+    to += item.length;
+  }
+  for (const [a, item] of attributeNames.bytes.entries()) {
+    bytes.set(item, to);
+    to += item.length;
+    let slot = hash(item, 0, item.length) & (H - 1);
+    while (slots[slot] !== 0) slot = (slot + 1) & (H - 1);
+    slots[slot] = a + 1;
+  }
+  out[3] = checksum(out);
+  return bytes;
+}
+
+/** A model that is read in place. */
+export class ModelFile {
+  readonly bytes: Uint8Array;
+  readonly templates: string | undefined;
+  readonly kind: "crf" | "perceptron";
+  readonly labels: readonly string[];
+  readonly start: Float32Array;
+  readonly end: Float32Array;
+  readonly transitions: Float32Array;
+  readonly weights: Float32Array;
+  readonly pairStarts: Uint32Array;
+  readonly pairLabels: Uint32Array;
+  readonly #ends: Uint32Array;
+  readonly #slots: Uint32Array;
+  readonly #names: Uint8Array;
+  readonly #room = new Uint8Array(512);
+
+  /** @throws FormatError for bytes that are no model, of another version, cut off or changed */
+  constructor(where: string, given: Uint8Array) {
+    const fail = (expected: string, got: string, todo?: string): never => {
+      throw new FormatError(message(where, "bytes", expected, got, todo));
+    };
+    if (given.length < HEADER) fail(`of at least ${HEADER} bytes`, `${given.length}`);
+    // Views need addresses that are multiples of 4.
+    const bytes = (this.bytes = given.byteOffset % 4 === 0 ? given : given.slice());
+    const head = new Uint32Array(bytes.buffer, bytes.byteOffset, HEADER / 4);
+    if (head[0] !== MAGIC) fail('to begin with "LGTG"', JSON.stringify(String.fromCharCode(...bytes.subarray(0, 4))));
+    if (head[1] !== VERSION) fail(`of version ${VERSION}`, `${head[1]}`, head[1] > VERSION ? "Upgrade @logits/structured-prediction to read it" : undefined);
+    if (head[2] !== bytes.length || bytes.length % 4 !== 0) fail(`of ${head[2]} bytes`, `${bytes.length}`);
+    const all = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    if (head[3] !== checksum(all)) fail(`whose checksum is ${head[3]}`, `${checksum(all)}: the file is damaged`);
+    const [C, A, P, H, textSize, labelSize, attributeSize, flags] = head.subarray(4, 12);
+    const words = HEADER / 4 + 2 * C + C * C + 2 * P + 2 * A + 1 + C + H + Math.ceil((textSize + labelSize + attributeSize) / 4);
+    // A checksum is no proof: whoever writes a file can write its checksum.
+    if (C < 1 || words !== all.length || H < 4 || (H & (H - 1)) !== 0 || H < A + 1 || flags > 3) fail("with sizes that fit together", `${C} labels, ${A} attributes, ${P} pairs, ${H} slots`);
+    let at = HEADER / 4;
+    const take = (count: number): Uint32Array => all.subarray(at, (at += count));
+    const floats = (count: number): Float32Array => {
+      const view = new Float32Array(bytes.buffer, bytes.byteOffset + 4 * at, count);
+      at += count;
+      const bad = view.findIndex((v) => v - v !== 0);
+      if (bad >= 0) fail("of finite weights", `${view[bad]}`);
+      return view;
+    };
+    this.start = floats(C);
+    this.end = floats(C);
+    this.transitions = floats(C * C);
+    this.weights = floats(P);
+    this.pairStarts = take(A + 1);
+    this.pairLabels = take(P);
+    if (this.pairStarts[0] !== 0 || this.pairStarts[A] !== P || !rises(this.pairStarts) || this.pairLabels.some((y) => y >= C)) fail("with pairs of attributes and labels that are there", "others");
+    const labelEnds = take(C);
+    this.#ends = take(A);
+    this.#slots = take(H);
+    if (!rises(labelEnds) || labelEnds[C - 1] !== labelSize || !rises(this.#ends) || (A > 0 ? this.#ends[A - 1] : 0) !== attributeSize || this.#slots.some((a) => a > A) || !this.#slots.includes(0)) fail("with names that are there", "others");
+    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }), text = bytes.subarray(4 * at);
+    const decode = (from: number, to: number): string => {
+      try {
+        return decoder.decode(text.subarray(from, to));
+      } catch {
+        return fail("of text in UTF-8", "other bytes");
+      }
+    };
+    this.templates = (flags & 1) === 1 ? decode(0, textSize) : undefined;
+    this.kind = (flags & 2) === 2 ? "perceptron" : "crf";
+    this.labels = Object.freeze(Array.from(labelEnds, (to, y) => decode(textSize + (y === 0 ? 0 : labelEnds[y - 1]), textSize + to)));
+    if (new Set(this.labels).size !== C) fail("with different labels", "one twice");
+    this.#names = text.subarray(textSize + labelSize, textSize + labelSize + attributeSize);
+  }
+
+  /** A. */
+  get attributes(): number {
+    return this.#ends.length;
+  }
+
+  /** Name of an attribute. */
+  nameOf(attribute: number): string {
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.#names.subarray(attribute === 0 ? 0 : this.#ends[attribute - 1], this.#ends[attribute]));
+  }
+
+  /** The attribute of that name; -1 where training has not seen it. */
+  find(name: string): number {
+    let room = this.#room;
+    if (3 * name.length > room.length) room = new Uint8Array(3 * name.length);
+    const size = ENCODER.encodeInto(name, room).written, mask = this.#slots.length - 1;
+    for (let slot = hash(room, 0, size) & mask; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const a = this.#slots[slot] - 1, from = a === 0 ? 0 : this.#ends[a - 1];
+      if (this.#ends[a] - from !== size) continue;
+      let i = 0;
+      while (i < size && this.#names[from + i] === room[i]) i++;
+      if (i === size) return a;
+    }
+    return -1;
+  }
+}
+
+function rises(x: Uint32Array): boolean {
+  for (let i = 1; i < x.length; i++) if (x[i] < x[i - 1]) return false;
+  return true;
+}
