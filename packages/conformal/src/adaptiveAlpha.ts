@@ -1,4 +1,4 @@
-import { checkPositive, rangeError, readJson } from "@logits/tensor";
+import { checkPositive, rangeError, readJson, typeError } from "@logits/tensor";
 
 const FORMAT = "logits/adaptive-alpha";
 
@@ -92,10 +92,11 @@ export class AdaptiveAlpha {
   /**
    * Takes in a row: whether its set or interval at `current` held the label.
    *
-   * @throws RangeError for a miss at alpha 0 or a hit at alpha 1, which sets of everything and of nothing cannot give
+   * @throws TypeError for anything but a boolean; RangeError for a miss at alpha 0 or a hit at alpha 1, which sets of everything and of nothing cannot give
    */
   update(covered: boolean): this {
     const { current } = this;
+    if (typeof covered !== "boolean") throw typeError("AdaptiveAlpha.update", "covered", "a boolean", covered === null ? "null" : typeof covered);
     if ((current === 0 && !covered) || (current === 1 && covered)) {
       throw rangeError("AdaptiveAlpha.update", "covered", current === 0 ? "true at alpha 0, whose set holds everything" : "false at alpha 1, whose set holds nothing", `${covered}`, "Ask for the set at `current`, with allowEmpty: true");
     }

@@ -27,7 +27,7 @@ describe.each(Object.entries(DATA))("%s", (_, { logits, labels }) => {
 
   it.each(kinds.map((options) => ({ name: JSON.stringify(options), options })))("SplitConformal $name gives sets and p-values, never NaN", ({ options }) => {
     const fitted = SplitConformal.fit(logits, labels, options);
-    const own = { ...(options.groups !== undefined && { groups: new Int32Array(rows) }), ...(options.weights !== undefined && { weights: new Float32Array(rows).fill(2) }) };
+    const own = { ids: Int32Array.from({ length: rows }, (_, n) => n), ...(options.groups !== undefined && { groups: new Int32Array(rows) }), ...(options.weights !== undefined && { weights: new Float32Array(rows).fill(2) }) };
     let before: Uint8Array | undefined;
     for (const alpha of [1, 0.9, 0.5, 0.1, 0.01, 0]) {
       // With quantiles by class the most probable class, which an empty set would get, need not be the next to come in.

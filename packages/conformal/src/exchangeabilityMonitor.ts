@@ -129,7 +129,7 @@ export class ExchangeabilityMonitor {
    * @throws RangeError for NaN
    */
   update(score: number): this {
-    if (score !== score) throw rangeError("ExchangeabilityMonitor.update", "score", "a number", "NaN");
+    if (typeof score !== "number" || score !== score) throw rangeError("ExchangeabilityMonitor.update", "score", "a number", `${score}`);
     const bin = binOf(this.#edges, Math.fround(score)), counts = this.#counts, capital = this.#capital;
     let above = 0;
     for (let k = bin + 1; k < counts.length; k++) above += counts[k];

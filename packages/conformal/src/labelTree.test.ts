@@ -75,7 +75,7 @@ describe("label trees", () => {
     const flat = SplitConformal.fit([[1, 0], [1, 0], [0, 1]], [1, 1, 1], { method: "tree", parents: [2, 2, -1], randomize: false });
     expect(flat.predictionSet([[5, 0]], { alpha: 0.8 }).nodes!.data[0]).toBe(0);
     expect(flat.predictionSet([[1, 0]], { alpha: 0.5 }).nodes!.data[0]).toBe(2);
-    expect(SplitConformal.fit([[2]], [0], { method: "tree", parents: [-1] }).predictionSet([[1]], { alpha: 0.5 }).nodes!.data[0]).toBe(0);
+    expect(SplitConformal.fit([[2]], [0], { method: "tree", parents: [-1] }).predictionSet([[1]], { alpha: 0.5, ids: [0] }).nodes!.data[0]).toBe(0);
   });
 
   const { logits, labels } = world(80, 3), probe = world(20, 4).logits;

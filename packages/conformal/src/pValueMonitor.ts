@@ -124,7 +124,7 @@ export class PValueMonitor {
    * @throws RangeError for a number outside [0, 1]
    */
   update(pValue: number): this {
-    if (!(pValue >= 0 && pValue <= 1)) throw rangeError("PValueMonitor.update", "pValue", "in [0, 1]", `${pValue}`);
+    if (!(typeof pValue === "number" && pValue >= 0 && pValue <= 1)) throw rangeError("PValueMonitor.update", "pValue", "in [0, 1]", `${pValue}`);
     const capital = this.#capital, bets = capital.length;
     let sum = 0;
     for (let e = 0; e < bets; e++) sum += capital[e] = ((1 - this.jump) * capital[e] + this.jump / bets) * (1 + BETS[e] * (pValue - 0.5) - (e === 1 ? 0 : this.slack));

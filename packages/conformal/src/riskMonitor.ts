@@ -107,7 +107,8 @@ export class RiskMonitor {
    * @throws RangeError for a loss outside [0, bound]
    */
   update(loss: number): this {
-    if (!(loss >= 0 && loss <= this.bound)) throw rangeError("RiskMonitor.update", "loss", `in [0, ${this.bound}]`, `${loss}`);
+    // A missing value is no loss of 0: null >= 0 holds.
+    if (!(typeof loss === "number" && loss >= 0 && loss <= this.bound)) throw rangeError("RiskMonitor.update", "loss", `in [0, ${this.bound}]`, `${loss}`);
     for (let b = 0; b < BETS.length; b++) this.#wealth[b] += log1p(BETS[b] * (loss / this.risk - 1));
     this.#rows++;
     this.#sum += loss;

@@ -93,6 +93,7 @@ describe("AdaptiveAlpha", () => {
     expect(() => AdaptiveAlpha.start({ alpha: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: AdaptiveAlpha.start: expected \`alpha\` in (0, 1), got 1]`);
     expect(() => AdaptiveAlpha.start({ step: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: AdaptiveAlpha.start: expected \`step\` a finite number > 0, got 0]`);
     const low = AdaptiveAlpha.start({ alpha: 0.5, step: 2 }).update(false);
+    expect(() => low.update(1 as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: AdaptiveAlpha.update: expected \`covered\` a boolean, got number]`);
     expect(() => low.update(false)).toThrowErrorMatchingInlineSnapshot(`[RangeError: AdaptiveAlpha.update: expected \`covered\` true at alpha 0, whose set holds everything, got false. Ask for the set at \`current\`, with allowEmpty: true]`);
     expect(() => AdaptiveAlpha.start({ alpha: 0.5, step: 2 }).update(true).update(true)).toThrowErrorMatchingInlineSnapshot(`[RangeError: AdaptiveAlpha.update: expected \`covered\` false at alpha 1, whose set holds nothing, got true. Ask for the set at \`current\`, with allowEmpty: true]`);
     const json = low.toJSON();
@@ -180,6 +181,7 @@ describe("ExchangeabilityMonitor", () => {
     expect(() => ExchangeabilityMonitor.start([1, 2, 3, 4], { jump: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ExchangeabilityMonitor.start: expected \`jump\` in (0, 1), got 0]`);
     expect(() => ExchangeabilityMonitor.start([1, 2, 3, 4], { bins: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ExchangeabilityMonitor.start: expected \`bins\` an integer in [2, 65536], got 1]`);
     const monitor = ExchangeabilityMonitor.start([1, 2, 3, 4]);
+    for (const bad of [null, undefined, "x"]) expect(() => monitor.update(bad as never)).toThrow(RangeError);
     expect(() => monitor.update(NaN)).toThrowErrorMatchingInlineSnapshot(`[RangeError: ExchangeabilityMonitor.update: expected \`score\` a number, got NaN]`);
     const json = monitor.toJSON();
     for (const [field, bad] of [["level", 2], ["jump", 1], ["seed", -1], ["edges", json.counts], ["counts", json.edges], ["capital", [1, 1, 1]], ["rows", -1], ["logEvidence", "x"], ["largestLogEvidence", -1]] as const) {
@@ -293,7 +295,7 @@ describe("PValueMonitor", () => {
     expect(() => PValueMonitor.start({ calibrationRows: 5 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: PValueMonitor.start: expected \`calibrationRows\` at least 9 at level 0.01, got 5. With fewer no stream could raise an alarm]`);
     const monitor = PValueMonitor.start().update(0.5);
     expect([monitor.pValue, monitor.calibrationRows, monitor.slack]).toEqual([1, undefined, 0]);
-    for (const bad of [-0.1, 1.1, NaN]) expect(() => monitor.update(bad)).toThrow(RangeError);
+    for (const bad of [-0.1, 1.1, NaN, null as never, undefined as never]) expect(() => monitor.update(bad)).toThrow(RangeError);
     expect(() => monitor.update(NaN)).toThrowErrorMatchingInlineSnapshot(`[RangeError: PValueMonitor.update: expected \`pValue\` in [0, 1], got NaN]`);
     const json = monitor.toJSON();
     for (const [field, bad] of [["level", 1], ["jump", 0], ["side", "up"], ["calibrationRows", 3], ["capital", [1]], ["rows", -1], ["logEvidence", "x"], ["largestLogEvidence", -1], ["format", "x"], ["version", 2]] as const) expect(() => PValueMonitor.fromJSON({ ...json, [field]: bad })).toThrow(field);
@@ -365,6 +367,7 @@ describe("RiskMonitor", () => {
     expect(() => RiskMonitor.start({ risk: 0.1, bound: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: RiskMonitor.start: expected \`bound\` a finite number > 0, got -1]`);
     const monitor = RiskMonitor.start({ risk: 0.1 });
     expect(monitor.mean).toBe(null);
+    for (const bad of [null, undefined, "x"]) expect(() => monitor.update(bad as never)).toThrow(RangeError);
     expect(() => monitor.update(1.5)).toThrowErrorMatchingInlineSnapshot(`[RangeError: RiskMonitor.update: expected \`loss\` in [0, 1], got 1.5]`);
     const json = monitor.toJSON();
     for (const [field, bad] of [["risk", 1], ["bound", 0], ["level", 0], ["rows", -1], ["sum", 1], ["wealth", [1]], ["largestLogEvidence", -1]] as const) expect(() => RiskMonitor.fromJSON({ ...json, [field]: bad })).toThrow(field);
