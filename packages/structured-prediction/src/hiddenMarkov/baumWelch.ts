@@ -27,7 +27,7 @@ export function* baumWelch(where: string, start: HiddenMarkovParameters, observe
     objective.push(value);
     const gain = objective.length > 1 ? (value - objective[objective.length - 2]) / rows : Infinity;
     if (gain <= tolerance) return { parameters, logLikelihood, objective };
-    if (objective.length > maxIterations) throw new ConvergenceError(`${where}: expected a gain of at most ${tolerance} nats a row within ${maxIterations} iterations, got ${gain}. Raise maxIterations or tolerance`, maxIterations, gain);
+    if (objective.length > maxIterations) throw new ConvergenceError(`${where}: expected a gain of at most ${tolerance} nats a row within ${maxIterations} iterations, got ${gain.toPrecision(3)}. Raise maxIterations or tolerance`, maxIterations, gain);
     const before = parameters;
     const [initial, transitions, emissions] = names.map((name, n) => normalised(counts[name], before[name], possible[n], name === "initial" ? 1 : C, smoothing));
     parameters = { initial, transitions, emissions };

@@ -36,7 +36,7 @@ export function* expectedCounts(parameters: HiddenMarkovParameters, { offsets, s
   const C = parameters.initial.length, V = parameters.emissions.length / C, rows = offsets[offsets.length - 1];
   let longest = 0, total = 0;
   for (let b = 1; b < offsets.length; b++) longest = Math.max(longest, offsets[b] - offsets[b - 1]);
-  const work = new Sequence(parameters, longest, symbols ? bySymbol(parameters.emissions, C, V) : undefined);
+  const work = new Sequence(parameters, longest, symbols ? transposed(parameters.emissions, C, V) : undefined);
   const piece = Math.max(1, Math.floor(PIECE / (C * C)));
   for (let b = 0; b + 1 < offsets.length; b++) {
     const from = offsets[b], length = offsets[b + 1] - from;
@@ -58,8 +58,8 @@ export function* expectedCounts(parameters: HiddenMarkovParameters, { offsets, s
   return { logLikelihood: total, impossible: -1 };
 }
 
-/** [V, C]. */
-function bySymbol(emissions: Float64Array, C: number, V: number): Float64Array {
+/** [V, C] of [C, V]. */
+function transposed(emissions: Float64Array, C: number, V: number): Float64Array {
   const out = new Float64Array(C * V);
   for (let c = 0; c < C; c++) for (let v = 0; v < V; v++) out[v * C + c] = emissions[c * V + v];
   return out;
@@ -80,6 +80,8 @@ class Sequence {
   readonly #scale: Float64Array;
   readonly #pairs: Float64Array;
   readonly #beta: Float64Array;
+  /** Transitions, [to, from]. */
+  readonly #into: Float64Array;
   readonly #z: Float64Array;
   #scores: Float32Array | undefined;
 
@@ -93,6 +95,7 @@ class Sequence {
     this.#pairs = new Float64Array(C * C);
     this.#beta = new Float64Array(C);
     this.#z = new Float64Array(C);
+    this.#into = transposed(parameters.transitions, C, C);
   }
 
   observe(length: number, symbol: ((t: number) => number) | undefined, scores: Float32Array | undefined): void {
@@ -115,53 +118,62 @@ class Sequence {
   }
 
   forward(first: number, end: number): void {
-    const { initial, transitions } = this.#parameters, C = this.#C, x = this.#x, alpha = this.#alpha;
+    if (this.largest === Infinity) return;
+    const { initial } = this.#parameters, C = this.#C, x = this.#x, alpha = this.#alpha, scales = this.#scale, into = this.#into;
+    // Sums are at most about 1: their product, as long as float64 holds it well.
+    let logLikelihood = 0, product = 1;
     for (let t = first; t < end; t++) {
-      const row = t * C;
-      if (t === 0) for (let j = 0; j < C; j++) alpha[j] = initial[j];
-      else {
-        alpha.fill(0, row, row + C);
-        for (let i = 0; i < C; i++) {
-          const a = alpha[row - C + i];
-          if (a === 0) continue;
-          for (let j = 0; j < C; j++) alpha[row + j] += a * transitions[i * C + j];
-        }
-      }
+      const row = t * C, before = row - C;
       let sum = 0;
-      for (let j = 0; j < C; j++) sum += alpha[row + j] *= x[row + j];
-      this.#scale[t] = sum;
+      for (let j = 0; j < C; j++) {
+        let a = t === 0 ? initial[j] : 0;
+        for (let i = 0, at = j * C; t > 0 && i < C; i++) a += alpha[before + i] * into[at + i];
+        sum += alpha[row + j] = a * x[row + j];
+      }
+      scales[t] = sum;
       // No weight is left: over logarithms it shows whether none is possible.
       if (sum === 0) {
         this.largest = Infinity;
-        alpha.fill(0, row, row + C);
-        continue;
+        return;
       }
-      this.logLikelihood += log(sum);
-      for (let j = 0; j < C; j++) alpha[row + j] /= sum;
+      if (product < 1e-150 || sum < 1e-150) {
+        logLikelihood += log(product);
+        product = 1;
+      }
+      product *= sum;
+      const inverse = 1 / sum;
+      // A sum among the denormals has no inverse.
+      for (let j = 0; j < C; j++) alpha[row + j] = inverse < Infinity ? alpha[row + j] * inverse : alpha[row + j] / sum;
     }
+    this.logLikelihood += logLikelihood + log(product);
   }
 
   backward(first: number, end: number): void {
     if (this.largest === Infinity) return;
-    const { transitions } = this.#parameters, C = this.#C, x = this.#x, alpha = this.#alpha, beta = this.#beta, z = this.#z, pairs = this.#pairs;
+    const { transitions } = this.#parameters, C = this.#C, x = this.#x, alpha = this.#alpha, scales = this.#scale, beta = this.#beta, z = this.#z, pairs = this.#pairs;
+    let largest = this.largest;
     if (end === this.#length) beta.fill(1);
     for (let t = end - 1; t >= first; t--) {
-      const row = t * C, scale = this.#scale[t];
+      const row = t * C, before = row - C, scale = scales[t];
       for (let j = 0; j < C; j++) {
-        z[j] = (x[row + j] * beta[j]) / scale;
+        const share = beta[j] / scale;
+        if (share > largest) largest = share;
+        z[j] = x[row + j] * share;
         alpha[row + j] *= beta[j];
-        if (beta[j] / scale > this.largest) this.largest = beta[j] / scale;
       }
-      for (let i = 0; t > 0 && i < C; i++) {
-        const a = alpha[row - C + i];
+      if (t === 0) break;
+      for (let i = 0; i < C; i++) {
+        const a = alpha[before + i];
         let sum = 0;
-        for (let j = 0; j < C; j++) {
-          pairs[i * C + j] += a * z[j];
-          sum += transitions[i * C + j] * z[j];
+        for (let j = 0, at = i * C; j < C; j++) {
+          const v = z[j];
+          pairs[at + j] += a * v;
+          sum += transitions[at + j] * v;
         }
         beta[i] = sum;
       }
     }
+    this.largest = largest;
   }
 
   /** All of it again, over logarithms. */

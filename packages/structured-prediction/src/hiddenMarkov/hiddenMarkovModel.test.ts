@@ -232,7 +232,7 @@ describe("HiddenMarkovModel as a fitted object", () => {
         "RangeError: HiddenMarkovModel.fit: expected \`options\` with either \`from\` or \`random\`, got neither",
         "RangeError: HiddenMarkovModel.fit: expected \`from\` of 3 states and 3 symbols, got one of 2 and 3",
         "RangeError: HiddenMarkovModel.fit: expected \`smoothing\` a finite number from 0 up, got -1",
-        "ConvergenceError: HiddenMarkovModel.fit: expected a gain of at most 1e-7 nats a row within 2 iterations, got 0.030814308034788702. Raise maxIterations or tolerance",
+        "ConvergenceError: HiddenMarkovModel.fit: expected a gain of at most 1e-7 nats a row within 2 iterations, got 0.0308. Raise maxIterations or tolerance",
         "RangeError: HiddenMarkovModel.fit: expected \`observations\` that the start of the fit allows, got sequence 0, which has probability 0",
         "RangeError: HiddenMarkovModel.fitTransitions: expected \`logLikelihoods\` finite or -Infinity, got NaN in row 0",
         "RangeError: HiddenMarkovModel.fitSupervised: expected \`labels\` with a row after one of every state, got none of state 1. Pass smoothing above 0",
