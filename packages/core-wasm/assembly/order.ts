@@ -162,6 +162,30 @@ export function u8_no_mask(mask: usize, n: i32): i32 {
   return <i32>(words != 0 || bits > 1);
 }
 
+// How many bytes of a mask of 0 and 1 are 1.
+export function u8_ones(mask: usize, n: i32): i32 {
+  let sum = i32x4.splat(0), rest = 0;
+  const end = mask + n, whole = mask + (n & ~15);
+  for (; mask < whole; mask += 16) sum = i32x4.add(sum, i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(v128.load(mask))));
+  for (; mask < end; mask++) rest += load<u8>(mask);
+  return rest + i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1) + i32x4.extract_lane(sum, 2) + i32x4.extract_lane(sum, 3);
+}
+
+// 1 where an element is not in [low, high]; NaN is in none.
+export function f32_outside(x: usize, n: i32, low: f32, high: f32): i32 {
+  const least = f32x4.splat(low), most = f32x4.splat(high), end = x + (<usize>n << 2), whole = x + ((<usize>n & ~3) << 2);
+  let all = i32x4.splat(-1), good: bool = true;
+  for (; x < whole; x += 16) {
+    const v = v128.load(x);
+    all = v128.and(all, v128.and(f32x4.ge(v, least), f32x4.le(v, most)));
+  }
+  for (; x < end; x += 4) {
+    const v = load<f32>(x);
+    good = good && v >= low && v <= high;
+  }
+  return <i32>!(good && i32x4.all_true(all));
+}
+
 // n: of all of x.
 export function f32_tally_plan(n: i32, work: usize): void {
   const bits = <i32>(32 - clz(load<u32>(work, HIGH) - load<u32>(work)));
@@ -220,6 +244,126 @@ export function f32_tally_groups(x: usize, values: usize, counts: usize, ones: u
   store<usize>(work, group, GROUP);
   const groups = <i32>(group >> 2) + 1;
   return bucket < buckets ? groups : -1 - groups;
+}
+
+// What follows reads the groups of a tally in their order: values f32, counts and ones i32, as many as `groups`. Sums in float64.
+
+// Twice the number of pairs of a 1 and a 0 with the 1 at the larger value, equal values counting one.
+export function f32_tally_pairs(counts: usize, ones: usize, groups: i32): f64 {
+  let total: f64 = 0, below: f64 = 0;
+  for (const end = counts + (<usize>groups << 2); counts < end; counts += 4, ones += 4) {
+    const one = load<i32>(ones), low = <f64>(load<i32>(counts) - one);
+    total += <f64>one * (2 * below + low);
+    below += low;
+  }
+  return total;
+}
+
+// From the largest value down, ones spread evenly over equal values: sums[0] = sum_i share of ones among the first i rows, sums[1] = sum_i i times that share.
+// marks[i - 1]: 2 where a value begins, and 1 for as many of its rows as it has ones.      marks: u8[rows], sums: f64[2].
+export function f32_tally_risk(counts: usize, ones: usize, groups: i32, marks: usize, sums: usize): void {
+  let sum: f64 = 0, weighted: f64 = 0, total: f64 = 0, rows: f64 = 0;
+  for (let k = <usize>groups << 2; k > 0; k -= 4) {
+    const count = load<i32>(counts + k - 4), yes = load<i32>(ones + k - 4), wrong = <f64>yes;
+    // One row is the common case, and spares a division.
+    if (count == 1) {
+      rows += 1;
+      const share = (total + wrong) / rows;
+      sum += share;
+      weighted += rows * share;
+      store<u8>(marks++, <u8>(yes | 2));
+    } else {
+      for (let j = 1; j <= count; j++) {
+        rows += 1;
+        const share = (total + (wrong * <f64>j) / <f64>count) / rows;
+        sum += share;
+        weighted += rows * share;
+        store<u8>(marks++, <u8>(<i32>(j <= yes) | (<i32>(j == 1) << 1)));
+      }
+    }
+    total += wrong;
+  }
+  store<f64>(sums, sum);
+  store<f64>(sums, weighted, 8);
+}
+
+// sum_{i = 1..n} i / (more + i).
+export function f64_rise(more: f64, n: i32): f64 {
+  let sum: f64 = 0;
+  for (let i = 1; i <= n; i++) sum += <f64>i / (more + <f64>i);
+  return sum;
+}
+
+// Cumulative sums of mask - c at the ends of values, a c above 1 as 1: sums = (largest, smallest, both at least or at most 0; sum c (1 - c), sum (mask - c)^2, sum mask).
+export function f32_tally_differences(values: usize, counts: usize, ones: usize, groups: i32, sums: usize): void {
+  let sum: f64 = 0, high: f64 = 0, low: f64 = 0, variance: f64 = 0, squares: f64 = 0, right: f64 = 0;
+  for (const end = values + (<usize>groups << 2); values < end; values += 4, counts += 4, ones += 4) {
+    const c = min<f64>(1, <f64>load<f32>(values)), count = <f64>load<i32>(counts), yes = <f64>load<i32>(ones), rest = 1 - c;
+    sum += yes - count * c;
+    squares += yes * rest * rest + (count - yes) * c * c;
+    variance += count * c * rest;
+    right += yes;
+    high = max(high, sum);
+    low = min(low, sum);
+  }
+  store<f64>(sums, high);
+  store<f64>(sums, low, 8);
+  store<f64>(sums, variance, 16);
+  store<f64>(sums, squares, 24);
+  store<f64>(sums, right, 32);
+}
+
+// Bins of equal count of n rows, the first n mod bins with one row more, equal values in the lower one: table[b] = (sum c, sum (mask - c)^2, rows, ones) as f64, f64, i32, i32.
+export function f32_tally_bins(values: usize, counts: usize, ones: usize, groups: i32, n: i32, bins: i32, table: usize): void {
+  const whole = n / bins, rest = n % bins;
+  memory.fill(table, 0, <usize>bins * 24);
+  let next = whole + <i32>(rest > 0), b = 0, rows = 0, first = 0, right = 0, sum: f64 = 0, squares: f64 = 0;
+  for (const end = values + (<usize>groups << 2); values < end; values += 4, counts += 4, ones += 4) {
+    if (next <= rows && b + 1 < bins) {
+      store<f64>(table, sum);
+      store<f64>(table, squares, 8);
+      store<i32>(table, rows - first, 16);
+      store<i32>(table, right, 20);
+      sum = 0;
+      squares = 0;
+      right = 0;
+      first = rows;
+      while (b + 1 < bins && next <= rows) {
+        b++;
+        table += 24;
+        next = (b + 1) * whole + min(b + 1, rest);
+      }
+    }
+    const c = <f64>load<f32>(values), count = load<i32>(counts), yes = load<i32>(ones), off = 1 - c;
+    sum += <f64>count * c;
+    squares += <f64>yes * off * off + <f64>(count - yes) * c * c;
+    right += yes;
+    rows += count;
+  }
+  store<f64>(table, sum);
+  store<f64>(table, squares, 8);
+  store<i32>(table, rows - first, 16);
+  store<i32>(table, right, 20);
+}
+
+// Pools adjacent violators: takes the groups [from, end) into the stack of blocks (index of the first group, rows, ones) so that ones / rows rises strictly; returns its height.
+export function i32_pool(counts: usize, ones: usize, from: i32, end: i32, first: usize, rows: usize, sums: usize, blocks: i32): i32 {
+  // Offsets of the next block.
+  let top = <usize>blocks << 2;
+  for (let i = from; i < end; i++) {
+    let count = load<i32>(counts + (<usize>i << 2)), sum = load<i32>(ones + (<usize>i << 2)), at = i;
+    while (top > 0 && <i64>load<i32>(sums + top - 4) * <i64>count >= <i64>sum * <i64>load<i32>(rows + top - 4)) {
+      top -= 4;
+      at = load<i32>(first + top);
+      count += load<i32>(rows + top);
+      sum += load<i32>(sums + top);
+    }
+    store<i32>(first + top, at);
+    store<i32>(rows + top, count);
+    store<i32>(sums + top, sum);
+    top += 4;
+  }
+  return <i32>(top >> 2);
 }
 
 // Residuals r = mask - c in `size` cells of [0, 1], x = where in its cell (0 to 1) a row stands: cells[j] += (r, r x, r x^2, r x^3, r^2, mask). A c above 1 counts as 1, which is in

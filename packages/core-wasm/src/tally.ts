@@ -9,11 +9,19 @@ export const kernels: () => {
   f32_tally_start(work: number): void;
   f32_tally_scan(x: number, n: number, work: number): number;
   u8_no_mask(mask: number, n: number): number;
+  u8_ones(mask: number, n: number): number;
+  f32_outside(x: number, n: number, low: number, high: number): number;
   f32_tally_plan(n: number, work: number): void;
   f32_tally_count(x: number, n: number, work: number): void;
   f32_tally_places(values: number, work: number): void;
   f32_tally_divide(x: number, mask: number, n: number, work: number): void;
   f32_tally_groups(x: number, values: number, counts: number, ones: number, most: number, work: number): number;
+  f32_tally_pairs(counts: number, ones: number, groups: number): number;
+  f32_tally_risk(counts: number, ones: number, groups: number, marks: number, sums: number): void;
+  f64_rise(more: number, n: number): number;
+  f32_tally_differences(values: number, counts: number, ones: number, groups: number, sums: number): void;
+  f32_tally_bins(values: number, counts: number, ones: number, groups: number, n: number, bins: number, table: number): void;
+  i32_pool(counts: number, ones: number, from: number, end: number, first: number, rows: number, sums: number, blocks: number): number;
   f32_residual_moments(c: number, mask: number, n: number, size: number, cells: number): void;
 } = family("order", binary);
 
@@ -32,12 +40,25 @@ export interface Tally {
   readonly ones: Int32Array;
 }
 
-/** The tally in a block of memory, in pieces; `use` sees views that are valid until it returns. */
-function* steps<Result>(where: string, x: Float32Array, mask: Uint8Array, use: (tally: Tally) => Result): Steps<Result> {
+/** A tally in memory: addresses of its groups. */
+export interface Groups {
+  readonly values: number;
+  readonly counts: number;
+  readonly ones: number;
+  /** K. */
+  readonly groups: number;
+  /** N. */
+  readonly n: number;
+  /** Room for the 4 N bytes of what was sorted, then for what was asked for. */
+  readonly free: number;
+  readonly more: number;
+}
+
+/** The tally in a block of memory, in pieces, with `extra` bytes behind it for `use`. */
+export function* tallied<Result>(where: string, x: Float32Array, mask: Uint8Array, extra: number, use: (groups: Groups) => Steps<Result>): Steps<Result> {
   const n = x.length;
   if (mask.length !== n) throw rangeError(where, "mask", `of length ${n}`, `${mask.length}`);
-  if (n === 0) return use({ values: new Float32Array(0), counts: new Int32Array(0), ones: new Int32Array(0) });
-  const list = (4 * n + 63) & ~63, size = WORK + 5 * list;
+  const list = (4 * n + 63) & ~63, head = WORK + 4 * list + ((n + 63) & ~63), size = head + extra;
   const work = allocate(size), from = work + WORK, values = from + list, counts = values + list, ones = counts + list, masks = ones + list;
   const k = kernels();
   function* pieces(share: number, piece: (first: number, count: number) => void): Steps<void> {
@@ -64,13 +85,17 @@ function* steps<Result>(where: string, x: Float32Array, mask: Uint8Array, use: (
     k.f32_tally_places(values, work);
     yield* pieces(0.3, (first, count) => k.f32_tally_divide(from + 4 * first, masks + first, count, work));
     let groups = 0;
-    while ((groups = k.f32_tally_groups(from, values, counts, ones, PIECE, work)) >= 0) yield 0.5 + (0.5 * groups) / n;
-    groups = -1 - groups;
-    const ints = intView(), end = (at: number): number => (at >>> 2) + groups;
-    return use({ values: floatView().subarray(values >>> 2, end(values)), counts: ints.subarray(counts >>> 2, end(counts)), ones: ints.subarray(ones >>> 2, end(ones)) });
+    while (n > 0 && (groups = k.f32_tally_groups(from, values, counts, ones, PIECE, work)) >= 0) yield 0.5 + (0.5 * groups) / n;
+    return yield* use({ values, counts, ones, groups: n > 0 ? -1 - groups : 0, n, free: from, more: work + head });
   } finally {
     release(work, size);
   }
+}
+
+/** Views of groups in memory. */
+export function viewsOf({ values, counts, ones, groups }: Groups): Tally {
+  const ints = intView(), part = (at: number): [first: number, end: number] => [at >>> 2, (at >>> 2) + groups];
+  return { values: floatView().subarray(...part(values)), counts: ints.subarray(...part(counts)), ones: ints.subarray(...part(ones)) };
 }
 
 /**
@@ -88,10 +113,15 @@ function* steps<Result>(where: string, x: Float32Array, mask: Uint8Array, use: (
  * Source: Knuth, The Art of Computer Programming 3 (1998), 5.2.5; by leading digit first as McIlroy, Bostic, McIlroy, "Engineering radix sort", 1993.
  */
 export function withTally<Result>(x: Float32Array, mask: Uint8Array, use: (tally: Tally) => Result): Result {
-  return runSteps(steps("withTally", x, mask, use));
+  return runSteps(tallied("withTally", x, mask, 0, function* (groups) {
+    return use(viewsOf(groups));
+  }));
 }
 
 /** `withTally` in pieces of about 2 ms, with arrays of its own as the result. The data must not change meanwhile. */
 export function* tallySteps(x: Float32Array, mask: Uint8Array): Steps<Tally> {
-  return yield* steps("tallySteps", x, mask, ({ values, counts, ones }) => ({ values: values.slice(), counts: counts.slice(), ones: ones.slice() }));
+  return yield* tallied("tallySteps", x, mask, 0, function* (groups) {
+    const { values, counts, ones } = viewsOf(groups);
+    return { values: values.slice(), counts: counts.slice(), ones: ones.slice() };
+  });
 }
