@@ -12,9 +12,9 @@ export interface ContinuousRankedProbabilityScoreOptions extends EstimateOptions
 /** A normal distribution for each row. */
 export interface NormalPredictions {
   /** float32 or float64 [N]. */
-  readonly mean: TensorLike;
+  readonly means: TensorLike;
   /** float32 or float64 [N], at least 0. */
-  readonly standardDeviation: TensorLike;
+  readonly deviations: TensorLike;
 }
 
 /**
@@ -24,21 +24,21 @@ export interface NormalPredictions {
  *   normal     s (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)),   z = (y - mean) / s;   |y - mean| for s = 0
  *   samples    (1 / M) sum_i |x_i - y| - sum_{i < j} |x_i - x_j| / (M (M - 1)),   or / M^2 with `fair: false`; sorted, so in O(M log M)
  *
- * @param predictions - `{ mean, standardDeviation }`, or samples, float32 [N, M] (2 or more of them, or 1 with `fair: false`)
+ * @param predictions - `{ means, deviations }`, or samples, float32 [N, M] (2 or more of them, or 1 with `fair: false`)
  * @param targets - float32 or float64 [N]
  * @param options - `fair` (true), `level` (0.95)
  * @returns `value` in the units of the targets (of fair samples it may be negative), `n`, `interval` (normal, from the scores of the rows), `level`, `convention`
  * @throws RangeError for no rows, another shape, a number that is not finite, a standard deviation below 0 (the row is named)
  * @example
- *   continuousRankedProbabilityScore({ mean: [0], standardDeviation: [1] }, [0]).value; // 0.2337
+ *   continuousRankedProbabilityScore({ means: [0], deviations: [1] }, [0]).value; // 0.2337
  * Source: Matheson and Winkler, Management Science 22 (1976); Gneiting and Raftery, JASA 102 (2007); fair: Ferro, QJRMS 140 (2014).
  */
 export function continuousRankedProbabilityScore(predictions: TensorLike | NormalPredictions, targets: TensorLike, options: ContinuousRankedProbabilityScoreOptions = {}): Estimate {
   const where = "continuousRankedProbabilityScore", level = checkedLevel(where, options.level);
   const y = finite(where, "targets", targets), n = y.length;
-  if (typeof predictions === "object" && predictions !== null && "mean" in predictions) {
+  if (typeof predictions === "object" && predictions !== null && "means" in predictions) {
     if (options.fair !== undefined) throw rangeError(where, "fair", "with samples only", `${options.fair}`);
-    const mean = finite(where, "mean", predictions.mean, n), deviation = finite(where, "standardDeviation", predictions.standardDeviation, n);
+    const mean = finite(where, "means", predictions.means, n), deviation = finite(where, "deviations", predictions.deviations, n);
     return meanOf(Float64Array.from({ length: n }, (_, i) => ofNormal(where, y[i] - mean[i], deviation[i], i)), level, "CRPS of normal distributions, lower is better");
   }
   const { fair = true } = options, x = asFloat32(where, "samples", predictions);
@@ -51,7 +51,7 @@ export function continuousRankedProbabilityScore(predictions: TensorLike | Norma
 }
 
 function ofNormal(where: string, error: number, deviation: number, row: number): number {
-  if (!(deviation >= 0)) throw rangeError(where, "standardDeviation", "at least 0", `${deviation} in row ${row}`);
+  if (!(deviation >= 0)) throw rangeError(where, "deviations", "at least 0", `${deviation} in row ${row}`);
   if (deviation === 0) return Math.abs(error);
   const z = error / deviation;
   // 2 Phi(z) - 1 = erf(z / sqrt 2).

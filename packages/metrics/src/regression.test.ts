@@ -25,9 +25,9 @@ describe("agree with the definition", () => {
   });
 
   it("CRPS of a normal: the integral of (F - 1)^2", () => {
-    for (const { mean: center, standardDeviation, target, crps } of fixture.normal) expectClose(continuousRankedProbabilityScore({ mean: [center], standardDeviation: [standardDeviation] }, [target]).value, crps, { rtol: 1e-9 }); // quadrature
-    expect(continuousRankedProbabilityScore({ mean: [1], standardDeviation: [0] }, [3]).value).toBe(2);
-    expectClose(continuousRankedProbabilityScore({ mean: [0], standardDeviation: [1] }, [0]).value, (Math.SQRT2 - 1) / Math.sqrt(Math.PI), { rtol: 1e-14 });
+    for (const { mean: center, standardDeviation, target, crps } of fixture.normal) expectClose(continuousRankedProbabilityScore({ means: [center], deviations: [standardDeviation] }, [target]).value, crps, { rtol: 1e-9 }); // quadrature
+    expect(continuousRankedProbabilityScore({ means: [1], deviations: [0] }, [3]).value).toBe(2);
+    expectClose(continuousRankedProbabilityScore({ means: [0], deviations: [1] }, [0]).value, (Math.SQRT2 - 1) / Math.sqrt(Math.PI), { rtol: 1e-14 });
   });
 
   it("interval score and pinball loss", () => {
@@ -53,7 +53,7 @@ describe("agree with the definition", () => {
 describe("proper: the truth has the smallest mean", () => {
   it("each", () => {
     const random = testRandom(5), y = Float64Array.from({ length: 20000 }, () => random.normal()), all = (v: number): Float64Array => y.map(() => v);
-    const crps = (s: number): number => continuousRankedProbabilityScore({ mean: all(0), standardDeviation: all(s) }, y).value;
+    const crps = (s: number): number => continuousRankedProbabilityScore({ means: all(0), deviations: all(s) }, y).value;
     expect(crps(1)).toBeLessThan(Math.min(crps(0.8), crps(1.25)));
     const score = (z: number): number => intervalScore(all(-z), all(z), y, { alpha: 0.1 }).value;
     expect(score(1.645)).toBeLessThan(Math.min(score(1.3), score(2)));
@@ -66,7 +66,7 @@ describe("proper: the truth has the smallest mean", () => {
 describe("intervals", () => {
   const cases: Record<string, { truth: number; measure(y: Float64Array): Estimate }> = {
     coverage: { truth: 0.9, measure: (y) => intervalCoverage(y.map(() => -1.6448536269514722), y.map(() => 1.6448536269514722), y) },
-    CRPS: { truth: 1 / Math.sqrt(Math.PI), measure: (y) => continuousRankedProbabilityScore({ mean: y.map(() => 0), standardDeviation: y.map(() => 1) }, y) },
+    CRPS: { truth: 1 / Math.sqrt(Math.PI), measure: (y) => continuousRankedProbabilityScore({ means: y.map(() => 0), deviations: y.map(() => 1) }, y) },
     // E |Z| / 2
     pinball: { truth: Math.sqrt(2 / Math.PI) / 2, measure: (y) => pinballLoss(y.map(() => 0), y, { quantile: 0.5 }) },
     // E |Z| times 2 / alpha
@@ -98,10 +98,10 @@ describe("special values", () => {
 
   it("messages", () => {
     expect(() => intervalCoverage([0], [1], [])).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`targets\` with at least one row, got none]`);
-    expect(() => intervalCoverage([0, 0], [1], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`lower\` of shape [1], got [2]]`);
-    expect(() => intervalCoverage([0], [1, 2], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`upper\` of shape [1], got [2]]`);
-    expect(() => intervalCoverage([2], [1], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`upper\` at least \`lower\`, got 1 for 2 in row 0]`);
-    expect(() => intervalCoverage([NaN], [1], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`lower\` without NaN, got NaN in row 0]`);
+    expect(() => intervalCoverage([0, 0], [1], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`low\` of shape [1], got [2]]`);
+    expect(() => intervalCoverage([0], [1, 2], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`high\` of shape [1], got [2]]`);
+    expect(() => intervalCoverage([2], [1], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`high\` at least \`low\`, got 1 for 2 in row 0]`);
+    expect(() => intervalCoverage([NaN], [1], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`low\` without NaN, got NaN in row 0]`);
     expect(() => intervalCoverage([0], [1], [Infinity])).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`targets\` of finite numbers, got Infinity in row 0]`);
     expect(() => intervalCoverage([0], [1], [1], { level: 95 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalCoverage: expected \`level\` in (0, 1), got 95]`);
     expect(() => intervalScore([0], [1], [1], { alpha: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalScore: expected \`alpha\` in (0, 1), got 1]`);
@@ -112,7 +112,7 @@ describe("special values", () => {
     expect(() => continuousRankedProbabilityScore([[1]], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: continuousRankedProbabilityScore: expected \`samples\` at least 2 in each row, got 1]`);
     expect(() => continuousRankedProbabilityScore([[1, 2]], [1, 2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: continuousRankedProbabilityScore: expected \`samples\` of 2 rows, got 1]`);
     expect(() => continuousRankedProbabilityScore([[1, Infinity]], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: continuousRankedProbabilityScore: expected \`samples\` of finite numbers, got Infinity in row 0, column 1]`);
-    expect(() => continuousRankedProbabilityScore({ mean: [0], standardDeviation: [-1] }, [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: continuousRankedProbabilityScore: expected \`standardDeviation\` at least 0, got -1 in row 0]`);
-    expect(() => continuousRankedProbabilityScore({ mean: [0], standardDeviation: [1] }, [1], { fair: true })).toThrowErrorMatchingInlineSnapshot(`[RangeError: continuousRankedProbabilityScore: expected \`fair\` with samples only, got true]`);
+    expect(() => continuousRankedProbabilityScore({ means: [0], deviations: [-1] }, [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: continuousRankedProbabilityScore: expected \`deviations\` at least 0, got -1 in row 0]`);
+    expect(() => continuousRankedProbabilityScore({ means: [0], deviations: [1] }, [1], { fair: true })).toThrowErrorMatchingInlineSnapshot(`[RangeError: continuousRankedProbabilityScore: expected \`fair\` with samples only, got true]`);
   });
 });

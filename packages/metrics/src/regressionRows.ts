@@ -25,10 +25,10 @@ export function finite(where: string, argument: string, x: TensorLike, rows?: nu
 
 /** Ends of intervals with the lower one first; infinite ones say that there is no end. */
 export function ends(where: string, lower: TensorLike, upper: TensorLike, rows: number): { readonly low: ArrayLike<number>; readonly high: ArrayLike<number> } {
-  const low = numbers(where, "lower", lower), high = numbers(where, "upper", upper);
-  if (low.length !== rows) throw rangeError(where, "lower", `of shape [${rows}]`, `[${low.length}]`);
-  if (high.length !== rows) throw rangeError(where, "upper", `of shape [${rows}]`, `[${high.length}]`);
-  for (let i = 0; i < rows; i++) if (!(low[i] <= high[i])) throw rangeError(where, "upper", "at least `lower`", `${high[i]} for ${low[i]} in row ${i}`);
+  const low = numbers(where, "low", lower), high = numbers(where, "high", upper);
+  if (low.length !== rows) throw rangeError(where, "low", `of shape [${rows}]`, `[${low.length}]`);
+  if (high.length !== rows) throw rangeError(where, "high", `of shape [${rows}]`, `[${high.length}]`);
+  for (let i = 0; i < rows; i++) if (!(low[i] <= high[i])) throw rangeError(where, "high", "at least `low`", `${high[i]} for ${low[i]} in row ${i}`);
   return { low, high };
 }
 
