@@ -2,6 +2,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { reliabilityPlot } from "../../../packages/calibration/dist/index.js";
 import { svg, type Plot, type PlotColour, type PlotShape } from "../../../packages/metrics/dist/plot.js";
+import { connectedComponents, cosineMap, kMeans, mapSvg, stableThreshold } from "../../../packages/ood/dist/index.js";
+import { Tensor, randomSource } from "../../../packages/tensor/dist/index.js";
 import type { BenchRecord } from "../../../tools/bench/types.ts";
 import type { Metrics } from "./report.ts";
 
@@ -112,6 +114,46 @@ function softmaxErrors(records: readonly BenchRecord[]): string {
   }, { id: "softmax-errors", width: 400, height: 100 + 30 * cases.length });
 }
 
+interface Detectors {
+  readonly tables: readonly { readonly name: string; readonly detectors: readonly { readonly method: string; readonly needs: readonly string[]; readonly auroc: number }[] }[];
+}
+
+const NEEDS: readonly { readonly needs: string; readonly name: string; readonly colour: PlotColour; readonly shape: PlotShape }[] = [
+  { needs: "logits", name: "from logits", colour: 1, shape: "circle" },
+  { needs: "features", name: "from features", colour: 2, shape: "square" },
+  { needs: "features,logits", name: "from both", colour: 3, shape: "triangle" },
+];
+
+/** The area under the ROC curve of every detector, best first. */
+function detectors({ tables }: Detectors): string {
+  return pair(...tables.map(({ name, detectors }) => {
+    const sorted = detectors.toSorted((a, b) => b.auroc - a.auroc);
+    return svg({
+      title: `Area under the ROC curve of each detector, ${name}`,
+      description: sorted.map(({ method, auroc }) => `${method} ${auroc.toFixed(3)}`).join(", "),
+      x: { label: `${name}: area under the ROC curve`, domain: [0.5, 1] },
+      y: { label: "", categories: sorted.map(({ method }) => method) },
+      series: NEEDS.map(({ needs, name, colour, shape }) => {
+        const own = sorted.flatMap((one, at) => (one.needs.toSorted().join() === needs ? [{ at, ...one }] : []));
+        return { kind: "points", name, colour, shape, x: own.map(({ auroc }) => auroc), y: own.map(({ at }) => at) };
+      }),
+    }, { id: `detectors-${name.toLowerCase()}`, width: 360, height: 90 + 20 * sorted.length });
+  }));
+}
+
+/** Patches of a woven cloth with a scratch and a hole, beside those of a whole one: the map, and the regions that stand out by themselves. */
+function anomalyMap(): string {
+  const random = randomSource(3, 0), side = 40;
+  const cloth = (damage: (i: number, j: number) => boolean): Tensor<"float32"> => new Tensor("float32", [side, side, 5], Float32Array.from({ length: side * side * 5 }, (_, at) => {
+    const f = at % 5, j = Math.floor(at / 5) % side, i = Math.floor(at / 5 / side), thread = (i % 2) + 2 * (j % 2);
+    return (damage(i, j) ? (f === 4 ? 1.6 : f === thread ? 0.6 : 0) : f === thread ? 2 : 0) + 0.5 * random.uniform();
+  }));
+  const bank = kMeans({ data: cloth(() => false).data, shape: [side * side, 5] }, 12).centres;
+  const map = cosineMap(cloth((i, j) => (i > 7 && i < 26 && Math.abs(j - 6 - 0.6 * i) < 1) || (i - 29) ** 2 + (j - 30) ** 2 < 13), { bank }), { threshold } = stableThreshold(map);
+  const { regions } = connectedComponents({ data: Uint8Array.from(map.data, (value) => Number(value > threshold)), shape: [side, side] });
+  return mapSvg(map, { title: "Cosine map of a cloth with a scratch and a hole", regions, id: "anomaly-map" });
+}
+
 /** All drawings of the site, into `<out>/figures`. */
 export function writeFigures(root: string, out: string, metrics: Metrics): void {
   const records = JSON.parse(readFileSync(join(root, "docs/data/bench.json"), "utf8")) as BenchRecord[];
@@ -121,6 +163,8 @@ export function writeFigures(root: string, out: string, metrics: Metrics): void 
     "reliability-before": reliability("before", metrics),
     "reliability-after": reliability("after", metrics),
     errors: errors(accuracy),
+    "anomaly-map": anomalyMap(),
+    detectors: detectors(JSON.parse(readFileSync(join(root, "docs/data/detectors.json"), "utf8")) as Detectors),
     "softmax-errors": softmaxErrors(records),
     ...Object.fromEntries(suites.map((suite) => [`times-${suite}`, times(suite, records)])),
   };

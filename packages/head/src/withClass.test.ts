@@ -1,26 +1,25 @@
 import { LogitDetector, NearestNeighborDetector, Threshold, groupRows } from "@logits/ood";
 import { checkGuarantee, testRandom } from "@logits/testkit";
-import { sampleNormal } from "@logits/statistics";
-import { randomSource, type RandomSource } from "@logits/tensor";
 import { describe, expect, it } from "vitest";
 import { DecisionHead, LinearHead, PrototypeHead, withClass, withClassAsync } from "./index.ts";
 
+type Random = ReturnType<typeof testRandom>;
 const SLOW = Boolean(process.env.LOGITS_SLOW), F = 4, RATE = 0.1;
 
 /** Rows of Gaussian classes, class c around 5 on axis c. */
-function draw(random: RandomSource, classes: readonly number[]): { features: { data: Float32Array; shape: [number, number] }; labels: Int32Array } {
+function draw(random: Random, classes: readonly number[]): { features: { data: Float32Array; shape: [number, number] }; labels: Int32Array } {
   const data = new Float32Array(classes.length * F);
   classes.forEach((c, n) => {
-    for (let f = 0; f < F; f++) data[n * F + f] = sampleNormal(random) + (f === c ? 5 : 0);
+    for (let f = 0; f < F; f++) data[n * F + f] = random.normal() + (f === c ? 5 : 0);
   });
   return { features: { data, shape: [classes.length, F] }, labels: Int32Array.from(classes) };
 }
 
-const among = (random: RandomSource, rows: number, classes: number): number[] => Array.from({ length: rows }, () => random.integer(classes));
+const among = (random: Random, rows: number, classes: number): number[] => Array.from({ length: rows }, () => random.integer(classes));
 const OPTIONS = { detector: "maxLogit", maxFalsePositiveRate: RATE, confidence: "marginal" } as const;
 
 /** A head of two classes by their means. */
-function twoClasses(random: RandomSource, rows = 60): DecisionHead<"a" | "b"> {
+function twoClasses(random: Random, rows = 60): DecisionHead<"a" | "b"> {
   const train = draw(random, among(random, 40, 2)), scorer = PrototypeHead.fit(train.features, train.labels, { kind: "mean", classes: 2 });
   return DecisionHead.fit({ scorer, ...draw(random, among(random, rows, 2)), classes: ["a", "b"] }, OPTIONS);
 }
@@ -30,7 +29,7 @@ function flagged(head: DecisionHead<string>, { features }: ReturnType<typeof dra
 }
 
 describe("withClass", () => {
-  const random = randomSource(1, 0), head = twoClasses(random), own = draw(random, Array.from({ length: 12 }, () => 2)), data = draw(random, among(random, 90, 3));
+  const random = testRandom(1), head = twoClasses(random), own = draw(random, Array.from({ length: 12 }, () => 2)), data = draw(random, among(random, 90, 3));
 
   it("is DecisionHead.fit with the scorer that has the class, and with what the head was asked for", async () => {
     const taught = withClass(head, { name: "c", features: own.features }, data);
@@ -40,6 +39,14 @@ describe("withClass", () => {
     expect((await withClassAsync(head, { name: "c", features: own.features }, data)).toJSON()).toEqual(want.toJSON());
     expect(head.classes).toEqual(["a", "b"]);
     expect(withClass(head, { name: "c", features: own.features }, data, { alpha: 0.3, detector: "energy" })).toMatchObject({ alpha: 0.3, detector: { method: "energy" } });
+  });
+
+  it("takes several classes in at once: as one after the other", () => {
+    const more = draw(random, [3, 3, 3]), both = draw(random, among(random, 120, 4));
+    const taught = withClass(head, [{ name: "c", features: own.features }, { name: "d", features: more.features }], both);
+    const want = DecisionHead.fit({ scorer: (head.scorer as PrototypeHead).addClass(own.features).addClass(more.features), ...both, classes: ["a", "b", "c", "d"] }, OPTIONS);
+    expect(taught.toJSON()).toEqual(want.toJSON());
+    expect(withClass(head, [], draw(random, among(random, 60, 2))).classes).toEqual(["a", "b"]);
   });
 
   it("answers with the class that it called unknown before, whose rows were found by grouping", () => {
@@ -93,7 +100,7 @@ describe("withClass", () => {
       name: "exemplar-free", kind: "marginal mean", level: RATE, repetitions: SLOW ? 4000 : 300,
       simulate: (seed) => {
         const next = testRandom(seed), train = draw(next, among(next, 40, 2)), scorer = PrototypeHead.fit(train.features, train.labels, { kind: "mean", classes: 2 }), detector = LogitDetector.of("maxLogit");
-        const scores = (own: PrototypeHead, rows: ReturnType<typeof draw>): ArrayLike<number> => detector.score({ logits: own.logits(rows.features) }).data;
+        const scores = (own: PrototypeHead, rows: ReturnType<typeof draw>): Float32Array => detector.score({ logits: own.logits(rows.features) }).data;
         const threshold = Threshold.fit(scores(scorer, draw(next, among(next, 59, 2))), { maxFalsePositiveRate: RATE, confidence: "marginal" });
         const wider = scorer.addClass(draw(next, [2, 2, 2]).features), fresh = draw(next, among(next, 60, 2)), before = scores(scorer, fresh), after = scores(wider, fresh);
         let flags = 0;

@@ -4,7 +4,7 @@ import { expectClose, expectExact, testRandom } from "@logits/testkit";
 import { Tensor } from "@logits/tensor";
 import { ResidualDetector, blurMap, connectedComponents, cosineMap, kMeans, mapScore, mapSvg, otsuThreshold, resizeMap, stableThreshold } from "./index.ts";
 
-const { cases } = JSON.parse(readFileSync(new URL("./fixtures/anomalyMaps.json", import.meta.url), "utf8")) as { cases: readonly Record<string, number[] & number & string>[] };
+const { cases } = JSON.parse(readFileSync(new URL("./fixtures/anomalyMaps.json", import.meta.url), "utf8")) as { cases: readonly (Record<"shape" | "size" | "features" | "counterpart" | "bank" | "pairwise" | "nearest" | "map" | "resized" | "aligned" | "blurred" | "zeroEdge" | "mask" | "four" | "eight", number[]> & { readonly name: string; readonly topFifth: number })[] };
 const of = (shape: readonly number[], data: readonly number[]): Tensor<"float32"> => new Tensor("float32", [...shape], Float32Array.from(data));
 
 /** A map of noise below 0.2 with discs of height 1. */
