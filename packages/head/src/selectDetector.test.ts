@@ -84,7 +84,7 @@ describe("selectDetector", () => {
   });
 
   it("is the same twice, without and with pauses, by either criterion", async () => {
-    const data = world(120, 7), options = { criterion: "falsePositiveRate", seed: 3 } as const, candidates = ["msp", "energy", ssd];
+    const data = world(120, 7), options = { criterion: "falsePositiveRate", seed: 3 } as const, candidates = ["msp", "energy", ssd] as const;
     const plain = selectDetector(candidates, data, options), paused = await selectDetectorAsync(candidates, data, options);
     expect(paused.candidates).toEqual(plain.candidates);
     expect(JSON.stringify(paused.detector)).toBe(JSON.stringify(plain.detector));
