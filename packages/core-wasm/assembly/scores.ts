@@ -1,4 +1,4 @@
-import { EXP, halfExp } from "./lib/exp";
+import { EXP, halfExp, halfExpBounded } from "./lib/exp";
 import { log1p64, log64 } from "./lib/log";
 import { loadTail, madd, sumLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
@@ -310,6 +310,12 @@ function power(
 function indexOf(x: usize, cols: i32, value: f32): i32 {
   const wanted = f32x4.splat(value), whole = cols & ~3;
   let at = 0;
+  // Sixteen at a time, then those four that hold it.
+  for (const far = cols & ~15; at < far; at += 16) {
+    const p = x + (<usize>at << 2);
+    const first = v128.or(f32x4.eq(v128.load(p), wanted), f32x4.eq(v128.load(p, 16), wanted)), second = v128.or(f32x4.eq(v128.load(p, 32), wanted), f32x4.eq(v128.load(p, 48), wanted));
+    if (v128.any_true(v128.or(first, second))) break;
+  }
   for (; at < whole; at += 4) {
     const found = i32x4.bitmask(f32x4.eq(v128.load(x + (<usize>at << 2)), wanted));
     if (found) return at + ctz(found);
@@ -362,35 +368,53 @@ function oneRow(x: usize, y: usize, cols: i32, step: usize, beta: f32, temperatu
     const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24);
     const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
     const by = f32x4.splat(beta), m = f32x4.splat(top), zero = f32x4.splat(0);
+    // The second largest is the nearest to the largest: where it is below, there is one that is largest.
+    const several = !((top - second) * beta != 0);
     // float32 lanes over at most 1024 bytes, blocks added in float64.
     p = x;
     let kept = weights;
+    equal = 1;
     while (p < end) {
-      let s0 = zero, s1 = zero, ties = zero;
-      for (const stop = min(p + 1024, end); p < stop; p += 16) {
+      let s0 = zero, s1 = zero;
+      const stop = min(p + 1024, end);
+      for (const pairs = p + ((stop - p) & ~31); p < pairs; p += 32) {
+        const d = f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(p)), by), highest), f = f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(p, 16)), by), highest);
+        const e = halfExpBounded(d, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
+        s0 = f32x4.add(s0, v128.andnot(e, f32x4.eq(d, zero)));
+        s1 = f32x4.add(s1, f32x4.mul(e, d));
+        const g = halfExpBounded(f, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
+        s0 = f32x4.add(s0, v128.andnot(g, f32x4.eq(f, zero)));
+        s1 = f32x4.add(s1, f32x4.mul(g, f));
+        if (keep) {
+          v128.store(kept, e);
+          v128.store(kept, g, 16);
+          kept += 32;
+        }
+      }
+      if (p < stop) {
         const d = f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(p)), by), highest);
-        const e = halfExp(d, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
-        const tie = f32x4.eq(d, zero);
-        ties = i32x4.sub(ties, tie);
-        s0 = f32x4.add(s0, v128.andnot(e, tie));
+        const e = halfExpBounded(d, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
+        s0 = f32x4.add(s0, v128.andnot(e, f32x4.eq(d, zero)));
         s1 = f32x4.add(s1, f32x4.mul(e, d));
         if (keep) {
           v128.store(kept, e);
           kept += 16;
         }
+        p += 16;
       }
       half += sumLanes(s0);
       half1 += sumLanes(s1);
-      equal += sumLanes(f32x4.convert_i32x4_s(ties));
     }
     if (rest) {
       const d = f32x4.pmin(f32x4.mul(f32x4.sub(m, loadTail(end, rest, impossible)), by), highest);
-      const e = halfExp(d, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
-      const tie = f32x4.eq(d, zero);
-      half += sumLanes(v128.andnot(e, tie));
+      const e = halfExpBounded(d, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
+      half += sumLanes(v128.andnot(e, f32x4.eq(d, zero)));
       half1 += sumLanes(f32x4.mul(e, d));
-      equal -= sumLanes(f32x4.convert_i32x4_s(tie));
       if (keep) v128.store(kept, e);
+    }
+    if (several) {
+      equal = 0;
+      for (p = x; p < end + (rest << 2); p += 4) if ((top - load<f32>(p)) * beta == 0) equal += 1;
     }
     if (keep) uniform = fromOne(weights, cols, <f32>(2 * <f64>cols / (2 * half + equal)));
   }
@@ -448,7 +472,7 @@ function fourRows(
       let s0 = zero, s1 = zero;
       for (const block = min(p + 1024, stop); p < block; p += 16) {
         const d = f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(p)), by), highest);
-        const e = halfExp(d, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
+        const e = halfExpBounded(d, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
         const tie = f32x4.eq(d, zero);
         ties = i32x4.sub(ties, tie);
         s0 = f32x4.add(s0, v128.andnot(e, tie));

@@ -20,7 +20,13 @@ export const EXP: usize = memory.data<f32>([
 // @ts-ignore: decorator
 @inline
 export function halfExp(x: v128, log2e: v128, magic: v128, ln2hi: v128, ln2lo: v128, w2: v128, w1: v128, two: v128, half: v128, highest: v128): v128 {
-  const z = f32x4.pmin(x, highest);
+  return halfExpBounded(f32x4.pmin(x, highest), log2e, magic, ln2hi, ln2lo, w2, w1, two, half);
+}
+
+// The same for x <= highest.
+// @ts-ignore: decorator
+@inline
+export function halfExpBounded(z: v128, log2e: v128, magic: v128, ln2hi: v128, ln2lo: v128, w2: v128, w1: v128, two: v128, half: v128): v128 {
   const t = madd(z, log2e, magic);
   const k = f32x4.sub(t, magic);
   const r = madd(k, ln2lo, madd(k, ln2hi, z));
