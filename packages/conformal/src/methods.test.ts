@@ -445,8 +445,8 @@ describe("SplitConformal of every kind", () => {
 
 describe("messages", () => {
   it("ask for the id of a single row, whose uniform number would else be that of row 0 at every call", () => {
-    for (const method of METHODS) {
-      const fitted = SplitConformal.fit([[1, 0], [0, 1]], [0, 1], { method, ...(method === "tree" && { parents: [2, 2, -1] }) });
+    for (const options of [...METHODS.map((method) => ({ method })), { method: "tree" as const, parents: [2, 2, -1] }]) {
+      const fitted = SplitConformal.fit([[1, 0], [0, 1]], [0, 1], options);
       if (fitted.randomize) expect(() => fitted.predictionSet([[1, 0]])).toThrow("expected `ids`");
       else expect(fitted.predictionSet([[1, 0]]).sizes.size).toBe(1);
       expect(() => fitted.pValues([[1, 0]], { smooth: true })).toThrow("expected `ids`");

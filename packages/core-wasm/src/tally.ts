@@ -85,7 +85,7 @@ export function* tallied<Result>(where: string, x: Float32Array, mask: Uint8Arra
     k.f32_tally_places(values, work);
     yield* pieces(0.3, (first, count) => k.f32_tally_divide(from + 4 * first, masks + first, count, work));
     let groups = 0;
-    while (n > 0 && (groups = k.f32_tally_groups(from, values, counts, ones, PIECE, work)) >= 0) yield 0.5 + (0.5 * groups) / n;
+    if (n > 0) while ((groups = k.f32_tally_groups(from, values, counts, ones, PIECE, work)) >= 0) yield 0.5 + (0.5 * groups) / n;
     return yield* use({ values, counts, ones, groups: n > 0 ? -1 - groups : 0, n, free: from, more: work + head });
   } finally {
     release(work, size);
@@ -113,6 +113,7 @@ export function viewsOf({ values, counts, ones, groups }: Groups): Tally {
  * Source: Knuth, The Art of Computer Programming 3 (1998), 5.2.5; by leading digit first as McIlroy, Bostic, McIlroy, "Engineering radix sort", 1993.
  */
 export function withTally<Result>(x: Float32Array, mask: Uint8Array, use: (tally: Tally) => Result): Result {
+  // eslint-disable-next-line require-yield
   return runSteps(tallied("withTally", x, mask, 0, function* (groups) {
     return use(viewsOf(groups));
   }));
@@ -120,6 +121,7 @@ export function withTally<Result>(x: Float32Array, mask: Uint8Array, use: (tally
 
 /** `withTally` in pieces of about 2 ms, with arrays of its own as the result. The data must not change meanwhile. */
 export function* tallySteps(x: Float32Array, mask: Uint8Array): Steps<Tally> {
+  // eslint-disable-next-line require-yield
   return yield* tallied("tallySteps", x, mask, 0, function* (groups) {
     const { values, counts, ones } = viewsOf(groups);
     return { values: values.slice(), counts: counts.slice(), ones: ones.slice() };

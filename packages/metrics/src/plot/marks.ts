@@ -88,7 +88,7 @@ function thinned(run: Point[]): Point[] {
       if (run[end][1] > run[high][1]) high = end;
       end++;
     }
-    for (const i of [...new Set([start, Math.min(low, high), Math.max(low, high), end - 1])]) kept.push(run[i]);
+    for (const i of new Set([start, Math.min(low, high), Math.max(low, high), end - 1])) kept.push(run[i]);
     start = end;
   }
   return kept;
