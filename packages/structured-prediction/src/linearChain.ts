@@ -401,7 +401,8 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     const emissions = Float64Array.from(this.#byLabel(sums.marginals!)), transitions = new Float64Array(this.#transitions ? this.#sequences.count * C * C : C * C), start = new Float64Array(C), end = new Float64Array(C), ngrams = new Float64Array(this.model.ngrams?.ngrams.length ?? 0);
     this.#each((b, from, to) => {
       const weight = weights[b];
-      for (let j = 0; to > from && j < C; j++) {
+      const edges = to > from ? C : 0;
+      for (let j = 0; j < edges; j++) {
         start[j] += weight * emissions[from * C + j];
         end[j] += weight * emissions[(to - 1) * C + j];
       }
@@ -533,8 +534,8 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     const times = (p: number, score: number): number => (p === 0 ? 0 : p * score);
     return this.#each((b, from, to) => {
       let total = 0;
-      for (let k = from * C; emissions && k < to * C; k++) total += times(unary[k], emissions[k]);
-      for (let j = 0; to > from && j < C; j++) total += (start ? times(unary[from * C + j], start[j]) : 0) + (end ? times(unary[(to - 1) * C + j], end[j]) : 0);
+      if (emissions) for (let k = from * C; k < to * C; k++) total += times(unary[k], emissions[k]);
+      if (to > from) for (let j = 0; j < C; j++) total += (start ? times(unary[from * C + j], start[j]) : 0) + (end ? times(unary[(to - 1) * C + j], end[j]) : 0);
       if (rows) {
         for (let t = from + 1; t < to; t++) for (let k = 0; k < C * C; k++) total += times(pairs![t * C * C + k], varying ? varying[t * C * C + k] : transitions![k]);
       } else if (transitions) {

@@ -123,11 +123,11 @@ class Sequence {
     // Sums are at most about 1: their product, as long as float64 holds it well.
     let logLikelihood = 0, product = 1;
     for (let t = first; t < end; t++) {
-      const row = t * C, before = row - C;
+      const row = t * C, before = row - C, sources = t === 0 ? 0 : C;
       let sum = 0;
       for (let j = 0; j < C; j++) {
         let a = t === 0 ? initial[j] : 0;
-        for (let i = 0, at = j * C; t > 0 && i < C; i++) a += alpha[before + i] * into[at + i];
+        for (let i = 0, at = j * C; i < sources; i++) a += alpha[before + i] * into[at + i];
         sum += alpha[row + j] = a * x[row + j];
       }
       scales[t] = sum;
@@ -183,8 +183,9 @@ class Sequence {
     const e = (k: number): number => (scores ? scores[k] : log(x[k]));
     const alpha = new Float64Array(T * C), beta = new Float64Array(T * C), terms = new Float64Array(C);
     for (let t = 0; t < T; t++) {
+      const sources = t === 0 ? 0 : C;
       for (let j = 0; j < C; j++) {
-        for (let i = 0; t > 0 && i < C; i++) terms[i] = alpha[(t - 1) * C + i] + transitions[i * C + j];
+        for (let i = 0; i < sources; i++) terms[i] = alpha[(t - 1) * C + i] + transitions[i * C + j];
         alpha[t * C + j] = (t === 0 ? initial[j] : logSum(terms)) + e(t * C + j);
       }
     }
@@ -198,9 +199,10 @@ class Sequence {
     }
     this.#pairs.fill(0);
     for (let t = 0; t < T; t++) {
+      const sources = t === 0 ? 0 : C;
       for (let j = 0; j < C; j++) {
         this.#alpha[t * C + j] = exp(alpha[t * C + j] + beta[t * C + j] - logLikelihood);
-        for (let i = 0; t > 0 && i < C; i++) {
+        for (let i = 0; i < sources; i++) {
           const a = transitions[i * C + j];
           if (a > -Infinity) this.#pairs[i * C + j] += exp(alpha[(t - 1) * C + i] + a + e(t * C + j) + beta[t * C + j] - logLikelihood) / this.#parameters.transitions[i * C + j];
         }

@@ -282,7 +282,7 @@ export class HiddenMarkovModel {
     const initial = fields.tensor("initial", "float32", 1), transitions = fields.tensor("transitions", "float32", 2), emissions = fields.tensor("emissions", "float32", 2), C = initial.size;
     for (const [name, x, width] of [["initial", initial, C], ["transitions", transitions, C], ["emissions", emissions, emissions.shape[1]]] as const) {
       if (x.size !== (name === "initial" ? 1 : C) * width || C === 0) fields.fail(name, `of ${C} states`, `shape [${x.shape.join(", ")}]`);
-      for (let row = 0; width > 0 && row < x.size / width; row++) {
+      for (let row = 0; row < (width > 0 ? x.size / width : 0); row++) {
         const p = x.data.subarray(row * width, (row + 1) * width);
         if (!(p.every((v) => v >= 0) && Math.abs(p.reduce((a, v) => a + v, 0) - 1) <= 0.01)) fields.fail(name, "of probabilities", `another row ${row}`);
       }

@@ -67,11 +67,13 @@ export class ChainStep {
     const { labelOf, start } = this.states, { starts, sources, scores } = this.#forward;
     for (let j = 0; j < into.length; j++) {
       let top = from ? -Infinity : start[j], source = -1;
-      for (let k = starts[j]; from && k < starts[j + 1]; k++) {
-        const value = from[sources[k]] + scores[k];
-        if (value > top) {
-          top = value;
-          source = sources[k];
+      if (from) {
+        for (let k = starts[j]; k < starts[j + 1]; k++) {
+          const value = from[sources[k]] + scores[k];
+          if (value > top) {
+            top = value;
+            source = sources[k];
+          }
         }
       }
       into[j] = top + row[labelOf[j]];

@@ -66,7 +66,7 @@ describe("ChainFilter", () => {
     }
     const batch = new LinearChain(model, e);
     expectClose(filter.finalLogPartition, batch.logPartition()[0], { rtol: 1e-7 });
-    expectClose(smoother.finish().map(({ probabilities }) => [...probabilities.data]).flat(), batch.marginals().unary.data, { atol: 1e-6 });
+    expectClose(smoother.finish().flatMap(({ probabilities }) => [...probabilities.data]), batch.marginals().unary.data, { atol: 1e-6 });
   });
 
   it("agrees with a textbook recursion in log space over 10,000 rows of 7 labels", () => {
