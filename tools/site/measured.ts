@@ -1,10 +1,11 @@
 /**
  * Writes the tables of docs/performance.md, docs/where-we-lose.md and docs/accuracy.md from docs/data/bench.json (`bench <suite> --out docs/data/bench.json`),
- * docs/data/bars.json and packages/core-wasm/accuracy.json. With `--check` it writes nothing and fails where a page says something else than the data.
+ * docs/data/bars.json and packages/core-wasm/accuracy.json, and those of docs/ood/which-detector.md from docs/data/detectors.json (tools/fixtures/measureDetectors.ts). With `--check` it writes nothing and fails where a page says something else than the data.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BenchRecord, Variant } from "../bench/types.ts";
+import { detectorSections, type DetectorData } from "./detectors.ts";
 
 const root = join(import.meta.dirname, "../..");
 const json = <T>(path: string): T => JSON.parse(readFileSync(join(root, path), "utf8")) as T;
@@ -100,7 +101,7 @@ export function sections(records: readonly BenchRecord[], bars: readonly Bar[], 
   return all;
 }
 
-const PAGES = ["docs/performance.md", "docs/where-we-lose.md", "docs/accuracy.md"];
+const PAGES = ["docs/performance.md", "docs/where-we-lose.md", "docs/accuracy.md", "docs/ood/which-detector.md"];
 
 /** A page with its generated sections as the data say. */
 export function filled(page: string, text: string, all: Readonly<Record<string, string>>): string {
@@ -111,14 +112,14 @@ export function filled(page: string, text: string, all: Readonly<Record<string, 
 }
 
 if (import.meta.main) {
-  const all = sections(json("docs/data/bench.json"), json("docs/data/bars.json"), json("packages/core-wasm/accuracy.json"));
+  const all = { ...sections(json("docs/data/bench.json"), json("docs/data/bars.json"), json("packages/core-wasm/accuracy.json")), ...detectorSections(json<DetectorData>("docs/data/detectors.json")) };
   const stale = PAGES.filter((page) => {
     const text = readFileSync(join(root, page), "utf8"), now = filled(page, text, all);
     if (!process.argv.includes("--check")) writeFileSync(join(root, page), now);
     return now !== text;
   });
   if (process.argv.includes("--check") && stale.length > 0) {
-    console.error(`${stale.join(", ")}: expected the figures of docs/data/bench.json, got others. Run node tools/site/measured.ts`);
+    console.error(`${stale.join(", ")}: expected the figures of docs/data, got others. Run node tools/site/measured.ts`);
     process.exitCode = 1;
   } else console.log(stale.length === 0 ? "measured pages: as the data say" : `wrote ${stale.join(", ")}`);
 }
