@@ -69,23 +69,23 @@ describe("alignTokens", () => {
   });
 
   it("covers the text by the slices of bytes, in order", () => {
-    const name = (byte: number): string => [...alphabet][byte];
     const keep = (byte: number): boolean => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
     let next = 256;
-    const alphabet = Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(keep(byte) ? byte : next++)).join("");
+    const alphabet = Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(keep(byte) ? byte : next++));
     fc.assert(fc.property(fc.string({ unit: "binary" }), fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1 }), (text, cuts) => {
-      const bytes = [...new TextEncoder().encode(text)].map(name), tokens: string[] = [];
+      const bytes = [...new TextEncoder().encode(text)].map((byte) => alphabet[byte]), tokens: string[] = [];
       for (let at = 0, k = 0; at < bytes.length; k++) tokens.push(bytes.slice(at, (at += cuts[k % cuts.length])).join(""));
       const { start, end } = alignTokens(text, tokens, { kind: "byte-level" });
       let covered = 0;
+      let rest = "";
       for (let t = 0; t < tokens.length; t++) {
-        expect(start[t]).toBeGreaterThanOrEqual(t > 0 ? start[t - 1] : 0);
-        // Only white space is left out.
-        expect(text.slice(covered, start[t]).trim()).toBe("");
+        rest += text.slice(covered, start[t]);
         covered = Math.max(covered, end[t]);
       }
-      expect(text.slice(covered).trim()).toBe("");
-    }), { seed: 8, numRuns: 500 });
+      // Only white space is left out.
+      expect((rest + text.slice(covered)).trim()).toBe("");
+      expect(start.every((at, t) => t === 0 || at >= start[t - 1])).toBe(true);
+    }), { seed: 8, numRuns: 300 });
   });
 
   it("never hangs: what fits in too many ways is an error", () => {

@@ -171,7 +171,8 @@ function kindOf(tokens: readonly string[], prefix: string): TokenKind {
 
 /** The byte after white space and, but for `controls` false, after what may be missing in tokens. */
 function skipped({ bytes, pieceOf, kind }: NormalisedText, at: number, controls = true): number {
-  while (at < bytes.length && (kind[pieceOf[at]] === 1 || (controls && kind[pieceOf[at]] === 2)) && (at === 0 || pieceOf[at] !== pieceOf[at - 1])) at = pieceEnd(pieceOf, at);
+  const last = controls ? 2 : 1;
+  while (at < bytes.length && kind[pieceOf[at]] > 0 && kind[pieceOf[at]] <= last && (at === 0 || pieceOf[at] !== pieceOf[at - 1])) at = pieceEnd(pieceOf, at);
   return at;
 }
 

@@ -174,13 +174,15 @@ export class DecodedSpans implements Iterable<DecodedSpan> {
   }
 }
 
-/** First and last row of each span of a path. */
-function runs(path: Int32Array, typeOf: Int32Array, goesOn: Uint8Array, C: number): number[] {
-  const out: number[] = [];
-  for (let t = 0; t < path.length; t++) {
+/** First and last row of each span of a path, one after another. */
+function runs(path: Int32Array, typeOf: Int32Array, goesOn: Uint8Array, C: number): Int32Array {
+  let count = 0;
+  for (let t = 0; t < path.length; t++) if (typeOf[path[t]] >= 0 && (t === 0 || goesOn[path[t - 1] * C + path[t]] === 0)) count++;
+  const out = new Int32Array(2 * count);
+  for (let t = 0, at = -2; t < path.length; t++) {
     if (typeOf[path[t]] < 0) continue;
-    if (t > 0 && goesOn[path[t - 1] * C + path[t]] === 1) out[out.length - 1] = t;
-    else out.push(t, t);
+    if (t === 0 || goesOn[path[t - 1] * C + path[t]] === 0) out[(at += 2)] = t;
+    out[at + 1] = t;
   }
   return out;
 }

@@ -21,7 +21,7 @@ export interface NormalisedText {
 }
 
 const utf8 = new TextEncoder();
-const MARK = /^\p{M}$/u, NONSPACING = /\p{Mn}/gu, SPACE = /^[\s\u0085]$/u, IGNORABLE = /^[\p{Cc}\p{Cf}\p{Co}\p{Cn}\ufffd\ufe00-\ufe0f]$/u;
+const MARK = /^\p{M}$/u, NONSPACING = /\p{Mn}/gu, SPACE = /^[\s\u0085]$/u, IGNORABLE = /^[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Variation_Selector}\ufffd]$/u;
 
 /** Code points that normalisation may join to what stands before them, beside marks: medial and final jamo, halfwidth voicing. */
 function joins(point: number, character: string): boolean {

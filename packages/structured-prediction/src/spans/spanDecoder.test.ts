@@ -108,7 +108,7 @@ describe("SpanDecoder", () => {
     expectExact(words.labels, [-1, 1, 2, -1, 0, 3, -1]);
     expectExact(words.probabilityOf({ type: "PER", from: 1, to: 3 }), 0);
     expectExact(words.probabilityOf({ type: "PER", from: 1, to: 4 }), words.probability[0]);
-    expectExact([words.from, words.to, words.type].map((x) => Array.from(x)).flat(), [1, 5, 4, 6, 0, 1]);
+    expectExact([words.from, words.to, words.type].flatMap((x) => Array.from(x)), [1, 5, 4, 6, 0, 1]);
   });
 
   it("breaks no span at the edge of a window: merged rows give what one window gives", () => {

@@ -56,6 +56,8 @@ export class SpanDecoder {
   /** The chain over the labels. */
   readonly model: ChainModel;
   readonly #tags: Tags;
+  /** uint8 [C, C]: 1 = a span goes on. */
+  readonly #goesOn: Uint8Array;
 
   /**
    * @param labels - C names: a mark, a hyphen and a type; with scheme IO types alone
@@ -73,6 +75,7 @@ export class SpanDecoder {
     this.types = Object.freeze([...this.#tags.types]);
     this.temperature = temperature;
     const C = labels.length, own = ownScores(options.transitions, "transitions", C * C), bias = biasesOf(this.#tags, checkedBiases(NAME, biases));
+    this.#goesOn = Uint8Array.from({ length: C * C }, (_, k) => (continues(this.#tags, Math.floor(k / C), k % C) ? 1 : 0));
     const transitions = Float32Array.from({ length: C * C }, (_, k) => (allowed(this.#tags, Math.floor(k / C), k % C) ? own[k] + bias(Math.floor(k / C), k % C) : -Infinity));
     const edge = (scores: Float32Array, legal: (y: number) => boolean): TensorLike => ({ data: scores.map((s, y) => (legal(y) ? s : -Infinity)), shape: [C] });
     this.model = new ChainModel(NAME, { data: transitions, shape: [C, C] }, C, {
@@ -117,7 +120,7 @@ export class SpanDecoder {
     const tags = this.#tags, C = this.labels.length;
     return new DecodedSpans({
       tags, labels: this.labels, model: this.model, rows, emissions: byState, path, score, chain: () => new LinearChain(this.model, { data: byLabel, shape: [byLabel.length / C, C] }),
-      goesOn: Uint8Array.from({ length: C * C }, (_, k) => (continues(tags, Math.floor(k / C), k % C) ? 1 : 0)),
+      goesOn: this.#goesOn,
     });
   }
 }

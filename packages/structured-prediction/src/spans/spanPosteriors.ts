@@ -39,13 +39,6 @@ export class SpanPosteriors {
 
   constructor({ chain, labelOf, ...edges }: ChainStates, emissions: Float32Array, { typeOf, types, goesOn }: SpanLabels) {
     const S = (this.#states = labelOf.length), n = (this.#rows = emissions.length / S), C = typeOf.length, { arcs } = chain, { reversed } = chain;
-    const sums = chainForwardBackward(chain, { data: emissions, shape: [n, S] }, { marginals: true, filtered: true });
-    this.logPartition = sums.logPartition[0];
-    this.#marginals = sums.marginals!;
-    this.#filtered = sums.filtered!;
-    this.#chain = chain;
-    this.#reversed = reversed;
-    if (sums.extended > 0) this.#far = forwardMessages({ states: { chain, labelOf, ...edges }, length: n, emission: (t, s) => emissions[t * S + s], transition: (_, k) => arcs.scores[k] }, false);
     this.#target = new Int32Array(arcs.sources.length);
     this.#arcGoesOn = new Uint8Array(arcs.sources.length);
     this.#after = new Uint8Array(S);
@@ -60,6 +53,15 @@ export class SpanPosteriors {
       }
       this.#before[j] = on === 0 ? 0 : on === arcs.starts[j + 1] - arcs.starts[j] ? 2 : 1;
     }
+    const alike = sourcesAreAlike(chain, edges.end, this.#before);
+    const sums = chainForwardBackward(chain, { data: emissions, shape: [n, S] }, { marginals: true, ...(!alike && { filtered: true }) });
+    this.logPartition = sums.logPartition[0];
+    this.#marginals = sums.marginals!;
+    // What follows is as probable after each of the sources: it cancels.
+    this.#filtered = alike ? sums.marginals! : sums.filtered!;
+    this.#chain = chain;
+    this.#reversed = reversed;
+    if (sums.extended > 0) this.#far = forwardMessages({ states: { chain, labelOf, ...edges }, length: n, emission: (t, s) => emissions[t * S + s], transition: (_, k) => arcs.scores[k] }, false);
     this.#ofType = Array.from({ length: types }, (_, type) => Int32Array.from(labelOf.keys()).filter((s) => typeOf[labelOf[s]] === type));
     this.#now = new Float64Array(S);
     this.#next = new Float64Array(S);
@@ -166,4 +168,19 @@ export class SpanPosteriors {
     for (let k = starts[state]; k < starts[state + 1]; k++) top = Math.max(top, this.#far![at + sources[k]] + scores[k]);
     return top;
   }
+}
+
+/** Whether, for each state that goes on with a span, every state before it has the same transitions and end: B- and I- of a type do, where nothing was trained. */
+function sourcesAreAlike({ arcs, reversed: { starts, sources: targets, scores } }: ChainStates["chain"], end: Float32Array, before: Uint8Array): boolean {
+  const same = (i: number, j: number): boolean => {
+    const count = starts[i + 1] - starts[i];
+    if (end[i] !== end[j] || count !== starts[j + 1] - starts[j]) return false;
+    for (let k = 0; k < count; k++) if (targets[starts[i] + k] !== targets[starts[j] + k] || scores[starts[i] + k] !== scores[starts[j] + k]) return false;
+    return true;
+  };
+  return before.every((kind, j) => {
+    if (kind === 0) return true;
+    for (let k = arcs.starts[j] + 1; k < arcs.starts[j + 1]; k++) if (!same(arcs.sources[arcs.starts[j]], arcs.sources[k])) return false;
+    return true;
+  });
 }
