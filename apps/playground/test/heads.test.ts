@@ -4,6 +4,7 @@ import { ConformalPValues } from "@logits/ood";
 import { Tensor, randomSource } from "@logits/tensor";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { newIntents } from "../../../packages/logits/src/cli/newIntents.ts";
 import { trainIntents } from "../src/data/intents.ts";
 import { count, fixed, pValue, percent, probability } from "../src/ui/format.ts";
 import { expectShown, launch, newContext, openPage, shown } from "./browser.ts";
@@ -92,6 +93,25 @@ describe("Intents", () => {
     await page.locator("button[name=reset]").click();
     await expectShown(page, "intent-accuracy", percent(intents().figures.accuracy));
   });
+
+  test("groups what was refused; named groups become classes, with the library's figures", async () => {
+    page = await openPage(context, "intents", complaints);
+    await page.locator("button[name=group]").click();
+    const act = await newIntents(sentences());
+    await expect.poll(() => page.locator("[data-name=groups-summary]").count(), { timeout: 120_000 }).toBe(1);
+    expect(await shown(page, "groups-summary")).toContain(`${act.refused} were refused; ${act.groups.length} groups`);
+    expect(await page.locator("section[aria-label=\"New intents\"] li li").allTextContents()).toEqual(act.groups.flatMap(({ nearest }) => nearest));
+    await page.locator("input[name=group-name]").first().fill("");
+    expect(await page.locator("button[name=add-intents]").isDisabled()).toBe(true);
+    await page.locator("input[name=group-name]").first().fill("a name of one's own");
+    await page.locator("button[name=add-intents]").click();
+    await expect.poll(() => page.locator("[data-name=added-right]").count(), { timeout: 60_000 }).toBe(1);
+    await expectShown(page, "added-right", percent(act.after.added));
+    await expectShown(page, "kept-right", percent(act.after.known));
+    await expectShown(page, "added-false", percent(act.after.falseAlarms));
+    expect(await page.locator("table[data-name=act]").textContent()).toContain("a name of one's own");
+    if (process.env.SHOTS) await page.locator("section[aria-label=\"New intents\"]").screenshot({ path: `${process.env.SHOTS}/new-intents.png` });
+  }, 240_000);
 });
 
 /** A picture file of 64 x 64 pixels in noisy bands of colour. */

@@ -6,6 +6,7 @@ import { count, fixed, percent, pValue, probability as shown } from "../ui/forma
 import { Live, Progress, Promises, Select, Stat, Stats } from "../ui/parts.tsx";
 import { run } from "../worker/client.ts";
 import { useJob } from "../worker/useJob.ts";
+import { NewIntents } from "./newIntents.tsx";
 
 const EXAMPLES = ["what's the balance of my savings account", "wake me up at seven, please", "change my flight to the alarm", "do penguins have knees", "how do i sail to the moon"];
 const SIZES = [["10", "10 sentences an intent"], ["30", "30 sentences an intent"], ["100", "all 100 an intent"]] as const;
@@ -61,6 +62,7 @@ export default function Intents(): JSX.Element {
             {order && <Progress job={ordered} name="train" collapse />}
           </section>
           <Promises promised={info.promises} not={info.notPromised} />
+          <NewIntents />
         </>
       )}
     </>

@@ -14,6 +14,7 @@ export interface Modules {
   readonly shift: typeof import("../jobs/shift.ts");
   readonly sets: typeof import("../jobs/sets.ts");
   readonly intents: typeof import("../jobs/intents.ts");
+  readonly newIntents: typeof import("../jobs/newIntents.ts");
   readonly teach: typeof import("../jobs/teach.ts");
   readonly speed: typeof import("../jobs/speed.ts");
 }

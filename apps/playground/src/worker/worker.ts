@@ -11,6 +11,7 @@ const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> 
   shift: () => import("../jobs/shift.ts"),
   sets: () => import("../jobs/sets.ts"),
   intents: () => import("../jobs/intents.ts"),
+  newIntents: () => import("../jobs/newIntents.ts"),
   teach: () => import("../jobs/teach.ts"),
   speed: () => import("../jobs/speed.ts"),
 };

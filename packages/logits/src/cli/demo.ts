@@ -3,6 +3,7 @@ import { auroc, falsePositiveRateAtRecall } from "@logits/metrics";
 import { LogitDetector } from "@logits/ood";
 import { INTENT_DETECTORS, INTENT_OPTIONS, intentLabels, texts, type IntentData } from "./intentClassifier.ts";
 import { intentSource, loadIntents, type Intents } from "./intents.ts";
+import { newIntents, type NewIntentFigures } from "./newIntents.ts";
 import { decisionLine } from "./words.ts";
 import { printable, progress } from "./output.ts";
 
@@ -33,6 +34,11 @@ export interface DemoMetrics {
   readonly detectors: readonly DetectorFigures[];
 }
 
+/** The same, with the second act: classes made of what was refused. */
+interface DemoOutput extends DemoMetrics {
+  readonly newIntents: NewIntentFigures;
+}
+
 const EXAMPLES = ["how do i sail to the moon", "what's the balance of my savings account", "Wake me up at seven, please!", "who won the world cup", "change my flight to the alarm"];
 
 /** Trains or reads the intent classifier, tests it on queries that nothing has seen, and says what was found. */
@@ -43,7 +49,15 @@ export async function demo(options: DemoOptions): Promise<void> {
   const metrics = measureIntents(intents, source.data);
   say(`tested on ${source.data.test.length} in-scope and ${source.data.oos_test.length} out-of-scope queries`);
   const decisions = intents.head.decideAll({ features: intents.ngrams.transform(EXAMPLES) });
-  process.stdout.write(options.json ? `${JSON.stringify(metrics, null, 2)}\n` : summary(intents, metrics, EXAMPLES, decisions));
+  if (!options.json) process.stdout.write(summary(intents, metrics, EXAMPLES, decisions));
+  let told = "";
+  const act = await newIntents(source.data, undefined, {
+    onProgress: (_, text) => {
+      if (text !== told) say((told = text));
+    },
+  });
+  const output: DemoOutput = { ...metrics, newIntents: act };
+  process.stdout.write(options.json ? `${JSON.stringify(output, null, 2)}\n` : secondAct(act));
 }
 
 /** Figures on the test queries. */
@@ -86,6 +100,28 @@ function summary({ head, ngrams }: Intents, { trainingSeconds, chosen, evaluatio
     ...queries.map((query, i) => `  ${query.padEnd(width)}  ${decisionLine(decisions[i])}`),
     "",
     'Ask it: npx -y pnpm@12 logits decide --demo "how do i sail to the moon"',
+    "",
+  ];
+  return `${lines.map(printable).join("\n")}\n`;
+}
+
+function secondAct({ known, heldOut, maxFalsePositiveRate, stream, refused, groups, pValue, added, rows, before, after, milliseconds }: NewIntentFigures): string {
+  const named = groups.filter(({ name }) => name !== undefined), seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+  const row = (label: string, a: number, b: number, of: number): string => `  ${label.padEnd(46)} ${percent(a).padStart(7)}  ${percent(b).padStart(7)}   of ${of}`;
+  const lines = [
+    "",
+    `Second act: ${heldOut.length} intents that it never learned, from what it refused`,
+    "",
+    `- A head of class means learned the ${known} others in ${seconds(milliseconds.fit)}. ${stream} queries of the ${heldOut.length} intents and out of scope came in without labels; it called ${refused} of them unknown.`,
+    `- ${groups.length} groups among those (p = ${pValue.toPrecision(2)} against Gaussian rows), found in ${seconds(milliseconds.group)}. A group gets a name where its five queries nearest to the centre have one intent:`,
+    ...named.map(({ size, purity, name, nearest }) => `    ${name!.padEnd(20)} ${String(size).padStart(3)} queries, ${percent(purity!)} of them right: "${nearest[0]}", "${nearest[1]}"`),
+    `- ${added.length} classes were added in ${seconds(milliseconds.add)} without training, promises included. These rest on validation queries with labels: grouped queries were chosen twice and promise nothing.`,
+    "",
+    `  ${"test queries".padEnd(46)}  before    after`,
+    row("right, of the intents known from the beginning", before.known, after.known, rows.known),
+    row("right, of the intents that were added", before.added, after.added, rows.added),
+    row(`called unknown though in scope (promised ${+(100 * maxFalsePositiveRate).toPrecision(12)} %)`, before.falseAlarms, after.falseAlarms, rows.known + rows.added),
+    row("out of scope, called unknown", before.detected, after.detected, rows.outside),
     "",
   ];
   return `${lines.map(printable).join("\n")}\n`;
