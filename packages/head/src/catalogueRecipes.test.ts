@@ -292,7 +292,7 @@ describe("early decisions [paper:a-text-classification-framework-for-simple-and-
     firstAlarm(messages: string[][], gv: Gv, margin: number): number;
     erde(alarms: number[], truth: number[], o: number, falseAlarm: number): number;
   }>("early-decisions", ["confidences", "added", "firstAlarm", "erde"], modules);
-  const counts = [{ the: 90, ball: 30, sad: 1, rain: 9 }, { the: 80, sad: 40, alone: 20, rain: 8 }, { the: 100, vote: 50, ball: 2, rain: 12 }];
+  const counts: Record<string, number>[] = [{ the: 90, ball: 30, sad: 1, rain: 9 }, { the: 80, sad: 40, alone: 20, rain: 8 }, { the: 100, vote: 50, ball: 2, rain: 12 }];
 
   it("agrees with the definition by hand", () => {
     const gv = confidences(counts, { sigma: 0.5, lambda: 0.7, rho: 1.3 });
