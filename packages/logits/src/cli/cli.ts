@@ -11,6 +11,7 @@ import { addMonitorCommand } from "./monitorCommand.ts";
 import { addOnnxCommands } from "./onnxCommands.ts";
 import { printable } from "./output.ts";
 import { DETECTORS, report, type DetectorName } from "./report.ts";
+import { addTagCommands } from "./tagCommand.ts";
 
 const program = new Command("logits")
   .description("From a model's raw scores to a decision one can trust.")
@@ -157,6 +158,7 @@ Exit codes: 0 done, 2 no data.`)
   .action(demo);
 
 addOnnxCommands(program);
+addTagCommands(program);
 
 function fail(text: string, code: number): void {
   process.stderr.write(`${printable(text)}\n`);

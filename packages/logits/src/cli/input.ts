@@ -123,7 +123,8 @@ export function parseCount(option: string, low: number): (text: string) => numbe
   };
 }
 
-async function bytesOf(path: string): Promise<Buffer> {
+/** Bytes of a file. */
+export async function bytesOf(path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (cause) {

@@ -177,7 +177,7 @@ describe("SequenceTagger", () => {
     const custom = SequenceTagger.fit(rows, { features });
     expect(custom.tag([["dog", "N"], ["unseen", "V"], [".", "P"]])).toEqual(["NOUN", "VERB", "PUNCT"]);
     expectExact(SequenceTagger.fromBytes(custom.toBytes(), { features }).emissions([["dog", "N"]]), custom.emissions([["dog", "N"]]));
-    expect(message(() => SequenceTagger.fromBytes(custom.toBytes()))).toMatchInlineSnapshot(`"FormatError: SequenceTagger.fromBytes: expected \`features\` templates or a function: the model holds none, got neither"`);
+    expect(message(() => SequenceTagger.fromBytes(custom.toBytes()))).toMatchInlineSnapshot(`"TypeError: SequenceTagger.fromBytes: expected \`features\` templates or a function, got undefined"`);
     expect(message(() => SequenceTagger.fromBytes(tagger.toBytes(), { features }))).toMatchInlineSnapshot(`"RangeError: SequenceTagger.fromBytes: expected \`features\` only for a model without templates, got a model with templates"`);
   });
 
@@ -206,7 +206,7 @@ describe("SequenceTagger", () => {
     expect(fit(training, { l2: -1 })).toMatchInlineSnapshot(`"RangeError: SequenceTagger.fit: expected \`l2\` a finite number >= 0, got -1"`);
     expect(fit(training, { minCount: 0 })).toMatchInlineSnapshot(`"RangeError: SequenceTagger.fit: expected \`minCount\` an integer in [1, 2147483647], got 0"`);
     expect(fit(training, { pairs: "some" })).toMatchInlineSnapshot(`"RangeError: SequenceTagger.fit: expected \`pairs\` "observed" or "all", got "some""`);
-    expect(fit(training, { features: 3 })).toMatchInlineSnapshot(`"FormatError: SequenceTagger.fit: expected \`features\` templates or a function: the model holds none, got neither"`);
+    expect(fit(training, { features: 3 })).toMatchInlineSnapshot(`"TypeError: SequenceTagger.fit: expected \`features\` templates or a function, got Number"`);
     expect(message(() => tagger.tag("dog" as never))).toMatchInlineSnapshot(`"TypeError: SequenceTagger.tagAll: expected \`tokens\` an array of tokens, got string"`);
     expect(message(() => tagger.tag(["dog", null as never]))).toMatchInlineSnapshot(`"RangeError: SequenceTagger.tagAll: expected \`tokens[1]\` a word or an array of at least 1 strings, got null"`);
     expect(message(() => tagger.score(["dog"], []))).toMatchInlineSnapshot(`"RangeError: SequenceTagger.score: expected \`labels\` one for each of 1 tokens, got 0"`);
@@ -313,6 +313,6 @@ describe("models of CRFsuite", () => {
       // Names and weights may be others; nothing else than a FormatError may come.
       expect(message(() => SequenceTagger.fromCrfSuite(copy, { features }).dispose())).toMatch(/^(FormatError|no error)/);
     }
-    expect(message(() => SequenceTagger.fromCrfSuite(model, {}))).toMatchInlineSnapshot(`"FormatError: SequenceTagger.fromCrfSuite: expected \`features\` templates or a function: the model holds none, got neither"`);
+    expect(message(() => SequenceTagger.fromCrfSuite(model, {}))).toMatchInlineSnapshot(`"TypeError: SequenceTagger.fromCrfSuite: expected \`features\` templates or a function, got undefined"`);
   });
 });

@@ -22,7 +22,7 @@ export interface TrainingOptions {
   readonly pairs?: "observed" | "all";
   /** Steps of the optimiser at most, integer >= 1. Default 100. */
   readonly maxIterations?: number;
-  /** Stops when the last ten steps have lowered the objective by less than this share of it, >= 0; 0 goes on to the optimum. Default 1e-3. */
+  /** Stops when the last ten steps have lowered the objective by less than this share of it, >= 0; 0 goes on to the optimum. Default 0.1: labels hardly change after that. */
   readonly tolerance?: number;
   /** Passes of the perceptron over the sentences at most, integer >= 1. Default 10. */
   readonly epochs?: number;
@@ -64,7 +64,7 @@ const OPTIONS: Readonly<Record<TaggerMethod, readonly (keyof TrainingOptions)[]>
 
 /** Learns weights, in pieces. */
 export function* train(where: string, sentences: readonly LabelledSentence[], features: Features, options: TrainingOptions, onProgress: (progress: TaggerProgress) => void): Steps<{ data: Dataset; weights: Float64Array; summary: TrainingSummary }> {
-  const { l1 = 0, l2 = 0.3, minCount = 1, pairs = "observed", maxIterations = 100, tolerance = 1e-3, epochs = 10, seed = 0 } = options;
+  const { l1 = 0, l2 = 0.3, minCount = 1, pairs = "observed", maxIterations = 100, tolerance = 0.1, epochs = 10, seed = 0 } = options;
   const method = options.method ?? (l1 > 0 ? "owlqn" : "lbfgs");
   if (!Object.hasOwn(OPTIONS, method)) throw rangeError(where, "method", Object.keys(OPTIONS).map((name) => `"${name}"`).join(" or "), JSON.stringify(method));
   for (const name of ["l1", "l2", "maxIterations", "tolerance", "epochs", "seed"] as const) if (options[name] !== undefined && !OPTIONS[method].includes(name)) throw rangeError(where, name, `not with method "${method}"`, `${options[name]}`);
