@@ -1,3 +1,4 @@
+import { chainForwardBackward, chainViterbi, compileChain } from "@logits/core-wasm/chains";
 import { expectClose, expectExact } from "@logits/testkit";
 import { randomSource, type RandomSource } from "@logits/tensor";
 import { describe, expect, it } from "vitest";
@@ -71,6 +72,23 @@ describe("SpanDecoder against enumeration", () => {
 
   it("where weights leave float32", () => {
     for (const [scheme, labels] of SCHEMES) check(labels, { scheme }, 4, 400);
+  });
+
+  it.each([["BIOES", "BIES", 3], ["BIOES", "BIES", 4], ["BIOES", "BIES", 8], ["BIO", "BI", 5], ["BMES", "BMES", 6]] as const)("runs %s (%s) of %i types in blocks, without biases too, as over every pair", (scheme, marks, count) => {
+    const labels = ["O", ...Array.from({ length: count }, (_, k) => [...marks].map((mark) => `${mark}-${k}`)).flat()], C = labels.length, T = 300;
+    for (const biases of [{}, { backgroundStay: 0.5, insideToContinue: -0.25 }]) {
+      const decoder = new SpanDecoder(labels, { scheme, biases }), { model } = decoder, logits = { data: Float32Array.from({ length: T * C }, () => 6 * (random.uniform() - 0.5)), shape: [T, C] };
+      expect(model.structure).toBe("blocks");
+      const dense = compileChain({ data: model.transitions, shape: [C, C] }, { structure: "dense", start: model.start, end: model.end });
+      const decoded = decoder.decode(logits), { marginals, logPartition } = chainForwardBackward(dense, logits, { marginals: true }), path = chainViterbi(dense, logits);
+      expectExact(decoded.labels, path.states);
+      expectClose(decoded.labellingProbability, Math.exp(path.scores[0] - logPartition[0]), { rtol: 1e-4 }); // of a logarithm near 600 in float32 sums
+      // A span of one token that nothing goes on from: the marginal of its label.
+      const single = labels.findIndex((label) => label.startsWith("S-"));
+      if (single >= 0) for (let t = 0; t < T; t++) expectClose(decoded.probabilityOf({ type: labels[single].slice(2), from: t, to: t + 1 }), marginals![t * C + single], { atol: 1e-6 });
+      dense.dispose();
+      decoder.dispose();
+    }
   });
 
   it("gives probabilities that sum to the marginals, over 2,000 tokens", () => {
