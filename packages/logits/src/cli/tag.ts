@@ -1,6 +1,6 @@
 import { basename, dirname } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { CONLLU_COLUMNS, SequenceTagger, formatConll, formatConllu, labelledBy, parseConll, parseConllu, scoreTags, type Columns, type ConlluSentence, type LabelledSentence, type SpanScores, type TagScores, type TaggerMethod } from "@logits/structured-prediction/tagger";
+import { CONLLU_COLUMNS, SequenceTagger, formatConll, formatConllu, labelledBy, parseConll, parseConllu, scoreTags, type Columns, type ConlluSentence, type LabelledSentence, type TagScores, type TaggerMethod } from "@logits/structured-prediction/tagger";
 import { FormatError } from "@logits/tensor";
 import { formatError, quote } from "../io/formatError.ts";
 import { UsageError, bytesOf } from "./input.ts";
@@ -109,8 +109,8 @@ async function readModel(path: string): Promise<SequenceTagger> {
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
-function spanWords(name: string, { precision, recall, f1, right, predicted, actual }: SpanScores): string {
-  return `${name.padEnd(10)} precision ${percent(precision)}, recall ${percent(recall)}, F1 ${percent(f1)} (${right} right of ${predicted} found and ${actual} there)\n`;
+function spanWords(name: string, { precision, recall, f1, correct, predicted, gold }: Omit<NonNullable<TagScores["spans"]>, "byType">): string {
+  return `${name.padEnd(10)} precision ${percent(precision)}, recall ${percent(recall)}, F1 ${percent(f1)} (${correct} right of ${predicted} found and ${gold} there)\n`;
 }
 
 function words({ tokens, accuracy, sentenceAccuracy, spans }: TagScores): string {

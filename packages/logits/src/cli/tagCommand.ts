@@ -1,6 +1,16 @@
 import { Option, type Command } from "commander";
-import { parseCount, parseNumber } from "./input.ts";
+import { message } from "@logits/tensor";
+import { UsageError, parseCount } from "./input.ts";
 import { tagApply, tagEvaluate, tagTrain } from "./tag.ts";
+
+/** The weight of a penalty: 0 or more. */
+function parsePenalty(option: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!(text.trim() !== "" && value >= 0 && value < Infinity)) throw new UsageError(message("logits", option, "a finite number >= 0", JSON.stringify(text)));
+    return value;
+  };
+}
 
 /** Options that say what the files hold. */
 function corpusOptions(command: Command): Command {
@@ -18,8 +28,8 @@ export function addTagCommands(program: Command): void {
     .requiredOption("--model <file>", "where the model goes")
     .option("--features <file>", "templates, one a line: %x[row,column], %lower, %shape, %brief, %prefix[row,column,n], %suffix; without: a set for words")
     .addOption(new Option("--method <name>", "how to learn").choices(["lbfgs", "owlqn", "averaged-perceptron"]))
-    .option("--l1 <number>", "weight of sum |w|, 0 or more (0); makes the method owlqn", parseNumber("--l1", -1e-300, Infinity))
-    .option("--l2 <number>", "weight of sum w^2 / 2, 0 or more (0.3)", parseNumber("--l2", -1e-300, Infinity))
+    .option("--l1 <number>", "weight of sum |w|, 0 or more (0); makes the method owlqn", parsePenalty("--l1"))
+    .option("--l2 <number>", "weight of sum w^2 / 2, 0 or more (0.3)", parsePenalty("--l2"))
     .option("--min-count <integer>", "attributes that are seen less often are left out (1)", parseCount("--min-count", 1))
     .option("--max-iterations <integer>", "steps at most (100)", parseCount("--max-iterations", 1))
     .option("--epochs <integer>", "passes of the perceptron at most (10)", parseCount("--epochs", 1))

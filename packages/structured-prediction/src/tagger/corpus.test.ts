@@ -101,12 +101,12 @@ describe("scoreTags", () => {
     const actual = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "O"]], predicted = [["B-PER", "I-PER", "O", "B-PER"], ["O", "B-LOC"]];
     const scores = scoreTags(predicted, actual);
     expect([scores.tokens, scores.accuracy, scores.sentenceAccuracy]).toEqual([6, 4 / 6, 0]);
-    expect(scores.spans).toMatchObject({ right: 1, predicted: 3, actual: 2, precision: 1 / 3, recall: 1 / 2, f1: 2 / 5 });
-    expect(scores.spans!.byType).toMatchObject({ LOC: { right: 0, predicted: 1, actual: 1 }, PER: { right: 1, predicted: 2, actual: 1 } });
+    expect(scores.spans).toMatchObject({ correct: 1, predicted: 3, gold: 2, precision: 1 / 3, recall: 1 / 2, f1: 2 / 5 });
+    expect(scores.spans!.byType).toMatchObject({ LOC: { correct: 0, predicted: 1, gold: 1 }, PER: { correct: 1, predicted: 2, gold: 1 } });
   });
 
   it("begins a span at a tag that does not fit, and ends one at B, E and S", () => {
-    const count = (labels: string[]) => scoreTags([labels], [labels]).spans!.actual;
+    const count = (labels: string[]) => scoreTags([labels], [labels]).spans!.gold;
     expect(count(["I-A", "I-A"])).toBe(1);
     expect(count(["I-A", "I-B"])).toBe(2);
     expect(count(["B-A", "B-A"])).toBe(2);

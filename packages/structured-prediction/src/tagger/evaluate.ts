@@ -1,32 +1,19 @@
 import { rangeError } from "@logits/tensor";
-
-/** Shares of what was found and of what is there. */
-export interface SpanScores {
-  /** Right spans over predicted ones; 0 where none was predicted. */
-  readonly precision: number;
-  /** Right spans over those that are there; 0 where none is there. */
-  readonly recall: number;
-  /** 2 right / (predicted + there); 0 where both are none. */
-  readonly f1: number;
-  readonly right: number;
-  readonly predicted: number;
-  readonly actual: number;
-}
+import { readSpans, spanScores, type SpanScores } from "../spans/spanScores.ts";
 
 /** How predicted labels agree with right ones. */
 export interface TagScores {
   readonly tokens: number;
   /** Share of tokens. */
   readonly accuracy: number;
-  /** Share of sentences whose labels are all right. */
+  /** Share of sentences whose labels are all right; one without tokens counts nothing. */
   readonly sentenceAccuracy: number;
-  /** Where every label is `O` or begins with `B-`, `I-`, `E-` or `S-`: spans. */
-  readonly spans?: SpanScores & { readonly byType: Readonly<Record<string, SpanScores>> };
+  /** Where every label is `O` or begins with `B-`, `I-`, `E-` or `S-`, and not all are `O`. */
+  readonly spans?: SpanScores;
 }
 
 /**
- * Compares labels token by token and, where they are tags of spans, span by span as the conlleval script does: a span is right where its ends and its type are, and tags
- * that do not fit begin a span.
+ * Compares labels token by token and, where they are tags of spans, span by span (`readSpans`, `spanScores`).
  *
  * @param predicted - labels of each sentence
  * @param actual - the right ones
@@ -54,40 +41,8 @@ export function scoreTags(predicted: readonly (readonly string[])[], actual: rea
   if (tokens === 0) throw rangeError(where, "actual", "of at least one token", "none");
   const scores: TagScores = { tokens, accuracy: right / tokens, sentenceAccuracy: whole / sentences };
   if (!tags || !any) return scores;
-  const counts = new Map<string, [right: number, predicted: number, actual: number]>();
-  const count = (type: string, which: 0 | 1 | 2): void => {
-    if (!counts.has(type)) counts.set(type, [0, 0, 0]);
-    counts.get(type)![which]++;
-  };
-  for (const [b, labels] of actual.entries()) {
-    const there = spansOf(labels), found = spansOf(predicted[b]), keys = new Set(there.map((span) => span.join(" ")));
-    for (const [, , type] of there) count(type, 2);
-    for (const span of found) {
-      count(span[2], 1);
-      if (keys.has(span.join(" "))) count(span[2], 0);
-    }
-  }
-  const all = [...counts.values()].reduce((sum, c) => [sum[0] + c[0], sum[1] + c[1], sum[2] + c[2]], [0, 0, 0]);
-  const byType = Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([type, c]) => [type, scoresOf(c)]));
-  return { ...scores, spans: { ...scoresOf(all as [number, number, number]), byType } };
-}
-
-function scoresOf([right, predicted, actual]: readonly [number, number, number]): SpanScores {
-  return { precision: predicted === 0 ? 0 : right / predicted, recall: actual === 0 ? 0 : right / actual, f1: predicted + actual === 0 ? 0 : (2 * right) / (predicted + actual), right, predicted, actual };
-}
-
-/** Spans [first, last, type] of tags. */
-function spansOf(labels: readonly string[]): [first: number, last: number, type: string][] {
-  const out: [number, number, string][] = [];
-  let open = -1;
-  for (let t = 0; t <= labels.length; t++) {
-    const label = t < labels.length ? labels[t] : "O", before = t > 0 ? labels[t - 1] : "O", type = label.slice(2), last = before.slice(2);
-    const other = type !== last || label === "O";
-    if (open >= 0 && (other || /^[BS]/.test(label) || /^[ES]/.test(before))) {
-      out.push([open, t - 1, last]);
-      open = -1;
-    }
-    if (open < 0 && label !== "O") open = t;
-  }
-  return out;
+  // One scheme for all: a sentence alone does not always show its own.
+  const scheme = [...predicted, ...actual].flat().some((label) => /^[ES]-/.test(label)) ? "BIOES" : "BIO";
+  const read = (labels: readonly string[]) => readSpans(labels, { scheme });
+  return { ...scores, spans: spanScores(predicted.map(read), actual.map(read)) };
 }

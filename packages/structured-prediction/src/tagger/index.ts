@@ -6,4 +6,4 @@ export { FeatureTemplates, wordShape } from "./templates.ts";
 export { DEFAULT_TEMPLATES } from "./defaultTemplates.ts";
 export { formatConll, labelledBy, parseConll, type Columns, type ConllOptions, type ConllSentence, type LabelledSentence } from "./conll.ts";
 export { CONLLU_COLUMNS, formatConllu, parseConllu, type ConlluSentence } from "./conllu.ts";
-export { scoreTags, type SpanScores, type TagScores } from "./evaluate.ts";
+export { scoreTags, type TagScores } from "./evaluate.ts";
