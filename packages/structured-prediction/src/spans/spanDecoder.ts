@@ -96,17 +96,17 @@ export class SpanDecoder {
    */
   decode(logits: TensorLike, options: DecodeOptions = {}): DecodedSpans {
     const where = `${NAME}.decode`, rows = tokenRows(where, logits, this.labels.length, options);
-    const { temperature, model } = this, { chain, labelOf } = model.states, S = labelOf.length, C = this.labels.length, n = rows.tokens?.length ?? rows.count;
+    const { temperature, model } = this, { labelOf } = model.states, S = labelOf.length, C = this.labels.length, n = rows.tokens?.length ?? rows.count;
     let emissions = rows.tokens === undefined ? rows.data : new Float32Array(n * C);
     if (rows.tokens) for (let r = 0; r < n; r++) emissions.set(rows.data.subarray(rows.tokens[r] * C, rows.tokens[r] * C + C), r * C);
     if (temperature !== 1) emissions = emissions.map((v) => v / temperature);
     if (model.constraint) {
       const gathered = new Float32Array(n * S);
       for (let t = 0, at = 0; t < n; t++) for (let s = 0; s < S; s++) gathered[at++] = emissions[t * C + labelOf[s]];
-      const { states, scores } = n === 0 ? { states: new Int32Array(0), scores: Float64Array.of(emptyScore(model)) } : chainViterbi(chain, { data: gathered, shape: [n, S] });
+      const { states, scores } = n === 0 ? { states: new Int32Array(0), scores: Float64Array.of(emptyScore(model)) } : best(where, model, rows, gathered);
       return this.#decoded(where, rows, emissions, gathered, states.map((s) => labelOf[s]), scores[0]);
     }
-    const { states, scores } = chainViterbi(chain, { data: emissions, shape: [n, C] });
+    const { states, scores } = best(where, model, rows, emissions);
     return this.#decoded(where, rows, emissions, emissions, states, scores[0]);
   }
 
@@ -181,6 +181,20 @@ function tokenRows(where: string, logits: TensorLike, C: number, { alignment, of
   // A resident tensor's data moves when memory grows, and probabilities are computed later.
   const data = typeof (logits as { readonly dispose?: unknown }).dispose === "function" ? x.data.slice() : x.data;
   return { count: T, data, tokens, ends, start, end, text: alignment?.text };
+}
+
+/** The best path; numbers that are none are told by their token. */
+function best(where: string, { states: { chain, labelOf } }: ChainModel, { tokens, data, count }: TokenRows, emissions: Float32Array): ReturnType<typeof chainViterbi> {
+  try {
+    return chainViterbi(chain, { data: emissions, shape: [emissions.length / labelOf.length, labelOf.length] });
+  } catch (error) {
+    const C = data.length / count;
+    for (const t of tokens ?? Array.from({ length: count }, (_, k) => k)) {
+      const bad = data.subarray(t * C, (t + 1) * C).find((v) => !(v < Infinity));
+      if (bad !== undefined) throw rangeError(where, "logits", "finite or -Infinity", `${bad} in row ${t}`);
+    }
+    throw error;
+  }
 }
 
 /** The labelling of no tokens: possible unless the constraint wants some. */
