@@ -50,7 +50,7 @@ describe("detectors on a network for clothes that is shown letters", () => {
 });
 
 describe.each([images, queries])("$name", (data) => {
-  const own = detectors.get(data)!, { fit, inside, outside, head, classes } = data;
+  const own = detectors.get(data)!, { fit, inside, outside, head } = data;
   const count = inside.features.shape[0], half = count >> 1, far = outside.features.shape[0], farHalf = far >> 1;
 
   it.each(slow ? [1, 2, 3] : [1])("fused p-values are never worse than the median detector, halves %i", (seed) => {

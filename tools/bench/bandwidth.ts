@@ -21,7 +21,7 @@ export function readModule(): Uint8Array<ArrayBuffer> {
   const code = [
     1, SUMS, 0x7b,
     0x03, 0x40, ...sums.flatMap((s, i) => [...get(s), ...get(0), ...load(16 * i), ...add, ...set(s)]),
-    ...get(0), 0x41, ...[0x80, 0x01], 0x6a, 0x22, 0, ...get(1), 0x49, 0x0d, 0, 0x0b,
+    ...get(0), 0x41, 0x80, 0x01, 0x6a, 0x22, 0, ...get(1), 0x49, 0x0d, 0, 0x0b,
     ...get(sums[0]), ...sums.slice(1).flatMap((s) => [...get(s), ...add]), 0xfd, 0x1b, 0, 0x0b,
   ];
   const text = (name: string): number[] => [name.length, ...new TextEncoder().encode(name)];

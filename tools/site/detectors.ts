@@ -41,7 +41,7 @@ export function detectorSections({ meta, tables }: DetectorData): Record<string,
       ["when", meta.date.slice(0, 10)],
       ["machine", `${meta.cpu}, one thread, other load present`],
       ["Node, build", `${meta.node}, ${meta.variant}`],
-      ["times", "of the thread, medians of 5 samples of 80 ms and more"],
+      ["times", "of the thread, medians of 3 samples of 80 ms and more"],
       ["intervals", `${100 * meta.confidence} %, percentiles of ${meta.draws} bootstrap samples of the judged rows; fit and model stay as they are`],
     ]),
     "detector-data": table(
