@@ -14,7 +14,7 @@ export function NewIntents(): JSX.Element {
     <section class="card" aria-label="New intents">
       <h3>New intents, from what it refused</h3>
       <p class="hint">
-        Here a classifier of class means learns all intents but ten. Sentences of those ten come in without labels, among sentences of no intent. What it calls unknown is grouped; you look at a group, name it, and it is a class, without training.
+        Here a classifier of class means learns all intents but ten. Sentences of those ten come in without labels, among sentences of no intent. What it calls unknown is grouped; you look at a group, name it, and it is a class, without training. A name is proposed where the data set has the same intent for the five sentences nearest to the middle.
       </p>
       <div class="train"><button type="button" name="group" disabled={begun} onClick={() => setBegun(true)}>Group what it refuses</button><p class="hint">10 to 30 seconds, in this browser.</p></div>
       {begun && <Progress job={grouped} name="group" collapse />}

@@ -144,7 +144,7 @@ Exit codes: 0 compared, whatever the result, 2 wrong usage or input.`)
 
 program
   .command("demo")
-  .description("The intent classifier of the demo: trained on CLINC150 or read from the cache, tested on 4,500 queries and on 1,000 that are out of scope.")
+  .description("The intent classifier of the demo: trained on CLINC150 or read from the cache, tested on 4,500 queries and on 1,000 that are out of scope. Then intents that it never learned: refused, grouped, named and added.")
   .option("--retrain", "train even where the cache holds it")
   .option("--json", "the figures as JSON instead of words")
   .addHelpText("after", `
