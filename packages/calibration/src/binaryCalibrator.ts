@@ -1,3 +1,4 @@
+import { firstOutside, onesOf } from "@logits/core-wasm/order";
 import { Tensor, asFloat32, asMask, checkShape, rangeError, type JsonFields, type TensorLike } from "@logits/tensor";
 import type { CalibratorJSON } from "./calibrator.ts";
 
@@ -21,6 +22,9 @@ export interface BinaryPairs {
   readonly positives: number;
 }
 
+/** The largest float32. */
+const LARGEST = 3.4028234663852886e38;
+
 /** Elements between two pauses: about 1 ms. */
 export const PIECE = 32768;
 
@@ -31,12 +35,9 @@ export function checkedBinary(where: string, scores: TensorLike, labels: TensorL
   const n = s.size;
   if (n === 0) throw rangeError(where, "scores", "with at least one row", "none");
   if (t.shape.length !== 1 || t.size !== n) throw rangeError(where, "labels", `of shape [${n}]`, `[${t.shape.join(", ")}]`);
-  let positives = 0;
-  for (let i = 0; i < n; i++) {
-    if (s.data[i] - s.data[i] !== 0) throw rangeError(where, "scores", "of finite numbers", `${s.data[i]} in row ${i}`);
-    positives += t.data[i];
-  }
-  return { s: s.data, t: t.data, n, positives };
+  const bad = firstOutside(s.data, -LARGEST, LARGEST);
+  if (bad < n) throw rangeError(where, "scores", "of finite numbers", `${s.data[bad]} in row ${bad}`);
+  return { s: s.data, t: t.data, n, positives: onesOf(t.data) };
 }
 
 /** What the binary calibrators share. */

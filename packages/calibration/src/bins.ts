@@ -1,4 +1,4 @@
-import { withTally } from "@logits/statistics";
+import { massBins } from "@logits/core-wasm/order";
 import { checkInteger } from "@logits/tensor";
 import type { CheckedConfidences } from "./confidences.ts";
 import { sortedRows, type SortedRows } from "./sortedRows.ts";
@@ -120,21 +120,11 @@ function rises(before: Float64Array, blockEnd: Int32Array, bins: number): boolea
 
 /** As `sumsBetween`, from groups of equal rows: the rows in order are made where they are asked for. */
 function massGroups(rows: CheckedConfidences, bins: number): BinSums {
-  const n = rows.confidence.length, count = new Int32Array(bins), confidence = new Float64Array(bins), correct = new Int32Array(bins), squares = new Float64Array(bins);
-  withTally(rows.confidence as Float32Array, rows.correct, ({ values, counts, ones }) => {
-    for (let k = 0, b = 0, i = 0, next = edge(1, n, bins); k < values.length; k++) {
-      while (b + 1 < bins && next <= i) next = edge(++b + 1, n, bins);
-      const value = values[k], here = counts[k], yes = ones[k], rest = 1 - value;
-      count[b] += here;
-      confidence[b] += here * value;
-      correct[b] += yes;
-      squares[b] += yes * rest * rest + (here - yes) * value * value;
-      i += here;
-    }
-  });
+  const { confidence, correct } = rows;
+  if (!(confidence instanceof Float32Array)) return sumsBetween(sortedRows(rows), bins);
   let made: BinSums | undefined;
   const whole = (): BinSums => (made ??= sumsBetween(sortedRows(rows), bins));
-  return { count, confidence, correct, squares, get rows() { return whole().rows; }, get index() { return whole().index; } };
+  return Object.defineProperties(massBins(confidence, correct, bins) as BinSums, { rows: { get: () => whole().rows }, index: { get: () => whole().index } });
 }
 
 function sumsBetween(rows: SortedRows, bins: number): BinSums {

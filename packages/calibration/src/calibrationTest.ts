@@ -1,3 +1,4 @@
+import { differenceSums, type DifferenceSums } from "@logits/core-wasm/order";
 import type { Estimate } from "@logits/metrics";
 import { chiSquareSurvival, exp, normalCdf, withTally } from "@logits/statistics";
 import { rangeError, type TensorLike } from "@logits/tensor";
@@ -83,8 +84,18 @@ function ratio(deviation: number, variance: number): number {
 
 function cumulative(rows: CheckedConfidences, range: boolean, level: number): CalibrationTest {
   const n = rows.confidence.length;
-  const { high, low, variance, squares, right } = withTally(rows.confidence as Float32Array, rows.correct, ({ values, counts, ones }) => {
-    // Variables of its own: those of the function around it would be written to memory at every step.
+  const { high, low, variance, squares, right } = rows.confidence instanceof Float32Array ? differenceSums(rows.confidence, rows.correct) : differencesOf(rows.confidence as Float64Array, rows.correct);
+  const deviation = range ? high - low : Math.max(high, -low), value = ratio(deviation, variance), tail = range ? rangeTail : maximumTail;
+  // Four rows more, two of them right, so that rows without an error are not certain.
+  const p = (right + 2) / (n + 4), noise = squares + n * p * (1 - p) - (right * (n - right)) / n, half = quantileOf(tail, 1 - level) * Math.sqrt(noise);
+  const convention = `top label, cumulative differences, ${range ? "range (Kuiper)" : "largest (Kolmogorov-Smirnov)"}`;
+  const interval = [Math.max(0, (deviation - half) / n), Math.min(1, (deviation + half) / n)] as const;
+  return { value, pValue: tail(value), n, convention, difference: { value: deviation / n, n, interval, level, convention: `${convention}, over rows` } };
+}
+
+/** As `differenceSums`, for confidences that are no float32. */
+function differencesOf(confidence: Float64Array, correct: Uint8Array): DifferenceSums {
+  return withTally(confidence, correct, ({ values, counts, ones }) => {
     let sum = 0, high = 0, low = 0, variance = 0, squares = 0, right = 0;
     for (let k = 0; k < values.length; k++) {
       // Rounding above 1 would make a variance negative.
@@ -98,12 +109,6 @@ function cumulative(rows: CheckedConfidences, range: boolean, level: number): Ca
     }
     return { high, low, variance, squares, right };
   });
-  const deviation = range ? high - low : Math.max(high, -low), value = ratio(deviation, variance), tail = range ? rangeTail : maximumTail;
-  // Four rows more, two of them right, so that rows without an error are not certain.
-  const p = (right + 2) / (n + 4), noise = squares + n * p * (1 - p) - (right * (n - right)) / n, half = quantileOf(tail, 1 - level) * Math.sqrt(noise);
-  const convention = `top label, cumulative differences, ${range ? "range (Kuiper)" : "largest (Kolmogorov-Smirnov)"}`;
-  const interval = [Math.max(0, (deviation - half) / n), Math.min(1, (deviation + half) / n)] as const;
-  return { value, pValue: tail(value), n, convention, difference: { value: deviation / n, n, interval, level, convention: `${convention}, over rows` } };
 }
 
 /** The x where a falling tail is p, by bisection. */

@@ -2,26 +2,41 @@
 export class CosineSums {
   /** M. */
   readonly size: number;
+  /** cos(pi k / M) for k from 0 to M / 2. */
+  readonly #quarter: Float64Array;
+  /** cos(2 pi k / M) and -sin(2 pi k / M) for k below M / 2. */
   readonly #cosine: Float64Array;
+  readonly #sine: Float64Array;
   readonly #real: Float64Array;
   readonly #imaginary: Float64Array;
 
   constructor(size: number) {
     this.size = size;
-    this.#cosine = cosines(2 * size);
-    this.#real = new Float64Array(2 * size);
-    this.#imaginary = new Float64Array(2 * size);
+    const c = cosines(2 * size), half = size / 2;
+    this.#quarter = c;
+    this.#cosine = Float64Array.from({ length: half }, (_, k) => (2 * k <= half ? c[2 * k] : -c[size - 2 * k]));
+    this.#sine = Float64Array.from({ length: half }, (_, k) => -c[Math.abs(half - 2 * k)]);
+    this.#real = new Float64Array(size);
+    this.#imaginary = new Float64Array(size);
   }
 
   /** The sums of x [M + 1]; in O(M log M). */
   of(x: Float64Array): Float64Array {
-    const m = this.size, re = this.#real, im = this.#imaginary;
-    im.fill(0);
+    // The even sequence e of period 2 M, e_j = x_j / 2 but for e_0 = x_0 and e_M = x_M, as M complex numbers e_2j + i e_2j+1.
+    const m = this.size, re = this.#real, im = this.#imaginary, half = m / 2, c = this.#quarter, y = new Float64Array(m + 1);
+    for (let j = 0; j < half; j++) {
+      re[j] = x[2 * j] / 2;
+      im[j] = im[m - 1 - j] = x[2 * j + 1] / 2;
+      if (j > 0) re[m - j] = re[j];
+    }
     re[0] = x[0];
-    re[m] = x[m];
-    for (let j = 1; j < m; j++) re[j] = re[2 * m - j] = x[j] / 2;
-    transform(re, im, this.#cosine);
-    return re.slice(0, m + 1);
+    re[half] = x[m];
+    transform(re, im, this.#cosine, this.#sine);
+    for (let k = 0; k <= m; k++) {
+      const a = k === m ? 0 : k, b = k === 0 ? 0 : m - k, cosine = k <= half ? c[k] : -c[m - k], sine = c[Math.abs(half - k)];
+      y[k] = (re[a] + re[b] + cosine * (im[a] + im[b]) - sine * (re[a] - re[b])) / 2;
+    }
+    return y;
   }
 }
 
@@ -40,9 +55,9 @@ function cosines(n: number): Float64Array {
   return c;
 }
 
-/** Radix-2 Fourier transform in place. */
-function transform(re: Float64Array, im: Float64Array, cosine: Float64Array): void {
-  const n = re.length, quarter = n / 4;
+/** Radix-2 Fourier transform in place; cosine and -sine of half a circle. */
+function transform(re: Float64Array, im: Float64Array, cosine: Float64Array, sine: Float64Array): void {
+  const n = re.length;
   for (let i = 1, j = 0; i < n; i++) {
     let bit = n >> 1;
     for (; j & bit; bit >>= 1) j ^= bit;
@@ -56,14 +71,20 @@ function transform(re: Float64Array, im: Float64Array, cosine: Float64Array): vo
       im[j] = other;
     }
   }
-  for (let half = 1; half < n; half *= 2) {
+  // Pairs: the factor is 1.
+  for (let a = 0; a < n; a += 2) {
+    const xr = re[a + 1], xi = im[a + 1];
+    re[a + 1] = re[a] - xr;
+    im[a + 1] = im[a] - xi;
+    re[a] += xr;
+    im[a] += xi;
+  }
+  for (let half = 2; half < n; half *= 2) {
     const stride = n / (2 * half);
     // Blocks outside: the part of an array that a block touches stays in the cache.
     for (let start = 0; start < n; start += 2 * half) {
-      for (let k = 0, angle = 0; k < half; k++, angle += stride) {
-        const wr = angle <= quarter ? cosine[angle] : -cosine[2 * quarter - angle];
-        const wi = -(angle <= quarter ? cosine[quarter - angle] : cosine[angle - quarter]);
-        const a = start + k, b = a + half, xr = re[b] * wr - im[b] * wi, xi = re[b] * wi + im[b] * wr;
+      for (let a = start, angle = 0; a < start + half; a++, angle += stride) {
+        const b = a + half, wr = cosine[angle], wi = sine[angle], xr = re[b] * wr - im[b] * wi, xi = re[b] * wi + im[b] * wr;
         re[b] = re[a] - xr;
         im[b] = im[a] - xi;
         re[a] += xr;

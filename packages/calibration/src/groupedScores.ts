@@ -39,39 +39,3 @@ export function* dealtSteps(pairs: BinaryPairs, parts: number): Steps<BinaryPair
   }
   return dealt;
 }
-
-/** Blocks of an isotonic regression of `ones / count`: index of the first and past the last point, sums; values strictly increase from block to block. */
-export interface Block {
-  readonly first: number;
-  readonly end: number;
-  readonly count: number;
-  readonly ones: number;
-}
-
-/** Pools adjacent violators on integer sums: exact. Source: Ayer, Brunk, Ewing, Reid, Silverman, Annals of Mathematical Statistics 26 (1955). */
-export function* poolSteps({ count, ones }: GroupedScores): Steps<Block[]> {
-  const k = count.length, first = new Int32Array(k), counts = new Int32Array(k), sums = new Int32Array(k);
-  let blocks = 0;
-  for (let i = 0; i < k; i += 8 * PIECE) {
-    blocks = pool(count, ones, first, counts, sums, blocks, i, Math.min(k, i + 8 * PIECE));
-    yield 0.9;
-  }
-  return Array.from({ length: blocks }, (_, b) => ({ first: first[b], end: b + 1 < blocks ? first[b + 1] : k, count: counts[b], ones: sums[b] }));
-}
-
-/** Takes the points [from, end) into the stack of blocks; returns its height. */
-function pool(count: Int32Array, ones: Int32Array, first: Int32Array, counts: Int32Array, sums: Int32Array, blocks: number, from: number, end: number): number {
-  for (let i = from; i < end; i++) {
-    let n = count[i], sum = ones[i], at = i;
-    // Products of counts below 2^31 can pass 2^53 only beyond 90 million rows in one block and as many in the next.
-    while (blocks > 0 && sums[blocks - 1] * n >= sum * counts[blocks - 1]) {
-      at = first[--blocks];
-      n += counts[blocks];
-      sum += sums[blocks];
-    }
-    first[blocks] = at;
-    counts[blocks] = n;
-    sums[blocks++] = sum;
-  }
-  return blocks;
-}

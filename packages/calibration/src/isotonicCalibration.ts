@@ -1,6 +1,6 @@
-import { Tensor, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { poolSteps } from "@logits/core-wasm/order";
+import { Tensor, partOf, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { BinaryMap, checkedBinary, firstAtLeast, knotsOf } from "./binaryCalibrator.ts";
-import { groupedSteps, poolSteps } from "./groupedScores.ts";
 
 const FORMAT = "logits/isotonic-calibration";
 
@@ -70,26 +70,27 @@ export class IsotonicCalibration extends BinaryMap {
   /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
   static *fitSteps(where: string, scores: TensorLike, labels: TensorLike, options: IsotonicCalibrationOptions = {}): Steps<IsotonicCalibration> {
     const { centred = false } = options;
-    const pairs = checkedBinary(where, scores, labels), grouped = yield* groupedSteps(pairs), blocks = yield* poolSteps(grouped);
-    const { x, count } = grouped, knots: number[] = [], values: number[] = [];
-    for (const { first, end, count: rows, ones } of blocks) {
-      const value = ones / rows;
-      if (centred) {
-        let mean = 0;
-        for (let i = first; i < end; i++) mean += (count[i] / rows) * x[i];
-        // Rounding can put a mean on its neighbour's; the blocks keep their order.
-        const knot = Math.min(x[end - 1], Math.max(x[first], Math.fround(mean)));
-        knots.push(knot);
-        values.push(value);
-      } else {
-        knots.push(x[first]);
-        values.push(value);
-        if (end - 1 > first) {
-          knots.push(x[end - 1]);
+    const pairs = checkedBinary(where, scores, labels), knots: number[] = [], values: number[] = [];
+    yield* partOf(poolSteps(pairs.s, pairs.t, ({ first: starts, rows: counts, sums }, { values: x, counts: count }) => {
+      for (let b = 0; b < starts.length; b++) {
+        const first = starts[b], end = b + 1 < starts.length ? starts[b + 1] : x.length, rows = counts[b], value = sums[b] / rows;
+        if (centred) {
+          let mean = 0;
+          for (let i = first; i < end; i++) mean += (count[i] / rows) * x[i];
+          // Rounding can put a mean on its neighbour's; the blocks keep their order.
+          const knot = Math.min(x[end - 1], Math.max(x[first], Math.fround(mean)));
+          knots.push(knot);
           values.push(value);
+        } else {
+          knots.push(x[first]);
+          values.push(value);
+          if (end - 1 > first) {
+            knots.push(x[end - 1]);
+            values.push(value);
+          }
         }
       }
-    }
+    }), 0, 0.99);
     return new IsotonicCalibration(pairs.n, centred, new Tensor("float32", [knots.length], Float32Array.from(knots)), new Tensor("float32", [values.length], Float32Array.from(values)));
   }
 

@@ -1,4 +1,5 @@
-import { exp, log1p, logit } from "@logits/statistics";
+import { logisticSums } from "@logits/core-wasm/affine";
+import { log, logit } from "@logits/statistics";
 import { ConvergenceError, type Steps } from "@logits/tensor";
 import { PIECE, plattTargets, type BinaryPairs } from "./binaryCalibrator.ts";
 
@@ -66,13 +67,15 @@ export function* fitLogistic(where: string, pairs: BinaryPairs, features: readon
   const information = prior && product(transposed(back), rowsOf(prior.information, size)), bend = information && product(information, back), pull = information && times(information, prior.at);
   const level = (positives * high + (n - positives) * low) / n;
   let x = new Array<number>(size).fill(0);
-  const gradient = new Float64Array(size), hessian = new Float64Array(size * size), sums = new Float64Array(10);
-  const [first = new Float64Array(n), second = first] = columns;
+  const gradient = new Float64Array(size), hessian = new Float64Array(size * size), sums = new Float64Array(10), part = new Float64Array(12);
+  const [x0 = new Float64Array(n), y0] = columns, rows = { x: x0, y: y0, mask: t, targets: [low, high] } as const;
   const evaluate = function* (at: readonly number[], share: number): Steps<number> {
     sums.fill(0);
     const a = k > 0 ? at[0] : 0, b = k > 1 ? at[1] : 0;
     for (let from = 0; from < n; from += PIECE) {
-      addRows(sums, first, second, t, from, Math.min(n, from + PIECE), a, b, at[k] ?? 0, high, low);
+      logisticSums(rows, from, Math.min(n, from + PIECE), [a, b, at[k] ?? 0], part);
+      for (let i = 0; i < 10; i++) sums[i] += part[i];
+      sums[9] += log(part[10]) + part[11] * Math.LN2;
       yield share;
     }
     // Of (first, second, constant), lower half: the entries of the features that there are.
@@ -128,27 +131,6 @@ const rowsOf = (values: readonly number[], size: number): Matrix => square(size,
 const transposed = (a: Matrix): Matrix => square(a.length, (j, l) => a[l][j]);
 const times = (a: Matrix, x: readonly number[]): number[] => a.map((row) => row.reduce((sum, value, l) => sum + value * x[l], 0));
 const product = (a: Matrix, b: Matrix): Matrix => square(a.length, (j, l) => a[j].reduce((sum, value, i) => sum + value * b[i][l], 0));
-
-/** Adds gradient (3), lower half of the Hessian (6) and loss (1) of rows to `sums`: a loop of its own, which the engine compiles better than one in a generator. */
-function addRows(sums: Float64Array, first: Float64Array, second: Float64Array, t: Uint8Array, from: number, end: number, a: number, b: number, c: number, high: number, low: number): void {
-  let g0 = 0, g1 = 0, g2 = 0, h00 = 0, h10 = 0, h11 = 0, h20 = 0, h21 = 0, h22 = 0, loss = 0;
-  for (let i = from; i < end; i++) {
-    const x = first[i], y = second[i], score = a * x + b * y + c, target = t[i] ? high : low;
-    // sigmoid and softplus from one exponential.
-    const e = exp(-Math.abs(score)), p = score < 0 ? e / (1 + e) : 1 / (1 + e), r = p - target, weight = e / ((1 + e) * (1 + e));
-    loss += Math.max(score, 0) + log1p(e) - target * score;
-    g0 += r * x;
-    g1 += r * y;
-    g2 += r;
-    h00 += weight * x * x;
-    h10 += weight * x * y;
-    h11 += weight * y * y;
-    h20 += weight * x;
-    h21 += weight * y;
-    h22 += weight;
-  }
-  [g0, g1, g2, h00, h10, h11, h20, h21, h22, loss].forEach((value, i) => (sums[i] += value));
-}
 
 /** Lower Cholesky factor of the lower half of h, with a ridge relative to the diagonal where a feature does not vary. */
 function cholesky(h: Float64Array, size: number, ridge: number): Float64Array {

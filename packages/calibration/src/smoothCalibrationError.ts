@@ -19,6 +19,8 @@ const NODES = 32;
 /** Nodes per bandwidth while the value is searched for, and for the interval. */
 const COARSE = 8;
 const SMALLEST = 1 / 16384;
+/** Nodes of the integral at least: more than the lattice has, since a smoothed residual has no frequencies beyond 3 / bandwidth. */
+const MESH = 8192;
 
 /**
  * Smooth calibration error of the top label: the residuals smoothed by a Gaussian that is reflected at 0 and 1, with the bandwidth that equals the error itself. No bins.
@@ -57,7 +59,7 @@ class Search {
 
   constructor(rows: CheckedConfidences) {
     this.#rows = rows;
-    this.#lattice = new Lattice(rows, 8192);
+    this.#lattice = new Lattice(rows, 2048);
   }
 
   #error(bandwidth: number, nodes: number): number {
@@ -168,17 +170,17 @@ class Lattice {
     nodes[size - 1] += spread[size + 2];
     for (let j = 0; j <= size; j++) nodes[j] /= n;
     this.#rows = n;
-    this.#coefficients = new CosineSums(size).of(nodes);
+    this.#coefficients = sumsOf(size).of(nodes);
     this.#variances = variances;
     this.squares = squares;
     this.right = right;
   }
 
-  /** smECE of the bandwidth, integrated over so many nodes per bandwidth (a power of two in all), at most all of the lattice. */
+  /** smECE of the bandwidth, integrated over so many nodes per bandwidth (a power of two in all), at most all of the mesh. */
   error(bandwidth: number, nodes: number): number {
-    const a = this.#coefficients, m = Math.min(this.size, powerOfTwo(nodes / bandwidth)), smooth = new Float64Array(m + 1);
+    const a = this.#coefficients, m = Math.min(Math.max(this.size, MESH), powerOfTwo(nodes / bandwidth)), last = Math.min(m, this.size), smooth = new Float64Array(m + 1);
     smooth[0] = a[0];
-    for (let k = 1; k <= m; k++) {
+    for (let k = 1; k <= last; k++) {
       const exponent = (Math.PI * k * bandwidth) ** 2 / 2;
       if (exponent > 40) break;
       smooth[k] = 2 * a[k] * exp(-exponent);

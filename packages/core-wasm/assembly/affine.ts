@@ -2,6 +2,7 @@ import { EXP, halfExp } from "./lib/exp";
 import { log64 } from "./lib/log";
 import { loadTail, madd, maxLanes, sumLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
+export { f64_logistic_one, f64_logistic_two } from "./lib/logistic";
 
 // Rows whose sums are float32 before they are added in float64.
 const BLOCK: i32 = 64;

@@ -189,8 +189,8 @@ export function f32_outside(x: usize, n: i32, low: f32, high: f32): i32 {
 // n: of all of x.
 export function f32_tally_plan(n: i32, work: usize): void {
   const bits = <i32>(32 - clz(load<u32>(work, HIGH) - load<u32>(work)));
-  // At least 1024 values to a bucket on average, at most 24 bits left.
-  const leading = max(bits - 24, min(11, max(1, 21 - clz(n))));
+  // At least 256 values to a bucket on average, at most 24 bits left.
+  const leading = max(bits - 24, min(11, max(1, 23 - clz(n))));
   store<i32>(work, max(0, bits - leading), SHIFT);
   store<i32>(work, 1 << leading, BUCKETS);
   memory.fill(work + ENDS, 0, <usize>4 << leading);
@@ -366,15 +366,48 @@ export function i32_pool(counts: usize, ones: usize, from: i32, end: i32, first:
   return <i32>(top >> 2);
 }
 
+// 1 as f32, bytes of a cell.
+const MOMENTS: usize = memory.data<i32>([0x3f800000, 48]);
+
 // Residuals r = mask - c in `size` cells of [0, 1], x = where in its cell (0 to 1) a row stands: cells[j] += (r, r x, r x^2, r x^3, r^2, mask). A c above 1 counts as 1, which is in
-// the last cell. c: f32[n] >= 0, mask: u8[n], cells: f64[size, 6].
+// the last cell. c: f32[n] >= 0, mask: u8[n], size: a power of two, so that c size and x are exact in float32; cells: f64[size, 6].
 export function f32_residual_moments(c: usize, mask: usize, n: i32, size: i32, cells: usize): void {
-  const scale = <f64>size, last = size - 1;
-  for (const end = c + (<usize>n << 2); c < end; c += 4, mask++) {
-    const v = min<f64>(1, <f64>load<f32>(c)), at = v * scale, j = min<i32>(<i32>at, last), x = at - <f64>j, m = <f64>load<u8>(mask), r = m - v;
-    const cell = cells + <usize>j * 48, even = f64x2.replace_lane(f64x2.splat(r), 1, r * x);
-    v128.store(cell, f64x2.add(v128.load(cell), even));
-    v128.store(cell, f64x2.add(v128.load(cell, 16), f64x2.mul(even, f64x2.splat(x * x))), 16);
-    v128.store(cell, f64x2.add(v128.load(cell, 32), f64x2.replace_lane(f64x2.splat(r * r), 1, m)), 32);
+  const one = v128.load32_splat(MOMENTS), scale = f32x4.splat(<f32>size), last = i32x4.splat(size - 1), bytes = v128.load32_splat(MOMENTS, 4);
+  for (const whole = c + ((<usize>n & ~3) << 2); c < whole; c += 16, mask += 4) {
+    const v = f32x4.pmin(v128.load(c), one), at = f32x4.mul(v, scale), j = i32x4.min_s(i32x4.trunc_sat_f32x4_s(at), last), x = f32x4.sub(at, f32x4.convert_i32x4_s(j));
+    const m = i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(mask))), offset = i32x4.mul(j, bytes);
+    addTwo(f64x2.promote_low_f32x4(v), f64x2.promote_low_f32x4(x), f64x2.convert_low_i32x4_s(m), cells + <usize>i32x4.extract_lane(offset, 0), cells + <usize>i32x4.extract_lane(offset, 1));
+    addTwo(
+      f64x2.promote_low_f32x4(v128.shuffle<f32>(v, v, 2, 3, 0, 1)), f64x2.promote_low_f32x4(v128.shuffle<f32>(x, x, 2, 3, 0, 1)), f64x2.convert_low_i32x4_s(v128.shuffle<f32>(m, m, 2, 3, 0, 1)),
+      cells + <usize>i32x4.extract_lane(offset, 2), cells + <usize>i32x4.extract_lane(offset, 3),
+    );
   }
+  for (const end = c + ((<usize>n & 3) << 2); c < end; c += 4, mask++) {
+    const v = min<f64>(1, <f64>load<f32>(c)), at = v * <f64>size, j = min<i32>(<i32>at, size - 1), m = f64x2.splat(<f64>load<u8>(mask)), cell = cells + <usize>j * 48;
+    addOne(f64x2.sub(m, f64x2.splat(v)), f64x2.splat(at - <f64>j), m, cell);
+  }
+}
+
+// Both lanes of r, x and m are those of one row.
+// @ts-ignore: decorator
+@inline
+function addOne(r: v128, x: v128, m: v128, cell: usize): void {
+  const q = f64x2.mul(x, x), even = v128.shuffle<f64>(r, f64x2.mul(r, x), 0, 2);
+  addMoments(even, f64x2.mul(even, q), v128.shuffle<f64>(f64x2.mul(r, r), m, 0, 2), cell);
+}
+
+// @ts-ignore: decorator
+@inline
+function addTwo(v: v128, x: v128, m: v128, first: usize, second: usize): void {
+  const r = f64x2.sub(m, v), q = f64x2.mul(x, x), r1 = f64x2.mul(r, x), r2 = f64x2.mul(r, q), r3 = f64x2.mul(r1, q), square = f64x2.mul(r, r);
+  addMoments(v128.shuffle<f64>(r, r1, 0, 2), v128.shuffle<f64>(r2, r3, 0, 2), v128.shuffle<f64>(square, m, 0, 2), first);
+  addMoments(v128.shuffle<f64>(r, r1, 1, 3), v128.shuffle<f64>(r2, r3, 1, 3), v128.shuffle<f64>(square, m, 1, 3), second);
+}
+
+// @ts-ignore: decorator
+@inline
+function addMoments(a: v128, b: v128, c: v128, cell: usize): void {
+  v128.store(cell, f64x2.add(v128.load(cell), a));
+  v128.store(cell, f64x2.add(v128.load(cell, 16), b), 16);
+  v128.store(cell, f64x2.add(v128.load(cell, 32), c), 32);
 }

@@ -14,9 +14,9 @@ const CHUNK = 65536;
  *
  * @param confidence - float32 [N], in [0, 1]; above counts as 1
  * @param correct - uint8 [N] of 0 and 1
- * @param size - number of cells, at least 1
+ * @param size - number of cells, a power of two
  * @returns float64 [size, 6], row-major
- * @throws RangeError for answers of another length
+ * @throws RangeError for answers of another length, another number of cells
  * @example
  *   residualMoments(Float32Array.of(0.75), Uint8Array.of(1), 2); // 0, 0, 0, 0, 0, 0, 0.25, 0.125, 0.0625, 0.03125, 0.0625, 1
  * Source: folklore.
@@ -24,6 +24,7 @@ const CHUNK = 65536;
 export function residualMoments(confidence: Float32Array, correct: Uint8Array, size: number): Float64Array {
   const n = confidence.length;
   if (correct.length !== n) throw rangeError("residualMoments", "correct", `of length ${n}`, `${correct.length}`);
+  if (!(size >= 1 && size <= 16777216 && (size & (size - 1)) === 0)) throw rangeError("residualMoments", "size", "a power of two up to 2^24", `${size}`);
   const step = Math.min(n, CHUNK), cells = scratch(48 * size + 5 * step + 16), at = cells + 48 * size, marks = at + 4 * step;
   const sums = new Float64Array(wasmMemory().buffer, cells, 6 * size).fill(0);
   for (let first = 0; first < n; first += step) {

@@ -3,9 +3,12 @@ import * as binary from "#wasm/affine";
 import { family } from "./family.ts";
 import { floatView, intView, scratch, wasmMemory } from "./memory.ts";
 
-const kernels = family<{
+/** The kernels of the `affine` family. */
+export const kernels: () => {
   f32_vector_scaling(x: number, labels: number, rows: number, cols: number, weights: number, bias: number, sums: number, gradient: number, curvature: number, work: number): void;
-}>("affine", binary);
+  f64_logistic_one(x: number, mask: number, rows: number, a: number, c: number, targets: number, sums: number): void;
+  f64_logistic_two(x: number, y: number, mask: number, rows: number, a: number, b: number, c: number, targets: number, sums: number): void;
+} = family("affine", binary);
 
 /** Elements of logits in memory at a time: they stay in the second-level cache between copy and kernel. */
 const CHUNK = 65536;

@@ -1,3 +1,4 @@
+import { onesOf, pairsWon } from "@logits/core-wasm/order";
 import { withTally } from "@logits/statistics";
 import { asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import { numbers } from "./rows.ts";
@@ -22,12 +23,16 @@ export function auroc(scores: TensorLike, positives: TensorLike): number {
   const mask = asMask("auroc", "positives", positives);
   checkShape("auroc", "positives", mask, ["N"]);
   if (mask.size !== s.length) throw rangeError("auroc", "positives", `of shape [${s.length}]`, `[${mask.size}]`);
-  const { data } = mask;
-  let count = 0;
-  for (let i = 0; i < data.length; i++) count += data[i];
+  const count = onesOf(mask.data);
   if (count === 0 || count === s.length) throw rangeError("auroc", "positives", "with at least one positive and one negative row", `${count} of ${s.length} positive`);
   // Twice the number of pairs won, a pair of equals counting 1.
-  const pairs = withTally(s as Float32Array, mask.data, ({ counts, ones }) => {
+  const pairs = s instanceof Float32Array ? pairsWon(s, mask.data) : pairsOf(s as Float64Array, mask.data);
+  return pairs / 2 / count / (s.length - count);
+}
+
+/** As `pairsWon`, for scores that are no float32. */
+function pairsOf(scores: Float64Array, positives: Uint8Array): number {
+  return withTally(scores, positives, ({ counts, ones }) => {
     let total = 0, below = 0;
     for (let k = 0; k < counts.length; k++) {
       const low = counts[k] - ones[k];
@@ -36,5 +41,4 @@ export function auroc(scores: TensorLike, positives: TensorLike): number {
     }
     return total;
   });
-  return pairs / 2 / count / (s.length - count);
 }

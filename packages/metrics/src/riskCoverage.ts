@@ -1,3 +1,4 @@
+import { onesOf, riskSums } from "@logits/core-wasm/order";
 import { withTally } from "@logits/statistics";
 import { asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import { numbers } from "./rows.ts";
@@ -28,7 +29,7 @@ export interface RiskCoverage {
  *
  * @param confidence - float32 or float64 [N]; higher = answered earlier
  * @param errors - mask [N]: 1 or true = the answer was wrong
- * @returns `coverage`, `risk` (float64 [N]), `aurc`, `eAurc`, `augrc`
+ * @returns `coverage`, `risk` (float64 [N], made when they are read), `aurc`, `eAurc`, `augrc`
  * @throws RangeError for no rows, another shape, a NaN (its row is named)
  * @example
  *   riskCoverage([0.9, 0.8, 0.7, 0.6], [0, 0, 1, 0]).aurc; // 0.1458
@@ -40,25 +41,43 @@ export function riskCoverage(confidence: TensorLike, errors: TensorLike): RiskCo
   checkShape("riskCoverage", "errors", mask, ["N"]);
   const n = c.length;
   if (mask.size !== n) throw rangeError("riskCoverage", "errors", `of shape [${n}]`, `[${mask.size}]`);
-  const coverage = new Float64Array(n), risk = new Float64Array(n);
-  const { total, sum } = withTally(c as Float32Array, mask.data, ({ counts, ones }) => {
-    let total = 0, sum = 0;
-    for (let k = counts.length - 1, start = 0; k >= 0; k--) {
-      const end = start + counts[k], wrong = ones[k];
-      // One row is the common case, and spares a division.
-      if (end - start === 1) sum += risk[start] = (total + wrong) / end;
-      else for (let i = start; i < end; i++) sum += risk[i] = (total + (wrong * (i + 1 - start)) / (end - start)) / (i + 1);
-      total += wrong;
-      start = end;
-    }
-    return { total, sum };
+  const total = onesOf(mask.data), sums = c instanceof Float32Array ? riskSums(c, mask.data, total) : undefined, marks = sums?.marks ?? marksOf(c as Float64Array, mask.data);
+  let coverage: Float64Array | undefined, risk: Float64Array | undefined;
+  const result = {
+    get coverage() { return (coverage ??= Float64Array.from({ length: n }, (_, i) => (i + 1) / n)); },
+    get risk() { return (risk ??= riskOf(marks)); },
+  };
+  if (sums) return Object.assign(result, { aurc: sums.risk / n, eAurc: (sums.risk - sums.best) / n, augrc: sums.weighted / n / n });
+  let sum = 0, general = 0, best = 0;
+  result.risk.forEach((share, i) => {
+    sum += share;
+    general += (i + 1) * share;
+    if (i >= n - total) best += (i + 1 - (n - total)) / (i + 1);
   });
-  let general = 0;
-  for (let i = 0; i < n; i++) {
-    coverage[i] = (i + 1) / n;
-    general += (i + 1) * risk[i];
+  return Object.assign(result, { aurc: sum / n, eAurc: (sum - best) / n, augrc: general / n / n });
+}
+
+/** As those of `riskSums`, for confidences that are no float32. */
+function marksOf(confidence: Float64Array, errors: Uint8Array): Uint8Array {
+  const marks = new Uint8Array(confidence.length);
+  withTally(confidence, errors, ({ counts, ones }) => {
+    for (let k = counts.length - 1, i = 0; k >= 0; i += counts[k--]) {
+      marks.fill(1, i, i + ones[k]);
+      marks[i] += 2;
+    }
+  });
+  return marks;
+}
+
+/** The curve, errors of equal confidences spread evenly. */
+function riskOf(marks: Uint8Array): Float64Array {
+  const n = marks.length, risk = new Float64Array(n);
+  for (let start = 0, total = 0; start < n; ) {
+    let wrong = marks[start] & 1, end = start + 1;
+    for (; end < n && marks[end] < 2; end++) wrong += marks[end];
+    for (let i = start; i < end; i++) risk[i] = (total + (wrong * (i + 1 - start)) / (end - start)) / (i + 1);
+    total += wrong;
+    start = end;
   }
-  let best = 0;
-  for (let i = n - total; i < n; i++) best += (i + 1 - (n - total)) / (i + 1);
-  return { coverage, risk, aurc: sum / n, eAurc: (sum - best) / n, augrc: general / n / n };
+  return risk;
 }

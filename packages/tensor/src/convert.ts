@@ -52,10 +52,22 @@ export function asInt32(where: string, argument: string, x: TensorLike): Tensor<
 export function asMask(where: string, argument: string, x: TensorLike): Tensor<"uint8"> {
   const mask = asIntegers(where, argument, x, "uint8", Uint8Array);
   const { data } = mask;
-  let at = 0;
+  let at = firstWordOutside(data);
   while (at < data.length && data[at] <= 1) at++;
   if (at < data.length) throw rangeError(where, argument, "of 0 and 1", `${data[at]} at index ${at}`);
   return mask;
+}
+
+/** Where a byte above 1 may be: the first byte of a block of whole words that has one, else what they leave. Four bytes at a time. */
+function firstWordOutside(data: Uint8Array): number {
+  if (data.byteOffset % 4 !== 0) return 0;
+  const words = new Int32Array(data.buffer, data.byteOffset, data.length >> 2);
+  for (let at = 0; at < words.length; at += 256) {
+    let bits = 0;
+    for (let i = at, end = Math.min(words.length, at + 256); i < end; i++) bits |= words[i];
+    if ((bits & 0xfefefefe) !== 0) return 4 * at;
+  }
+  return 4 * words.length;
 }
 
 function asIntegers<D extends "int32" | "uint8">(where: string, argument: string, x: TensorLike, dtype: D, Kind: new (length: number) => DataOf<D>): Tensor<D> {
