@@ -36,7 +36,7 @@ export function readModule(): Uint8Array<ArrayBuffer> {
   ]);
 }
 
-/** Reads [from, from + bytes) of a memory once; `bytes` is a multiple of 128. The sum of its words, so that nothing is left out. */
+/** Reads [from, from + bytes) of a memory once; `bytes` is a multiple of 128. The sum of the first words of its vectors, so that no vector is left out. */
 export function reader(memory: WebAssembly.Memory, from: number, bytes: number): () => number {
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readModule()), { env: { memory } });
   const read = exports.read as (from: number, end: number) => number;
