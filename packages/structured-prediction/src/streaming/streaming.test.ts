@@ -67,6 +67,11 @@ describe("ChainFilter", () => {
     const batch = new LinearChain(model, e);
     expectClose(filter.finalLogPartition, batch.logPartition()[0], { rtol: 1e-7 });
     expectClose(smoother.finish().flatMap(({ probabilities }) => [...probabilities.data]), batch.marginals().unary.data, { atol: 1e-6 });
+    // Only a path that leaves state 0 at once, against 400 nats a row, is in state 4 from row 4 on: its weight in row 3 is exp(-1200) of the others.
+    const S = 5, long = new ChainFilter(LinearChain.compile(leftToRight(S), { start: [0, ...new Array<number>(S - 1).fill(-Infinity)] }));
+    for (let t = 0; t < 8; t++) long.push(Array.from({ length: S }, (_, j) => (t < 4 ? (j === 0 ? 0 : -400) : j === S - 1 ? 0 : -600)));
+    expectClose(long.finalLogPartition, -1200 - 7 * 0.5, { rtol: 1e-12 });
+    expectClose(long.probabilities().data, [0, 0, 0, 0, 1], { atol: 1e-12 });
   });
 
   it("agrees with a textbook recursion in log space over 10,000 rows of 7 labels", () => {
