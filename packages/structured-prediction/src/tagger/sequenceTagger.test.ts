@@ -97,7 +97,7 @@ describe("SequenceTagger", () => {
     // float32 rows that are divided by their sum.
     for (let t = 0; t < tokens.length; t++) expectClose(Array.from(marginals.row(t).data).reduce((a, b) => a + b, 0), 1, { atol: 1e-6 });
     expect(best[0].labels).toEqual(tagger.tag(tokens));
-    expect(best.map(({ score }) => score)).toEqual([...best.map(({ score }) => score)].sort((a, b) => b - a));
+    expect(best.map(({ score }) => score)).toEqual(best.map(({ score }) => score).sort((a, b) => b - a));
     const { score, logProb } = tagger.score(tokens, best[1].labels);
     expectClose(score, best[1].score, { rtol: 1e-6 });
     // All sequences of one token: probabilities sum to 1.
@@ -173,7 +173,7 @@ describe("SequenceTagger", () => {
 
   it("takes attributes from a function, and columns beside the word", () => {
     const features: FeatureFunction = (tokens, t) => [`w ${tokens[t][0]}`, `c ${tokens[t][1]}`];
-    const rows = training.map(({ tokens, labels }) => ({ tokens: tokens.map((word, t) => [word, labels[t][0]]), labels }));
+    const rows = training.map(({ tokens, labels }) => ({ tokens: tokens.map((word, t) => [word as string, labels[t][0]]), labels }));
     const custom = SequenceTagger.fit(rows, { features });
     expect(custom.tag([["dog", "N"], ["unseen", "V"], [".", "P"]])).toEqual(["NOUN", "VERB", "PUNCT"]);
     expectExact(SequenceTagger.fromBytes(custom.toBytes(), { features }).emissions([["dog", "N"]]), custom.emissions([["dog", "N"]]));

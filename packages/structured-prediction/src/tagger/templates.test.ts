@@ -32,7 +32,8 @@ describe("FeatureTemplates", () => {
 
   it("makes the same attributes wherever the cells are the same", () => {
     const features = FeatureTemplates.parse(DEFAULT_TEMPLATES), seen = new Map<string, string>();
-    const words = "a b a b c a b a a b c".split(" ").map((word) => [word]);
+    // Words that look like the names of cells outside, and ones that could run together.
+    const words = ["_B-1", ..."a b a b c a b _B+1 a a b c".split(" "), "a\nb", "a", "b\na", "1 =a", "_B+1", "_B-1"].map((word) => [word]);
     for (let t = 0; t < words.length; t++) {
       for (let g = 0; g < features.groups; g++) {
         const key = `${g} ${features.key(words, t, g)}`, made = features.attributesOf(words, t, g).join("\n");

@@ -109,9 +109,12 @@ export class FeatureTemplates {
   /** What the attributes of a group are a function of. */
   key(tokens: readonly Columns[], t: number, group: number): string {
     const { cells } = this.#groups[group];
-    if (cells.length === 1) return cellAt(tokens, t + cells[0][0], cells[0][1]);
+    if (cells.length === 1) return keyOf(tokens, t + cells[0][0], cells[0][1]);
     let key = "";
-    for (const [row, column] of cells) key += `${cellAt(tokens, t + row, column)}\n`;
+    for (const [row, column] of cells) {
+      const part = keyOf(tokens, t + row, column);
+      key += `${part.length} ${part}`;
+    }
     return key;
   }
 
@@ -137,6 +140,11 @@ export class FeatureTemplates {
 
 function cellAt(tokens: readonly Columns[], t: number, column: number): string {
   return t < 0 ? `_B${t}` : t >= tokens.length ? `_B+${t - tokens.length + 1}` : tokens[t][column];
+}
+
+/** A cell's value; a word that looks like a name for outside the sentence is another. */
+function keyOf(tokens: readonly Columns[], t: number, column: number): string {
+  return t < 0 || t >= tokens.length ? cellAt(tokens, t, column) : `=${tokens[t][column]}`;
 }
 
 function parseLine(line: string, fail: (expected: string, got: string) => never): Template {
