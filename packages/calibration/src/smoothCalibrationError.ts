@@ -206,7 +206,11 @@ class Lattice {
     // The reflected density at distances d / m, images at every even number.
     const density = new Float64Array(2 * m + 1);
     for (let d = 0; d <= 2 * m; d++) {
-      for (let image = -4; image <= 4; image += 2) density[d] += exp(-0.5 * ((d / m - image) / bandwidth) ** 2) / (bandwidth * Math.sqrt(2 * Math.PI));
+      for (let image = -4; image <= 4; image += 2) {
+        const exponent = 0.5 * ((d / m - image) / bandwidth) ** 2;
+        // exp(-746) is 0.
+        if (exponent < 746) density[d] += exp(-exponent) / (bandwidth * Math.sqrt(2 * Math.PI));
+      }
     }
     let total = 0;
     for (let i = 0; i <= m; i++) {
