@@ -45,7 +45,7 @@ export function mapSvg(map: TensorLike, options: MapSvgOptions = {}): string {
       const own = level(x.data[i * width + from]);
       for (to = from + 1; to < width && level(x.data[i * width + to]) === own; ) to++;
       if (own > 0) cells += `<rect x="${from}" y="${i}" width="${to - from}" height="1" opacity="${+(own / LEVELS).toFixed(3)}"/>`;
-      for (let j = from; own < 0 && j < to; j++) unknown += `M${j} ${i}l1 1m0 -1l-1 1`;
+      if (own < 0) for (let j = from; j < to; j++) unknown += `M${j} ${i}l1 1m0 -1l-1 1`;
     }
   }
   const frames = regions.map(({ top, left, bottom, right }) => `<rect x="${left}" y="${top}" width="${right - left}" height="${bottom - top}"/>`).join("");
