@@ -1,4 +1,4 @@
-import { Tensor, checkInteger } from "@logits/tensor";
+import { Tensor, checkInteger, rangeError } from "@logits/tensor";
 
 /** A set of classes for each row of a batch. */
 export class PredictionSets {
@@ -6,8 +6,8 @@ export class PredictionSets {
   readonly mask: Tensor<"uint8">;
   /** int32 [N], the number of classes in each set. */
   readonly sizes: Tensor<"int32">;
-  /** float32 [N, C], softmax of the logits. */
-  readonly probabilities: Tensor<"float32">;
+  /** float32 [N, C], softmax of the logits; a RangeError where `keepProbabilities: false` asked for sets alone. */
+  readonly probabilities!: Tensor<"float32">;
   /** The miscoverage that was asked for. */
   readonly alpha: number;
   /** Classes with a score of at most this are in the set; Infinity where n is too small for alpha, NaN where rows or classes have quantiles of their own. */
@@ -16,10 +16,17 @@ export class PredictionSets {
   readonly nodes: Tensor<"int32"> | undefined;
 
   /** Use `SplitConformal.predictionSet`. */
-  constructor(mask: Tensor<"uint8">, sizes: Tensor<"int32">, probabilities: Tensor<"float32">, alpha: number, quantile: number, nodes?: Tensor<"int32">) {
+  constructor(mask: Tensor<"uint8">, sizes: Tensor<"int32">, probabilities: Tensor<"float32"> | undefined, alpha: number, quantile: number, nodes?: Tensor<"int32">) {
     this.mask = mask;
     this.sizes = sizes;
-    this.probabilities = probabilities;
+    if (probabilities !== undefined) this.probabilities = probabilities;
+    else {
+      Object.defineProperty(this, "probabilities", {
+        get() {
+          throw rangeError("PredictionSets.probabilities", "keepProbabilities", "true in `predictionSet`", "false");
+        },
+      });
+    }
     this.alpha = alpha;
     this.quantile = quantile;
     this.nodes = nodes;
