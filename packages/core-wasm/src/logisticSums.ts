@@ -76,8 +76,8 @@ export function logisticSums({ x, y, mask, targets: [zero, one] }: LogisticRows,
     if (y !== undefined) seconds.fill(y[even], 0, 2);
     marks.fill(mask[even], pm, pm + 2);
     run(2);
-    // m^2 2^k of one row is in [1, 4].
-    add(0.5, Math.sqrt(part[10] * 2 ** part[11]));
+    // m 2^k is in [1, 4], k from 0 to 2.
+    add(0.5, Math.sqrt(part[10] * (1 << part[11])));
   }
   sums[10] = mantissa;
   sums[11] = exponent;
