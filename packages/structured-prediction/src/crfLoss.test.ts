@@ -1,3 +1,4 @@
+import { core } from "@logits/core-wasm";
 import { lossChecks, testRandom, type Plain } from "@logits/testkit";
 import { tensor } from "@logits/tensor";
 import { describe, expect, it } from "vitest";
@@ -86,5 +87,18 @@ describe("parameters of other libraries", () => {
     const read = fromFlair({ data: flair, shape: [5, 5] }, ["<START>", "O", "B", "I", "<STOP>"]);
     expect(read.labels).toEqual(["O", "B", "I"]);
     expect(score(LinearChain.compile({ data: read.transitions, shape: [3, 3] }, read))).toBe(score(ours));
+  });
+
+  it("gives its memory back where it throws", () => {
+    const e = tensor([[[0, 1], [1, 0]]]), A = tensor([[0, 0], [0, 0]]), y = [[0, 1]];
+    const held = (f: () => unknown): number => {
+      expect(f).toThrow(RangeError);
+      const before = core.bytesInUse;
+      for (let n = 0; n < 20; n++) expect(f).toThrow(RangeError);
+      return core.bytesInUse - before;
+    };
+    expect(held(() => crfLoss(e, A, y, { lengths: [3] }))).toBe(0);
+    expect(held(() => crfLoss(e, A, [[-1, 7]], { ignoreIndex: -1 }))).toBe(0);
+    expect(held(() => crfLoss(e, A, [[0, 7]]))).toBe(0);
   });
 });

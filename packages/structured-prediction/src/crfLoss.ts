@@ -69,17 +69,22 @@ function prepared(where: string, emissions: TensorLike, transitions: TensorLike,
   // A sequence that takes no part is never read.
   weights?.forEach((w, b) => { if (w === 0 && b < lengths.length) lengths[b] = 0; });
   const model = LinearChain.compile(transitions, { ...(options.start !== undefined && { start: options.start }), ...(options.end !== undefined && { end: options.end }) });
-  const chain = new LinearChain(model, e, { lengths });
-  const { ignoreIndex } = options;
-  const unknown = ignoreIndex !== undefined && y.data.some((label, k) => label === ignoreIndex && k % T < lengths[Math.floor(k / T)]);
-  if (!unknown) return { model, batch, weights, values: () => chain.logProb(y), gradients: (upstream: Float32Array) => chain.logProbWithGrad(y, { upstream }).grads as ChainGradients };
-  const allowed = new Tensor("uint8", [batch, T, C], new Uint8Array(batch * T * C));
-  y.data.forEach((label, k) => {
-    if (label === ignoreIndex) allowed.data.fill(1, k * C, (k + 1) * C);
-    else if (k % T < lengths[Math.floor(k / T)]) {
-      if (!(label >= 0 && label < C)) throw rangeError(where, "labels", `in [0, ${C}) or ${ignoreIndex}`, `${label} at index ${k}`);
-      allowed.data[k * C + label] = 1;
-    }
-  });
-  return { model, batch, weights, values: () => chain.logProbOfAny(allowed), gradients: (upstream: Float32Array) => chain.logProbOfAnyWithGrad(allowed, { upstream }).grads };
+  try {
+    const chain = new LinearChain(model, e, { lengths });
+    const { ignoreIndex } = options;
+    const unknown = ignoreIndex !== undefined && y.data.some((label, k) => label === ignoreIndex && k % T < lengths[Math.floor(k / T)]);
+    if (!unknown) return { model, batch, weights, values: () => chain.logProb(y), gradients: (upstream: Float32Array) => chain.logProbWithGrad(y, { upstream }).grads as ChainGradients };
+    const allowed = new Tensor("uint8", [batch, T, C], new Uint8Array(batch * T * C));
+    y.data.forEach((label, k) => {
+      if (label === ignoreIndex) allowed.data.fill(1, k * C, (k + 1) * C);
+      else if (k % T < lengths[Math.floor(k / T)]) {
+        if (!(label >= 0 && label < C)) throw rangeError(where, "labels", `in [0, ${C}) or ${ignoreIndex}`, `${label} at index ${k}`);
+        allowed.data[k * C + label] = 1;
+      }
+    });
+    return { model, batch, weights, values: () => chain.logProbOfAny(allowed), gradients: (upstream: Float32Array) => chain.logProbOfAnyWithGrad(allowed, { upstream }).grads };
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
 }

@@ -1,3 +1,4 @@
+import { core } from "@logits/core-wasm";
 import { distributionChecks, expectClose, finiteDifferenceGradient, testRandom, type DistributionCase } from "@logits/testkit";
 import { randomSource, tensor, type TensorLike } from "@logits/tensor";
 import { describe, expect, it } from "vitest";
@@ -134,6 +135,69 @@ describe("batches", () => {
     expect(padded.topK(2).labels.shape).toEqual([2, 3, 4]);
     expect(padded.sample(randomSource(1, 1), 5).shape).toEqual([5, 3, 4]);
     expect([...padded.marginals().unary.data.subarray(12, 24)]).toEqual(new Array(12).fill(0));
+  });
+
+  it("finds the best sequences of a long text without running out of stack", () => {
+    const T = 12_000, e = new Float32Array(2 * T);
+    for (let t = 0; t < T; t++) e[2 * t] = 1 + t / T;
+    const model = LinearChain.compile(tensor([[0, 0], [0, 0]]));
+    const { labels, score } = new LinearChain(model, { data: e, shape: [T, 2] }).topK(3);
+    // The second best differs in the first row, the third in the second row.
+    expect([0, 1, 2].map((k) => labels.data.subarray(k * T, (k + 1) * T).indexOf(1))).toEqual([-1, 0, 1]);
+    expectClose([score[0] - score[1], score[0] - score[2]], [1, e[2]], { atol: 1e-9 });
+    // One sequence is all there is: the search for another ends, also at this length.
+    const one = new LinearChain(LinearChain.compile(tensor([[0]])), { data: new Float32Array(T), shape: [T, 1] });
+    expect([...one.topK(2).score]).toEqual([0, -Infinity]);
+  });
+
+  it("asks the constraint about the sequence without labels, in every query", () => {
+    const model = LinearChain.compile(tensor([[0, 0], [0, 0]]), { constraint: automaton(2, [1, 1, 1, 1], [0, 1]) });
+    const both = new LinearChain(model, tensor([[1, 0]]), { offsets: [0, 0, 1] });
+    expect([...both.logPartition()][0]).toBe(-Infinity);
+    expect([...both.logCount()]).toEqual([-Infinity, Math.log(2)]);
+    for (const query of [() => both.argmax(), () => both.topK(1), () => both.marginals(), () => both.minimumBayesRisk()]) expect(query).toThrow("none in batch item 0");
+    const free = new LinearChain(LinearChain.compile(tensor([[0, 0], [0, 0]])), { data: new Float32Array(0), shape: [0, 2] });
+    expect([[...free.logCount()], [...free.argmax().score], [...free.topK(1).score]]).toEqual([[0], [0], [0]]);
+  });
+
+  it("keeps minimum-Bayes-risk sequences possible where a label or a row's transition is not", () => {
+    // Six sequences of probability 1/6: three from 0 to different ends, three from different labels to 11. 0, 10, 11 would have the largest sum, but 10 is impossible in its row.
+    const A = Array.from({ length: 15 }, () => new Array<number>(15).fill(-Infinity));
+    for (const [i, j] of [[0, 4], [0, 5], [0, 6], [4, 12], [5, 13], [6, 14], [1, 7], [2, 8], [3, 9], [7, 11], [8, 11], [9, 11], [0, 10], [10, 11]]) A[i][j] = 0;
+    const e = [[0, 3], [4, 9], [11, 14]].map(([low, high]) => Array.from({ length: 15 }, (_, j) => (j >= low && j <= high ? 0 : -Infinity)));
+    const chain = new LinearChain(LinearChain.compile(tensor(A)), tensor(e));
+    expect(chain.score(chain.minimumBayesRisk({ constrained: true }))[0]).toBe(0);
+    const into = [[-Infinity, Math.log(0.4), -Infinity], [Math.log(0.35), -Infinity, -Infinity], [Math.log(0.25), -Infinity, -Infinity]];
+    const varying = LinearChain.varying(tensor([[0, 0, 0], [0, 0, 0]]), tensor([into, into]));
+    expect([...varying.minimumBayesRisk().data]).toEqual([0, 0]);
+    expect([...varying.minimumBayesRisk({ constrained: true }).data]).toEqual([1, 0]);
+  });
+
+  it("keeps what a resident tensor held when the memory grows", () => {
+    const e = core.alloc([3, 2]), labels = [0, 1, 1];
+    e.data.set([1, 2, 3, 4, 5, 6]);
+    const chain = new LinearChain(LinearChain.compile(tensor([[0, 1], [1, 0]])), e);
+    const grown = core.alloc([core.memory.buffer.byteLength >> 2]);
+    expect([...chain.score(labels)]).toEqual([1 + 4 + 6 + 1]);
+    expectClose(chain.logPartition(), new LinearChain(chain.model, tensor([[1, 2], [3, 4], [5, 6]])).logPartition(), { atol: 0 });
+    grown.dispose();
+    e.dispose();
+  });
+
+  it("gives marginals away, not what other queries rest on", () => {
+    const chain = new LinearChain(LinearChain.compile(tensor([[0, 1], [1, 0]])), tensor([[1, 2], [3, 4]]));
+    const entropy = chain.marginals({ pairwise: true }) && chain.entropy()[0];
+    const { unary, pairwise } = chain.marginals({ pairwise: true });
+    const want = [...unary.data];
+    unary.data.fill(9);
+    pairwise!.data.fill(9);
+    expect([...chain.marginals().unary.data]).toEqual(want);
+    expect(chain.entropy()[0]).toBe(entropy);
+  });
+
+  it("names the side of a cross-entropy that has no possible sequence", () => {
+    const model = LinearChain.compile(tensor([[0, 0], [0, 0]])), e = tensor([[0, 1]]);
+    expect(() => new LinearChain(model, e).crossEntropy(new LinearChain(model, tensor([[-Infinity, -Infinity]])))).toThrow("none in batch item 0");
   });
 
   it("has messages that say what to do", () => {

@@ -95,7 +95,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
    * The distribution of the labels given the emissions.
    *
    * @param model - of `LinearChain.compile`
-   * @param emissions - float32 [T, C], [B, T, C] or, with `offsets`, [N, C]; -Infinity = impossible
+   * @param emissions - float32 [T, C], [B, T, C] or, with `offsets`, [N, C]; -Infinity = impossible. A typed array is not copied: it must not change while the distribution is asked
    * @param options - `lengths` or `offsets`, `transitions`
    * @throws RangeError for another shape
    */
@@ -140,7 +140,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   argmax(): { readonly labels: Tensor<"int32">; readonly score: Float64Array } {
     const { chain, labelOf } = this.model.states;
     const { states, scores } = chainViterbi(chain, { data: this.#emissions, shape: [this.#sequences.count, labelOf.length] }, this.#rowOptions());
-    this.#checkSupport("argmax", scores);
+    this.#checkSupport("argmax", this.#withoutRows(scores));
     const labels = this.model.machine ? states.map((s) => labelOf[s]) : states;
     // Arcs hold sums of scores in float32.
     return { labels: this.#sequences.labels(labels), score: this.model.ngrams ? this.#each((_, from, to) => this.#scoreOf(labels, from, to)) : scores };
@@ -155,7 +155,10 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     checkInteger(`${NAME}.topK`, "k", k, 1, 0x7fffffff);
     const n = this.#sequences.count, labels = new Int32Array(k * n).fill(-1), score = new Float64Array(k * this.batch).fill(-Infinity);
     this.#each((b, from, to) => {
-      if (from === to) return (score[b] = 0);
+      if (from === to) {
+        if (!this.#emptyAllowed) throw noSupport("topK", b);
+        return (score[b] = 0);
+      }
       const rows = this.#stateRows(from, to);
       const found = bestPaths(rows, forwardMessages(rows, true), k);
       if (found.length === 0) throw noSupport("topK", b);
@@ -197,8 +200,9 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     const sums = this.#run({ marginals: true, ...(pairwise && { pairs: "rows" }) });
     this.#checkSupport("marginals", sums.logPartition);
     const C = this.labels;
-    const unary = this.#sequences.floats(this.#byLabel(sums.marginals!), [C]);
-    return pairwise ? { unary, pairwise: this.#sequences.floats(this.#pairsByLabel(sums.pairs as Float32Array), [C, C]) } : { unary };
+    // Of what is kept for other queries the caller gets copies.
+    const unary = this.#sequences.floats(this.#byLabel(sums.marginals!).slice(), [C]);
+    return pairwise ? { unary, pairwise: this.#sequences.floats(this.#pairsByLabel(sums.pairs as Float32Array).slice(), [C, C]) } : { unary };
   }
 
   /** The score of the best sequence in which the label stands in that row: float32 [..., T, C]; -Infinity where none is possible, 0 in padding. */
@@ -225,6 +229,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     this.#checkSame("crossEntropy", other);
     const mean = this.#expected(other.#parameters()), logZ = other.logPartition();
     this.#checkSupport("crossEntropy", this.logPartition());
+    other.#checkSupport("crossEntropy", logZ);
     return logZ.map((z, b) => z - mean[b]);
   }
 
@@ -250,10 +255,10 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   /** log of the number of sequences with a finite score, [B]; -Infinity where there is none. */
   logCount(): Float64Array {
     const flat = (x: Float32Array): Float32Array => x.map((v) => (v > -Infinity ? 0 : -Infinity));
-    const { model } = this, C = this.labels, shape = [this.#sequences.count, this.#emissions.length / Math.max(1, this.#sequences.count)];
+    const { model } = this, C = this.labels, shape = [this.#sequences.count, model.states.labelOf.length];
     const zero = model.flat(NAME);
     try {
-      return chainForwardBackward(zero.states.chain, { data: flat(this.#emissions), shape }, { offsets: this.#sequences.offsets, extended: true, ...(this.#transitions && { transitions: { data: flat(this.#transitions), shape: [shape[0], C, C] } }) }).logPartition;
+      return this.#withoutRows(chainForwardBackward(zero.states.chain, { data: flat(this.#emissions), shape }, { offsets: this.#sequences.offsets, extended: true, ...(this.#transitions && { transitions: { data: flat(this.#transitions), shape: [shape[0], C, C] } }) }).logPartition);
     } finally {
       zero.dispose();
     }
@@ -298,9 +303,12 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     this.#checkSupport("minimumBayesRisk", sums.logPartition);
     const C = this.labels, unary = this.#byLabel(sums.marginals!);
     if (options.constrained ?? false) {
-      const free = this.model.flat(NAME);
+      const free = this.model.flat(NAME), { rows, count, offsets } = this.#sequences;
+      // What is impossible stays so: a probability of 0 alone would not keep a path out.
+      const rewards = unary.map((p, k) => (rows[k] > -Infinity ? p : -Infinity));
+      const transitions = this.#transitions && { data: this.#transitions.map((v) => (v > -Infinity ? 0 : -Infinity)), shape: [count, C, C] };
       try {
-        return new LinearChain(free, { data: unary, shape: [this.#sequences.count, C] }, { offsets: this.#sequences.offsets }).#shaped(this.#sequences);
+        return new LinearChain(free, { data: rewards, shape: [count, C] }, { offsets, ...(transitions && { transitions }) }).#shaped(this.#sequences);
       } finally {
         free.dispose();
       }
@@ -440,10 +448,20 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     if (enough) return kept;
     const { chain, labelOf } = this.model.states;
     const sums = chainForwardBackward(chain, { data: this.#emissions, shape: [this.#sequences.count, labelOf.length] }, { ...this.#rowOptions(), ...options });
-    const { constraint } = this.model;
-    // The kernels know states after a label; the sequence without one is for the constraint to allow.
-    if (constraint && (constraint.start < 0 || constraint.accepting[constraint.start] === 0)) this.#each((b, from, to) => (from === to ? (sums.logPartition[b] = -Infinity) : 0));
+    this.#withoutRows(sums.logPartition);
     return (this.#sums = sums);
+  }
+
+  /** Whether the constraint allows the sequence without labels. */
+  get #emptyAllowed(): boolean {
+    const { constraint } = this.model;
+    return constraint === undefined || (constraint.start >= 0 && constraint.accepting[constraint.start] === 1);
+  }
+
+  /** Totals of the kernels, in place: they know states after a label; the sequence without one is for the constraint to allow. */
+  #withoutRows(totals: Float64Array): Float64Array {
+    if (!this.#emptyAllowed) this.#each((b, from, to) => (from === to ? (totals[b] = -Infinity) : 0));
+    return totals;
   }
 
   #each(f: (b: number, from: number, to: number) => number): Float64Array {

@@ -66,7 +66,7 @@ export function bestPaths(rows: StateRows, delta: Float64Array, k: number): { pa
   const { states: { chain: { arcs: { starts, sources }, states: S }, end, labelOf }, length } = rows;
   // The m-th best way to reach a state in a row; candidates are the next best ways through each arc.
   interface Way { readonly score: number; readonly arc: number; readonly rank: number }
-  interface Node { readonly ways: Way[]; readonly candidates: Way[]; started: boolean }
+  interface Node { readonly ways: Way[]; readonly candidates: Way[]; started: boolean; ended: boolean }
   const nodes = new Map<number, Node>();
   const before = (a: Way, b: Way): number => b.score - a.score || a.rank - b.rank;
   const insert = (list: Way[], way: Way): void => {
@@ -79,21 +79,25 @@ export function bestPaths(rows: StateRows, delta: Float64Array, k: number): { pa
     }
     list.splice(low, 0, way);
   };
+  const nodeOf = (t: number, j: number): Node => {
+    let node = nodes.get(t * S + j);
+    if (!node) nodes.set(t * S + j, (node = { ways: [], candidates: [], started: false, ended: false }));
+    if (!node.started && t > 0) {
+      node.started = true;
+      // First ways need no recursion: their scores are the messages.
+      for (let arc = starts[j]; arc < starts[j + 1]; arc++) insert(node.candidates, { score: delta[(t - 1) * S + sources[arc]] + rows.transition(t, arc) + rows.emission(t, j), arc, rank: 0 });
+    }
+    return node;
+  };
   const wayThrough = (t: number, j: number, arc: number, rank: number): Way | undefined => {
     const source = sources[arc];
     const found = way(t - 1, source, rank);
     return found && { score: found.score + rows.transition(t, arc) + rows.emission(t, j), arc, rank };
   };
   const way = (t: number, j: number, m: number): Way | undefined => {
-    const key = t * S + j;
-    let node = nodes.get(key);
-    if (!node) nodes.set(key, (node = { ways: [], candidates: [], started: false }));
     if (t === 0) return m === 0 && delta[j] > -Infinity ? { score: delta[j], arc: -1, rank: 0 } : undefined;
-    if (!node.started) {
-      node.started = true;
-      // First ways need no recursion: their scores are the messages.
-      for (let arc = starts[j]; arc < starts[j + 1]; arc++) insert(node.candidates, { score: delta[(t - 1) * S + sources[arc]] + rows.transition(t, arc) + rows.emission(t, j), arc, rank: 0 });
-    }
+    const node = nodeOf(t, j);
+    if (node.ended) return node.ways[m];
     while (node.ways.length <= m) {
       const last = node.ways.at(-1);
       if (last && node.ways.length > 0) {
@@ -101,10 +105,27 @@ export function bestPaths(rows: StateRows, delta: Float64Array, k: number): { pa
         if (next) insert(node.candidates, next);
       }
       const chosen = node.candidates.shift();
-      if (!chosen) return undefined;
+      if (!chosen) {
+        node.ended = true;
+        return undefined;
+      }
       node.ways.push(chosen);
     }
     return node.ways[m];
+  };
+  /** `way` of rank 1 or more, its rows in order: a way asks for one of the row before, and calls as deep as a sequence is long have no room on the stack. */
+  const nextWay = (t: number, j: number, m: number): Way | undefined => {
+    const asked: [number, number, number][] = [];
+    for (let [row, state, rank] = [t, j, m]; row > 0; row--) {
+      const node = nodeOf(row, state);
+      if (node.ended || node.ways.length > rank) break;
+      asked.push([row, state, rank]);
+      const last = way(row, state, node.ways.length === 0 ? 0 : node.ways.length - 1);
+      if (!last) break;
+      [state, rank] = [sources[last.arc], last.rank + 1];
+    }
+    for (const [row, state, rank] of asked.toReversed()) way(row, state, rank);
+    return way(t, j, m);
   };
 
   const finals: { j: number; rank: number; score: number }[] = [];
@@ -124,7 +145,7 @@ export function bestPaths(rows: StateRows, delta: Float64Array, k: number): { pa
       if (t > 0) [state, m] = [sources[arc], before2];
     }
     out.push({ path, score });
-    const next = way(length - 1, j, rank + 1);
+    const next = nextWay(length - 1, j, rank + 1);
     if (next) finals[at] = { j, rank: rank + 1, score: next.score + end[j] };
     else finals.splice(at, 1);
   }

@@ -35,7 +35,7 @@ export class Sequences {
     if (rank === 2) {
       this.offsets = options.offsets === undefined ? Int32Array.of(0, x.shape[0]) : checkedOffsets(where, options.offsets, x.shape[0]);
       this.batch = this.offsets.length - 1;
-      this.rows = x.data;
+      this.rows = lasting(x);
       return;
     }
     const [batch, T] = x.shape;
@@ -48,7 +48,7 @@ export class Sequences {
       this.offsets[b + 1] = this.offsets[b] + length;
     });
     if (this.offsets[batch] === batch * T) {
-      this.rows = x.data;
+      this.rows = lasting(x);
       return;
     }
     const source = (this.#source = new Int32Array(this.offsets[batch]));
@@ -86,7 +86,7 @@ export class Sequences {
   read(where: string, argument: string, given: TensorLike): Int32Array {
     const x = asInt32(where, argument, given);
     if (x.shape.join() !== this.shape.join()) throw rangeError(where, argument, `of shape [${this.shape.join(", ")}]`, `[${x.shape.join(", ")}]`);
-    const labels = this.#source ? Int32Array.from(this.#source, (from) => x.data[from]) : x.data;
+    const labels = this.#source ? Int32Array.from(this.#source, (from) => x.data[from]) : lasting(x);
     const bad = labels.findIndex((y) => !(y >= 0 && y < this.width));
     if (bad >= 0) throw rangeError(where, argument, `in [0, ${this.width})`, `${labels[bad]} at index ${this.#source ? this.#source[bad] : bad}`);
     return labels;
@@ -96,15 +96,20 @@ export class Sequences {
   readFloats(where: string, argument: string, given: TensorLike, inner: readonly number[]): Float32Array {
     const x = asFloat32(where, argument, given), shape = [...this.shape, ...inner], size = inner.reduce((a, b) => a * b, 1);
     if (x.shape.join() !== shape.join()) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${x.shape.join(", ")}]`);
-    if (!this.#source) return x.data;
+    if (!this.#source) return lasting(x);
     const out = new Float32Array(this.#source.length * size);
     this.#source.forEach((from, row) => out.set(x.data.subarray(from * size, (from + 1) * size), row * size));
     return out;
   }
 }
 
+/** The data of a tensor for later: those of a resident one move when memory grows, so they are copied. */
+function lasting<D extends "float32" | "int32">(x: Tensor<D>): Tensor<D>["data"] {
+  return (typeof (x as { readonly dispose?: unknown }).dispose === "function" ? x.data.slice() : x.data) as Tensor<D>["data"];
+}
+
 function checkedOffsets(where: string, given: TensorLike, rows: number): Int32Array {
-  const offsets = asInt32(where, "offsets", given).data;
+  const offsets = lasting(asInt32(where, "offsets", given));
   if (offsets.length < 1 || offsets[0] !== 0 || offsets[offsets.length - 1] !== rows) throw rangeError(where, "offsets", `from 0 to ${rows}`, `[${offsets.join(", ")}]`);
   for (let b = 1; b < offsets.length; b++) if (offsets[b] < offsets[b - 1]) throw rangeError(where, "offsets", "not decreasing", `${offsets[b]} after ${offsets[b - 1]} at index ${b}`);
   return offsets;
