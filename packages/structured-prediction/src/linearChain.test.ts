@@ -195,6 +195,14 @@ describe("batches", () => {
     expect(chain.entropy()[0]).toBe(entropy);
   });
 
+  it("refuses NaN and +Infinity in queries that count, rank and compare", () => {
+    const model = LinearChain.compile(tensor([[0, 1], [0, 0]]));
+    for (const bad of [NaN, Infinity]) {
+      const chain = new LinearChain(model, tensor([[[0, 1], [1, 1]], [[0, 1], [bad, 5]]]));
+      for (const query of [() => chain.topK(1), () => chain.maxMarginals(), () => chain.logCount()]) expect(query).toThrow("NaN or +Infinity in batch item 1");
+    }
+  });
+
   it("names the side of a cross-entropy that has no possible sequence", () => {
     const model = LinearChain.compile(tensor([[0, 0], [0, 0]])), e = tensor([[0, 1]]);
     expect(() => new LinearChain(model, e).crossEntropy(new LinearChain(model, tensor([[-Infinity, -Infinity]])))).toThrow("none in batch item 0");

@@ -153,6 +153,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
    */
   topK(k: number): { readonly labels: Tensor<"int32">; readonly score: Float64Array } {
     checkInteger(`${NAME}.topK`, "k", k, 1, 0x7fffffff);
+    this.#checkNumbers("topK");
     const n = this.#sequences.count, labels = new Int32Array(k * n).fill(-1), score = new Float64Array(k * this.batch).fill(-Infinity);
     this.#each((b, from, to) => {
       if (from === to) {
@@ -207,6 +208,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   /** The score of the best sequence in which the label stands in that row: float32 [..., T, C]; -Infinity where none is possible, 0 in padding. */
   maxMarginals(): Tensor<"float32"> {
+    this.#checkNumbers("maxMarginals");
     const C = this.labels, { labelOf } = this.model.states, S = labelOf.length;
     const out = new Float32Array(this.#sequences.count * C).fill(-Infinity);
     this.#each((_, from, to) => {
@@ -254,6 +256,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   /** log of the number of sequences with a finite score, [B]; -Infinity where there is none. */
   logCount(): Float64Array {
+    this.#checkNumbers("logCount");
     const flat = (x: Float32Array): Float32Array => x.map((v) => (v > -Infinity ? 0 : -Infinity));
     const { model } = this, C = this.labels, shape = [this.#sequences.count, model.states.labelOf.length];
     const zero = model.flat(NAME);
@@ -562,6 +565,12 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
       if (ngrams) this.#expectedMatches(sums, b, from, to, (history, label, p) => (total += p * ngrams.scores[history * C + label]));
       return total;
     });
+  }
+
+  /** Of queries that an item without a possible sequence does not stop. */
+  #checkNumbers(method: string): void {
+    const logZ = this.logPartition();
+    if (logZ.some(Number.isNaN)) this.#checkSupport(method, logZ.map((z) => (Number.isNaN(z) ? z : 0)));
   }
 
   #checkSupport(method: string, totals: Float64Array): void {
