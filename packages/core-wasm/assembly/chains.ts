@@ -500,7 +500,7 @@ export function f32_chain_unpack(x: usize, rows: i32, width: i32, slots: usize, 
   }
 }
 
-// delta[t] = e[t] + the best of delta[t - 1] through the operator of scores; every eighth row is shifted so that its largest is 0. first, delta[-1] and
+// delta[t] = e[t] + the best of delta[t - 1] through the operator of scores, up to a number of the row: every eighth row is shifted so that its largest is 0. first, delta[-1] and
 // steps as in f32_chain_forward. Returns the rows done: fewer where no state is possible, or -1 - t where row t of e holds NaN or +Infinity.
 export function f32_chain_best(operator: usize, e: usize, rows: i32, states: i32, order: usize, first: i32, delta: usize): i32 {
   const impossible = v128.load32_splat(NUMBERS), infinite = v128.load32_splat(NUMBERS, 4), lanes = v128.load(LANES), lanesAll = i32x4.ge_s(lanes, lanes);
@@ -509,12 +509,15 @@ export function f32_chain_best(operator: usize, e: usize, rows: i32, states: i32
   for (let t = 0; t < rows; t++, a = delta, delta += bytes, e += stride) {
     if (t < first) memory.copy(delta, a, bytes);
     else applyMax(operator, a, delta, t - first);
-    let high = impossible, good = lanesAll;
+    let high = impossible, good = lanesAll, largest = impossible;
     fillRow(e, states, order, room, width, impossible, lanes);
+    for (let at: usize = 0; at < bytes; at += 16) largest = f32x4.pmax(largest, v128.load(room + at));
+    // What a whole row has in common is taken away where it would drown the rest.
+    const top = maxLanes(largest), common = f32x4.splat(abs(top) > 1024 && top > -Infinity ? top : 0);
     for (let at: usize = 0; at < bytes; at += 16) {
       const v = v128.load(room + at);
       good = v128.and(good, f32x4.lt(v, infinite));
-      const d = f32x4.add(v128.load(delta + at), v);
+      const d = f32x4.add(v128.load(delta + at), f32x4.sub(v, common));
       high = f32x4.pmax(high, d);
       v128.store(delta + at, d);
     }

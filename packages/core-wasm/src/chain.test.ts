@@ -213,6 +213,15 @@ describe("long chains", () => {
 describe("batches and special values", () => {
   const A = [[0.5, -1, 0], [0, 1, -0.5], [-1, 0.25, 0.5]];
 
+  it("finds the way through rows whose labels share a large score", () => {
+    const chain = compileChain(tensor([[0, 1], [0, 0]]));
+    for (const common of [-1e9, 1e9, -3.4e38]) {
+      const e = Array.from({ length: 10 }, (_, t) => (t < 2 ? [0.5, 0] : [common, common]));
+      expect([...chainViterbi(chain, tensor(e)).states].slice(2)).toEqual([...chainViterbi(chain, tensor(e.map((row, t) => (t < 2 ? row : [0, 0])))).states].slice(2));
+    }
+    chain.dispose();
+  });
+
   it("treats sequences in one tensor as if alone, the empty one as 0", () => {
     const chain = compileChain(tensor(A), { start: tensor([0, 1, 0]), end: tensor([1, 0, 0]) });
     const e = matrix(7, 3, 2);
