@@ -1,4 +1,5 @@
 import { finiteMax } from "./lib/finiteMax";
+import { FRONT } from "./lib/front";
 import { loadTail, storeTail } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
@@ -6,25 +7,6 @@ export { ABI_VERSION } from "./lib/abi";
 const SPARSEMAX = 0; // y = max(z - tau, 0)         z = scale * (x - max x)
 // otherwise entmax15: y = max(z - tau, 0)^2
 
-// Byte order that moves the lanes named by a bit mask to the front.
-const PACK: usize = memory.data<u8>([
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-  4, 5, 6, 7, 0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-  8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15,
-  0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15,
-  4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 12, 13, 14, 15,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-  12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
-  0, 1, 2, 3, 12, 13, 14, 15, 4, 5, 6, 7, 8, 9, 10, 11,
-  4, 5, 6, 7, 12, 13, 14, 15, 0, 1, 2, 3, 8, 9, 10, 11,
-  0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11,
-  8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7,
-  0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 4, 5, 6, 7,
-  4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3,
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-]);
 // -Infinity and -1: constants of a loop live in memory.
 const BELOW: usize = memory.data<f32>([-Infinity, -1]);
 // Candidates that fit into the scratch of 16 KiB.
@@ -55,7 +37,7 @@ export function f32_sparse(x: usize, y: usize, rows: i32, cols: i32, scale: f32,
       const v = v128.load(p);
       const mask = i32x4.bitmask(f32x4.gt(f32x4.mul(f32x4.sub(v, m), by), least));
       if (mask) {
-        v128.store(to, i8x16.swizzle(v, v128.load(PACK + (<usize>mask << 4))));
+        v128.store(to, i8x16.swizzle(v, v128.load(FRONT + (<usize>mask << 4))));
         to += <usize>popcnt(mask) << 2;
       }
     }

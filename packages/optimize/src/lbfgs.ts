@@ -2,6 +2,7 @@ import { checkInteger } from "@logits/tensor";
 import { checkEvaluation, checkStart, checkTolerance, dot, normOf, startOf } from "./check.ts";
 import { type LinePoint, lineSearch } from "./lineSearch.ts";
 import type { Objective, OptimizerProgress, OptimizerResult, SteppedObjective } from "./result.ts";
+import { quasiNewtonDirection, type CurvaturePair } from "./quasiNewtonDirection.ts";
 import { run } from "./run.ts";
 
 /** Options of `lbfgs`. */
@@ -64,21 +65,11 @@ export function* lbfgsSteps<Piece = never>(f: Objective | SteppedObjective<Piece
   const result = (reason: OptimizerResult["reason"]): OptimizerResult => ({ ...progress(), x: x.slice(), converged: reason === "gradient", reason });
   yield progress();
   // Differences of points and gradients, oldest first.
-  let pairs: { s: Float64Array; y: Float64Array; rho: number }[] = [];
+  let pairs: CurvaturePair[] = [];
   const weights = new Float64Array(memory);
   while (gradientNorm > gradientTolerance) {
     if (iterations === maxIterations) return result("iterations");
-    for (let i = 0; i < p; i++) direction[i] = -gradient[i];
-    for (let k = pairs.length - 1; k >= 0; k--) {
-      weights[k] = pairs[k].rho * dot(pairs[k].s, direction);
-      add(direction, -weights[k], pairs[k].y);
-    }
-    if (pairs.length > 0) {
-      const { y, rho } = pairs[pairs.length - 1];
-      const scale = 1 / (rho * dot(y, y));
-      for (let i = 0; i < p; i++) direction[i] *= scale;
-    }
-    for (let k = 0; k < pairs.length; k++) add(direction, weights[k] - pairs[k].rho * dot(pairs[k].y, direction), pairs[k].s);
+    quasiNewtonDirection(gradient, pairs, weights, direction);
     const slope = dot(gradient, direction);
     if (!(slope < 0 && slope > -Infinity)) {
       if (pairs.length === 0) return result("lineSearch");
@@ -119,8 +110,4 @@ export function* lbfgsSteps<Piece = never>(f: Objective | SteppedObjective<Piece
     }
   }
   return result("gradient");
-}
-
-function add(x: Float64Array, scale: number, y: Float64Array): void {
-  for (let i = 0; i < x.length; i++) x[i] += scale * y[i];
 }

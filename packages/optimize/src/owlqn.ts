@@ -1,6 +1,7 @@
 import { checkInteger, describe, rangeError, typeError } from "@logits/tensor";
 import { checkEvaluation, checkStart, checkTolerance, dot, normOf, startOf } from "./check.ts";
 import type { Objective, OptimizerProgress, OptimizerResult, SteppedObjective } from "./result.ts";
+import { quasiNewtonDirection, type CurvaturePair } from "./quasiNewtonDirection.ts";
 import { run } from "./run.ts";
 
 /** Options of `owlqn`. */
@@ -70,20 +71,11 @@ export function* owlqnSteps<Piece = never>(f: Objective | SteppedObjective<Piece
   const progress = (): OptimizerProgress => ({ x, value, gradientNorm, iterations, evaluations });
   const result = (reason: OptimizerResult["reason"]): OptimizerResult => ({ ...progress(), x: x.slice(), converged: reason === "gradient", reason });
   yield progress();
-  let pairs: { s: Float64Array; y: Float64Array; rho: number }[] = [];
+  let pairs: CurvaturePair[] = [];
   const weights = new Float64Array(memory);
   while (gradientNorm > gradientTolerance) {
     if (iterations === maxIterations) return result("iterations");
-    for (let i = 0; i < p; i++) direction[i] = -pseudo[i];
-    for (let k = pairs.length - 1; k >= 0; k--) {
-      weights[k] = pairs[k].rho * dot(pairs[k].s, direction);
-      add(direction, -weights[k], pairs[k].y);
-    }
-    if (pairs.length > 0) {
-      const { y, rho } = pairs[pairs.length - 1], scale = 1 / (rho * dot(y, y));
-      for (let i = 0; i < p; i++) direction[i] *= scale;
-    }
-    for (let k = 0; k < pairs.length; k++) add(direction, weights[k] - pairs[k].rho * dot(pairs[k].y, direction), pairs[k].s);
+    quasiNewtonDirection(pseudo, pairs, weights, direction);
     // The curvature must not turn a component against the steepest descent.
     for (let i = 0; i < p; i++) if (direction[i] * pseudo[i] >= 0) direction[i] = 0;
     let step = pairs.length > 0 ? 1 : Math.min(1, 1 / gradientNorm), accepted = false, atValue = value;
@@ -154,8 +146,4 @@ function weightsOf(where: string, l1: OwlqnOptions["l1"], p: number): Float64Arr
   if (l1.length !== p) throw rangeError(where, "l1", `of shape [${p}]`, `[${l1.length}]`);
   for (let i = 0; i < p; i++) checkTolerance(where, `l1[${i}]`, l1[i]);
   return Float64Array.from(l1);
-}
-
-function add(x: Float64Array, scale: number, y: Float64Array): void {
-  for (let i = 0; i < x.length; i++) x[i] += scale * y[i];
 }
