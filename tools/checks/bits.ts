@@ -6,11 +6,13 @@ import { join } from "node:path";
 import { build } from "esbuild";
 
 const here = import.meta.dirname;
+const logits = join(here, "..", "..", "packages", "logits");
 const folder = mkdtempSync(join(tmpdir(), "logits-bits-"));
 const bundle = async (platform: "node" | "browser", entry: string): Promise<string> => {
   const { outputFiles } = await build({
-    stdin: { contents: entry, resolveDir: join(here, "..", "..", "packages", "logits") }, bundle: true, write: false, format: "iife", platform,
-    alias: Object.fromEntries(["core-wasm", "statistics", "tensor"].map((name) => [`@logits/${name}`, join(here, "..", "..", "packages", name, "dist", "index.js")])),
+    stdin: { contents: entry, resolveDir: logits }, bundle: true, write: false, format: "iife", platform,
+    // The digest stands outside the packages: it finds them where the umbrella does.
+    nodePaths: [join(logits, "node_modules")],
   });
   return outputFiles[0].text;
 };
