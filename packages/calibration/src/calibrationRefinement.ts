@@ -65,9 +65,9 @@ export function calibrationRefinement(logits: TensorLike, labels: TensorLike, op
 /** The logits as they are. */
 const NONE: CalibratorCandidate = {
   name: "none",
-  // eslint-disable-next-line require-yield
   *fitSteps(_where: string, logits: TensorLike): Steps<Calibrator> {
     const [n, classes] = asFloat32("calibrationRefinement", "logits", logits).shape;
+    yield 1;
     return {
       classes, n,
       transform: (x: TensorLike): Tensor<"float32"> => asFloat32("calibrationRefinement", "logits", x),

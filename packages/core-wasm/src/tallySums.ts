@@ -4,8 +4,8 @@ import { kernels, tallied, type Groups } from "./tally.ts";
 
 /** Sums over the groups of a tally, in one piece: `use` calls one kernel. */
 function summed<Result>(where: string, x: Float32Array, mask: Uint8Array, extra: number, use: (groups: Groups) => Result): Result {
-  // eslint-disable-next-line require-yield
   return runSteps(tallied(where, x, mask, extra, function* (groups): Steps<Result> {
+    yield 1;
     return use(groups);
   }));
 }
