@@ -41,23 +41,28 @@ export const crfLoss: Loss<[emissions: TensorLike, transitions: TensorLike, labe
   },
   {
     withGrad(emissions: TensorLike, transitions: TensorLike, labels: TensorLike, options: CrfLossOptions & { readonly upstream?: TensorLike } = {}) {
-      const where = "crfLoss.withGrad", { model, batch, values, weights, gradients } = prepared(where, emissions, transitions, labels, options);
+      const where = "crfLoss.withGrad", { model, batch, withGrad, weights } = prepared(where, emissions, transitions, labels, options);
       try {
-        const logProb = values(), { reduction = "mean" } = options;
-        const loss = reduceRows(Float32Array.from(logProb, (v) => -v), weights, reduction);
+        const { reduction = "mean" } = options, shape = reduction === "none" ? [batch] : [];
         const given = options.upstream === undefined ? undefined : asFloat32(where, "upstream", options.upstream);
-        if (given && given.shape.join() !== loss.shape.join()) throw rangeError(where, "upstream", `of shape [${loss.shape.join(", ")}]`, `[${given.shape.join(", ")}]`);
+        if (given && given.shape.join() !== shape.join()) throw rangeError(where, "upstream", `of shape [${shape.join(", ")}]`, `[${given.shape.join(", ")}]`);
         let mass = 0;
         for (let b = 0; b < batch; b++) mass += weights ? weights[b] : 1;
         const share = reduction === "mean" ? (mass === 0 ? 0 : 1 / mass) : 1;
-        const upstream = Float32Array.from({ length: batch }, (_, b) => -(weights ? weights[b] : 1) * share * (given ? given.data[reduction === "none" ? b : 0] : 1));
-        return { loss, grads: gradients(upstream) };
+        const { value, grads } = withGrad(Float32Array.from({ length: batch }, (_, b) => -(weights ? weights[b] : 1) * share * (given ? given.data[reduction === "none" ? b : 0] : 1)));
+        return { loss: reduceRows(Float32Array.from(value, (v) => -v), weights, reduction), grads };
       } finally {
         model.dispose();
       }
     },
   },
 );
+
+/** logProb of each sequence, and its gradients. */
+interface Valued {
+  readonly value: Float64Array;
+  readonly grads: ChainGradients;
+}
 
 function prepared(where: string, emissions: TensorLike, transitions: TensorLike, labels: TensorLike, options: CrfLossOptions) {
   const e = asFloat32(where, "emissions", emissions), y = asInt32(where, "labels", labels);
@@ -73,7 +78,7 @@ function prepared(where: string, emissions: TensorLike, transitions: TensorLike,
     const chain = new LinearChain(model, e, { lengths });
     const { ignoreIndex } = options;
     const unknown = ignoreIndex !== undefined && y.data.some((label, k) => label === ignoreIndex && k % T < lengths[Math.floor(k / T)]);
-    if (!unknown) return { model, batch, weights, values: () => chain.logProb(y), gradients: (upstream: Float32Array) => chain.logProbWithGrad(y, { upstream }).grads as ChainGradients };
+    if (!unknown) return { model, batch, weights, values: () => chain.logProb(y), withGrad: (upstream: Float32Array): Valued => chain.logProbWithGrad(y, { upstream }) };
     const allowed = new Tensor("uint8", [batch, T, C], new Uint8Array(batch * T * C));
     y.data.forEach((label, k) => {
       if (label === ignoreIndex) allowed.data.fill(1, k * C, (k + 1) * C);
@@ -82,7 +87,7 @@ function prepared(where: string, emissions: TensorLike, transitions: TensorLike,
         allowed.data[k * C + label] = 1;
       }
     });
-    return { model, batch, weights, values: () => chain.logProbOfAny(allowed), gradients: (upstream: Float32Array) => chain.logProbOfAnyWithGrad(allowed, { upstream }).grads };
+    return { model, batch, weights, values: () => chain.logProbOfAny(allowed), withGrad: (upstream: Float32Array): Valued => chain.logProbOfAnyWithGrad(allowed, { upstream }) };
   } catch (error) {
     model.dispose();
     throw error;

@@ -221,9 +221,8 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   }
 
   entropy(): Float64Array {
-    const logZ = this.logPartition();
+    const mean = this.#expected(this.#parameters()), logZ = this.logPartition();
     this.#checkSupport("entropy", logZ);
-    const mean = this.#expected(this.#parameters());
     return logZ.map((z, b) => Math.max(0, z - mean[b]));
   }
 
@@ -250,8 +249,9 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
       if (x.shape.join() !== `${C},${C}`) throw rangeError(where, "transitions", `of shape [${C}, ${C}]`, `[${x.shape.join(", ")}]`);
       transitions = x.data;
     }
+    const mean = this.#expected({ emissions, transitions, start: undefined, end: undefined, varying: undefined, ngrams: undefined });
     this.#checkSupport("expectation", this.logPartition());
-    return this.#expected({ emissions, transitions, start: undefined, end: undefined, varying: undefined, ngrams: undefined });
+    return mean;
   }
 
   /** log of the number of sequences with a finite score, [B]; -Infinity where there is none. */
@@ -355,8 +355,9 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   logProbWithGrad(labels: TensorLike, options: { readonly upstream?: TensorLike } = {}): { readonly value: Float64Array; readonly grads: ChainGradients } & { readonly grads: Record<string, Tensor<"float32">> } {
     const y = this.#sequences.read(`${NAME}.logProbWithGrad`, "labels", labels);
     const upstream = this.#upstream("logProbWithGrad", options.upstream);
-    const value = this.logProb(labels);
+    // The pass that gives the marginals gives log Z too: it goes before whatever asks for that alone.
     const gradients = this.#gradients("logProbWithGrad", upstream.map((u) => -u));
+    const value = this.logProb(labels);
     const C = this.labels;
     this.#each((b, from, to) => {
       for (let t = from; t < to; t++) {
@@ -376,13 +377,15 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   /** logPartition with its gradients: the marginals, times `upstream` [B] (default 1). */
   logPartitionWithGrad(options: { readonly upstream?: TensorLike } = {}): { readonly value: Float64Array; readonly grads: ChainGradients } {
     const upstream = this.#upstream("logPartitionWithGrad", options.upstream);
-    return { value: this.logPartition(), grads: this.#asTensors(this.#gradients("logPartitionWithGrad", upstream)) };
+    const gradients = this.#gradients("logPartitionWithGrad", upstream);
+    return { value: this.logPartition(), grads: this.#asTensors(gradients) };
   }
 
   /** logProbOfAny with its gradients: marginals among the allowed less marginals, times `upstream` [B] (default 1). */
   logProbOfAnyWithGrad(allowed: TensorLike, options: { readonly upstream?: TensorLike } = {}): { readonly value: Float64Array; readonly grads: ChainGradients } {
     const where = "logProbOfAnyWithGrad", upstream = this.#upstream(where, options.upstream);
-    const value = this.logProbOfAny(allowed), own = this.#gradients(where, upstream.map((u) => -u)), among = this.#masked(where, allowed).#gradients(where, upstream);
+    const masked = this.#masked(where, allowed), own = this.#gradients(where, upstream.map((u) => -u)), among = masked.#gradients(where, upstream);
+    const logZ = this.logPartition(), value = masked.logPartition().map((z, b) => Math.min(0, z - logZ[b]));
     for (const name of ["emissions", "transitions", "start", "end", "ngrams"] as const) among[name].forEach((v, k) => (own[name][k] += v));
     return { value, grads: this.#asTensors(own) };
   }
