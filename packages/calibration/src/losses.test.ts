@@ -61,7 +61,7 @@ describe("correctnessAwareLoss [paper:optimizing-calibration-by-gaining-aware-of
   });
 
   it("has these messages", () => {
-    expect(() => correctnessAwareLoss([1, 2], [0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: correctnessAwareLoss: expected \`logits\` of shape [B, C], got [2]]`);
+    expect(() => correctnessAwareLoss([1, 2], [0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: correctnessAwareLoss: expected \`logits\` of shape [B, ..., C], got [2]]`);
     expect(() => correctnessAwareLoss([[1, 2]], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: correctnessAwareLoss: expected \`labels\` of shape [1], got [2]]`);
     expect(() => correctnessAwareLoss([[1, 2]], [2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: correctnessAwareLoss: expected \`labels\` in [0, 2), got 2 at index 0]`);
     expect(() => correctnessAwareLoss({ data: new Float32Array(0), shape: [1, 0] }, [0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: correctnessAwareLoss: expected \`logits\` with at least one class, got shape [1, 0]]`);

@@ -1,7 +1,6 @@
 import { logSoftmax, softmax } from "@logits/core-wasm";
 import { log } from "@logits/statistics";
-import { Tensor, asFloat32, checkShape, rangeError, reduceRows, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
-import { lossRows, reducedGrad, type LossRows } from "./rowLoss.ts";
+import { Tensor, asFloat32, checkShape, defineLoss, lossRows, rangeError, type Loss, type TensorLike } from "@logits/tensor";
 
 /**
  * SDM activation: softmax with a base that grows with similarity to known rows, and an exponent that shrinks with distance from them.
@@ -42,30 +41,22 @@ export function sdmActivation(logits: TensorLike, similarity: TensorLike, distan
  *   sdmLoss([[1, 0]], [0], [6], [1]); // log_8(9 / 8) = 0.0566
  * Source: as `sdmActivation`.
  */
-export const sdmLoss: Loss<[logits: TensorLike, labels: TensorLike, similarity: TensorLike, distance: TensorLike]> = Object.assign(
-  (logits: TensorLike, labels: TensorLike, similarity: TensorLike, distance: TensorLike, options: LossOptions = {}) => {
-    const rows = lossRows("sdmLoss", logits, labels, options);
-    return reduceRows(valuesOf("sdmLoss", rows, similarity, distance), rows.weights, options.reduction);
-  },
-  {
-    withGrad(logits: TensorLike, labels: TensorLike, similarity: TensorLike, distance: TensorLike, options: LossOptions & { readonly upstream?: TensorLike } = {}) {
-      const rows = lossRows("sdmLoss.withGrad", logits, labels, options), grad = new Float32Array(rows.z.size);
-      const loss = reduceRows(valuesOf("sdmLoss.withGrad", rows, similarity, distance, grad), rows.weights, options.reduction);
-      return { loss, grad: reducedGrad("sdmLoss.withGrad", rows, grad, options) };
+export const sdmLoss: Loss<[logits: TensorLike, labels: TensorLike, similarity: TensorLike, distance: TensorLike]> = /* @__PURE__ */ defineLoss("sdmLoss", 4, (where, [logits, labels, similarity, distance], options) => {
+  const { z, y, rows, classes, shape, weights, gradient } = lossRows(where, logits, labels, options), { scaledLogits, bases, d } = scaled(where, z, similarity, distance, weights);
+  return {
+    shape,
+    weights,
+    pass(coefficients) {
+      const logP = logSoftmax(scaledLogits).data, p = coefficients && softmax(scaledLogits).data, values = new Float64Array(rows), grad = new Float32Array(p ? z.size : 0);
+      for (let i = 0; i < rows; i++) {
+        if (weights !== undefined && weights[i] === 0) continue;
+        values[i] = -logP[i * classes + y[i]] / bases[i];
+        if (p) for (let c = 0; c < classes; c++) grad[i * classes + c] = coefficients[i] * d[i] * (p[i * classes + c] - Number(c === y[i]));
+      }
+      return { values, gradients: () => ({ grad: gradient(grad) }) };
     },
-  },
-);
-
-function valuesOf(where: string, { z, y, rows, classes, weights }: LossRows, similarity: TensorLike, distance: TensorLike, grad?: Float32Array): Float32Array {
-  const { scaledLogits, bases, d } = scaled(where, z, similarity, distance, weights), values = new Float32Array(rows);
-  const logP = logSoftmax(scaledLogits).data, p = grad === undefined ? undefined : softmax(scaledLogits).data;
-  for (let i = 0; i < rows; i++) {
-    if (weights !== undefined && weights[i] === 0) continue;
-    values[i] = -logP[i * classes + y[i]] / bases[i];
-    if (p !== undefined) for (let c = 0; c < classes; c++) grad![i * classes + c] = d[i] * (p[i * classes + c] - Number(c === y[i]));
-  }
-  return values;
-}
+  };
+});
 
 /** Logits times d ln(2 + q), with ln(2 + q) of each row. Rows of weight 0 are not checked. */
 function scaled(where: string, logits: TensorLike, similarity: TensorLike, distance: TensorLike, weights?: Float32Array): { scaledLogits: Tensor<"float32">; bases: Float64Array; d: Float32Array } {

@@ -17,6 +17,8 @@ export {
 } from "./errors.ts";
 export { philox, randomSource, type RandomSource } from "./random.ts";
 export { reduceRows, rowWeights, type Loss, type LossOptions, type Reduction } from "./loss.ts";
+export { defineLoss, type LossPlan } from "./defineLoss.ts";
+export { lossRows, scoreRows, type LossRows, type RowLossOptions, type ScoreRows } from "./lossRows.ts";
 export { checkProbabilities } from "./probabilities.ts";
 export { readJson, tensorToJSON, type JsonFields, type TensorJSON } from "./json.ts";
 export { partOf, runSteps, runStepsAsync, type LongWorkOptions, type Steps } from "./longWork.ts";

@@ -1,6 +1,6 @@
 import { asFloat32, asMask, type TensorLike } from "./convert.ts";
 import { rangeError } from "./errors.ts";
-import { Tensor } from "./tensor.ts";
+import { Tensor, sizeOf } from "./tensor.ts";
 
 /** How one value per row becomes the result. */
 export type Reduction = "mean" | "sum" | "none";
@@ -9,9 +9,9 @@ export type Reduction = "mean" | "sum" | "none";
 export interface LossOptions {
   /** Default "mean": divided by the sum of the weights of the rows that take part; none taking part gives 0. */
   readonly reduction?: Reduction;
-  /** float32 [B], one weight per row, finite and not negative. */
+  /** float32 [B], one weight per value, finite and not negative; for values of more axes, theirs or the leading ones. */
   readonly weight?: TensorLike;
-  /** uint8 [B], 1 = takes part. */
+  /** uint8 [B], 1 = takes part; shapes as for `weight`. */
   readonly where?: TensorLike;
   /** Rows with this label take no part. */
   readonly ignoreIndex?: number;
@@ -24,33 +24,38 @@ export interface Loss<Arguments extends readonly unknown[], Options extends Loss
   withGrad(...args: [...Arguments, options?: Options & { readonly upstream?: TensorLike }]): { readonly loss: Tensor<"float32"> } & Gradients;
 }
 
-/** What every row contributes: its weight, 0 where it takes no part. `undefined` = 1 everywhere. */
-export function rowWeights(where: string, rows: number, options: LossOptions): Float32Array | undefined {
+/** What every value contributes: its weight, 0 where it takes no part. `undefined` = 1 everywhere. `weight` and `where` have the shape of the values, or of their leading axes: [B] for values [B, T]. */
+export function rowWeights(where: string, values: number | readonly number[], options: LossOptions): Float32Array | undefined {
   if (options.weight === undefined && options.where === undefined) return undefined;
-  const out = new Float32Array(rows).fill(1);
+  const shape = typeof values === "number" ? [values] : values, out = new Float32Array(sizeOf(shape)).fill(1);
   if (options.weight !== undefined) {
-    const weight = asFloat32(where, "weight", options.weight);
-    if (weight.size !== rows) throw rangeError(where, "weight", `of shape [${rows}]`, `[${weight.shape.join(", ")}]`);
-    out.set(weight.data);
-    const bad = out.findIndex((w) => !(w >= 0 && w < Infinity));
-    if (bad >= 0) throw rangeError(where, "weight", "finite and not negative", `${out[bad]} at index ${bad}`);
+    const weight = asFloat32(where, "weight", options.weight), each = repeats(where, "weight", weight.shape, shape);
+    const bad = weight.data.findIndex((w) => !(w >= 0 && w < Infinity));
+    if (bad >= 0) throw rangeError(where, "weight", "finite and not negative", `${weight.data[bad]} at index ${bad}`);
+    for (let i = 0; i < out.length; i++) out[i] = weight.data[Math.floor(i / each)];
   }
   if (options.where !== undefined) {
-    const mask = asMask(where, "where", options.where);
-    if (mask.size !== rows) throw rangeError(where, "where", `of shape [${rows}]`, `[${mask.shape.join(", ")}]`);
-    for (let i = 0; i < rows; i++) if (mask.data[i] === 0) out[i] = 0;
+    const mask = asMask(where, "where", options.where), each = repeats(where, "where", mask.shape, shape);
+    for (let i = 0; i < out.length; i++) if (mask.data[Math.floor(i / each)] === 0) out[i] = 0;
   }
   return out;
 }
 
+/** How many values one element of an argument over the leading axes of `shape` stands for. */
+function repeats(where: string, argument: string, given: readonly number[], shape: readonly number[]): number {
+  if (given.length > shape.length || given.some((n, i) => n !== shape[i])) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${given.join(", ")}]`);
+  return Math.max(1, sizeOf(shape.slice(given.length)));
+}
+
 /**
- * Reduces one value per row: `none` keeps [B] (0 where a row takes no part), `sum` and `mean` give shape []. Sums in float64.
- * A row that takes no part is never read, so a NaN in it does not matter.
+ * Reduces values with weights: `none` keeps their shape (0 where one takes no part), `sum` and `mean` give shape []. Sums in float64.
+ * A value that takes no part is never read, so a NaN in it does not matter.
  */
-export function reduceRows(values: Float32Array, weights: Float32Array | undefined, reduction: Reduction = "mean"): Tensor<"float32"> {
+export function reduceRows(values: Float32Array | Float64Array, weights: Float32Array | undefined, reduction: Reduction = "mean", shape: readonly number[] = [values.length]): Tensor<"float32"> {
   const rows = values.length;
   if (reduction === "none") {
-    return new Tensor("float32", [rows], weights ? values.map((value, i) => (weights[i] === 0 ? 0 : weights[i] * value)) : values);
+    if (weights === undefined && values instanceof Float32Array) return new Tensor("float32", shape, values);
+    return new Tensor("float32", shape, Float32Array.from(values, (value, i) => (weights === undefined ? value : weights[i] === 0 ? 0 : weights[i] * value)));
   }
   if (reduction !== "mean" && reduction !== "sum") throw rangeError("reduceRows", "reduction", '"mean", "sum" or "none"', `${reduction}`);
   let total = 0;

@@ -1,0 +1,67 @@
+import { asFloat32, type TensorLike } from "./convert.ts";
+import { rangeError } from "./errors.ts";
+import { reduceRows, type Loss, type LossOptions } from "./loss.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** A loss whose arguments are checked: what `defineLoss` makes the value and the gradient of. */
+export interface LossPlan<Gradients> {
+  /** The shape of the values, one for each row, anchor, class or element: that of the result where nothing is reduced. */
+  readonly shape: readonly number[];
+  /** The weight of each value; 0 = takes no part, its value is not read. Default 1. */
+  readonly weights?: Float32Array | undefined;
+  /**
+   * The values; where `coefficients` are given, the gradients of sum_i coefficients[i] values[i] as well, in the same pass: `gradients` hands them out and is not called without coefficients.
+   * The coefficients hold upstream, weight and mean.
+   */
+  pass(coefficients?: Float64Array): { readonly values: Float32Array | Float64Array; gradients(): Gradients };
+}
+
+/**
+ * Makes a `Loss`, a value that is callable and has `withGrad`, from a function that checks its arguments and plans one pass over them. Reduction, weights and upstream are the same for every loss.
+ *
+ *   loss = sum_i w[i] v[i] / sum_i w[i]   ("mean"; "sum": without the division; "none": w[i] v[i])
+ *
+ * @param name - for messages; `.withGrad` is added where the gradient is asked for
+ * @param count - number of positional arguments before the options
+ * @param plan - checks the arguments (`where` for messages) and returns the pass
+ * @returns the loss
+ * @example
+ *   const squaredError = defineLoss("squaredError", 2, (where, [x, y]: readonly [TensorLike, TensorLike]) => {
+ *     const a = asFloat32(where, "x", x).data, b = asFloat32(where, "y", y).data;
+ *     return {
+ *       shape: [a.length],
+ *       pass: (c) => ({ values: a.map((v, i) => (v - b[i]) ** 2), gradients: () => ({ grad: new Tensor("float32", [a.length], a.map((v, i) => 2 * c![i] * (v - b[i]))) }) }),
+ *     };
+ *   });
+ * Source: this library.
+ */
+export function defineLoss<Arguments extends readonly unknown[], Options extends LossOptions = LossOptions, Gradients extends object = { readonly grad: Tensor<"float32"> }>(
+  name: string,
+  count: Arguments["length"],
+  plan: (where: string, args: Arguments, options: Options) => LossPlan<Gradients>,
+): Loss<Arguments, Options, Gradients> {
+  const planned = (where: string, args: readonly unknown[], options: Options): LossPlan<Gradients> => plan(where, args.slice(0, count) as unknown as Arguments, options);
+  const loss = (...args: readonly unknown[]): Tensor<"float32"> => {
+    const options = (args[count] ?? {}) as Options, { shape, weights, pass } = planned(name, args, options);
+    return reduceRows(pass().values, weights, options.reduction, shape);
+  };
+  const withGrad = (...args: readonly unknown[]): { readonly loss: Tensor<"float32"> } & Gradients => {
+    const where = `${name}.withGrad`, options = (args[count] ?? {}) as Options & { readonly upstream?: TensorLike };
+    const { shape, weights, pass } = planned(where, args, options), { reduction = "mean", upstream } = options;
+    const { values, gradients } = pass(coefficientsOf(where, shape, weights, reduction, upstream));
+    return { loss: reduceRows(values, weights, reduction, shape), ...gradients() };
+  };
+  return Object.assign(loss, { withGrad }) as unknown as Loss<Arguments, Options, Gradients>;
+}
+
+/** d (upstream . reduced loss) / d value[i]. */
+function coefficientsOf(where: string, shape: readonly number[], weights: Float32Array | undefined, reduction: string, upstream: TensorLike | undefined): Float64Array {
+  const units = shape.reduce((a, n) => a * n, 1), none = reduction === "none", given = upstream === undefined ? undefined : asFloat32(where, "upstream", upstream), size = none ? units : 1;
+  if (given !== undefined && given.size !== size) throw rangeError(where, "upstream", `of shape [${none ? shape.join(", ") : ""}]`, `[${given.shape.join(", ")}]`);
+  let mass = 1;
+  if (reduction === "mean") mass = weights === undefined ? units : weights.reduce((sum, weight) => sum + weight, 0);
+  return Float64Array.from({ length: units }, (_, i) => {
+    const weight = weights === undefined ? 1 : weights[i];
+    return weight === 0 ? 0 : ((given === undefined ? 1 : given.data[none ? i : 0]) * weight) / mass;
+  });
+}
