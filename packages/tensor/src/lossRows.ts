@@ -47,7 +47,8 @@ export function scoreRows(where: string, argument: string, scores: TensorLike, o
   const index = checkAxis(where, options.axis ?? -1, size), classes = x.shape[index], shape = x.shape.filter((_, i) => i !== index), rows = sizeOf(shape), inner = sizeOf(x.shape.slice(index + 1));
   if (classes === 0) throw rangeError(where, argument, "with at least one class", `shape [${x.shape.join(", ")}]`);
   return {
-    z: new Tensor("float32", [rows, classes], inner === 1 ? x.data : swapped(x.data, classes, inner)),
+    // More axes are copied: a view of a resident tensor would be lost when memory grows.
+    z: size === 2 && inner === 1 ? x : new Tensor("float32", [rows, classes], swapped(x.data, classes, inner)),
     rows,
     classes,
     shape,
@@ -83,6 +84,7 @@ export function lossRows(where: string, logits: TensorLike, labels: TensorLike, 
 
 /** [outer, a, b] to [outer, b, a]. */
 function swapped(data: Float32Array, a: number, b: number): Float32Array {
+  if (b === 1) return data.slice();
   const out = new Float32Array(data.length);
   for (let base = 0; base < data.length; base += a * b) for (let i = 0; i < a; i++) for (let j = 0; j < b; j++) out[base + j * a + i] = data[base + i * b + j];
   return out;

@@ -1,0 +1,1 @@
+export { crossEntropy } from "./classification/crossEntropy.ts";
