@@ -2,6 +2,7 @@ import { describe, rangeError, typeError } from "@logits/tensor";
 import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
 import { checkClasses, checkHead, checkRows, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
+export { tensorflowLoss, type TensorFlowCore, type TrainableTensor } from "./tensorflowLoss.ts";
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
 /** A TensorFlow.js model: a LayersModel, a GraphModel, or anything with `predict`. */
