@@ -1,0 +1,53 @@
+import { exp } from "./lib/elementary";
+import { loadTail, madd, storeTail, sumLanes } from "./lib/vector";
+export { ABI_VERSION } from "./lib/abi";
+
+// Elements whose exponentials are summed in float32 lanes before they are added in float64.
+const BLOCK: usize = 256;
+
+// x[j] = exp(scale (x[j] - top)) in place; returns their sum   x: f32[length], scale > 0. -Infinity gives 0; NaN stays NaN.
+export function f32_exp_row(x: usize, length: i32, scale: f32, top: f32): f64 {
+  const s = f32x4.splat(scale), t = f32x4.splat(top), rest = <usize>length & 3;
+  let total: f64 = 0;
+  for (const end = x + ((<usize>length & ~3) << 2); x < end; ) {
+    let sum = f32x4.splat(0);
+    for (const stop = min(x + (BLOCK << 2), end); x < stop; x += 16) {
+      const e = exp(f32x4.mul(s, f32x4.sub(v128.load(x), t)));
+      v128.store(x, e);
+      sum = f32x4.add(sum, e);
+    }
+    total += sumLanes(sum);
+  }
+  if (rest) {
+    const e = exp(f32x4.mul(s, f32x4.sub(loadTail(x, rest, f32x4.splat(-Infinity)), t)));
+    storeTail(x, rest, e);
+    total += sumLanes(e);
+  }
+  return total;
+}
+
+// s[j] = |z - r_j|^2 from s[j] = z . r_j, own = |z|^2, squares[j] = |r_j|^2; its root where `root`   s, squares: f32[n], z: f32[d], r: f32[n, d].
+// Where less than a quarter of |z|^2 + |r_j|^2 would be left, the squared differences are summed instead: the difference of nearly equal numbers has no digits.
+export function f32_distances(s: usize, n: i32, z: usize, r: usize, d: i32, own: f32, squares: usize, root: i32): void {
+  const row = <usize>d << 2;
+  for (let j: i32 = 0; j < n; j++, s += 4, squares += 4, r += row) {
+    const both = own + load<f32>(squares);
+    let v = both - 2 * load<f32>(s);
+    if (!(v >= 0.25 * both)) v = direct(z, r, d);
+    store<f32>(s, root ? sqrt<f32>(v) : v);
+  }
+}
+
+function direct(z: usize, r: usize, d: i32): f32 {
+  const rest = <usize>d & 3, zero = f32x4.splat(0);
+  let sum = zero;
+  for (const end = z + ((<usize>d & ~3) << 2); z < end; z += 16, r += 16) {
+    const v = f32x4.sub(v128.load(z), v128.load(r));
+    sum = madd(v, v, sum);
+  }
+  if (rest) {
+    const v = f32x4.sub(loadTail(z, rest, zero), loadTail(r, rest, zero));
+    sum = madd(v, v, sum);
+  }
+  return <f32>sumLanes(sum);
+}
