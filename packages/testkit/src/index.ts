@@ -6,6 +6,7 @@ export { runChecks, type Check, type Plain, type Result } from "./checks.ts";
 export { checkKernel, kernelChecks, type KernelSpec, type SpecialRow } from "./kernel.ts";
 export { checkEstimator, estimatorChecks, type EstimatorSpec, type PlantedTruth } from "./estimator.ts";
 export { checkLoss, lossChecks, type Differentiable, type LossArgument, type LossCase, type LossLike, type LossSpec } from "./loss.ts";
+export { batchLossChecks, checkBatchLoss, type BatchLossSpec, type BatchValues } from "./batchLoss.ts";
 export { checkGuarantee, type GuaranteeResult, type GuaranteeSpec, type Outcome } from "./guarantee.ts";
 export { cifar10Vgg16, densenetCifar100, type RealData } from "./realData.ts";
 export { ONNX_TYPES, onnxExternalFiles, onnxModel, type OnnxAttribute, type OnnxGraph, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxType, type OnnxValue } from "./onnxWriter.ts";
