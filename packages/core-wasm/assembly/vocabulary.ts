@@ -11,9 +11,9 @@ export { ABI_VERSION } from "./lib/abi";
 // Words whose exponentials are summed in float32 before the sum goes to float64.
 const BLOCK: i32 = 64;
 
-// In place: z[v, r] = cap tanh((z[v, r] + bias[v]) / cap).      bias: f32[count] or 0 (none); cap 0: none.
+// In place: z[v, r] = cap tanh((z[v, r] + bias[v]) / cap), where -Infinity stays.      bias: f32[count] or 0 (none); cap 0: none.
 export function f32_vocabulary_logits(z: usize, stride: i32, rows: i32, count: i32, bias: usize, cap: f32): void {
-  const c = f32x4.splat(cap), by = f32x4.splat(1 / cap);
+  const c = f32x4.splat(cap), by = f32x4.splat(1 / cap), impossible = v128.load32_splat(EXP, 36);
   const step = <usize>stride << 2, width = <usize>rows << 2;
   for (; count > 0; count--, z += step) {
     let b = f32x4.splat(0);
@@ -21,8 +21,12 @@ export function f32_vocabulary_logits(z: usize, stride: i32, rows: i32, count: i
       b = v128.load32_splat(bias);
       bias += 4;
     }
-    if (cap > 0) for (let p = z, end = z + width; p < end; p += 16) v128.store(p, f32x4.mul(c, tanh(f32x4.mul(f32x4.add(v128.load(p), b), by))));
-    else for (let p = z, end = z + width; p < end; p += 16) v128.store(p, f32x4.add(v128.load(p), b));
+    if (cap > 0) {
+      for (let p = z, end = z + width; p < end; p += 16) {
+        const v = f32x4.add(v128.load(p), b);
+        v128.store(p, v128.bitselect(v, f32x4.mul(c, tanh(f32x4.mul(v, by))), f32x4.eq(v, impossible)));
+      }
+    } else for (let p = z, end = z + width; p < end; p += 16) v128.store(p, f32x4.add(v128.load(p), b));
   }
 }
 
@@ -142,7 +146,7 @@ export function f32_vocabulary_totals(z: usize, stride: i32, rows: i32, count: i
 export function f32_vocabulary_gradient(z: usize, g: usize, stride: i32, rows: i32, count: i32, uniform: usize, cap: f32, max: usize, scale: usize, coefficients: usize, sums: usize): void {
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
   const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24);
-  const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32), one = v128.load32_splat(EXP, 40);
+  const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32), one = v128.load32_splat(EXP, 40), least = f32x4.neg(one);
   const by = f32x4.splat(1 / cap);
   const step = <usize>stride << 2, width = <usize>rows << 2;
   for (; count > 0; count--, z += step, g += step, sums += 4) {
@@ -157,8 +161,7 @@ export function f32_vocabulary_gradient(z: usize, g: usize, stride: i32, rows: i
       const slope = f32x4.sub(f32x4.mul(e, v128.load(scale + r)), f32x4.mul(u, v128.load(coefficients + r)));
       let d = slope;
       if (cap > 0) {
-        // Not without a cap: 0 times -Infinity.
-        const share = f32x4.mul(v, by);
+        const share = f32x4.pmax(f32x4.mul(v, by), least);
         d = f32x4.mul(slope, f32x4.sub(one, f32x4.mul(share, share)));
       }
       v128.store(g + r, d);

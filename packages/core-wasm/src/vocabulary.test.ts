@@ -38,19 +38,22 @@ function targetsOf({ problem: { labels, classWeights, smoothing }, t, b, v }: Re
   return Array.from({ length: b }, (_, i) => Float64Array.from({ length: v }, (_, c) => (classWeights ? classWeights[c] : 1) * ((1 - smoothing) * (labels ? Number(labels[i] === c) : t[i * v + c]) + smoothing / v)));
 }
 
+/** Factor of the squared log partition of each row. */
+const zLosses = ({ problem: { zLoss, labels, classWeights }, b }: ReturnType<typeof make>): number[] => Array.from({ length: b }, (_, i) => zLoss * (labels && classWeights ? classWeights[labels[i]] : 1));
+
 const rowsOf = (data: ArrayLike<number>, width: number, count: number): ArrayLike<number>[] => Array.from({ length: count }, (_, i) => Array.prototype.slice.call(data, i * width, (i + 1) * width) as number[]);
 
 function definition(made: ReturnType<typeof make>, x: ArrayLike<number>, w: ArrayLike<number>, bias: ArrayLike<number>): Float64Array {
   const { problem, b, d, v } = made;
-  return vocabularyRef(rowsOf(x, d, b), rowsOf(w, d, v), targetsOf(made), bias, problem.softCap, problem.zLoss);
+  return vocabularyRef(rowsOf(x, d, b), rowsOf(w, d, v), targetsOf(made), bias, problem.softCap, zLosses(made));
 }
 
 /** Losses and gradients in float64 by the formulas, for sizes where differences take too long. */
 function exact({ problem, x, w, coefficients, b, d, v, ...rest }: ReturnType<typeof make>) {
-  const T = targetsOf({ problem, x, w, coefficients, b, d, v, ...rest }), { softCap: cap, zLoss, bias } = problem;
+  const made = { problem, x, w, coefficients, b, d, v, ...rest }, T = targetsOf(made), { softCap: cap, bias } = problem;
   const hidden = new Float64Array(b * d), weights = new Float64Array(v * d), biases = new Float64Array(v), losses = new Float64Array(b), largest = new Float64Array(v);
   for (const i of problem.rows) {
-    const raw = Float64Array.from({ length: v }, (_, c) => x.subarray(i * d, (i + 1) * d).reduce((sum, value, f) => sum + value * w[c * d + f], bias ? bias[c] : 0)), z = raw.map((value) => (cap ? cap * Math.tanh(value / cap) : value));
+    const zLoss = zLosses(made)[i], raw = Float64Array.from({ length: v }, (_, c) => x.subarray(i * d, (i + 1) * d).reduce((sum, value, f) => sum + value * w[c * d + f], bias ? bias[c] : 0)), z = raw.map((value) => (cap ? cap * Math.tanh(value / cap) : value));
     const top = z.reduce((a, c) => Math.max(a, c)), L = top + Math.log(z.reduce((sum, value) => sum + Math.exp(value - top), 0)), mass = T[i].reduce((a, c) => a + c, 0);
     z.forEach((value, c) => {
       losses[i] += T[i][c] * (L - value);

@@ -42,11 +42,11 @@ export interface VocabularyProblem {
   readonly targets?: Tensor<"float32"> | CsrMatrix | undefined;
   /** [V]. */
   readonly classWeights?: Float32Array | undefined;
-  /** Share of the targets that is spread over all words. */
+  /** Share of the targets that is spread over the words that `bias` does not make impossible. */
   readonly smoothing: number;
-  /** Factor of the squared log partition. */
+  /** Factor of the squared log partition; with labels times their class weight. */
   readonly zLoss: number;
-  /** z = cap tanh(z / cap); 0: none. */
+  /** z = cap tanh(z / cap), -Infinity stays; 0: none. */
   readonly softCap: number;
   /** Words whose part of every gradient of a block of rows is below it are left out; 0: none is. */
   readonly skip: number;
@@ -88,7 +88,7 @@ type Visit = (row: number, position: number, target: number) => void;
  * memory whatever B and V.
  *
  *   loss[b] = sum_v T[b, v] (L[b] - z[b, v]) + zLoss L[b]^2,   z = W x + bias (then soft-capped),   L = log sum_v exp(z[v])
- *   T = classWeights (x) ((1 - smoothing) target + smoothing / V)
+ *   T = classWeights (x) ((1 - smoothing) target + smoothing / words that are possible)
  *
  * @param coefficients - [B]; with them the gradients are made too
  */
@@ -165,7 +165,14 @@ function runBlock(
   checkAttached(where, "weights", weights);
   if (!isCsr(hidden)) checkAttached(where, "hidden", hidden);
   const view = floatView(), doubles = new Float64Array(view.buffer), bytes = byteView();
-  const w = weights.data, u = smoothing / count;
+  const possible = (v: number): boolean => bias === undefined || bias[v] !== -Infinity;
+  let words = 0, uniformMass = 0;
+  for (let v = 0; v < count && smoothing > 0; v++) {
+    if (!possible(v)) continue;
+    words++;
+    uniformMass += classWeights ? classWeights[v] : 1;
+  }
+  const u = words > 0 ? smoothing / words : 0;
 
   // Rows of the block side by side; sparse ones over the columns that they occupy.
   const x = at.x >>> 2;
@@ -204,8 +211,7 @@ function runBlock(
       }
     }
   };
-  const uniformMass = smoothing === 0 ? 0 : classWeights ? u * classWeights.reduce((sum, weight) => sum + weight, 0) : smoothing;
-  const mass = new Float64Array(n).fill(uniformMass), dots = new Float64Array(n);
+  const mass = new Float64Array(n).fill(u * uniformMass), dots = new Float64Array(n);
   eachTarget(undefined, 0, count, (i, _, t) => void (mass[i] += t));
 
   /** Weights and biases of words to scratch; the address of the weights. */
@@ -214,7 +220,7 @@ function runBlock(
     for (let j = 0; j < length && (bias || smoothing); j++) {
       const v = ids ? ids[j] : first + j;
       if (bias) view[(at.bias >>> 2) + j] = bias[v];
-      view[(at.uniform >>> 2) + j] = u * (classWeights ? classWeights[v] : 1);
+      view[(at.uniform >>> 2) + j] = possible(v) ? u * (classWeights ? classWeights[v] : 1) : 0;
     }
     if (inPlace) return resident + 4 * first * width;
     if (columns) {
@@ -261,7 +267,8 @@ function runBlock(
     out.logSumExp[b] = L;
     out.entropy[b] = entropies[i];
     out.argmax[b] = best[i];
-    out.losses[b] = mass[i] * L - dots[i] - totals[i] + (zLoss ? zLoss * L * L : 0);
+    const square = zLoss && zLoss * (labels && classWeights ? classWeights[labels[b]] : 1);
+    out.losses[b] = mass[i] * L - dots[i] - totals[i] + (square ? square * L * L : 0);
     const values = f32(at.values + 4 * i * k, k), indices = new Int32Array(view.buffer, at.indices + 4 * i * k, k);
     const order = Array.from(values.keys()).sort((p, q) => values[q] - values[p] || indices[p] - indices[q] || 0);
     order.forEach((from, to) => {
@@ -269,7 +276,7 @@ function runBlock(
       out.topIndices[b * k + to] = indices[from];
     });
     if (!coefficients) continue;
-    const a = mass[i] + (zLoss ? 2 * zLoss * L : 0);
+    const a = mass[i] + (square ? 2 * square * L : 0);
     parts[i] = coefficients[b];
     scale[i] = (coefficients[b] * a) / halves[i];
     ratios[i] = a === 0 ? Infinity : skip / Math.abs(a);
@@ -308,7 +315,7 @@ function runBlock(
     K.f32_vocabulary_gradient(z, at.g, stride, lanes, length, smoothing ? at.uniform : 0, softCap, at.max, at.scale, at.coefficients, at.sums);
     const g = at.g >>> 2, sums = at.sums >>> 2;
     eachTarget(list, first, length, (i, position, t) => {
-      const part = softCap && view[(z >>> 2) + position * stride + i] / softCap, slope = parts[i] * t * (1 - part * part);
+      const part = softCap && Math.max(-1, view[(z >>> 2) + position * stride + i] / softCap), slope = parts[i] * t * (1 - part * part);
       view[g + position * stride + i] -= slope;
       view[sums + position] -= slope;
     });
