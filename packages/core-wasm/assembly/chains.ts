@@ -1,5 +1,6 @@
 import { EXP, halfExp } from "./lib/exp";
 import { log64 } from "./lib/log";
+import { bestTags, placesOf, recordBytes, sourceOf, tags, tagsMax, typesOf } from "./lib/tags";
 import { madd, maxLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 export { f64_far_arcs, f64_far_backward, f64_far_dot, f64_far_forward, f64_far_weights } from "./lib/extendedRange";
@@ -14,11 +15,13 @@ export { f64_far_arcs, f64_far_backward, f64_far_dot, f64_far_forward, f64_far_w
 //           room: f32[width] at [7], for scores, of every kind.
 //           Weight from (a, x) to (b, y): between[b, a], and within[b, a, x] more where x = y (for scores: or within[b, a, x] where that is larger).
 //   SPARSE  starts: i32[width + 1] at [2], sources: i32[arcs] at [3], weights: f32[arcs] at [4]: the arcs into a target
-const DENSE: i32 = 0, BLOCKS: i32 = 1;
+//   TAGS    lib/tags.ts
+const DENSE: i32 = 0, BLOCKS: i32 = 1, SPARSE: i32 = 2;
 
 const NUMBERS: usize = memory.data<f32>([
   -Infinity, Infinity,
   1.2621774483536189e-29, // 2^-96: weights below this share of a row's sum become 0; what that loses is judged by `largest` of the backward pass
+  8192, -8192,
 ]);
 const LANES: usize = memory.data<i32>([0, 1, 2, 3]);
 
@@ -38,46 +41,42 @@ function gather(p: usize, offsets: usize): v128 {
   return v128.load_lane<f32>(p + <usize>load<u32>(offsets, 12), v, 3);
 }
 
-// The slots of one row of scores, -Infinity where a slot is empty. order = 0: states in order, then e is read up to 12 bytes beyond. Else a table:
+// The slots of one row of scores, -Infinity where a slot is empty; returns the largest in each lane, where +Infinity stands for NaN too if `order` is not 0.
+// order = 0: states in order, then e is read up to 12 bytes beyond. Else a table:
 //   i32[width]: the byte offset of the slot's state, any where the slot is empty; f32[width]: Infinity, -Infinity in empty slots (pmin makes NaN Infinity);
-//   i32: 0, or the number of places of four blocks whose states stand side by side, place by place (B, I, E and S of each type): 4 x 4 transposed, then
-//   i32 the byte offset of their first state, i32[4] the byte offsets of their blocks, i32 the bytes of a block, i32 how many blocks have one state, i32[] their byte offsets.
-// Then e is read up to 60 bytes beyond.
+//   i32: 0, or the byte offset in a row of the states of the first vector and i32 the bytes from the states of one vector to those of the next: the last vector
+//   alone is gathered. Then e is read up to 60 bytes beyond.
 // @ts-ignore: decorator
 @inline
-function fillRow(e: usize, states: i32, order: usize, x: usize, width: i32, impossible: v128, lanes: v128): void {
+function fillRow(e: usize, states: i32, order: usize, x: usize, width: i32, impossible: v128, lanes: v128): v128 {
   const bytes = <usize>width << 2;
+  let high = impossible;
   if (!order) {
     const end = x + bytes;
-    for (; x + 16 < end; x += 16, e += 16, states -= 4) v128.store(x, v128.load(e));
-    v128.store(x, v128.bitselect(v128.load(e), impossible, i32x4.lt_s(lanes, i32x4.splat(states))));
-    return;
+    for (; x + 16 < end; x += 16, e += 16, states -= 4) {
+      const v = v128.load(e);
+      high = f32x4.pmax(high, v);
+      v128.store(x, v);
+    }
+    const v = v128.bitselect(v128.load(e), impossible, i32x4.lt_s(lanes, i32x4.splat(states)));
+    v128.store(x, v);
+    return f32x4.pmax(high, v);
   }
-  const gates = order + bytes, table = gates + bytes;
-  let places = load<i32>(table);
-  if (!places) {
-    for (let at: usize = 0; at < bytes; at += 16) v128.store(x + at, f32x4.pmin(v128.load(gates + at), gather(e, order + at)));
-    return;
+  const gates = order + bytes, stride = <usize>load<i32>(gates + bytes, 4);
+  let at: usize = 0;
+  if (stride) {
+    for (let p = e + <usize>load<i32>(gates + bytes), last = bytes - 16; at < last; at += 16, p += stride) {
+      const v = f32x4.pmin(v128.load(gates + at), v128.load(p));
+      high = f32x4.pmax(high, v);
+      v128.store(x + at, v);
+    }
   }
-  for (let p = e + <usize>load<i32>(table, 4), at: usize = 0; places > 0; places -= 4, p += 64, at += 16) {
-    const a = v128.load(p), b = v128.load(p, 16), c = v128.load(p, 32), d = v128.load(p, 48);
-    const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-    const AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-    put4(x, gates, <usize>load<i32>(table, 8) + at, v128.shuffle<f64>(ab, cd, 0, 2));
-    put4(x, gates, <usize>load<i32>(table, 12) + at, v128.shuffle<f64>(ab, cd, 1, 3));
-    put4(x, gates, <usize>load<i32>(table, 16) + at, v128.shuffle<f64>(AB, CD, 0, 2));
-    put4(x, gates, <usize>load<i32>(table, 20) + at, v128.shuffle<f64>(AB, CD, 1, 3));
+  for (; at < bytes; at += 16) {
+    const v = f32x4.pmin(v128.load(gates + at), gather(e, order + at));
+    high = f32x4.pmax(high, v);
+    v128.store(x + at, v);
   }
-  const block = <usize>load<i32>(table, 24);
-  for (let k = load<i32>(table, 28), p = table + 32; k > 0; k--, p += 4) {
-    for (let at = <usize>load<i32>(p), end = at + block; at < end; at += 16) put4(x, gates, at, gather(e, order + at));
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-function put4(x: usize, gates: usize, at: usize, v: v128): void {
-  v128.store(x + at, f32x4.pmin(v128.load(gates + at), v));
+  return high;
 }
 
 // x[t, j] = exp(e[t, order[j]] - top of row t) / 2; tops[0] += the tops, in float64.
@@ -90,10 +89,7 @@ export function f32_chain_weights(e: usize, rows: i32, states: i32, order: usize
   const stride = <usize>states << 2, bytes = <usize>width << 2;
   let total: f64 = 0;
   for (; rows > 0; rows--, e += stride, x += bytes) {
-    fillRow(e, states, order, x, width, impossible, lanes);
-    let high = impossible;
-    for (let p = x, end = x + bytes; p < end; p += 16) high = f32x4.pmax(high, v128.load(p));
-    let top = maxLanes(high);
+    let top = maxLanes(fillRow(e, states, order, x, width, impossible, lanes));
     if (top == -Infinity) top = 0;
     total += <f64>top;
     const m = f32x4.splat(top);
@@ -116,8 +112,7 @@ export function f32_chain_matrices(a: usize, steps: i32, states: i32, to: usize,
   for (; steps > 0; steps--, a += <usize>(states * states) << 2, to += size) {
     let high = impossible;
     for (let i = 0, p = a, q = to; i < states; i++, p += <usize>states << 2, q += bytes) {
-      fillRow(p, states, 0, q, width, impossible, lanes);
-      if (!raw) for (let r = q, end = q + bytes; r < end; r += 16) high = f32x4.pmax(high, v128.load(r));
+      high = f32x4.pmax(high, fillRow(p, states, 0, q, width, impossible, lanes));
     }
     if (!raw) {
       let top = maxLanes(high);
@@ -338,7 +333,8 @@ function apply(operator: usize, a: usize, y: usize, step: i32): void {
   const kind = load<i32>(operator);
   if (kind == DENSE) dense(a, word(operator, 2) + <usize>step * word(operator, 4), y, <i32>word(operator, 3), <i32>word(operator, 1));
   else if (kind == BLOCKS) blocks(operator, a, y);
-  else sparse(operator, a, y);
+  else if (kind == SPARSE) sparse(operator, a, y);
+  else tags(operator, a, y);
 }
 
 // @ts-ignore: decorator
@@ -347,7 +343,8 @@ function applyMax(operator: usize, a: usize, y: usize, step: i32): void {
   const kind = load<i32>(operator);
   if (kind == DENSE) denseMax(a, word(operator, 2) + <usize>step * word(operator, 4), y, <i32>word(operator, 3), <i32>word(operator, 1));
   else if (kind == BLOCKS) blocksMax(operator, a, y);
-  else sparseMax(operator, a, y);
+  else if (kind == SPARSE) sparseMax(operator, a, y);
+  else tagsMax(operator, a, y, v128.load32_splat(NUMBERS));
 }
 
 // alpha[t] = alpha[t - 1] through the operator, times x[t], divided by its sum (small shares become 0); scale[t] = 1 / that sum.
@@ -491,13 +488,18 @@ export function f32_chain_arcs(operator: usize, alpha: usize, z: usize, rows: i3
   }
 }
 
-// y[t, j] = x[t, the slot of j]: rows of slots back to rows of states. slots: byte offsets, i32[states] filled up to a multiple of 4 with any; 0 = states in
-// order. y is written up to 12 bytes beyond.
-export function f32_chain_unpack(x: usize, rows: i32, width: i32, slots: usize, y: usize, states: i32): void {
-  const bytes = <usize>width << 2, stride = <usize>states << 2;
+// y[t, j] = x[t, the slot of j]: rows of slots back to rows of states. order: as for fillRow; slots: byte offsets, i32[states] filled up to a multiple of 4 with
+// any; both 0 = states in order. y is written up to 60 bytes beyond.
+export function f32_chain_unpack(x: usize, rows: i32, width: i32, order: usize, slots: usize, y: usize, states: i32): void {
+  const bytes = <usize>width << 2, stride = <usize>states << 2, gates = order + bytes;
+  const first = order ? <usize>load<i32>(gates + bytes) : 0, step = order ? <usize>load<i32>(gates + bytes, 4) : 0, last = bytes - 16;
   for (; rows > 0; rows--, x += bytes, y += stride) {
-    if (slots) for (let at: usize = 0; at < stride; at += 16) v128.store(y + at, gather(x, slots + at));
-    else for (let at: usize = 0; at < bytes; at += 16) v128.store(y + at, v128.load(x + at));
+    if (!order) for (let at: usize = 0; at < bytes; at += 16) v128.store(y + at, v128.load(x + at));
+    else if (!step) for (let at: usize = 0; at < stride; at += 16) v128.store(y + at, gather(x, slots + at));
+    else {
+      for (let at: usize = 0, p = y + first; at < last; at += 16, p += step) v128.store(p, v128.load(x + at));
+      for (let at = last; at < bytes && load<f32>(gates + at) > 0; at += 4) store<f32>(y + <usize>load<i32>(order + at), load<f32>(x + at));
+    }
   }
 }
 
@@ -510,9 +512,8 @@ export function f32_chain_best(operator: usize, e: usize, rows: i32, states: i32
   for (let t = 0; t < rows; t++, a = delta, delta += bytes, e += stride) {
     if (t < first) memory.copy(delta, a, bytes);
     else applyMax(operator, a, delta, t - first);
-    let high = impossible, good = lanesAll, largest = impossible;
-    fillRow(e, states, order, room, width, impossible, lanes);
-    for (let at: usize = 0; at < bytes; at += 16) largest = f32x4.pmax(largest, v128.load(room + at));
+    let high = impossible, good = lanesAll;
+    const largest = fillRow(e, states, order, room, width, impossible, lanes);
     // What a whole row has in common is taken away where it would drown the rest.
     const top = maxLanes(largest), common = f32x4.splat(abs(top) > 1024 && top > -Infinity ? top : 0);
     for (let at: usize = 0; at < bytes; at += 16) {
@@ -531,6 +532,92 @@ export function f32_chain_best(operator: usize, e: usize, rows: i32, states: i32
     }
   }
   return rows;
+}
+
+// The same with an operator of tags: delta is one row, of the row before in, of the last row out, with room for one more and 16 bytes; records: what led to each row
+// but the first one (lib/tags.ts). e is read up to 60 bytes beyond.
+export function f32_chain_best_tags(operator: usize, e: usize, rows: i32, states: i32, order: usize, first: i32, delta: usize, records: usize): i32 {
+  const impossible = v128.load32_splat(NUMBERS), infinite = v128.load32_splat(NUMBERS, 4), lanes = v128.load(LANES), far = v128.load32_splat(NUMBERS, 12), near = v128.load32_splat(NUMBERS, 16);
+  const width = <i32>word(operator, 1), bytes = <usize>width << 2, last = bytes - 16, stride = <usize>states << 2, room = word(operator, 7), size = recordBytes(typesOf(operator));
+  // Where the rows lie as the slots do they are read where they are, but for the states without a type.
+  const gates = order + bytes, straight = load<i32>(gates + bytes, 4) == 16 && load<f32>(gates + last - 4) > 0, begin = straight ? <usize>load<i32>(gates + bytes) : 0;
+  const alone = load<f32>(gates + last, 4) < 0 ? <usize>load<i32>(order + last) : usize.MAX_VALUE, gate = v128.load(gates + last), own = room + last;
+  const sum = delta + 2 * bytes;
+  let top = impossible, a = delta, b = delta + bytes;
+  if (first) {
+    const common = f32x4.splat(commonOf(maxLanes(fillRow(e, states, order, room, width, impossible, lanes))));
+    let bad = f32x4.splat(0);
+    for (let at: usize = 0; at < bytes; at += 16) {
+      const v = v128.load(room + at);
+      bad = v128.or(bad, f32x4.eq(v, infinite));
+      v128.store(a + at, f32x4.add(v128.load(a + at), f32x4.sub(v, common)));
+    }
+    if (v128.any_true(bad)) return -1;
+    e += stride;
+    records += size;
+  }
+  for (let at: usize = 0; at < last; at += 16) top = f32x4.pmax(top, v128.load(a + at));
+  for (let t = first; t < rows; t++, records += size, e += stride) {
+    let x = room;
+    if (straight) {
+      x = e + begin;
+      v128.store(own, f32x4.pmin(gate, alone != usize.MAX_VALUE ? v128.load32_splat(e + alone) : gather(e, order + last)));
+    } else fillRow(e, states, order, room, width, impossible, lanes);
+    for (let again = false; ; again = true) {
+      const next = bestTags(operator, a, x, own, b, records, top, impossible, sum), most = f32x4.pmax(next, v128.load(b + last));
+      // NaN and Infinity, or far from 0: once more without what the whole row has in common, where that is much.
+      if (again || (i32x4.all_true(f32x4.lt(v128.load(sum), infinite)) && v128.any_true(f32x4.ge(most, near)) && !v128.any_true(f32x4.gt(most, far)))) {
+        top = next;
+        break;
+      }
+      const largest = maxLanes(fillRow(e, states, order, room, width, impossible, lanes)), common = commonOf(largest);
+      if (largest == Infinity) return -1 - t;
+      for (let at: usize = 0; at < bytes; at += 16) v128.store(room + at, f32x4.sub(v128.load(room + at), f32x4.splat(common)));
+      x = room;
+    }
+    if ((t & 7) == 7) {
+      const most = maxLanes(f32x4.pmax(top, v128.load(b + last)));
+      if (!(most > -Infinity)) return t;
+      const by = f32x4.splat(most);
+      for (let at: usize = 0; at < bytes; at += 16) v128.store(b + at, f32x4.sub(v128.load(b + at), by));
+      top = f32x4.sub(top, by);
+    }
+    const done = a;
+    a = b;
+    b = done;
+  }
+  if (a != delta) memory.copy(delta, a, bytes);
+  return rows;
+}
+
+// What is taken away from a row whose largest score is `top`: all of it where it would drown the rest.
+// @ts-ignore: decorator
+@inline
+function commonOf(top: f32): f32 {
+  return abs(top) > 1024 && top > -Infinity ? top : 0;
+}
+
+// The way back: path[t] as in f32_chain_trace, of rows whose records f32_chain_best_tags left; next: the slot of the row after the last one, whose record lies behind
+// the others, or -1, then the path ends here: delta is the last row. With e: picked[t] = e[t, path[t]], of all rows. Without it, path holds another path: this one is
+// written down to where the two meet. Returns the number of rows before that (0 with e), or -1 where no path is possible.
+export function f32_chain_trace_tags(operator: usize, records: usize, rows: i32, delta: usize, order: usize, end: usize, next: i32, path: usize, e: usize, states: i32, picked: usize): i32 {
+  const types = typesOf(operator), size = recordBytes(types), table = word(operator, 3), one = load<i32>(operator, 20) >> 2, two = load<i32>(operator, 24) >> 2, inside = load<i32>(operator, 32), places = placesOf(table);
+  const full: u64 = types <= 16 ? 0x1111111111111111 >> ((16 - <u64>types) << 2) : 0;
+  const stride = <usize>states << 2;
+  records += <usize>rows * size;
+  path += <usize>(rows - 1) << 2;
+  e += <usize>(rows - 1) * stride;
+  picked += <usize>(rows - 1) << 2;
+  const whole = picked != (<usize>(rows - 1) << 2);
+  for (let t = rows - 1; t >= 0; t--, records -= size, path -= 4, e -= stride, picked -= 4) {
+    next = next < 0 ? bestSlot(delta, end, word(operator, 1) << 2, order) : sourceOf(table, types, one, two, inside, places, full, records, next, order);
+    if (next < 0) return -1;
+    const at = load<i32>(order + (<usize>next << 2));
+    if (whole) store<f32>(picked, load<f32>(e + <usize>at));
+    else if (load<i32>(path) == at >> 2) return t + 1;
+    store<i32>(path, at >> 2);
+  }
+  return 0;
 }
 
 // The slot with the largest delta[i] + w[i]; the least order[i] (or i) among equals; -1 where none is above -Infinity. w may be 0.

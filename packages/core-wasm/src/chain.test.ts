@@ -117,6 +117,47 @@ describe("chains against enumeration", () => {
     }
   });
 
+  it("takes the same of equal paths through tags as through every pair, in any order of the labels, over many pieces", () => {
+    for (const [scheme, types, shuffled, rows] of [["BIOES", 8, false, 300], ["BIOES", 5, true, 300], ["BIOES", 18, false, 300], ["BIO", 4, false, 300], ["BIO", 17, false, 100], ["BIO", 9, true, 100], ["BIOES", 8, false, 9000], ["BIOES", 3, true, 30_000]] as const) {
+      const { A, C } = tied(scheme, types, shuffled);
+      const start = matrix(1, C, 2)[0].map(Math.round), end = matrix(1, C, 2)[0].map(Math.round);
+      const given = { start: tensor(start), end: tensor(end) };
+      // Scores of which every sum is exact: many paths are equal.
+      const tags = compileChain(tensor(A), given), dense = compileChain(tensor(A), { structure: "dense", ...given });
+      if (!shuffled) expect(tags.record > 0, `${scheme} ${types}`).toBe(true);
+      for (const scale of [0.6, 2, 300, 2e6]) {
+        const e = tensor(matrix(rows, C, scale).map((row) => row.map((v) => (random.uniform() < 0.05 ? -Infinity : Math.round(v)))));
+        const offsets = [0, 1, 3, 3, 20, rows];
+        const got = chainViterbi(tags, e, { offsets }), want = chainViterbi(dense, e, { offsets });
+        // Of huge scores float32 loses the transitions: both are right to within its rounding.
+        if (scale < 1e6) expect([...got.states], `${scheme} ${types} ${scale}`).toEqual([...want.states]);
+        expectClose(got.scores, want.scores, { rtol: 1e-6 });
+      }
+      tags.dispose();
+      dense.dispose();
+    }
+  });
+
+  it("answers -1 in tags where no path is possible, names the row of NaN, and takes away what a row has in common", () => {
+    const { A, C } = tied("BIOES", 4, false);
+    const chain = compileChain(tensor(A));
+    const e = matrix(4000, C, 3);
+    const blocked = e.map((row, t) => (t === 2500 ? row.map(() => -Infinity) : row));
+    expect(chainViterbi(chain, tensor(blocked)).scores[0]).toBe(-Infinity);
+    expect(new Set(chainViterbi(chain, tensor(blocked)).states)).toEqual(new Set([-1]));
+    for (const [row, bad] of [[0, NaN], [7, Infinity], [2500, NaN], [3999, Infinity]]) {
+      for (const label of [0, 3, C - 1]) expect(() => chainViterbi(chain, tensor(e.map((x, t) => (t === row ? x.map((v, j) => (j === label ? bad : v)) : x))))).toThrow(`NaN or +Infinity in row ${row}`);
+    }
+    const path = [...chainViterbi(chain, tensor(e)).states];
+    for (const common of [4096, 65536, -65536]) {
+      // Every score is exact after the sum too.
+      const coarse = e.map((row) => row.map((v) => Math.round(v * 16) / 16)), shifted = coarse.map((row, t) => (t % 3 ? row : row.map((v) => v + common)));
+      expect([...chainViterbi(chain, tensor(shifted)).states]).toEqual([...chainViterbi(chain, tensor(coarse)).states]);
+    }
+    expect(path.length).toBe(4000);
+    chain.dispose();
+  });
+
   it("agrees whichever structure is asked for", () => {
     for (const structure of ["dense", "sparse"] as const) {
       const given = drawn(5, 3, 4, 0.2);
@@ -151,9 +192,10 @@ describe("long chains", () => {
     const e = Float32Array.from({ length: T * C }, () => uniform(-4, 4)), A = Float32Array.from({ length: C * C }, () => uniform(-2, 2));
     const chain = compileChain({ data: A, shape: [C, C] });
     const got = chainForwardBackward(chain, { data: e, shape: [T, C] }, { marginals: true, pairs: "counts" });
-    // Each row's scale is divided out exactly as it was rounded, so that only products and sums of 131,072 rows are rounded, either way. Seen: 6e-5.
+    // Each row's scale is divided out exactly as it was rounded, and products and sums are rounded either way. What adds up is the rounding of the weights of the
+    // transitions, the same in every row: a mean of 2^-26 over 81 weights would be far. Seen: 6e-5 to 1.3e-3.
     const want = reference(e, A, C);
-    expectClose(got.logPartition[0], want, { atol: 5e-4 });
+    expectClose(got.logPartition[0], want, { atol: T * 2 ** -26 });
     let worst = 0;
     for (let t = 0; t < T; t++) worst = Math.max(worst, Math.abs(1 - got.marginals!.subarray(t * C, t * C + C).reduce((a, b) => a + b)));
     expect(worst).toBeLessThan(1e-6);

@@ -1,6 +1,6 @@
 import { asFloat32, checkInteger, checkShape, DisposedError, rangeError, type TensorLike } from "@logits/tensor";
 import * as binary from "#wasm/chains";
-import { tiedBlocks, type TiedBlocks } from "./chainBlocks.ts";
+import { tagLayout, tiedBlocks, type TagLayout, type TiedBlocks } from "./chainBlocks.ts";
 import { family } from "./family.ts";
 import { allocate, release } from "./heap.ts";
 import { floatView, intView, scratch } from "./memory.ts";
@@ -14,9 +14,11 @@ export const kernels: () => {
   f64_chain_log(product: number): number;
   f32_chain_pairs(alpha: number, z: number, rows: number, width: number, pairs: number): void;
   f32_chain_arcs(operator: number, alpha: number, z: number, rows: number, counts: number): void;
-  f32_chain_unpack(x: number, rows: number, width: number, slots: number, y: number, states: number): void;
+  f32_chain_unpack(x: number, rows: number, width: number, order: number, slots: number, y: number, states: number): void;
   f32_chain_best(operator: number, e: number, rows: number, states: number, order: number, first: number, delta: number): number;
   f32_chain_trace(back: number, delta: number, rows: number, first: number, order: number, end: number, next: number, path: number): number;
+  f32_chain_best_tags(operator: number, e: number, rows: number, states: number, order: number, first: number, delta: number, records: number): number;
+  f32_chain_trace_tags(operator: number, records: number, rows: number, delta: number, order: number, end: number, next: number, path: number, e: number, states: number, picked: number): number;
   f64_far_weights(s: number, count: number, mantissas: number, exponents: number): void;
   f64_far_forward(starts: number, sources: number, mantissas: number, exponents: number, stride: number, width: number, xm: number, xe: number, rows: number, first: number, am: number, ae: number): void;
   f64_far_dot(am: number, ae: number, bm: number, be: number, width: number, out: number): void;
@@ -24,7 +26,7 @@ export const kernels: () => {
   f64_far_arcs(starts: number, sources: number, mantissas: number, exponents: number, stride: number, width: number, xm: number, xe: number, rows: number, am: number, ae: number, z: number, counts: number, countStride: number): void;
 } = family("chains", binary);
 
-export const DENSE = 0, BLOCKS = 1, SPARSE = 2;
+export const DENSE = 0, BLOCKS = 1, SPARSE = 2, TAGS = 3;
 
 /** Transitions that are listed: those that are not there are impossible. */
 export interface ChainArcs {
@@ -85,6 +87,8 @@ export class CompiledChain {
   readonly edges: number;
   /** Whether weights that leave float32 cannot matter, whatever the emissions: every transition is possible and they are near one another. */
   readonly even: boolean;
+  /** Bytes that `f32_chain_best_tags` leaves of a row; 0 where it does not apply: no tags, or ones where a role is reached from its own type and from others. */
+  readonly record: number;
   readonly #block: number;
   readonly #size: number;
   readonly #at: ReturnType<typeof addresses>;
@@ -101,14 +105,16 @@ export class CompiledChain {
     const few = count * 12 < states * states;
     const blocks = wanted || few ? undefined : tiedBlocks(states, arcs.starts, arcs.sources, arcs.scores);
     this.structure = wanted ?? (blocks ? "blocks" : few ? "sparse" : "dense");
-    const width = (this.width = blocks ? blocks.order.length : (states + 3) & ~3);
+    const layout = blocks && tagLayout(blocks), order = layout?.order ?? blocks?.order;
+    const width = (this.width = order ? order.length : (states + 3) & ~3);
     this.even = count === states * states && spread(arcs.scores) <= 20 && spread(start) <= 20 && spread(end) <= 20;
     const at = (this.#at = addresses(this.structure, states, width, count, blocks));
     this.#size = at.bytes;
     const block = (this.#block = allocate(at.bytes));
     this.slots = Int32Array.from({ length: states }, (_, i) => i);
-    blocks?.order.forEach((s, slot) => { if (s >= 0) this.slots[s] = slot; });
-    const { top, edges, weights } = fill(this, block, at, blocks);
+    order?.forEach((s, slot) => { if (s >= 0) this.slots[s] = slot; });
+    const { top, edges, weights, apart } = fill(this, block, at, blocks, layout);
+    this.record = layout?.sorted && apart ? 8 + layout.types : 0;
     this.weights = weights;
     this.top = top;
     this.edges = edges;
@@ -193,37 +199,25 @@ function addresses(structure: ChainStructure, states: number, width: number, arc
     bytes += Math.ceil(size / 16) * 16;
     return at;
   };
-  const forward = take(32), backward = take(32), best = take(32), back = take(32);
+  const forward = take(48), backward = take(48), best = take(48), back = take(48);
   const room = take(4 * width), hubs = take(4 * 64);
   const startWeights = take(4 * width), endWeights = take(4 * width), startScores = take(4 * width), endScores = take(4 * width);
-  const order = blocks ? take(8 * width + 32 + 4 * blocks.blocks) : -1, slots = blocks ? take(4 * states + 12) : -1;
+  const order = blocks ? take(8 * width + 8) : -1, slots = blocks ? take(4 * states + 12) : -1;
   // dense: weights by source and by target, scores by source and by target; blocks: three tables, and scores by target; sparse: arcs both ways.
   const matrix = 4 * width * (structure === "blocks" ? width : states);
-  const table = blocks ? 48 * blocks.blocks + blocks.blocks * blocks.blocks * (16 + 16 * blocks.vectors) : 0;
+  const table = blocks ? 256 + 48 * blocks.blocks + blocks.blocks * blocks.blocks * (16 + 16 * blocks.vectors) : 0;
   const list = 4 * (width + 1) + 8 * arcs + 64;
   const parts = structure === "dense" ? [matrix, matrix, matrix, matrix] : structure === "blocks" ? [table, table, table, matrix] : [list, list, list];
   const data = parts.map(take);
   return { forward, backward, best, back, room, hubs, startWeights, endWeights, startScores, endScores, order, slots, data, get bytes() { return bytes; } };
 }
 
-/**
- * What the kernels need to read four blocks by transposing: their places, the byte offset of the first state, the offsets of the blocks in the order of their
- * states, and the offsets of blocks with one state. 0 where the states do not stand so.
- */
-function quads({ blocks: R, vectors: W, order }: TiedBlocks): number[] {
-  const P = 4 * W, first = (b: number): number => order[b * P];
-  const size = (b: number): number => order.subarray(b * P, (b + 1) * P).filter((s) => s >= 0).length;
-  const all = Array.from({ length: R }, (_, b) => b), places = Math.max(...all.map(size));
-  const four = all.filter((b) => size(b) > 1).sort((a, b) => first(a) - first(b)), single = all.filter((b) => size(b) === 1);
-  const side = four.length === 4 && four.every((b, role) => Array.from({ length: places }, (_, x) => order[b * P + x] === first(four[0]) + role + 4 * x).every(Boolean));
-  return side ? [places, 4 * first(four[0]), ...four.map((b) => 4 * P * b), 4 * P, single.length, ...single.map((b) => 4 * P * b)] : [0];
-}
-
 /** Writes the operators and their tables. */
-function fill(chain: CompiledChain, block: number, at: ReturnType<typeof addresses>, blocks: TiedBlocks | undefined): { top: number; edges: number; weights: Float32Array } {
+function fill(chain: CompiledChain, block: number, at: ReturnType<typeof addresses>, blocks: TiedBlocks | undefined, layout: TagLayout | undefined): { top: number; edges: number; weights: Float32Array; apart: boolean } {
   const { states, width, arcs, structure } = chain;
   const { f32_chain_weights } = kernels();
-  const order = blocks?.order;
+  const order = layout?.order ?? blocks?.order;
+  let apart = false;
   const slots = (scores: Float32Array, empty: number): Float32Array => Float32Array.from({ length: width }, (_, k) => { const s = order ? order[k] : k < states ? k : -1; return s < 0 ? empty : scores[s]; });
   /** exp(x - max) / 2 of a list, and max. */
   const weigh = (x: Float32Array): { weights: Float32Array; top: number } => {
@@ -244,7 +238,7 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
   if (order) {
     intView().set(order.map((s) => 4 * Math.max(0, s)), (block + at.order) >> 2);
     floatView().set(Float32Array.from(order, (s) => (s < 0 ? -Infinity : Infinity)), ((block + at.order) >> 2) + width);
-    intView().set(quads(blocks!), ((block + at.order) >> 2) + 2 * width);
+    intView().set(layout?.side ? [4 * layout.side.first, 4 * layout.side.step] : [0, 0], ((block + at.order) >> 2) + 2 * width);
     intView().fill(0, (block + at.slots) >> 2, ((block + at.slots) >> 2) + ((states + 3) & ~3));
     intView().set(chain.slots.map((slot) => 4 * slot), (block + at.slots) >> 2);
   }
@@ -267,7 +261,7 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
     const of = new Map<number, number>([[-Infinity, 0]]);
     arcs.scores.forEach((score, k) => of.set(score, weights[k]));
     const linear = (score: number): number => of.get(score)!;
-    const list = (offset: number, to: number, flip: boolean, none: number, hub: (k: number) => number, own: (k: number) => number): void => {
+    const blockTable = (offset: number, to: number, flip: boolean, none: number, hub: (k: number) => number, own: (k: number) => number): void => {
       floatView().fill(none, to >> 2, (to >> 2) + 8 * R);
       let next = to + 32 * R;
       for (let b = 0; b < R; b++) {
@@ -286,10 +280,17 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
       }
       words(offset, [BLOCKS, width, R, W, to, to + 32 * R, block + at.hubs]);
     };
+    const write = layout
+      ? (offset: number, to: number, flip: boolean, none: number, hub: (k: number) => number, own: (k: number) => number): void => {
+          const { words: last, apart: parted } = tagTable(layout, to, none, (a, b) => hub(flip ? a * R + b : b * R + a), (a, b) => own(flip ? a * R + b : b * R + a));
+          intView().set([TAGS, width, layout.types, to, ...last.slice(0, 3), block + at.room, last[3]], (block + offset) >> 2);
+          apart = parted;
+        }
+      : blockTable;
     const more = (k: number): number => Math.max(0, linear(within[k]) - linear(between[k]));
-    list(at.forward, data[0], false, 0, (k) => linear(between[k]), more);
-    list(at.backward, data[1], true, 0, (k) => linear(between[k]), more);
-    list(at.best, data[2], false, -Infinity, (k) => between[k], (k) => within[k]);
+    write(at.forward, data[0], false, 0, (k) => linear(between[k]), more);
+    write(at.backward, data[1], true, 0, (k) => linear(between[k]), more);
+    write(at.best, data[2], false, -Infinity, (k) => between[k], (k) => within[k]);
     const matrix = new Float32Array(width * width).fill(-Infinity);
     for (let j = 0; j < states; j++) for (let k = arcs.starts[j]; k < arcs.starts[j + 1]; k++) matrix[chain.slots[j] * width + chain.slots[arcs.sources[k]]] = arcs.scores[k];
     floatView().set(matrix, data[3] >> 2);
@@ -310,7 +311,32 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
     write(at.best, data[2], arcs, arcs.scores);
     intView().copyWithin((block + at.back) >> 2, (block + at.best) >> 2, ((block + at.best) >> 2) + 8);
   }
-  return { top, edges: starting.top + ending.top, weights };
+  return { top, edges: starting.top + ending.top, weights, apart };
+}
+
+/** The table of an operator of tags (assembly/lib/tags.ts), and the words of the operator that describe it; apart: whether no role is reached both from its type and from others, and four sources lead to others. */
+function tagTable({ roles, singles }: TagLayout, to: number, none: number, hub: (from: number, to: number) => number, own: (from: number, to: number) => number): { words: number[]; apart: boolean } {
+  const floats = floatView(), start = to >> 2, ENTRY = 12;
+  const vector = (at: number, blocks: readonly number[], value: (b: number) => number): void => { floats.fill(none, at, at + 4); blocks.forEach((b, k) => (floats[at + k] = value(b))); };
+  const leads = (a: number): boolean => roles.some((b) => own(a, b) !== none);
+  // Two roles, the second any other one where only one has transitions within its type.
+  const pair = roles.map((_, k) => k).filter((k) => leads(roles[k]));
+  if (pair.length < 2) pair.push(...roles.map((_, k) => k).filter((k) => !pair.includes(k)).slice(0, 2 - pair.length));
+  pair.sort((a, b) => a - b);
+  pair.forEach((k, n) => vector(start + 8 + 4 * n, roles, (b) => own(roles[k], b)));
+  const from = [...roles.map((b, k) => [b, 4 * k]), ...singles.map((b, k) => [b, 16 + 4 * k])].filter(([a]) => [...roles, ...singles].some((b) => hub(a, b) !== none));
+  from.forEach(([a, offset], n) => {
+    intView()[start + 16 + ENTRY * n] = offset;
+    vector(start + 20 + ENTRY * n, roles, (b) => hub(a, b));
+    vector(start + 24 + ENTRY * n, singles, (b) => hub(a, b));
+  });
+  // Four at least for the best paths: those that lead nowhere.
+  for (let n = from.length; n < 4; n++) {
+    intView()[start + 16 + ENTRY * n] = 0;
+    floats.fill(none, start + 20 + ENTRY * n, start + 28 + ENTRY * n);
+  }
+  const inside = roles.map((b) => roles.some((a) => own(a, b) !== none)), outside = roles.map((b) => from.some(([a]) => hub(a, b) !== none));
+  return { words: [from.length, 4 * pair[0], 4 * pair[1], inside.reduce((bits, yes, k) => bits | (Number(yes) << k), 0)], apart: from.length <= 4 && inside.every((yes, k) => !(yes && outside[k])) };
 }
 
 /**

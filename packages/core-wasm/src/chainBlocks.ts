@@ -12,6 +12,42 @@ export interface TiedBlocks {
   readonly within: Float32Array;
 }
 
+/** Blocks of tags: up to four roles of each type in one vector, and up to four states without a type in the last one. */
+export interface TagLayout {
+  /** Number of types, filled up to a multiple of 4. */
+  readonly types: number;
+  /** The blocks whose places are the roles, then those of the states without a type. */
+  readonly roles: readonly number[];
+  readonly singles: readonly number[];
+  /** The state in each slot, -1 = empty: type by type, role by role, at last the states without a type. */
+  readonly order: Int32Array;
+  /** The first state of the first type and the number of states from one type to the next, where all roles of a type stand side by side and the types one after another. */
+  readonly side: { readonly first: number; readonly step: number } | undefined;
+  /** Whether the roles have one order in all types: where the score is equal, the first of them has the smaller state. */
+  readonly sorted: boolean;
+}
+
+/** Two to four blocks of more than one state, with transitions within a place that leave two of them and lead to two of them at most; or nothing. */
+export function tagLayout({ blocks: R, vectors: W, order, within }: TiedBlocks): TagLayout | undefined {
+  const P = 4 * W, all = Array.from({ length: R }, (_, b) => b);
+  const size = (b: number): number => order.subarray(b * P, (b + 1) * P).filter((s) => s >= 0).length;
+  const roles = all.filter((b) => size(b) > 1), singles = all.filter((b) => size(b) === 1);
+  const inside = (of: (a: number, b: number) => number): number => roles.filter((a) => roles.some((b) => within[of(a, b)] > -Infinity)).length;
+  if (roles.length < 2 || roles.length > 4 || singles.length > 4 || inside((a, b) => b * R + a) > 2 || inside((a, b) => a * R + b) > 2) return undefined;
+  const count = size(roles[0]), types = (count + 3) & ~3, stateOf = (b: number, place: number): number => order[b * P + place];
+  // Types by their least state, roles as in the type that comes first: so the slots of most label lists are in the order of the states.
+  const places = Array.from({ length: count }, (_, place) => place);
+  const least = places.map((place) => Math.min(...roles.map((b) => stateOf(b, place))));
+  places.sort((x, y) => least[x] - least[y]);
+  roles.sort((a, b) => stateOf(a, places[0]) - stateOf(b, places[0]));
+  const slots = new Int32Array(4 * types + 4).fill(-1);
+  places.forEach((place, k) => roles.forEach((b, role) => (slots[4 * k + role] = stateOf(b, place))));
+  singles.forEach((b, k) => (slots[4 * types + k] = stateOf(b, 0)));
+  const first = slots[0], step = roles.length;
+  const side = places.every((_, k) => roles.every((_, role) => slots[4 * k + role] === first + step * k + role));
+  return { types, roles, singles, order: slots, side: side ? { first, step } : undefined, sorted: places.every((_, k) => roles.every((_, role) => role === 0 || slots[4 * k + role] > slots[4 * k + role - 1])) };
+}
+
 /** More blocks than this gain nothing over every pair. */
 const MOST = 8;
 

@@ -191,7 +191,7 @@ function scaled(chain: CompiledChain, { rows, from, to, marginals, filtered, cou
     }
     for (const [source, target] of [[mu, marginals], [alpha, filtered]] as const) {
       if (!target) continue;
-      f32_chain_unpack(source, count, width, at.slots, at2.emissions, C);
+      f32_chain_unpack(source, count, width, at.order, at.slots, at2.emissions, C);
       target.set(view(at2.emissions, count * C), first * C);
     }
   }

@@ -40,7 +40,7 @@ export function chainViterbi(chain: CompiledChain, emissions: TensorLike, option
   const states = new Int32Array(rows.emissions.shape[0]), scores = new Float64Array(offsets.length - 1);
   for (let b = 0; b < scores.length; b++) {
     const [from, to] = [offsets[b], offsets[b + 1]];
-    if (from < to) scores[b] = best(where, chain, rows, from, to, states) ? pathScore(chain, rows, from, to, states) : -Infinity;
+    if (from < to) scores[b] = chain.record > 0 ? bestTags(where, chain, rows, from, to, states) : best(where, chain, rows, from, to, states) ? pathScore(chain, rows, from, to, states) : -Infinity;
     if (scores[b] === -Infinity) states.fill(-1, from, to);
   }
   return { states, scores };
@@ -105,17 +105,74 @@ function best(where: string, chain: CompiledChain, { emissions, transitions }: R
   return true;
 }
 
+/**
+ * Of tags: what led to each state is written down in a few bytes a row, so that the rows of delta need not be kept. The way back from the best state so far is taken
+ * piece by piece while the emissions are at hand; where the best path of all rows ends a piece in another state, the two soon meet. Returns the score.
+ */
+function bestTags(where: string, chain: CompiledChain, { emissions }: ReturnType<typeof chainRows>, from: number, to: number, path: Int32Array): number {
+  const { states: C, width, at, record, slots } = chain;
+  const { f32_chain_best_tags, f32_chain_trace_tags } = kernels();
+  const length = to - from, piece = Math.min(length, Math.max(16, Math.floor(PIECE / (4 * C)))), held = Math.min(length, piece * Math.floor(BLOCK / record / piece));
+  const parts = layout({ delta: 8 * width + 16, records: (held + 1) * record, emissions: 4 * piece * C + 64, path: 4 * held, picked: 4 * held });
+  const at2 = parts.at(scratch(parts.bytes));
+  const floats = floatView(), bytes = new Uint8Array(floats.buffer), delta = floats.subarray(at2.delta >> 2, (at2.delta >> 2) + width);
+  const labels = intView().subarray(at2.path >> 2, (at2.path >> 2) + held), picked = floats.subarray(at2.picked >> 2, (at2.picked >> 2) + held);
+  const blocks = Math.ceil(length / held), kept = new Float32Array(blocks * width);
+  const pass = (b: number): boolean => {
+    const first = from + b * held, count = Math.min(held, to - first);
+    for (let done = 0; done < count; done += piece) {
+      const rows = Math.min(piece, count - done), start = b === 0 && done === 0 ? 1 : 0;
+      floats.set(emissions.data.subarray((first + done) * C, (first + done + rows) * C), at2.emissions >> 2);
+      const made = f32_chain_best_tags(at.best, at2.emissions, rows, C, at.order, start, at2.delta, at2.records + done * record);
+      if (made < 0) throw rangeError(where, "emissions", "finite or -Infinity", `NaN or +Infinity in row ${first + done - 1 - made}`);
+      if (made < rows) return false;
+      const end = first + done + rows === to ? at.endScores : 0;
+      if (f32_chain_trace_tags(at.best, at2.records + done * record, rows, at2.delta, at.order, end, -1, at2.path + 4 * done, at2.emissions, C, at2.picked + 4 * done) < 0) return false;
+    }
+    return true;
+  };
+  delta.set(floats.subarray(at.startScores >> 2, (at.startScores >> 2) + width));
+  for (let b = 0; b < blocks; b++) {
+    kept.set(delta, b * width);
+    if (!pass(b)) return -Infinity;
+  }
+  let score = 0, next = -1;
+  for (let b = blocks - 1; b >= 0; b--) {
+    const first = from + b * held, count = Math.min(held, to - first);
+    if (b < blocks - 1) {
+      const after = bytes.slice(at2.records, at2.records + record);
+      delta.set(kept.subarray(b * width, (b + 1) * width));
+      pass(b);
+      bytes.set(after, at2.records + count * record);
+    }
+    for (let done = (Math.ceil(count / piece) - 1) * piece; done >= 0; done -= piece) {
+      const rows = Math.min(piece, count - done);
+      if (next >= 0) {
+        const met = f32_chain_trace_tags(at.best, at2.records + done * record, rows, 0, at.order, 0, slots[next], at2.path + 4 * done, 0, 0, 0);
+        for (let t = done + met; t < done + rows; t++) picked[t] = emissions.data[(first + t) * C + labels[t]];
+      }
+      next = labels[done];
+    }
+    for (let t = 0; t < count; t++) score += picked[t];
+    path.set(labels.subarray(0, count), first);
+  }
+  return score + transitionScore(chain, from, to, path);
+}
+
 /** start + emissions + transitions + end along a path, in float64; -Infinity where a step is impossible. */
 export function pathScore(chain: CompiledChain, { emissions, transitions }: ReturnType<typeof chainRows>, from: number, to: number, path: Int32Array): number {
   const { states: C, start, end } = chain;
   if (from === to) return 0;
-  let score = start[path[from]] + end[path[to - 1]];
+  let score = transitions ? start[path[from]] + end[path[to - 1]] : transitionScore(chain, from, to, path);
   for (let t = from; t < to; t++) score += emissions.data[t * C + path[t]];
-  if (transitions) {
-    for (let t = from + 1; t < to; t++) score += transitions.data[(t * C + path[t - 1]) * C + path[t]];
-    return score;
-  }
-  const { matrix } = chain;
+  if (transitions) for (let t = from + 1; t < to; t++) score += transitions.data[(t * C + path[t - 1]) * C + path[t]];
+  return score;
+}
+
+/** start + transitions + end along a path of one row at least. */
+function transitionScore(chain: CompiledChain, from: number, to: number, path: Int32Array): number {
+  const { states: C, start, end, matrix } = chain;
+  let score = start[path[from]] + end[path[to - 1]];
   if (matrix) for (let t = from + 1; t < to; t++) score += matrix[path[t - 1] * C + path[t]];
   else for (let t = from + 1; t < to; t++) score += chain.scoreOf(path[t - 1], path[t]);
   return score;
