@@ -1,1 +1,17 @@
-export {};
+export { adaCosScale, adaFaceLoss, curricularFaceLoss, madaCos, magFaceLoss, targetCosines, type AdaFaceOptions, type CurricularFaceOptions, type MagFaceOptions } from "./adaptiveMargins.ts";
+export type { ClassLoss, ClassLossOptions } from "./classCosines.ts";
+export {
+  arcFaceLoss,
+  combinedMarginLoss,
+  cosFaceLoss,
+  marginSoftmaxLoss,
+  normalizedSoftmaxLoss,
+  sphereFaceLoss,
+  type CombinedMarginOptions,
+  type CosineSoftmaxOptions,
+  type MarginOptions,
+  type MarginSoftmaxOptions,
+} from "./marginSoftmax.ts";
+export { p2sGradLoss, proxyNcaLoss, softTripleLoss, type SoftTripleOptions } from "./proxies.ts";
+export { sphereFace2Bias, sphereFace2Loss, type SphereFace2Options } from "./sphereFace2.ts";
+export { arcFaceMargin, combinedMargin, cosFaceMargin, sphereFaceMargin, type TargetMargin } from "./targetMargins.ts";
