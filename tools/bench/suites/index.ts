@@ -1,4 +1,5 @@
 import { calibration } from "./calibration.ts";
+import { losses } from "./losses.ts";
 import { matmul } from "./matmul.ts";
 import { ood } from "./ood.ts";
 import { latency, logsumexp, softmax, topk } from "./rows.ts";
@@ -6,4 +7,4 @@ import { structured } from "./structured.ts";
 import type { Suite } from "./suite.ts";
 import { temperature } from "./temperature.ts";
 
-export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, structured, ood, latency];
+export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, structured, ood, losses, latency];
