@@ -1,0 +1,175 @@
+import { softmax } from "@logits/core-wasm/softmax";
+import { sigmoid } from "@logits/statistics";
+import { asFloat32, asInt32, checkLabels, defineLoss, rangeError, rowWeights, scoreRows, type Loss, type RowLossOptions, type Tensor, type TensorLike } from "@logits/tensor";
+import { checkTargets, sameShape } from "../elementLoss.ts";
+
+/** Options of the losses of regions. `weight` is of classes (of the values), `where` and `ignoreIndex` of pixels. */
+export interface RegionOptions extends RowLossOptions {
+  /** What makes probabilities of the logits. Default: "softmax" for integer labels, "sigmoid" for masks; "none": they are probabilities. */
+  readonly activation?: "softmax" | "sigmoid" | "none";
+  /** Over what a class is summed: all rows of the batch (default; one value for each class), or those of one image, the first axis (one for each image and class). */
+  readonly per?: "batch" | "image";
+  /** A class without a target: "skip" takes no part, "count" as the formula says, "zero" counts with the value 0. Default "skip". */
+  readonly absent?: "skip" | "count" | "zero";
+}
+
+/** A loss of regions: logits, and integer labels (the shape without the axis of the classes) or masks (the same shape). */
+export type RegionLoss<Options extends RegionOptions = RegionOptions> = Loss<[logits: TensorLike, targets: TensorLike], Options>;
+
+/** Probabilities, targets and mask of every pixel and class [rows, classes]; a unit is a class of the batch or of an image. */
+export interface Regions {
+  readonly p: Float64Array;
+  readonly t: Float32Array;
+  /** 0 = takes no part. */
+  readonly w: Uint8Array;
+  readonly classes: number;
+  /** How many units there are, and their shape. */
+  readonly units: number;
+  readonly shape: readonly number[];
+  /** The weight of each unit, 0 without pixels, or where its class is absent and skipped. */
+  readonly weights: Float32Array;
+  /** Whether a unit has a target. */
+  readonly present: Uint8Array;
+  /** The unit of an element. */
+  unitOf(i: number): number;
+  /** The gradient with respect to the logits from that with respect to p, which is 0 where nothing takes part. */
+  gradient(dp: Float64Array): Tensor<"float32">;
+}
+
+/** Refuses another word. */
+function checkOneOf(where: string, argument: string, value: string, words: readonly string[]): void {
+  if (!words.includes(value)) throw rangeError(where, argument, `one of ${words.join(", ")}`, value);
+}
+
+/** Checks the arguments of a loss of regions and takes the activation. */
+export function regionsOf(where: string, logits: TensorLike, targets: TensorLike, options: RegionOptions, defaults: Pick<RegionOptions, "activation" | "absent"> = {}): Regions {
+  const { weight, per = "batch", absent = defaults.absent ?? "skip", ...pixels } = options, { ignoreIndex } = options;
+  const x = asFloat32(where, "logits", logits), given = asFloat32(where, "targets", targets), scores = scoreRows(where, "logits", x, pixels), { z, classes, rows, weights: mask } = scores;
+  // One class has no softmax: labels of 0 and 1 are its mask.
+  const flat = given.shape.length === scores.shape.length, labelled = flat && classes > 1, activation = options.activation ?? defaults.activation ?? (labelled ? "softmax" : "sigmoid");
+  checkOneOf(where, "per", per, ["batch", "image"]);
+  checkOneOf(where, "absent", absent, ["skip", "count", "zero"]);
+  checkOneOf(where, "activation", activation, ["softmax", "sigmoid", "none"]);
+  let t = new Float32Array(z.size), kept = mask;
+  const w = new Uint8Array(z.size);
+  if (labelled) {
+    sameShape(where, "targets", given.shape, scores.shape);
+    const labels = asInt32(where, "targets", targets), y = labels.data;
+    checkLabels(where, "targets", labels, classes, ignoreIndex);
+    kept = mask ?? new Float32Array(rows).fill(1);
+    for (let r = 0; r < rows; r++) if (y[r] === ignoreIndex) kept[r] = 0;
+      else t[r * classes + y[r]] = 1;
+  } else {
+    sameShape(where, "targets", given.shape, flat ? scores.shape : x.shape);
+    t = flat ? given.data : scoreRows(where, "targets", given, { axis: options.axis ?? -1 }).z.data;
+  }
+  for (let i = 0; i < w.length; i++) w[i] = kept?.[Math.floor(i / classes)] === 0 || (!labelled && t[i] === ignoreIndex) ? 0 : 1;
+  checkTargets(where, t, w, [0, 1]);
+  const p = Float64Array.from(activation === "softmax" ? softmax(z).data : z.data);
+  if (activation === "sigmoid") for (let i = 0; i < p.length; i++) p[i] = sigmoid(p[i]);
+  const images = per === "image" ? scores.shape[0] : 1, units = images * classes, each = z.size / images, shape = per === "image" ? [images, classes] : [classes];
+  const unitOf = (i: number): number => Math.floor(i / each) * classes + (i % classes), present = new Uint8Array(units), seen = new Uint8Array(units), weights = rowWeights(where, shape, { weight }) ?? new Float32Array(units).fill(1);
+  for (let i = 0; i < w.length; i++) if (w[i] !== 0) {
+    seen[unitOf(i)] = 1;
+    if (t[i] > 0) present[unitOf(i)] = 1;
+  }
+  for (let u = 0; u < units; u++) if (seen[u] === 0 || (absent === "skip" && present[u] === 0)) weights[u] = 0;
+  return {
+    p, t, w, classes, units, shape, weights, present, unitOf,
+    gradient(dp) {
+      const grad = new Float32Array(dp.length);
+      for (let row = 0; row < dp.length; row += classes) {
+        // p is not read where nothing takes part: it may be NaN there.
+        let mean = 0, some = false;
+        for (let i = row; i < row + classes; i++) if (dp[i] !== 0) [mean, some] = [mean + p[i] * dp[i], true];
+        for (let i = row; some && i < row + classes; i++) grad[i] = activation === "softmax" ? p[i] * (dp[i] - mean) : dp[i] === 0 ? 0 : dp[i] * (activation === "sigmoid" ? p[i] * (1 - p[i]) : 1);
+      }
+      return scores.gradient(grad);
+    },
+  };
+}
+
+/** Sums over the pixels of one class: of p t, p, t, p^2, t^2 and 1. */
+export type Sums = readonly [tp: number, p: number, t: number, pp: number, tt: number, n: number];
+
+/** The value from the sums; writes its derivatives with respect to the sums of p t, p and p^2. */
+export type RegionTerms = (sums: Sums, slopes: Float64Array) => number;
+
+/** What a loss makes of its options. */
+export interface RegionPlan {
+  readonly terms: RegionTerms;
+  /** Sums over all classes, each scaled by the inverse square of its targets: one value for the batch, or for each image. */
+  readonly joint?: boolean;
+  /** What is summed in place of p, and its derivative. */
+  readonly map?: (p: number) => readonly [value: number, slope: number];
+}
+
+/** Makes a loss that depends on a class through sums over its pixels alone. */
+export function regionLoss<Options extends RegionOptions = RegionOptions>(name: string, plan: (options: Options, where: string) => RegionPlan): RegionLoss<Options> {
+  return defineLoss(name, 2, (where, [logits, targets]: [TensorLike, TensorLike], options: Options) => {
+    const { terms, joint = false, map } = plan(options, where), { weight } = options;
+    const { p, t, w, classes, units, shape, weights, present, unitOf, gradient } = regionsOf(where, logits, targets, joint ? { ...options, weight: undefined } : options), { absent = "skip" } = options;
+    const a = map === undefined ? p : p.map((x) => map(x)[0]), sums = new Float64Array(6 * units), scales = new Float64Array(units).fill(1);
+    for (let i = 0; i < p.length; i++) {
+      if (w[i] === 0) continue;
+      const at = 6 * unitOf(i);
+      sums[at] += a[i] * t[i];
+      sums[at + 1] += a[i];
+      sums[at + 2] += t[i];
+      sums[at + 3] += a[i] * a[i];
+      sums[at + 4] += t[i] * t[i];
+      sums[at + 5]++;
+    }
+    const groups = joint ? units / classes : units, groupOf = (u: number): number => (joint ? Math.floor(u / classes) : u), groupWeights = joint ? new Float32Array(groups) : weights, groupShape = joint ? shape.slice(0, -1) : shape;
+    if (joint) {
+      for (let g = 0; g < groups; g++) {
+        const part = scales.subarray(g * classes, (g + 1) * classes).map((_, c) => (present[g * classes + c] ? 1 / sums[6 * (g * classes + c) + 2] ** 2 : 0)), largest = part.reduce((x, y) => Math.max(x, y), 0);
+        scales.set(part.map((scale) => (scale === 0 && absent === "count" ? largest : scale)), g * classes);
+        groupWeights[g] = largest === 0 ? 0 : 1;
+      }
+      rowWeights(where, groupShape, { weight })?.forEach((x, g) => (groupWeights[g] *= x));
+    }
+    return {
+      shape: groupShape,
+      weights: groupWeights,
+      pass(coefficients) {
+        const totals = new Float64Array(6 * groups), values = new Float64Array(groups), slopes = new Float64Array(3 * groups);
+        for (let i = 0; i < sums.length; i++) totals[6 * groupOf(Math.floor(i / 6)) + (i % 6)] += scales[Math.floor(i / 6)] * sums[i];
+        for (let g = 0; g < groups; g++) {
+          if (groupWeights[g] === 0 || (absent === "zero" && !joint && present[g] === 0)) continue;
+          values[g] = terms(totals.subarray(6 * g, 6 * g + 6) as unknown as Sums, slopes.subarray(3 * g, 3 * g + 3));
+        }
+        return {
+          values,
+          gradients: () => ({
+            grad: gradient(p.map((x, i) => {
+              const u = unitOf(i), g = groupOf(u), c = w[i] * coefficients![g] * scales[u];
+              return c === 0 ? 0 : c * (slopes[3 * g] * t[i] + slopes[3 * g + 1] + 2 * slopes[3 * g + 2] * a[i]) * (map === undefined ? 1 : map(x)[1]);
+            })),
+          }),
+        };
+      },
+    };
+  });
+}
+
+/** One minus (a tp + s) / (b tp + bp p + bt t + bpp p^2 + btt t^2 + s): every measure of overlap. Nothing predicted and nothing there: 0. */
+export function overlap(a: number, s: number, b: number, bp: number, bt: number, bpp = 0, btt = 0): RegionTerms {
+  return ([tp, p, t, pp, tt], slopes) => {
+    const top = a * tp + s, bottom = b * tp + bp * p + bt * t + bpp * pp + btt * tt + s;
+    if (bottom === 0) return 0;
+    slopes[0] = (top * b - a * bottom) / bottom ** 2;
+    slopes[1] = (top * bp) / bottom ** 2;
+    slopes[2] = (top * bpp) / bottom ** 2;
+    return (bottom - top) / bottom;
+  };
+}
+
+/** A function of the value of other terms. */
+export function after(terms: RegionTerms, value: (v: number) => number, slope: (v: number) => number): RegionTerms {
+  return (sums, slopes) => {
+    const v = terms(sums, slopes), d = slope(v);
+    for (let k = 0; k < 3; k++) slopes[k] *= d;
+    return value(v);
+  };
+}
