@@ -30,3 +30,14 @@ export function letters(part: "train" | "test"): Labelled {
   });
   return { x: new Tensor("float32", [rows.length, 16], x), y };
 }
+
+/** Handwritten digits [N, 64], 8 x 8 pixels in [0, 1], and their classes: 10. 3,823 to train on, 1,797 by other writers to test. */
+export function digits(part: "train" | "test"): Labelled {
+  const lines = read("optdigits", part === "train" ? "optdigits.tra.gz" : "optdigits.tes.gz").toString().trim().split(/\r?\n/), x = new Float32Array(64 * lines.length);
+  const y = Int32Array.from(lines, (line, i) => {
+    const values = line.split(",").map(Number);
+    for (let j = 0; j < 64; j++) x[64 * i + j] = values[j] / 16;
+    return values[64];
+  });
+  return { x: new Tensor("float32", [lines.length, 64], x), y };
+}

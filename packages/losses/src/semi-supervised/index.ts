@@ -1,1 +1,14 @@
-export {};
+export { batchPriorLoss, negativeMeanEntropy, type BatchPriorOptions } from "./batchPriorLoss.ts";
+export { consistencyLoss, type ConsistencyOptions } from "./consistencyLoss.ts";
+export { crossPseudoLoss, type CrossPseudoOptions } from "./crossPseudoLoss.ts";
+export { DistributionAlignment, type DistributionAlignmentOptions } from "./distributionAlignment.ts";
+export { doublyRobustLoss, type DoublyRobustOptions } from "./doublyRobustLoss.ts";
+export { fairnessLoss, type FairnessOptions } from "./fairnessLoss.ts";
+export { labelPropagation, type LabelPropagationOptions, type PropagatedLabels } from "./labelPropagation.ts";
+export { negativeLabelLoss } from "./negativeLabelLoss.ts";
+export type { Scores } from "./predictions.ts";
+export { pseudoLabelLoss } from "./pseudoLabelLoss.ts";
+export { sharpen } from "./sharpen.ts";
+export { AdaMatchThreshold, CorrMatchThreshold, DashThreshold, FixMatchThreshold, FlexMatchThreshold, FreeMatchThreshold, SoftMatchThreshold, thresholdFromJSON } from "./thresholds.ts";
+export { Threshold, type PseudoLabels, type SelectOptions, type ThresholdJSON } from "./threshold.ts";
+export { topPerClass, type TopPerClassOptions } from "./topPerClass.ts";
