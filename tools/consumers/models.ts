@@ -185,3 +185,22 @@ export function flowerModel(): OnnxModel {
     initializers: [floats("weights", [4, 3], FLOWER_WEIGHTS)],
   };
 }
+
+/** Logits of the next word for each word: a language model that looks at the last word alone. float32 [V, V]; the four special tokens never follow. */
+export function nextWord(seed = 3): { words: readonly string[]; logits: Float32Array } {
+  const random = randomSource(seed), size = VOCABULARY.length;
+  const logits = Float32Array.from({ length: size * size }, (_, i) => (i % size < 4 ? -20 : 6 * (random.uniform() + random.uniform() + random.uniform() - 1.5)));
+  return { words: VOCABULARY, logits };
+}
+
+/** That model as a folder; `config` goes into generation_config.json. The logits are looked up, so that they are the same bits in every runtime. */
+export function writeLanguageModel(folder: string, config: object = {}): void {
+  const size = VOCABULARY.length;
+  write(folder, { model_type: "gpt2", architectures: ["GPT2LMHeadModel"], n_layer: 1, n_head: 1, n_embd: 1, vocab_size: size, eos_token_id: null, bos_token_id: 2 }, {
+    inputs: [{ name: "input_ids", type: "int64", shape: ["batch", "sequence"] }],
+    outputs: [{ name: "logits", shape: ["batch", "sequence", size] }],
+    nodes: [node("Gather", ["table", "input_ids"], "logits")],
+    initializers: [floats("table", [size, size], [...nextWord().logits])],
+  });
+  writeFileSync(join(folder, "generation_config.json"), JSON.stringify(config));
+}

@@ -1,7 +1,8 @@
-import { float16ToFloat32, rangeError } from "@logits/tensor";
+import { asFloat32, float16ToFloat32, rangeError, sizeOf, type TensorLike } from "@logits/tensor";
 import * as binary from "#wasm/sampling";
 import { family } from "./family.ts";
 import { byteView, floatView, intView, scratch, wasmMemory } from "./memory.ts";
+import { pointerOf } from "./owner.ts";
 
 const kernels = family<{
   f16_widen(x: number, y: number, n: number): void;
@@ -23,6 +24,46 @@ const kernels = family<{
 
 /** Scores of one row: float32; the bits of half precision, which are widened here; or the address of float32 in this memory, which are not written to. */
 export type TokenRow = Float32Array | Uint16Array | { readonly pointer: number; readonly length: number };
+
+/** Rows of the last axis. */
+export interface TokenRows {
+  /** Of the argument: [..., V]. */
+  readonly shape: readonly number[];
+  readonly rows: number;
+  /** V. */
+  readonly cols: number;
+  row(index: number): TokenRow;
+}
+
+/**
+ * The rows of scores of any dtype. Half precision (a `Uint16Array` with type `float16`, or a `Float16Array`) stays as it is, to be widened by a kernel; anything else becomes float32.
+ *
+ * @param where - function that is named in an error
+ * @param argument - its argument
+ * @param input - scores, [..., V], V >= 1
+ * @throws RangeError for a scalar or an empty last axis; TypeError for what is no tensor
+ * @example
+ *   tokenRows("demo", "logits", [[1, 2], [3, 4]]).row(1); // Float32Array 3, 4
+ * Source: this library.
+ */
+export function tokenRows(where: string, argument: string, input: TensorLike): TokenRows {
+  const half = halfBits(input), x = half ?? asFloat32(where, argument, input), { shape } = x, cols = shape[shape.length - 1];
+  if (shape.length === 0 || cols === 0) throw rangeError(where, argument, "of shape [..., V], V >= 1", `[${shape.join(", ")}]`);
+  const rows = sizeOf(shape) / cols;
+  if (half) return { shape, rows, cols, row: (index) => half.data.subarray(index * cols, (index + 1) * cols) };
+  const tensor = x as ReturnType<typeof asFloat32>, pointer = pointerOf(where, argument, tensor);
+  return { shape, rows, cols, row: (index) => (pointer ? { pointer: pointer + 4 * index * cols, length: cols } : tensor.data.subarray(index * cols, (index + 1) * cols)) };
+}
+
+/** The bits of a tensor in half precision that is on the processor and whole; undefined for anything else, which `asFloat32` takes or refuses. */
+function halfBits(input: TensorLike): { readonly data: Uint16Array; readonly shape: readonly number[] } | undefined {
+  const like = input as { readonly data?: unknown; readonly dims?: unknown; readonly shape?: unknown; readonly type?: unknown; readonly dtype?: unknown; readonly location?: unknown };
+  if (ArrayBuffer.isView(input) || Array.isArray(input) || typeof like !== "object" || like === null || (like.type ?? like.dtype) !== "float16" || !/^(undefined|cpu|cpu-pinned)$/.test(`${like.location}`)) return undefined;
+  const { data } = like, shape = like.dims ?? like.shape;
+  if (!ArrayBuffer.isView(data) || !Array.isArray(shape) || (data.constructor.name !== "Float16Array" && !(data instanceof Uint16Array))) return undefined;
+  const bits = new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
+  return bits.length === sizeOf(shape as number[]) ? { data: bits, shape: shape as number[] } : undefined;
+}
 
 /** Which tokens remain. The rules are applied in the order of these fields, each to what the one before has left, its probabilities made to sum to 1. */
 export interface TokenRules {

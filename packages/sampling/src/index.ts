@@ -1,0 +1,6 @@
+export { Sampler, type SampleContext, type Samples, type Tokens } from "./sampler.ts";
+export { type MirostatOptions, type SamplerOptions } from "./rules.ts";
+export { type GenerateOptions, type GenerationResult, type ProcessorList, type ProcessorLogits } from "./generate.ts";
+export {
+  classifierFreeGuidance, comparatorDecoding, contrastiveDecoding, type ClassifierFreeOptions, type ComparatorOptions, type Guidance, type PlausibilityOptions,
+} from "./guidance.ts";

@@ -1,0 +1,222 @@
+import { drawToken, tokenRows, type TokenDraw, type TokenOptions, type TokenRow, type TokenRows } from "@logits/core-wasm/sampling";
+import { Tensor, asFloat32, checkInteger, float16ToFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { GenerationRun, type GenerateOptions, type GenerationResult } from "./generate.ts";
+import { REFERENCES, checkGuidance, guideRow } from "./guidance.ts";
+import { penalize, type Penalties } from "./penalties.ts";
+import { DRAW, uniformAt } from "./random.ts";
+import { biasOf, checkOptions, rulesOf, type SamplerOptions } from "./rules.ts";
+
+/** Tokens of one row so far, or of each row of a batch. */
+export type Tokens = ArrayLike<number | bigint> | readonly ArrayLike<number | bigint>[];
+
+/** What a sampler is told with the scores. */
+export interface SampleContext {
+  /** The text so far, prompt and generated tokens: one list, or one for each row. Needed by penalties and `allowed`; its length is the position. */
+  readonly tokens?: Tokens;
+  /** How many of `tokens` are the prompt, whose tokens presence and frequency do not count. Default 0. */
+  readonly promptLength?: number;
+  /** Which random number of its stream a row takes: an integer from 0 up. Default: the number of `tokens`; without those it is required unless the temperature is 0. */
+  readonly position?: number;
+  /** Scores of the same shape, as `guidance` says. */
+  readonly references?: readonly TensorLike[];
+}
+
+/** Tokens and what is to be said about each. */
+export interface Samples {
+  /** int32 [...]. */
+  readonly tokens: Tensor<"int32">;
+  /** Log-probability under softmax(logits), before any rule, in nats; float32 [...]. */
+  readonly logProbabilities: Tensor<"float32">;
+  /** Log of the probability with which the token was drawn; float32 [...]. */
+  readonly drawLogProbabilities: Tensor<"float32">;
+  /** Of softmax(logits), in nats; float32 [...]. */
+  readonly entropies: Tensor<"float32">;
+  /** Largest minus second largest logit; +Infinity where one token is possible; float32 [...]. */
+  readonly margins: Tensor<"float32">;
+  /** How many tokens the rules left: the size of the nucleus; int32 [...]. */
+  readonly candidates: Tensor<"int32">;
+}
+
+/**
+ * Draws tokens from logits. Configured once, it may be used for any number of texts; only mirostat has a state.
+ *
+ * Whatever the order of the options, the scores go through: guidance, logitBias, repetitionPenalty, presencePenalty and frequencyPenalty, allowed, temperature, topK, topP, minP, typicalP, eta (or
+ * mirostat), the draw. Each rule sees what the one before has left, with probabilities that sum to 1, and leaves at least one token. Equal scores: the smaller token first. The token is the one at
+ * which the running sum of the probabilities, in the order of the tokens, first exceeds a uniform number: number `position` of `randomSource(seed, stream + row)`.
+ *
+ * The same logits, seed, stream and position give the same token, and every number is the same, bit for bit, in every engine. A row does not depend on its batch.
+ *
+ * Temperature 0 takes the largest score. NaN, +Infinity and a row in which no token is possible are errors that name the row. No rule can leave nothing.
+ *
+ * @example
+ *   const sampler = new Sampler({ temperature: 0.8, topP: 0.9, seed: 7 });
+ *   const { tokens, logProbabilities } = sampler.sample([[2, 1, 0, -1]], { position: 0 });
+ * Source: Holtzman et al., "The curious case of neural text degeneration", ICLR 2020 (top-p); Fan et al., ACL 2018 (top-k); Nguyen et al. 2024 (min-p); Meister et al., "Locally typical sampling", TACL
+ * 2023; Hewitt et al., "Truncation sampling as language model desmoothing", 2022 (eta); Basu et al., "Mirostat", ICLR 2021; Keskar et al., "CTRL", 2019 (repetition penalty).
+ */
+export class Sampler {
+  /** What it was made of. */
+  readonly options: SamplerOptions;
+  readonly #bias: ReadonlyMap<number, number>;
+  /** Surprise bounds of mirostat, by row. */
+  readonly #bounds = new Map<number, number>();
+  #run: GenerationRun | undefined;
+
+  /**
+   * @param options - see SamplerOptions; `seed` is required unless `temperature` is 0
+   * @throws RangeError for an option out of its range, TypeError for mirostat beside the rules that it takes the place of
+   */
+  constructor(options: SamplerOptions) {
+    const where = "Sampler";
+    checkOptions(where, options);
+    if (options.guidance) checkGuidance(where, options.guidance);
+    this.#bias = biasOf(where, options.logitBias);
+    this.options = options;
+  }
+
+  /**
+   * Draws one token for each row of the last axis.
+   *
+   * @param logits - scores of any dtype, float16 too, [..., V], V >= 1; -Infinity = impossible
+   * @param context - the text so far or the position, references of a guidance
+   * @returns tokens with log-probabilities, entropies, margins and nucleus sizes, shape [...]
+   * @throws RangeError for NaN, +Infinity, a row without a possible token (it is named), a token outside [0, V), missing tokens or position
+   */
+  sample(logits: TensorLike, context: SampleContext = {}): Samples {
+    const draws: TokenDraw[] = [], { mirostat } = this.options;
+    const shape = this.#each("Sampler.sample", logits, context, (row, index, options, u, stream) => {
+      const bound = mirostat && (this.#bounds.get(stream) ?? 2 * mirostat.surprise);
+      const draw = drawToken("Sampler.sample", row, index, bound === undefined ? rulesOf(this.options) : { ...rulesOf(this.options), surprise: bound }, u, options);
+      if (mirostat) this.#bounds.set(stream, bound! - (mirostat.rate ?? 0.1) * (draw.surprise! - mirostat.surprise));
+      draws.push(draw);
+    });
+    return samples(shape, draws);
+  }
+
+  /**
+   * The distribution that `sample` would draw from: probabilities, 0 for what the rules leave out. Nothing is drawn and no state changes; no position is needed.
+   *
+   * @param logits - as for `sample`
+   * @param context - as for `sample`
+   * @returns float32 [..., V], rows that sum to 1 within rounding
+   * @throws RangeError as `sample`
+   */
+  distribution(logits: TensorLike, context: SampleContext = {}): Tensor<"float32"> {
+    const where = "Sampler.distribution", { mirostat } = this.options, rows: Float32Array[] = [];
+    const shape = this.#each(where, logits, { position: 0, ...context }, (row, index, options, u, stream) => {
+      const probabilities = new Float32Array(row.length), bound = mirostat && (this.#bounds.get(stream) ?? 2 * mirostat.surprise);
+      drawToken(where, row, index, { ...rulesOf(this.options), ...(bound !== undefined && { surprise: bound }) }, u, { ...options, probabilities });
+      rows.push(probabilities);
+    });
+    const cols = rows.length > 0 ? rows[0].length : 1, out = new Float32Array(rows.length * cols);
+    rows.forEach((row, i) => out.set(row, i * cols));
+    return new Tensor("float32", [...shape, cols], out);
+  }
+
+  /** Forgets what mirostat has seen. */
+  reset(): void {
+    this.#bounds.clear();
+  }
+
+  /**
+   * Options for `model.generate` of Transformers.js, in which this sampler draws: its processor leaves one finite logit, and greedy decoding takes it, so that no second sampler, temperature or generator acts.
+   *
+   * @param options - further options of `generate` (`max_new_tokens`, `streamer`, ...), passed on
+   * @returns them with what makes this sampler the only one; starts a new `result`
+   * @throws TypeError for options that this sampler decides (`do_sample`, `temperature`, `top_p`, `num_beams`, `logits_processor`, ...), or with `guidance`
+   * @example
+   *   const output = await model.generate({ ...tokenizer(prompt), ...sampler.generateOptions({ max_new_tokens: 50 }) });
+   *   sampler.result.logProbabilities;
+   * Source: `generate` of @huggingface/transformers 4.3.1.
+   */
+  generateOptions<const T extends object = object>(options?: T): T & GenerateOptions {
+    this.reset();
+    this.#run = new GenerationRun(this);
+    return this.#run.options((options ?? {}) as T);
+  }
+
+  /**
+   * What was drawn since `generateOptions`: tokens and their numbers, shape [B, T], T steps.
+   *
+   * @throws RangeError before the first token
+   */
+  get result(): GenerationResult {
+    if (!this.#run) throw rangeError("Sampler.result", "generateOptions", "to be called and its options used", "no call");
+    return this.#run.result;
+  }
+
+  /** Calls `draw` for each row with what changes its scores; returns the shape of the rows. */
+  #each(where: string, logits: TensorLike, context: SampleContext, draw: (row: TokenRow, index: number, options: TokenOptions, u: number, stream: number) => void): readonly number[] {
+    const { options } = this, { seed = 0, stream = 0, temperature = 1, guidance, allowed } = options, { promptLength = 0, position, references = [] } = context;
+    const rows = tokenRows(where, "logits", logits), texts = textsOf(where, context.tokens, rows.rows);
+    if (position !== undefined) checkInteger(where, "position", position, 0, Number.MAX_SAFE_INTEGER);
+    checkInteger(where, "promptLength", promptLength, 0, Number.MAX_SAFE_INTEGER);
+    if (position === undefined && texts === undefined && temperature !== 0) throw rangeError(where, "position", "an integer from 0 up, or `tokens`", "neither", "Pass { position: step }: two draws at one position are the same");
+    const penalties: Penalties = { bias: this.#bias, ...options };
+    if (texts === undefined && (penalties.repetitionPenalty ?? 1) !== 1) throw missing(where, "repetitionPenalty");
+    if (texts === undefined && ((penalties.presencePenalty ?? 0) !== 0 || (penalties.frequencyPenalty ?? 0) !== 0)) throw missing(where, "presencePenalty and frequencyPenalty");
+    if (texts === undefined && allowed !== undefined) throw missing(where, "allowed");
+    const guides = guidance ? referencesOf(where, references, REFERENCES[guidance.kind], rows.shape) : referencesOf(where, references, 0, rows.shape);
+    for (let index = 0; index < rows.rows; index++) {
+      const row = rows.row(index), text = texts ? texts[index] : [];
+      const guided = guidance && guideRow(where, asFloats(row, rows, logits, index), guides.map((reference) => reference.data.subarray(index * rows.cols, (index + 1) * rows.cols)), guidance);
+      const changes = penalize(where, penalties, text, promptLength, rows.cols);
+      const ids = allowed === undefined ? undefined : allowedIds(where, allowed(text.slice(promptLength), index), rows.cols);
+      const edit = guided || changes ? (x: Float32Array): void => { if (guided) x.set(guided); changes?.(x); } : undefined;
+      draw(row, index, { ...(edit && { edit }), ...(ids && { allowed: ids }) }, temperature === 0 ? 0 : uniformAt(seed, stream + index, position ?? text.length, DRAW), stream + index);
+    }
+    return rows.shape.slice(0, -1);
+  }
+}
+
+function missing(where: string, option: string): RangeError {
+  return rangeError(where, "tokens", `the text so far, which ${option} looks at`, "nothing");
+}
+
+/** The row as float32, for guidance. */
+function asFloats(row: TokenRow, { cols }: TokenRows, logits: TensorLike, index: number): Float32Array {
+  if (row instanceof Float32Array) return row;
+  return row instanceof Uint16Array ? float16ToFloat32(row) : asFloat32("Sampler", "logits", logits).data.slice(index * cols, (index + 1) * cols);
+}
+
+/** One list of numbers for each row. */
+function textsOf(where: string, tokens: Tokens | undefined, rows: number): readonly (readonly number[])[] | undefined {
+  if (tokens === undefined) return undefined;
+  const nested = Array.from(tokens as ArrayLike<unknown>).some((one) => typeof one === "object" && one !== null);
+  const lists = nested || (tokens.length === 0 && rows !== 1) ? (tokens as readonly ArrayLike<number | bigint>[]) : [tokens as ArrayLike<number | bigint>];
+  if (lists.length !== rows) throw rangeError(where, "tokens", `a list for each of ${rows} rows`, `${lists.length}`);
+  return Array.from(lists, (list) => Array.from(list, Number));
+}
+
+function referencesOf(where: string, references: readonly TensorLike[], count: number, shape: readonly number[]): Tensor<"float32">[] {
+  if (references.length !== count) throw rangeError(where, "references", `${count} tensors, as \`guidance\` says`, `${references.length}`);
+  return references.map((reference) => {
+    const tensor = asFloat32(where, "references", reference);
+    if (tensor.shape.length !== shape.length || tensor.shape.some((n, i) => n !== shape[i])) throw rangeError(where, "references", `of shape [${shape.join(", ")}]`, `[${tensor.shape.join(", ")}]`);
+    return tensor;
+  });
+}
+
+/** Tokens that are allowed, rising and each once. */
+function allowedIds(where: string, ids: ArrayLike<number> | undefined, cols: number): Int32Array | undefined {
+  if (ids === undefined) return undefined;
+  const out = Int32Array.from(new Set(Array.from(ids, (id) => {
+    if (!(Number.isInteger(id) && id >= 0 && id < cols)) throw rangeError(where, "allowed", `of tokens in [0, ${cols})`, `${id}`);
+    return id;
+  })));
+  return out.sort();
+}
+
+/** Draws as tensors. */
+export function samples(shape: readonly number[], draws: readonly TokenDraw[]): Samples {
+  const floats = (read: (draw: TokenDraw) => number): Tensor<"float32"> => new Tensor("float32", shape, Float32Array.from(draws, read));
+  const ints = (read: (draw: TokenDraw) => number): Tensor<"int32"> => new Tensor("int32", shape, Int32Array.from(draws, read));
+  return {
+    tokens: ints(({ token }) => token),
+    logProbabilities: floats(({ logProbability }) => logProbability),
+    drawLogProbabilities: floats(({ drawLogProbability }) => drawLogProbability),
+    entropies: floats(({ entropy }) => entropy),
+    margins: floats(({ margin }) => margin),
+    candidates: ints(({ kept }) => kept),
+  };
+}
