@@ -1,0 +1,14 @@
+import { asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+
+/** Checks a number in [low, high]; NaN is none. */
+export function checkRange(where: string, argument: string, value: number, low: number, high: number = Infinity): void {
+  if (!(value >= low && value <= high) || value === Infinity) throw rangeError(where, argument, high === Infinity ? `a finite number >= ${low}` : `in [${low}, ${high}]`, `${value}`);
+}
+
+/** One number for each class, finite and at least 0. */
+export function perClass(where: string, argument: string, given: TensorLike, classes: number): Float32Array {
+  const { data, shape } = asFloat32(where, argument, given), bad = data.findIndex((v) => !(v >= 0 && v < Infinity));
+  if (shape.length !== 1 || data.length !== classes) throw rangeError(where, argument, `of shape [${classes}]`, `[${shape.join(", ")}]`);
+  if (bad >= 0) throw rangeError(where, argument, "finite and not negative", `${data[bad]} at index ${bad}`);
+  return data;
+}
