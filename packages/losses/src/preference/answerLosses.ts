@@ -1,5 +1,5 @@
 import { exp, expm1, log, sigmoid, softplus } from "@logits/statistics";
-import { asFloat32, checkPositive, rangeError, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkPositive, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { elementsLoss } from "../elementLoss.ts";
 import { strengthOf, type PreferenceOptions } from "./dpoLoss.ts";
 import { log1mexp } from "./withoutReference.ts";
@@ -97,11 +97,24 @@ export interface CoverageOptions extends LossOptions {
  *   coverageLoss([-1], { samples: 8 }); // 0.0258
  * Source: Chen et al., "Rethinking fine-tuning when scaling test-time compute" (2025).
  */
-export const coverageLoss: Loss<[logProbs: TensorLike], CoverageOptions> = /* @__PURE__ */ elementsLoss("coverageLoss", ["logProbs"], ({ samples = 1 }: CoverageOptions, where) => {
+export const coverageLoss: Loss<[logProbs: TensorLike], CoverageOptions> = /* @__PURE__ */ defineLoss("coverageLoss", 1, (where, [logProbs], { samples = 1, ...options }: CoverageOptions) => {
+  const { shape, data } = asFloat32(where, "logProbs", logProbs), weights = rowWeights(where, shape, options);
   if (!(samples >= 1 && samples < Infinity)) throw rangeError(where, "samples", "a finite number of at least 1", `${samples}`);
-  // Where p underflows the probability is N p.
-  const hit = (x: number): number => (x < -600 ? x + log(samples) : log1mexp(samples * log1mexp(x)));
-  return { value: (x) => (samples === 1 ? -x : -hit(x)), slopes: [(x) => (samples === 1 || x < -600 ? -1 : -samples * exp(x + (samples - 1) * log1mexp(x) - hit(x)))] };
+  return {
+    shape,
+    weights,
+    pass(coefficients) {
+      const values = new Float64Array(data.length), grad = new Float32Array(data.length);
+      data.forEach((x, i) => {
+        if (weights?.[i] === 0) return;
+        // Where p underflows the probability is N p.
+        const plain = samples === 1 || x < -600, hit = plain ? x + log(samples) : log1mexp(samples * log1mexp(x));
+        values[i] = -hit;
+        if (coefficients) grad[i] = -coefficients[i] * (plain ? 1 : samples * exp(x + (samples - 1) * log1mexp(x) - hit));
+      });
+      return { values, gradients: () => ({ grad: new Tensor("float32", shape, grad) }) };
+    },
+  };
 });
 
 /** Options of `grpoLoss`. */

@@ -21,7 +21,7 @@ export interface SequenceLogProbs {
 }
 
 const planned = /* @__PURE__ */ defineLoss("sequenceLogProbs", 2, (where, [logits, labels]: [TensorLike, TensorLike], options: SequenceLogProbsOptions & LossOptions) => {
-  const { z, y, rows, shape, weights, gradient } = lossRows(where, logits, labels, options);
+  const { z, y, shape, weights, gradient } = lossRows(where, logits, labels, options);
   if (shape.length !== 2) throw rangeError(where, "logits", "of shape [B, T, C]", `[${[...shape, z.shape[1]].join(", ")}]`);
   const [batch, tokens] = shape, scales = new Float64Array(batch).fill(1);
   if (options.normalize) for (let b = 0; b < batch; b++) {
