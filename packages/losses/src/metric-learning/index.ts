@@ -15,3 +15,20 @@ export {
 export { p2sGradLoss, proxyNcaLoss, softTripleLoss, type SoftTripleOptions } from "./proxies.ts";
 export { sphereFace2Bias, sphereFace2Loss, type SphereFace2Options } from "./sphereFace2.ts";
 export { arcFaceMargin, combinedMargin, cosFaceMargin, sphereFaceMargin, type TargetMargin } from "./targetMargins.ts";
+export { contrastiveLoss, marginLoss, thresholdConsistentMarginLoss, type ContrastiveOptions, type MarginLossOptions, type ThresholdConsistentMarginOptions } from "./pairwise.ts";
+export { fastApLoss, rankedListLoss, type FastApOptions, type RankedListOptions } from "./ranked.ts";
+export { tripletMarginLoss, type TripletMarginOptions } from "./triplet.ts";
+export type { DistanceOptions, TermAverage } from "./tupleLoss.ts";
+export {
+  circleLoss,
+  generalizedLiftedStructureLoss,
+  multiSimilarityLoss,
+  ncaLoss,
+  nPairLoss,
+  tupletMarginLoss,
+  type CircleOptions,
+  type LiftedOptions,
+  type MultiSimilarityOptions,
+  type NcaOptions,
+  type TupletMarginOptions,
+} from "./weightedPairs.ts";
