@@ -3,6 +3,7 @@ import { log64 } from "./lib/log";
 import { bestTags, placesOf, recordBytes, sourceOf, tags, tagsMax, typesOf } from "./lib/tags";
 import { madd, maxLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
+export { f32_chain_backward_tags, f32_chain_forward_tags } from "./lib/tags";
 export { f64_far_arcs, f64_far_backward, f64_far_dot, f64_far_forward, f64_far_weights } from "./lib/extendedRange";
 
 // Chains of states. A row of states has `width` slots, a multiple of 4: states, and empty slots of weight 0 (score -Infinity). Weights are scaled: the
@@ -79,6 +80,14 @@ function fillRow(e: usize, states: i32, order: usize, x: usize, width: i32, impo
   return high;
 }
 
+// Whether a row of emissions holds the vectors of slots side by side, all full but the last one.
+// @ts-ignore: decorator
+@inline
+function liesStraight(order: usize, bytes: usize): bool {
+  const gates = order + bytes;
+  return load<i32>(gates + bytes, 4) == 16 && load<f32>(gates + bytes - 20) > 0;
+}
+
 // x[t, j] = exp(e[t, order[j]] - top of row t) / 2; tops[0] += the tops, in float64.
 // e: f32[rows, states]. A row of -Infinity: weights 0, nothing added. NaN stays NaN in its slot, a row with +Infinity becomes NaN.
 export function f32_chain_weights(e: usize, rows: i32, states: i32, order: usize, x: usize, width: i32, tops: usize): void {
@@ -88,14 +97,23 @@ export function f32_chain_weights(e: usize, rows: i32, states: i32, order: usize
   const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
   const stride = <usize>states << 2, bytes = <usize>width << 2;
   let total: f64 = 0;
+  // Where the rows lie as the slots do they are read where they are, but for the states without a type.
+  const last = bytes - 16, straight = order ? liesStraight(order, bytes) : false, begin = straight ? <usize>load<i32>(order + 2 * bytes) : 0;
   for (; rows > 0; rows--, e += stride, x += bytes) {
-    let top = maxLanes(fillRow(e, states, order, x, width, impossible, lanes));
+    const from = straight ? e + begin : x;
+    let high = impossible;
+    if (straight) {
+      high = f32x4.pmin(v128.load(order + bytes + last), gather(e, order + last));
+      v128.store(x + last, high);
+      for (let p = from, end = from + last; p < end; p += 64) high = f32x4.pmax(f32x4.pmax(f32x4.pmax(high, v128.load(p)), v128.load(p, 16)), f32x4.pmax(v128.load(p, 32), v128.load(p, 48)));
+    } else high = fillRow(e, states, order, x, width, impossible, lanes);
+    let top = maxLanes(high);
     if (top == -Infinity) top = 0;
     total += <f64>top;
     const m = f32x4.splat(top);
-    for (let p = x, end = x + bytes; p < end; p += 16) {
-      v128.store(p, halfExp(f32x4.sub(m, v128.load(p)), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest));
-    }
+    let at: usize = 0;
+    for (; at < last; at += 16) v128.store(x + at, halfExp(f32x4.sub(m, v128.load(from + at)), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest));
+    v128.store(x + at, halfExp(f32x4.sub(m, v128.load(x + at)), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest));
   }
   store<f64>(tops, load<f64>(tops) + total);
 }
@@ -540,7 +558,7 @@ export function f32_chain_best_tags(operator: usize, e: usize, rows: i32, states
   const impossible = v128.load32_splat(NUMBERS), infinite = v128.load32_splat(NUMBERS, 4), lanes = v128.load(LANES), far = v128.load32_splat(NUMBERS, 12), near = v128.load32_splat(NUMBERS, 16);
   const width = <i32>word(operator, 1), bytes = <usize>width << 2, last = bytes - 16, stride = <usize>states << 2, room = word(operator, 7), size = recordBytes(typesOf(operator));
   // Where the rows lie as the slots do they are read where they are, but for the states without a type.
-  const gates = order + bytes, straight = load<i32>(gates + bytes, 4) == 16 && load<f32>(gates + last - 4) > 0, begin = straight ? <usize>load<i32>(gates + bytes) : 0;
+  const gates = order + bytes, straight = liesStraight(order, bytes), begin = straight ? <usize>load<i32>(gates + bytes) : 0;
   const alone = load<f32>(gates + last, 4) < 0 ? <usize>load<i32>(order + last) : usize.MAX_VALUE, gate = v128.load(gates + last), own = room + last;
   const sum = delta + 2 * bytes;
   let top = impossible, a = delta, b = delta + bytes;

@@ -207,6 +207,26 @@ describe("long chains", () => {
     chain.dispose();
   });
 
+  it("agrees with the extended range on tags over many blocks, with and without counts, wherever the scores lie", () => {
+    for (const [scheme, types, scale, impossible] of [["BIOES", 8, 3, 0], ["BIOES", 4, 12, 0.1], ["BIO", 8, 3, 0.1], ["BIO", 5, 40, 0.3]] as const) {
+      const { A, C } = tied(scheme, types, false), T = 5000;
+      const chain = compileChain(tensor(A), { start: tensor(A[0].map(() => uniform(-1, 1))), end: tensor(A[0].map(() => uniform(-1, 1))) });
+      expect(chain.tags, scheme).toBeDefined();
+      // "O" stays possible, so that every sequence has a sum.
+      const e = { data: Float32Array.from({ length: T * C }, (_, k) => (k % C > 0 && random.uniform() < impossible ? -Infinity : uniform(-scale, scale))), shape: [T, C] };
+      const exact = chainForwardBackward(chain, e, { marginals: true, pairs: "counts", extended: true });
+      for (const pairs of [undefined, "counts"] as const) {
+        const got = chainForwardBackward(chain, e, { marginals: true, ...(pairs && { pairs }) });
+        expectClose(got.logPartition, exact.logPartition, { rtol: 1e-8 });
+        expectClose(got.marginals!, exact.marginals!, { atol: 5e-6, label: `${scheme} ${scale}` });
+        // float32 sums over the rows of a block.
+        if (pairs) expectClose(got.pairs!, exact.pairs!, { rtol: 1e-5, atol: 1e-3 });
+      }
+      if (scale < 10) expect(chainForwardBackward(chain, e, { marginals: true }).extended).toBe(0);
+      chain.dispose();
+    }
+  });
+
   it("takes the extended range where one path survives far below the others, and says so", () => {
     // Left to right: state 0, then 1, then 2, the local winner is always another state.
     const C = 3, T = 12;

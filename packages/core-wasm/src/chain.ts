@@ -17,6 +17,8 @@ export const kernels: () => {
   f32_chain_unpack(x: number, rows: number, width: number, order: number, slots: number, y: number, states: number): void;
   f32_chain_best(operator: number, e: number, rows: number, states: number, order: number, first: number, delta: number): number;
   f32_chain_trace(back: number, delta: number, rows: number, first: number, order: number, end: number, next: number, path: number): number;
+  f32_chain_forward_tags(operator: number, x: number, rows: number, first: number, alpha: number, scale: number, product: number): number;
+  f32_chain_backward_tags(operator: number, x: number, rows: number, first: number, alpha: number, scale: number, beta: number, mu: number, stride: number, begin: number, alone: number, count: number): number;
   f32_chain_best_tags(operator: number, e: number, rows: number, states: number, order: number, first: number, delta: number, records: number): number;
   f32_chain_trace_tags(operator: number, records: number, rows: number, delta: number, order: number, end: number, next: number, path: number, e: number, states: number, picked: number): number;
   f64_far_weights(s: number, count: number, mantissas: number, exponents: number): void;
@@ -89,6 +91,8 @@ export class CompiledChain {
   readonly even: boolean;
   /** Bytes that `f32_chain_best_tags` leaves of a row; 0 where it does not apply: no tags, or ones where a role is reached from its own type and from others. */
   readonly record: number;
+  /** Of tags: how many states have no type; the bytes of a row of emissions before the types, -1 where its types do not lie as the slots do. */
+  readonly tags: { readonly alone: number; readonly begin: number } | undefined;
   readonly #block: number;
   readonly #size: number;
   readonly #at: ReturnType<typeof addresses>;
@@ -114,6 +118,8 @@ export class CompiledChain {
     this.slots = Int32Array.from({ length: states }, (_, i) => i);
     order?.forEach((s, slot) => { if (s >= 0) this.slots[s] = slot; });
     const { top, edges, weights, apart } = fill(this, block, at, blocks, layout);
+    const straight = layout?.side?.step === 4 && layout.order[width - 5] >= 0;
+    this.tags = layout && { alone: layout.singles.length, begin: straight ? 4 * layout.order[0] : -1 };
     this.record = layout?.sorted && apart ? 8 + layout.types : 0;
     this.weights = weights;
     this.top = top;

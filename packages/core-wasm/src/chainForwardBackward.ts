@@ -103,12 +103,14 @@ export function chainForwardBackward(chain: CompiledChain, emissions: TensorLike
 /** In scaled linear space; undefined where float32 does not reach. */
 function scaled(chain: CompiledChain, { rows, from, to, marginals, filtered, counts, pairs }: ChainSequence): number | undefined {
   const { states: C, width, at, slots, arcs, weights } = chain;
-  const { f32_chain_weights, f32_chain_matrices, f32_chain_forward, f32_chain_backward, f32_chain_pairs, f32_chain_arcs, f32_chain_unpack, f64_chain_log } = kernels();
+  const { f32_chain_weights, f32_chain_matrices, f32_chain_forward, f32_chain_backward, f32_chain_pairs, f32_chain_arcs, f32_chain_unpack, f32_chain_forward_tags, f32_chain_backward_tags, f64_chain_log } = kernels();
   const { emissions, transitions } = rows;
   const row = 4 * width, length = to - from, varying = transitions ? 1 : 0;
+  // Tags have a forward pass whose rows do not all sum to 1, and a backward pass of probabilities alone.
+  const tags = chain.tags, lean = tags && !filtered, probable = tags && !counts && !pairs;
   const held = Math.min(length, Math.max(16, Math.floor(BLOCK / (3 * row + 4 * C + varying * C * (2 * row + 4 * C)))));
   const parts = layout({
-    numbers: 128, operators: 64, beta: row, before: row, alpha: held * row, x: held * row, mu: held * row, scale: 4 * held, emissions: 4 * held * C + 64,
+    numbers: 128, operators: 64, alone: 16, beta: 2 * row, before: row, alpha: held * row, x: held * row, mu: held * row, scale: 4 * held, emissions: 4 * held * C + 64,
     counts: counts ? Math.max(chain.structure === "sparse" ? 8 * arcs.sources.length : row * width) : 0,
     matrices: varying * (4 * held * C * C + 16), forward: varying * held * C * row, backward: varying * held * C * row,
   });
@@ -138,8 +140,9 @@ function scaled(chain: CompiledChain, { rows, from, to, marginals, filtered, cou
       floats.set(transitions.data.subarray((first + skip) * C * C, (first + count) * C * C), at2.matrices >> 2);
       f32_chain_matrices(at2.matrices, count - skip, C, at2.forward, at2.backward, width, 0, base + 8 * (sums + TOPS));
     }
-    return f32_chain_forward(forward, x, count, skip, alpha, scale, base + 8 * sums) === count;
+    return (lean ? f32_chain_forward_tags : f32_chain_forward)(forward, x, count, skip, alpha, scale, base + 8 * sums) === count;
   };
+  intView().set([0, 4, 8, 12].map((k) => row - 16 + k), at2.alone >> 2);
   view(before, width).set(view(at.startWeights, width));
   for (let b = 0; b < blocks; b++) {
     kept.set(view(before, width), b * width);
@@ -164,7 +167,9 @@ function scaled(chain: CompiledChain, { rows, from, to, marginals, filtered, cou
       numbers[AGAIN] = 1;
       pass(b, AGAIN);
     }
-    largest = Math.max(largest, f32_chain_backward(backward, x, count, skip, alpha, scale, beta, mu));
+    if (!probable) largest = Math.max(largest, f32_chain_backward(backward, x, count, skip, alpha, scale, beta, mu));
+    else if (tags.begin >= 0) largest = Math.max(largest, f32_chain_backward_tags(backward, x, count, skip, alpha, scale, beta, at2.emissions, 4 * C, tags.begin, at.order + row - 16, tags.alone));
+    else largest = Math.max(largest, f32_chain_backward_tags(backward, x, count, skip, alpha, scale, beta, mu, row, 0, at2.alone, 4));
     const a = alpha + skip * row, z = x + skip * row;
     if (counts && moves > 0) {
       if (chain.structure === "sparse") {
@@ -191,7 +196,7 @@ function scaled(chain: CompiledChain, { rows, from, to, marginals, filtered, cou
     }
     for (const [source, target] of [[mu, marginals], [alpha, filtered]] as const) {
       if (!target) continue;
-      f32_chain_unpack(source, count, width, at.order, at.slots, at2.emissions, C);
+      if (source !== mu || !probable || tags.begin < 0) f32_chain_unpack(source, count, width, at.order, at.slots, at2.emissions, C);
       target.set(view(at2.emissions, count * C), first * C);
     }
   }

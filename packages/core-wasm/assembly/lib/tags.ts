@@ -1,4 +1,9 @@
-import { madd } from "./vector";
+import { madd, maxLanes } from "./vector";
+
+const LIMITS: usize = memory.data<f32>([
+  1.925929944387236e-34, // 2^-112: forward weights below become 0. Of a row whose sum is 2^-16 at least that is a share of 2^-96
+  1.2621774483536189e-29, // 2^-96, of products of the backward pass
+]);
 
 // Tags of types: a vector of up to four roles (B, I, E and S) for each type, then one of up to four states without a type (O). Weight from (type, role x) to
 // (type', role y): between[x, y], and within[x, y] more where the types are equal (for scores: or within[x, y] where that is larger). Within transitions leave two roles at most.
@@ -31,6 +36,143 @@ export function tags(operator: usize, a: usize, y: usize): void {
   const w0 = v128.load(table, 32), w1 = v128.load(table, 48), x0 = <usize>load<u32>(operator, 20), x1 = <usize>load<u32>(operator, 24);
   for (let p = a; p < end; p += 16, y += 16) v128.store(y, madd(v128.load32_splat(p + x1), w1, madd(v128.load32_splat(p + x0), w0, roles)));
   v128.store(y, states);
+}
+
+// @ts-ignore: decorator
+@inline
+function total(roles: v128, states: v128): f32 {
+  const all = f32x4.add(roles, states), pairs = f32x4.add(all, v128.shuffle<f32>(all, all, 2, 3, 0, 1));
+  return f32x4.extract_lane(f32x4.add(pairs, v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2)), 0);
+}
+
+// f32_chain_forward with an operator of tags, but for one thing: a row is divided by its sum in every fourth row, and where the sum leaves [2^-16, 2^16]. In the
+// others scale is 1, and nothing waits for a sum.
+export function f32_chain_forward_tags(operator: usize, x: usize, rows: i32, first: i32, alpha: usize, scale: usize, product: usize): i32 {
+  const table = <usize>load<u32>(operator, 12), types = typesOf(operator), size = types << 4, bytes = size + 16, entries = table + 64, stop = entries + <usize>load<u32>(operator, 16) * ENTRY;
+  const least = v128.load32_splat(LIMITS), w0 = v128.load(table, 32), w1 = v128.load(table, 48), x0 = <usize>load<u32>(operator, 20), x1 = <usize>load<u32>(operator, 24);
+  let mantissa = load<f64>(product), exponent = load<f64>(product, 8), largest = load<f64>(product, 16), a = alpha - bytes;
+  let roles = f32x4.splat(0), states = v128.load(a + size);
+  for (let p = a; p < a + size; p += 16) roles = f32x4.add(roles, v128.load(p));
+  // The largest quotient of the sums of two rows, as if the one before were divided by its sum.
+  let before = first ? <f32>1 : total(roles, states), fall: f32 = 0;
+  for (let t = 0; t < rows; t++, scale += 4) {
+    let toRoles = f32x4.splat(0), toStates = toRoles, sum = toRoles;
+    if (t >= first) {
+      v128.store(table, roles);
+      v128.store(table, states, 16);
+      for (let q = entries; q < stop; q += ENTRY) {
+        const s = v128.load32_splat(table + <usize>load<u32>(q));
+        toRoles = madd(s, v128.load(q, 16), toRoles);
+        toStates = madd(s, v128.load(q, 32), toStates);
+      }
+      for (let p = alpha, end = alpha + size, p0 = a + x0, p1 = a + x1; p < end; p += 64, x += 64, p0 += 64, p1 += 64) {
+        let v0 = f32x4.mul(madd(v128.load32_splat(p1), w1, madd(v128.load32_splat(p0), w0, toRoles)), v128.load(x));
+        let v1 = f32x4.mul(madd(v128.load32_splat(p1, 16), w1, madd(v128.load32_splat(p0, 16), w0, toRoles)), v128.load(x, 16));
+        let v2 = f32x4.mul(madd(v128.load32_splat(p1, 32), w1, madd(v128.load32_splat(p0, 32), w0, toRoles)), v128.load(x, 32));
+        let v3 = f32x4.mul(madd(v128.load32_splat(p1, 48), w1, madd(v128.load32_splat(p0, 48), w0, toRoles)), v128.load(x, 48));
+        v128.store(p, (v0 = v128.andnot(v0, f32x4.lt(v0, least))));
+        v128.store(p, (v1 = v128.andnot(v1, f32x4.lt(v1, least))), 16);
+        v128.store(p, (v2 = v128.andnot(v2, f32x4.lt(v2, least))), 32);
+        v128.store(p, (v3 = v128.andnot(v3, f32x4.lt(v3, least))), 48);
+        sum = f32x4.add(sum, f32x4.add(f32x4.add(v0, v1), f32x4.add(v2, v3)));
+      }
+    } else {
+      for (let p = a, end = a + size; p < end; p += 16, x += 16) {
+        const v = f32x4.mul(v128.load(p), v128.load(x));
+        v128.store(p + bytes, v);
+        sum = f32x4.add(sum, v);
+      }
+      toStates = states;
+    }
+    states = f32x4.mul(toStates, v128.load(x));
+    states = v128.andnot(states, f32x4.lt(states, least));
+    v128.store(alpha + size, states);
+    roles = sum;
+    x += 16;
+    const all = total(roles, states);
+    fall = max(fall, before / all);
+    before = all;
+    if ((t & 3) != 3 && all > 1.52587890625e-5 && all < 65536) store<f32>(scale, 1);
+    else {
+      const r: f32 = 1 / all;
+      if (!(r > 0 && r < Infinity)) return t;
+      store<f32>(scale, r);
+      mantissa *= <f64>r;
+      const bits = reinterpret<i64>(mantissa);
+      exponent += <f64>(<i32>(bits >> 52) - 1023);
+      mantissa = reinterpret<f64>((bits & 0x000fffffffffffff) | 0x3ff0000000000000);
+      const by = f32x4.splat(r);
+      for (let p = alpha, end = alpha + bytes; p < end; p += 16) v128.store(p, f32x4.mul(v128.load(p), by));
+      roles = f32x4.mul(roles, by);
+      states = f32x4.mul(states, by);
+      before = 1;
+    }
+    a = alpha;
+    alpha += bytes;
+  }
+  store<f64>(product, mantissa);
+  store<f64>(product, exponent, 8);
+  store<f64>(product, max(largest, <f64>fall), 16);
+  return rows;
+}
+
+// f32_chain_backward with an operator of tags, for the probabilities alone: x is left as it is; beta: two rows, the second one for what is between. mu: rows of `stride`
+// bytes; the states of the types lie in them from byte `begin` in the order of the slots, those without a type at the byte offsets `alone`: i32[4], as many as `count`.
+export function f32_chain_backward_tags(operator: usize, x: usize, rows: i32, first: i32, alpha: usize, scale: usize, beta: usize, mu: usize, stride: usize, begin: usize, alone: usize, count: i32): f32 {
+  const table = <usize>load<u32>(operator, 12), types = typesOf(operator), size = types << 4, bytes = size + 16, entries = table + 64, stop = entries + <usize>load<u32>(operator, 16) * ENTRY;
+  const least = v128.load32_splat(LIMITS, 4), w0 = v128.load(table, 32), w1 = v128.load(table, 48), x0 = <usize>load<u32>(operator, 20), x1 = <usize>load<u32>(operator, 24), room = beta + bytes;
+  x += <usize>(rows - 1) * bytes;
+  alpha += <usize>(rows - 1) * bytes;
+  mu += <usize>(rows - 1) * stride;
+  scale += <usize>(rows - 1) << 2;
+  let largest: f32 = 0, again = 0, by: f32 = 1;
+  for (let t = rows - 1; t >= 0; t--, x -= bytes, alpha -= bytes, mu -= stride, scale -= 4) {
+    // The sum of alpha beta is the same in every row, but for rounding: put right in every eighth row, of the row after.
+    const both = f32x4.splat(load<f32>(scale) * ((++again & 7) == 0 ? by : 1));
+    let sum = f32x4.mul(v128.load(alpha + size), v128.load(beta + size)), more = f32x4.splat(0), high = v128.load(beta + size), roles = more;
+    let states = f32x4.mul(f32x4.mul(v128.load(x + size), both), high);
+    states = v128.andnot(states, f32x4.lt(states, least));
+    for (let at: usize = 0; at < size; at += 32) {
+      const b0 = v128.load(beta + at), b1 = v128.load(beta + at, 16);
+      sum = madd(v128.load(alpha + at), b0, sum);
+      more = madd(v128.load(alpha + at, 16), b1, more);
+      high = f32x4.pmax(high, f32x4.pmax(b0, b1));
+      let z0 = f32x4.mul(f32x4.mul(v128.load(x + at), both), b0), z1 = f32x4.mul(f32x4.mul(v128.load(x + at, 16), both), b1);
+      v128.store(room + at, (z0 = v128.andnot(z0, f32x4.lt(z0, least))));
+      v128.store(room + at, (z1 = v128.andnot(z1, f32x4.lt(z1, least))), 16);
+      roles = f32x4.add(roles, f32x4.add(z0, z1));
+    }
+    by = 1 / total(sum, more);
+    if (!(by > 0 && by < Infinity)) return Infinity;
+    largest = max(largest, maxLanes(high) * by);
+    const each = f32x4.splat(by);
+    v128.store(table, roles);
+    v128.store(table, states, 16);
+    let toRoles = f32x4.splat(0), toStates = toRoles;
+    for (let q = entries; q < stop; q += ENTRY) {
+      const s = v128.load32_splat(table + <usize>load<u32>(q));
+      toRoles = madd(s, v128.load(q, 16), toRoles);
+      toStates = madd(s, v128.load(q, 32), toStates);
+    }
+    const z = room + x0, y = room + x1, into = mu + begin, own = f32x4.mul(f32x4.mul(v128.load(alpha + size), v128.load(beta + size)), each);
+    for (let at: usize = 0; at < size; at += 32) {
+      const m0 = f32x4.mul(f32x4.mul(v128.load(alpha + at), v128.load(beta + at)), each), m1 = f32x4.mul(f32x4.mul(v128.load(alpha + at, 16), v128.load(beta + at, 16)), each);
+      v128.store(into + at, m0);
+      v128.store(into + at, m1, 16);
+      if (t >= first) {
+        v128.store(beta + at, madd(v128.load32_splat(y + at), w1, madd(v128.load32_splat(z + at), w0, toRoles)));
+        v128.store(beta + at, madd(v128.load32_splat(y + at, 16), w1, madd(v128.load32_splat(z + at, 16), w0, toRoles)), 16);
+      }
+    }
+    if (t >= first) v128.store(beta + size, toStates);
+    if (count > 0) store<f32>(mu + <usize>load<i32>(alone), f32x4.extract_lane(own, 0));
+    if (count > 1) {
+      store<f32>(mu + <usize>load<i32>(alone, 4), f32x4.extract_lane(own, 1));
+      if (count > 2) store<f32>(mu + <usize>load<i32>(alone, 8), f32x4.extract_lane(own, 2));
+      if (count > 3) store<f32>(mu + <usize>load<i32>(alone, 12), f32x4.extract_lane(own, 3));
+    }
+  }
+  return largest;
 }
 
 // y = the best of a through the operator of scores; none = -Infinity.
