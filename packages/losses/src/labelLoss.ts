@@ -33,8 +33,8 @@ export function labelLoss<Options extends RowLossOptions = RowLossOptions>(name:
 }
 
 /** The plan of `labelLoss`, for losses with further arguments. */
-export function labelPlan(where: string, rows: LossRows, { scores = rows.z, value, slope, mass }: LabelTerms): LossPlan<{ readonly grad: Tensor<"float32"> }> {
-  const { weights, shape, z, y } = rows;
+export function labelPlan(where: string, rows: LossRows, { scores = rows.z, weights = rows.weights, value, slope, mass, finish }: LabelTerms): LossPlan<{ readonly grad: Tensor<"float32"> }> {
+  const { shape, z, y } = rows;
   return {
     shape,
     weights,
@@ -50,6 +50,7 @@ export function labelPlan(where: string, rows: LossRows, { scores = rows.z, valu
         scales.scale = (a + b) / sum;
         scales.label = b * (own / sum) - a * q;
       }, grad);
+      if (coefficients) finish?.(grad!, coefficients);
       return { values, gradients: () => ({ grad: rows.gradient(grad!) }) };
     },
   };
