@@ -227,7 +227,7 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
   const slots = (scores: Float32Array, empty: number): Float32Array => Float32Array.from({ length: width }, (_, k) => { const s = order ? order[k] : k < states ? k : -1; return s < 0 ? empty : scores[s]; });
   /** exp(x - max) / 2 of a list, and max. */
   const weigh = (x: Float32Array): { weights: Float32Array; top: number } => {
-    const n = Math.ceil(x.length / 4) * 4;
+    const n = Math.max(4, Math.ceil(x.length / 4) * 4);
     const base = scratch(64 + 8 * n + 16);
     const view = floatView();
     view.fill(-Infinity, (base + 64) >> 2, ((base + 64) >> 2) + n);
