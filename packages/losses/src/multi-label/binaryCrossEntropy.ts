@@ -1,7 +1,7 @@
 import { sigmoid, softplus } from "@logits/statistics";
 import { asFloat32, rangeError, type LossOptions, type TensorLike } from "@logits/tensor";
-import { checkRange } from "../range.ts";
 import { elementLoss, times, type ElementLoss } from "../elementLoss.ts";
+import { checkRange } from "../range.ts";
 
 /** Options of `binaryCrossEntropy`. */
 export interface BinaryCrossEntropyOptions extends LossOptions {

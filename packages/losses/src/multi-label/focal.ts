@@ -1,6 +1,7 @@
 import { pow, sigmoid, softplus } from "@logits/statistics";
 import type { LossOptions } from "@logits/tensor";
 import { elementLoss, times, type ElementLoss } from "../elementLoss.ts";
+import { checkRange } from "../range.ts";
 
 /** Binary cross-entropy of a logit. */
 function crossEntropyOf(x: number, t: number): number {
@@ -34,7 +35,9 @@ export interface SigmoidFocalOptions extends LossOptions {
  *   sigmoidFocalLoss([[2, -1]], [[1, 0]]);
  * Source: Lin et al., "Focal loss for dense object detection", ICCV 2017, equation 5 and section 5.1.
  */
-export const sigmoidFocalLoss: ElementLoss<SigmoidFocalOptions> = /* @__PURE__ */ elementLoss("sigmoidFocalLoss", ({ gamma = 2, alpha = 0.25 }: SigmoidFocalOptions) => {
+export const sigmoidFocalLoss: ElementLoss<SigmoidFocalOptions> = /* @__PURE__ */ elementLoss("sigmoidFocalLoss", ({ gamma = 2, alpha = 0.25 }: SigmoidFocalOptions, where) => {
+  checkRange(where, "gamma", gamma, 0);
+  if (alpha !== null) checkRange(where, "alpha", alpha, 0, 1);
   const share = (t: number): number => (alpha === null ? 1 : alpha * t + (1 - alpha) * (1 - t)), miss = (x: number, t: number): number => t * sigmoid(-x) + (1 - t) * sigmoid(x);
   return {
     value: (x, t) => share(t) * times(pow(miss(x, t), gamma), crossEntropyOf(x, t)),
@@ -65,7 +68,8 @@ export interface QualityFocalOptions extends LossOptions {
  *   qualityFocalLoss([[2, -1]], [[0.8, 0]]);
  * Source: Li et al., "Generalized focal loss", NeurIPS 2020, equation 3.
  */
-export const qualityFocalLoss: ElementLoss<QualityFocalOptions> = /* @__PURE__ */ elementLoss("qualityFocalLoss", ({ beta = 2 }: QualityFocalOptions) => {
+export const qualityFocalLoss: ElementLoss<QualityFocalOptions> = /* @__PURE__ */ elementLoss("qualityFocalLoss", ({ beta = 2 }: QualityFocalOptions, where) => {
+  checkRange(where, "beta", beta, 0);
   const gap = (x: number, t: number): number => (1 - t) * sigmoid(x) - t * sigmoid(-x);
   return {
     value: (x, t) => times(pow(Math.abs(gap(x, t)), beta), crossEntropyOf(x, t)),
@@ -98,10 +102,14 @@ export interface VarifocalOptions extends LossOptions {
  *   varifocalLoss([[2, -1]], [[0.8, 0]]);
  * Source: Zhang et al., "VarifocalNet", CVPR 2021, equation 2.
  */
-export const varifocalLoss: ElementLoss<VarifocalOptions> = /* @__PURE__ */ elementLoss("varifocalLoss", ({ alpha = 0.75, gamma = 2 }: VarifocalOptions) => ({
-  value: (x, q) => (q > 0 ? q * crossEntropyOf(x, q) : alpha * times(pow(sigmoid(x), gamma), softplus(x))),
-  slope(x, q) {
-    const p = sigmoid(x);
-    return q > 0 ? q * ((1 - q) * p - q * sigmoid(-x)) : alpha * pow(p, gamma) * (p + gamma * softplus(x) * sigmoid(-x));
-  },
-}), [0, 1]);
+export const varifocalLoss: ElementLoss<VarifocalOptions> = /* @__PURE__ */ elementLoss("varifocalLoss", ({ alpha = 0.75, gamma = 2 }: VarifocalOptions, where) => {
+  checkRange(where, "alpha", alpha, 0);
+  checkRange(where, "gamma", gamma, 0);
+  return {
+    value: (x, q) => (q > 0 ? q * crossEntropyOf(x, q) : alpha * times(pow(sigmoid(x), gamma), softplus(x))),
+    slope(x, q) {
+      const p = sigmoid(x);
+      return q > 0 ? q * ((1 - q) * p - q * sigmoid(-x)) : alpha * pow(p, gamma) * (p + gamma * softplus(x) * sigmoid(-x));
+    },
+  };
+}, [0, 1]);

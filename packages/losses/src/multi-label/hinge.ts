@@ -1,5 +1,6 @@
 import type { LossOptions } from "@logits/tensor";
-import { elementLoss, type ElementLoss } from "../elementLoss.ts";
+import { elementLoss, times, type ElementLoss } from "../elementLoss.ts";
+import { hingeOf } from "./multiclassHinge.ts";
 
 /** Options of the hinge losses. */
 export interface HingeOptions extends LossOptions {
@@ -10,9 +11,9 @@ export interface HingeOptions extends LossOptions {
 }
 
 /** A loss of m = (2 t - 1) score, from its value and its derivative. */
-function marginLoss<Options extends LossOptions>(name: string, terms: (options: Options) => readonly [value: (m: number) => number, slope: (m: number) => number]): ElementLoss<Options> {
-  return elementLoss(name, (options: Options) => {
-    const [value, slope] = terms(options);
+function marginLoss<Options extends LossOptions>(name: string, terms: (options: Options, where: string) => readonly [value: (m: number) => number, slope: (m: number) => number]): ElementLoss<Options> {
+  return elementLoss(name, (options: Options, where) => {
+    const [value, slope] = terms(options, where);
     return { value: (x, t) => value((2 * t - 1) * x), slope: (x, t) => (2 * t - 1) * slope((2 * t - 1) * x) };
   }, [0, 1], "scores");
 }
@@ -31,10 +32,10 @@ function marginLoss<Options extends LossOptions>(name: string, terms: (options: 
  *   hingeLoss([0.5, -2], [1, 0], { power: 2 }); // (0.25 + 0) / 2
  * Source: Cortes and Vapnik, "Support-vector networks", 1995; squared: Tang, "Deep learning using linear support vector machines", 2013.
  */
-export const hingeLoss: ElementLoss<HingeOptions> = /* @__PURE__ */ marginLoss("hingeLoss", ({ margin = 1, power = 1 }: HingeOptions) => [
-  (m) => (power === 2 ? Math.max(0, margin - m) ** 2 : Math.max(0, margin - m)),
-  (m) => (m >= margin ? 0 : power === 2 ? -2 * (margin - m) : m === m ? -1 : m),
-]);
+export const hingeLoss: ElementLoss<HingeOptions> = /* @__PURE__ */ marginLoss("hingeLoss", ({ margin = 1, power = 1 }: HingeOptions, where) => {
+  const [value, slope] = hingeOf(where, margin, power);
+  return [(m) => value(margin - m), (m) => -slope(margin - m)];
+});
 
 /**
  * Modified Huber loss of a binary decision: quadratic to the margin, linear beyond -1, so that outliers pull less than with the squared hinge.
@@ -66,23 +67,23 @@ export const modifiedHuberLoss: ElementLoss = /* @__PURE__ */ marginLoss("modifi
  *   perceptronLoss([0.5, 2], [1, 0]); // (0 + 2) / 2
  * Source: Rosenblatt, 1958.
  */
-export const perceptronLoss: ElementLoss = /* @__PURE__ */ marginLoss("perceptronLoss", () => [(m) => Math.max(0, -m), (m) => (m >= 0 ? 0 : m === m ? -1 : m)]);
+export const perceptronLoss: ElementLoss = /* @__PURE__ */ marginLoss("perceptronLoss", () => [(m) => Math.max(0, -m), (m) => (m >= 0 ? 0 : m < 0 ? -1 : m)]);
 
 /**
  * Hinge embedding loss: distances of similar pairs count, those of others as far as they are below the margin.
  *
- *   loss[i] = x where target 1,   max(0, margin - x) where 0
+ *   loss[i] = x where target 1,   max(0, margin - x)^power where 0
  *
  * @param distances - float32, any shape
  * @param targets - float32, the same shape: 1 similar, 0 not
- * @param options - those of every loss; `margin` (1)
+ * @param options - those of every loss; `margin` (1), `power` (1)
  * @returns float32 of that shape ("none") or []. `withGrad`: `grad`
  * @throws RangeError for shapes that differ or a target outside [0, 1]
  * @example
  *   hingeEmbeddingLoss([0.25, 0.25], [1, 0]); // (0.25 + 0.75) / 2
  * Source: Hadsell, Chopra, LeCun, CVPR 2006, without the squares.
  */
-export const hingeEmbeddingLoss: ElementLoss<HingeOptions> = /* @__PURE__ */ elementLoss("hingeEmbeddingLoss", ({ margin = 1 }: HingeOptions) => ({
-  value: (x, t) => t * x + (1 - t) * Math.max(0, margin - x),
-  slope: (x, t) => t - (x < margin ? 1 - t : 0),
-}), [0, 1], "distances");
+export const hingeEmbeddingLoss: ElementLoss<HingeOptions> = /* @__PURE__ */ elementLoss("hingeEmbeddingLoss", ({ margin = 1, power = 1 }: HingeOptions, where) => {
+  const [value, slope] = hingeOf(where, margin, power);
+  return { value: (x, t) => times(t, x) + times(1 - t, value(margin - x)), slope: (x, t) => t - (1 - t) * slope(margin - x) };
+}, [0, 1], "distances");

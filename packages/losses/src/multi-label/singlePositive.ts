@@ -1,6 +1,7 @@
 import { sigmoid, softplus } from "@logits/statistics";
 import type { LossOptions } from "@logits/tensor";
 import { elementLoss, times, type ElementLoss } from "../elementLoss.ts";
+import { checkRange } from "../range.ts";
 
 /** Options of `entropyMaximizationLoss`. */
 export interface EntropyMaximizationOptions extends LossOptions {
@@ -26,7 +27,9 @@ export interface EntropyMaximizationOptions extends LossOptions {
  *   entropyMaximizationLoss([[2, -1, 0]], [[1, 0, 0]]);
  * Source: Zhou et al., "Acknowledging the unknown for multi-label learning with single positive labels", ECCV 2022, equations 3 to 7.
  */
-export const entropyMaximizationLoss: ElementLoss<EntropyMaximizationOptions> = /* @__PURE__ */ elementLoss("entropyMaximizationLoss", ({ alpha = 0.2, beta = 0.02 }: EntropyMaximizationOptions) => {
+export const entropyMaximizationLoss: ElementLoss<EntropyMaximizationOptions> = /* @__PURE__ */ elementLoss("entropyMaximizationLoss", ({ alpha = 0.2, beta = 0.02 }: EntropyMaximizationOptions, where) => {
+  checkRange(where, "alpha", alpha, 0);
+  checkRange(where, "beta", beta, 0);
   const crossEntropyOf = (x: number, t: number): number => times(t, softplus(-x)) + times(1 - t, softplus(x));
   return {
     value: (x, t) => (t > 0 ? t * softplus(-x) : t < 0 ? beta * crossEntropyOf(x, -t) : -alpha * crossEntropyOf(x, sigmoid(x))),

@@ -1,5 +1,5 @@
 import { exp, logGamma } from "@logits/statistics";
-import type { Loss, LossOptions, TensorLike } from "@logits/tensor";
+import { rangeError, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { elementLoss, elementsLoss, times, type ElementLoss, type NamedGradients } from "../elementLoss.ts";
 
 const HALF_LOG_TWO_PI = 0.9189385332046727;
@@ -84,15 +84,18 @@ export interface TweedieOptions extends LossOptions {
  * @param targets - t, float32, the same shape, at least 0
  * @param options - those of every loss; `power` (1.5)
  * @returns float32 of that shape ("none") or []. `withGrad`: `grad`, e^((1 - power) x)(e^x - t): that of `poissonLoss` at power 1
- * @throws RangeError for shapes that differ or a negative target
+ * @throws RangeError for shapes that differ, a negative target or a power outside (1, 2]
  * @example
  *   tweedieLoss([0], [3]); // 8
  * Source: Jorgensen, "Exponential dispersion models", JRSS B 49, 1987.
  */
-export const tweedieLoss: ElementLoss<TweedieOptions> = /* @__PURE__ */ elementLoss("tweedieLoss", ({ power = 1.5 }: TweedieOptions) => ({
-  value: (x, t) => (power === 2 ? x : exp((2 - power) * x) / (2 - power)) + times(t, exp((1 - power) * x)) / (power - 1),
-  slope: (x, t) => exp((2 - power) * x) - times(t, exp((1 - power) * x)),
-}), [0, Infinity], "logMeans");
+export const tweedieLoss: ElementLoss<TweedieOptions> = /* @__PURE__ */ elementLoss("tweedieLoss", ({ power = 1.5 }: TweedieOptions, where) => {
+  if (!(power > 1 && power <= 2)) throw rangeError(where, "power", "in (1, 2]", `${power}`);
+  return {
+    value: (x, t) => (power === 2 ? x : exp((2 - power) * x) / (2 - power)) + times(t, exp((1 - power) * x)) / (power - 1),
+    slope: (x, t) => exp((2 - power) * x) - times(t, exp((1 - power) * x)),
+  };
+}, [0, Infinity], "logMeans");
 
 /** Options of `intervalLoss`. */
 export interface IntervalOptions extends LossOptions {
@@ -110,12 +113,15 @@ export interface IntervalOptions extends LossOptions {
  * @param targets - t, float32, the same shape
  * @param options - those of every loss; `alpha` (0.1)
  * @returns float32 of that shape ("none") or []. `withGrad`: `grads.lower`, `grads.upper`; a target on an end counts as inside
- * @throws RangeError for shapes that differ
+ * @throws RangeError for shapes that differ or an alpha outside (0, 1]
  * @example
  *   intervalLoss([0], [1], [1.1], { alpha: 0.5 }); // 1.4
  * Source: Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation", JASA 102, 2007, equation 43.
  */
-export const intervalLoss: Loss<[lower: TensorLike, upper: TensorLike, targets: TensorLike], IntervalOptions, NamedGradients<"lower" | "upper">> = /* @__PURE__ */ elementsLoss("intervalLoss", ["lower", "upper", "targets"], ({ alpha = 0.1 }: IntervalOptions) => ({
-  value: (l, u, t) => u - l + (2 / alpha) * (Math.max(0, l - t) + Math.max(0, t - u)),
-  slopes: [(l, _, t) => (t < l ? 2 / alpha - 1 : -1), (_, u, t) => (t > u ? 1 - 2 / alpha : 1)],
-}));
+export const intervalLoss: Loss<[lower: TensorLike, upper: TensorLike, targets: TensorLike], IntervalOptions, NamedGradients<"lower" | "upper">> = /* @__PURE__ */ elementsLoss("intervalLoss", ["lower", "upper", "targets"], ({ alpha = 0.1 }: IntervalOptions, where) => {
+  if (!(alpha > 0 && alpha <= 1)) throw rangeError(where, "alpha", "in (0, 1]", `${alpha}`);
+  return {
+    value: (l, u, t) => u - l + (2 / alpha) * (Math.max(0, l - t) + Math.max(0, t - u)),
+    slopes: [(l, _, t) => (t < l ? 2 / alpha - 1 : -1), (_, u, t) => (t > u ? 1 - 2 / alpha : 1)],
+  };
+});

@@ -1,6 +1,7 @@
 import { exp, log, log1p, tanh } from "@logits/statistics";
 import { checkPositive, type LossOptions } from "@logits/tensor";
 import { elementLoss, type ElementLoss } from "../elementLoss.ts";
+import { checkRange } from "../range.ts";
 
 /** A loss of d = prediction - target, from its value and its derivative. */
 function differenceLoss<Options extends LossOptions>(name: string, terms: (options: Options, where: string) => readonly [value: (d: number) => number, slope: (d: number) => number]): ElementLoss<Options> {
@@ -139,7 +140,8 @@ export interface QuantileOptions extends LossOptions {
  *   quantileLoss([1, 2], [0, 4], { quantile: 0.9 }); // (0.1 + 1.8) / 2
  * Source: Koenker and Bassett, "Regression quantiles", Econometrica 46, 1978.
  */
-export const quantileLoss: ElementLoss<QuantileOptions> = /* @__PURE__ */ differenceLoss("quantileLoss", ({ quantile = 0.5 }: QuantileOptions) => {
+export const quantileLoss: ElementLoss<QuantileOptions> = /* @__PURE__ */ differenceLoss("quantileLoss", ({ quantile = 0.5 }: QuantileOptions, where) => {
+  checkRange(where, "quantile", quantile, 0, 1);
   const slope = (d: number): number => (d > 0 ? 1 - quantile : d < 0 ? -quantile : d);
   return [(d) => (d === 0 ? 0 : d * slope(d)), slope];
 });
