@@ -4,3 +4,5 @@ export { type GenerateOptions, type GenerationResult, type ProcessorList, type P
 export {
   classifierFreeGuidance, comparatorDecoding, contrastiveDecoding, type ClassifierFreeOptions, type ComparatorOptions, type Guidance, type PlausibilityOptions,
 } from "./guidance.ts";
+export { perplexity, sequenceScores, tokenScores, type SequenceScoreOptions, type SequenceScores, type TokenScoreOptions, type TokenScores } from "./tokenScores.ts";
+export { speculativeSampling, type Speculation, type SpeculativeOptions } from "./speculative.ts";
