@@ -1,4 +1,4 @@
-import { exp } from "./lib/elementary";
+import { exp, sigmoid, softplus } from "./lib/elementary";
 import { loadTail, madd, storeTail, sumLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
@@ -22,6 +22,27 @@ export function f32_exp_row(x: usize, length: i32, scale: f32, top: f32): f64 {
     const e = exp(f32x4.mul(s, f32x4.sub(loadTail(x, rest, f32x4.splat(-Infinity)), t)));
     storeTail(x, rest, e);
     total += sumLanes(e);
+  }
+  return total;
+}
+
+// x[j] = sigmoid(scale x[j] + bias) in place; returns the sum of log(1 + exp(scale x[j] + bias))   x: f32[length], scale > 0. -Infinity gives 0 and adds nothing; NaN stays NaN.
+export function f32_sigmoid_row(x: usize, length: i32, scale: f32, bias: f32): f64 {
+  const s = f32x4.splat(scale), b = f32x4.splat(bias), rest = <usize>length & 3;
+  let total: f64 = 0;
+  for (const end = x + ((<usize>length & ~3) << 2); x < end; ) {
+    let sum = f32x4.splat(0);
+    for (const stop = min(x + (BLOCK << 2), end); x < stop; x += 16) {
+      const v = f32x4.add(f32x4.mul(s, v128.load(x)), b);
+      v128.store(x, sigmoid(v));
+      sum = f32x4.add(sum, softplus(v));
+    }
+    total += sumLanes(sum);
+  }
+  if (rest) {
+    const v = f32x4.add(f32x4.mul(s, loadTail(x, rest, f32x4.splat(-Infinity))), b);
+    storeTail(x, rest, sigmoid(v));
+    total += sumLanes(softplus(v));
   }
   return total;
 }

@@ -1,7 +1,7 @@
 import { expectClose, expectExact, finiteDifferenceGradient, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { core } from "./resident.ts";
-import { expRow, similarityPass, type Similarity } from "./similarity.ts";
+import { expRow, sigmoidRow, similarityPass, type Similarity } from "./similarity.ts";
 
 const KINDS: readonly Similarity[] = ["dot", "cosine", "squaredEuclidean", "euclidean"];
 const random = testRandom(5);
@@ -112,6 +112,23 @@ describe("similarityPass", () => {
       row.fill(1);
     }, true)!.left;
     expectExact(collect(true), [...collect(false)]);
+  });
+});
+
+describe("sigmoidRow", () => {
+  it.each([1, 2, 3, 4, 5, 7, 8, 9, 255, 256, 257, 1030])("agrees with the definition for %i columns", (m) => {
+    const r = normal(m);
+    similarityPass({ data: Float32Array.of(1) }, { data: r }, 1, "dot", (_, row) => {
+      row[0] = -Infinity;
+      const x = Array.from(r, (v, j) => (j === 0 ? -Infinity : 10 * v - 3));
+      // Two roundings of an argument up to 40, and the kernels' own.
+      expectClose(sigmoidRow(row, 10, -3), x.reduce((s, v) => s + Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v))), 0), { rtol: 1e-5, atol: 1e-6 });
+      expectClose(row, x.map((v) => 1 / (1 + Math.exp(-v))), { rtol: 1e-5 });
+    }, false);
+  });
+
+  it("says what it refuses", () => {
+    expect(() => sigmoidRow(new Float32Array(4), 1, 0)).toThrowErrorMatchingInlineSnapshot(`[RangeError: sigmoidRow: expected \`row\` of similarityPass, got an array outside of WebAssembly memory]`);
   });
 });
 

@@ -1,3 +1,4 @@
+import { rangeError } from "@logits/tensor";
 import * as binary from "#wasm/similarity";
 import { family } from "./family.ts";
 import { gemm, gemmScratch } from "./matmul.ts";
@@ -6,6 +7,7 @@ import { core, type ResidentTensor } from "./resident.ts";
 
 const kernels = /* @__PURE__ */ family<{
   f32_exp_row(x: number, length: number, scale: number, top: number): number;
+  f32_sigmoid_row(x: number, length: number, scale: number, bias: number): number;
   f32_distances(s: number, n: number, z: number, r: number, d: number, own: number, squares: number, root: number): void;
 }>("similarity", binary);
 
@@ -114,8 +116,30 @@ export function similarityPass(left: ComparedRows, right: ComparedRows | undefin
  * Source: folklore.
  */
 export function expRow(row: Float32Array, scale: number, top: number): number {
-  if (row.buffer !== wasmMemory().buffer) throw new RangeError("expRow: expected `row` of similarityPass, got an array outside of WebAssembly memory");
-  return kernels().f32_exp_row(row.byteOffset, row.length, scale, top);
+  return kernels().f32_exp_row(pointerOfRow("expRow", row), row.length, scale, top);
+}
+
+/**
+ * Sigmoids of a row in place, and the sum of the softplus of the same.
+ *
+ *   row[j] = 1 / (1 + exp(-(scale row[j] + bias)));   returns sum_j log(1 + exp(scale row[j] + bias))
+ *
+ * @param row - a row that `similarityPass` handed out, or a part of it; -Infinity becomes 0 and adds nothing, NaN stays NaN
+ * @param scale - above 0
+ * @param bias - finite
+ * @returns the sum, float32 over 256 elements, float64 across these
+ * @throws RangeError if the row does not lie in WebAssembly memory
+ * @example
+ *   similarityPass(vectors, undefined, 2, "dot", (i, row) => sigmoidRow(row, 10, -10), false);
+ * Source: folklore.
+ */
+export function sigmoidRow(row: Float32Array, scale: number, bias: number): number {
+  return kernels().f32_sigmoid_row(pointerOfRow("sigmoidRow", row), row.length, scale, bias);
+}
+
+function pointerOfRow(where: string, row: Float32Array): number {
+  if (row.buffer !== wasmMemory().buffer) throw rangeError(where, "row", "of similarityPass", "an array outside of WebAssembly memory");
+  return row.byteOffset;
 }
 
 function meanOf({ data, rows }: ComparedRows, count: number, features: number): Float64Array {

@@ -1,0 +1,74 @@
+import { expRow } from "@logits/core-wasm/similarity";
+import { log, sigmoid, softplus } from "@logits/statistics";
+
+/**
+ * Cross-entropy of a row of similarities with weights q over its columns, and the row turned into coefficient d value / d s.
+ *
+ *   value = mass log sum_{j in D} exp(scale s[j]) - scale sum_j q[j] s[j],   mass = sum_j q[j]
+ *
+ * @param s - the row, in WebAssembly memory
+ * @param q - weights of the columns
+ * @param d - 1 = stands in the denominator, 0 = does not
+ */
+export function crossEntropyRow(s: Float32Array, scale: number, q: ArrayLike<number>, d: ArrayLike<number>, coefficient: number | undefined): number {
+  const m = s.length;
+  let target = 0, mass = 0, top = -Infinity;
+  for (let j = 0; j < m; j++) {
+    if (q[j] !== 0) {
+      target += q[j] * s[j];
+      mass += q[j];
+    }
+    if (d[j] === 0) s[j] = -Infinity;
+    else if (!(s[j] <= top)) top = s[j];
+  }
+  const sum = expRow(s, scale, top);
+  if (coefficient !== undefined) {
+    const a = coefficient * scale, k = (a * mass) / sum;
+    for (let j = 0; j < m; j++) s[j] = k * s[j] - a * q[j];
+  }
+  return mass * log(sum) + scale * (mass * top - target);
+}
+
+/**
+ * The mean over positives of the cross-entropy of each against the negatives, other positives apart; and the row turned into coefficient d value / d s.
+ *
+ *   value = 1/P sum_{p positive} log(1 + exp(log sum_{n negative} exp(scale s[n]) - scale s[p]))
+ *
+ * @param s - the row, in WebAssembly memory
+ * @param kind - 1 = positive, -1 = negative, 0 = neither; at least one positive
+ */
+export function decoupledRow(s: Float32Array, scale: number, kind: ArrayLike<number>, coefficient: number | undefined): number {
+  const m = s.length, places: number[] = [], kept: number[] = [];
+  let top = -Infinity, value = 0, slope = 0;
+  for (let j = 0; j < m; j++) {
+    if (kind[j] > 0) {
+      places.push(j);
+      kept.push(scale * s[j]);
+    }
+    if (kind[j] >= 0) s[j] = -Infinity;
+    else if (!(s[j] <= top)) top = s[j];
+  }
+  // Without a negative every exponential is 0, whatever they are measured from.
+  const sum = expRow(s, scale, top === -Infinity ? 0 : top), all = sum === 0 ? -Infinity : log(sum) + scale * top, count = places.length;
+  const slopes = kept.map((own) => {
+    value += softplus(all - own);
+    const sigma = sigmoid(all - own);
+    slope += sigma;
+    return sigma;
+  });
+  if (coefficient !== undefined) {
+    const a = (coefficient * scale) / count, k = sum === 0 ? 0 : (a * slope) / sum;
+    for (let j = 0; j < m; j++) s[j] *= k;
+    places.forEach((j, p) => (s[j] = -a * slopes[p]));
+  }
+  return value / count;
+}
+
+
+/** `expRow`, and for a scale of 0 ones: 0 stays 0 there, whatever the similarity. Returns the sum. */
+export function weightRow(s: Float32Array, scale: number, top: number): number {
+  if (scale > 0) return expRow(s, scale, top);
+  let sum = 0;
+  for (let j = 0; j < s.length; j++) sum += s[j] = s[j] === -Infinity ? 0 : 1;
+  return sum;
+}

@@ -1,0 +1,58 @@
+import { similarityPass, type Similarity } from "@logits/core-wasm/similarity";
+import { Tensor, asFloat32, checkShape, rangeError, rowWeights, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import type { PairRow } from "./pairLoss.ts";
+
+/** Options of a loss on the similarities of two sides. */
+export interface SidedLossOptions extends LossOptions {
+  /** How vectors are compared. Default "cosine". */
+  readonly similarity?: "cosine" | "dot";
+}
+
+/** Two sides of which row i belongs to row i; the right one may have more rows. */
+export interface Sides {
+  readonly left: Tensor<"float32">;
+  readonly right: Tensor<"float32">;
+  /** Rows of the left side that take part, indices. */
+  readonly rows: readonly number[];
+  /** Rows of the right side that stand in the columns: the same, and those beyond the left side's. Column i belongs to row i. */
+  readonly columns: readonly number[];
+  readonly weights: Float32Array | undefined;
+}
+
+/** Checks both sides of a loss; `[left, right]` are their names. */
+export function sidesOf(where: string, names: readonly [string, string], left: TensorLike, right: TensorLike, options: LossOptions, more: boolean): Sides {
+  const a = asFloat32(where, names[0], left), b = asFloat32(where, names[1], right);
+  checkShape(where, names[0], a, ["N", "F"]);
+  checkShape(where, names[1], b, [more ? "M" : "N", "F"]);
+  const [n, features] = a.shape, [m] = b.shape;
+  if (features === 0) throw rangeError(where, names[0], "with at least one feature", `shape [${n}, 0]`);
+  if (b.shape[1] !== features || (more ? m < n : m !== n)) throw rangeError(where, names[1], `of shape [${n}${more ? " or more" : ""}, ${features}]`, `[${b.shape.join(", ")}]`);
+  const weights = rowWeights(where, n, options), rows: number[] = [], columns: number[] = [];
+  for (let i = 0; i < m; i++) {
+    if (i < n && weights?.[i] === 0) continue;
+    if (i < n) rows.push(i);
+    columns.push(i);
+  }
+  return { left: a, right: b, rows, columns, weights };
+}
+
+/** A pass over the similarities of both sides: the value of each row, and the gradients of the sides. */
+export function sidedPass({ left, right, rows, columns }: Sides, similarity: Similarity, row: PairRow, values: Float64Array, coefficients: Float64Array | undefined): [left: Float32Array, right: Float32Array] | undefined {
+  const grads = similarityPass({ data: left.data, rows }, { data: right.data, rows: columns }, left.shape[1], similarity, (i, s) => {
+    values[rows[i]] += row(i, s, coefficients?.[rows[i]]);
+  }, coefficients !== undefined);
+  return grads && [grads.left, grads.right!];
+}
+
+/** The plan of a loss with the gradients of both sides under their names. */
+export function sidedPlan<Gradients>(sides: Sides, pass: (values: Float64Array, coefficients: Float64Array | undefined) => readonly [Float32Array, Float32Array] | undefined, grads: (left: Tensor<"float32">, right: Tensor<"float32">) => Gradients): LossPlan<Gradients> {
+  const { left, right, weights } = sides;
+  return {
+    shape: [left.shape[0]],
+    weights,
+    pass(coefficients) {
+      const values = new Float64Array(left.shape[0]), got = pass(values, coefficients);
+      return { values, gradients: () => grads(new Tensor("float32", left.shape, got![0]), new Tensor("float32", right.shape, got![1])) };
+    },
+  };
+}
