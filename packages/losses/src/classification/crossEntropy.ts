@@ -63,9 +63,10 @@ export const crossEntropy: LabelLoss<CrossEntropyOptions> = /* @__PURE__ */ labe
     ...((shares !== undefined || zLoss > 0) && { mass: (_: number, logZ: number) => mass + 2 * zLoss * logZ }),
     finish(grad, coefficients) {
       if (shares === undefined && softCap === undefined) return;
-      for (let row = 0, i = 0; row < rows; row++) {
-        const share = shares === undefined || coefficients[row] === 0 ? 0 : (coefficients[row] * shares[row]) / (w === undefined ? 1 : w[y[row]]);
-        for (let c = 0; c < classes; c++, i++) {
+      for (let row = 0; row < rows; row++) {
+        if (coefficients[row] === 0) continue;
+        const share = shares === undefined ? 0 : (coefficients[row] * shares[row]) / (w === undefined ? 1 : w[y[row]]);
+        for (let c = 0, i = row * classes; c < classes; c++, i++) {
           if (x[i] === -Infinity) continue;
           if (share !== 0) grad[i] -= share * (w === undefined ? 1 : w[c]);
           if (softCap !== undefined) grad[i] *= 1 - (x[i] / softCap) * (x[i] / softCap);

@@ -12,7 +12,7 @@ function negativeEntropy(p: Float64Array, logP: Float64Array, pull: Float64Array
     sum += p[c] * logP[c];
     pull[c] += times * p[c] * (1 + logP[c]);
   }
-  return times * sum;
+  return times * sum + 0;
 }
 
 /**
