@@ -18,12 +18,12 @@ export interface FairnessOptions extends RowLossOptions {
  * One value for the batch, whatever the reduction: minus a cross-entropy, so it is minimised where the two differ most; this is how the paper and its code have it. A class that is never answered has the quotient 0. Frequencies are constants.
  *
  * @param logits - float32 [B, C], of the strong view
- * @param options - `prediction`, `histogram`; `where`: the rows that the threshold trusts; `weight`; `axis` of the classes
+ * @param options - `prediction`, `histogram`; `weight`: the trust of the threshold; `where`; `axis` of the classes
  * @returns float32 []; 0 where no row takes part. `withGrad`: `grad`
  * @throws RangeError for another shape, another number of classes
  * @example
  *   const { labels, weight } = rule.select(weakLogits);
- *   fairnessLoss.withGrad(strongLogits, { prediction: rule.prediction, histogram: rule.histogram, where: weight });
+ *   fairnessLoss.withGrad(strongLogits, { prediction: rule.prediction, histogram: rule.histogram, weight });
  * Source: Wang et al., "FreeMatch", ICLR 2023 (arXiv:2205.07246), equations 9 to 11, and USB's code.
  */
 export const fairnessLoss: Loss<[logits: TensorLike], FairnessOptions> = /* @__PURE__ */ defineLoss("fairnessLoss", 1, (where, [logits], options: FairnessOptions) => {

@@ -36,10 +36,10 @@ const ITERATIONS = 1000, TOLERANCE = 1e-7;
  * @param features - float32 [N, F], without rows of zeros
  * @param labels - int32 [N], in [0, C) or `unlabelled`
  * @param options - `classes`, `neighbors` (10), `alpha` (0.99), `power` (3), `unlabelled` (-1)
- * @returns probabilities, labels and certainties of all N rows
+ * @returns probabilities, labels and certainties of all N rows; a labelled row among rows of another label may be answered with that
  * @throws RangeError for another shape, a row of zeros or with NaN, no labelled row; ConvergenceError where 1,000 steps of conjugate gradients do not reach 1e-7
  * @example
- *   const { labels, certainty } = labelPropagation([[1, 0], [0.9, 0.1], [0, 1]], [0, -1, 1], { neighbors: 1 }); // 0, 0, 1
+ *   const { labels, certainty } = labelPropagation([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], [0, -1, 1, -1], { neighbors: 1 }); // 0, 0, 1, 1
  * Source: Zhou et al., "Learning with local and global consistency", NIPS 2003; graph and certainty: Iscen, Tolias, Avrithis, Chum, "Label propagation for deep semi-supervised learning", CVPR 2019 (arXiv:1904.04717).
  */
 export function labelPropagation(features: TensorLike, labels: TensorLike, { classes, neighbors = 10, alpha = 0.99, power = 3, unlabelled = -1 }: LabelPropagationOptions = {}): PropagatedLabels {
