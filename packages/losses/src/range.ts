@@ -5,6 +5,11 @@ export function checkRange(where: string, argument: string, value: number, low: 
   if (!(value >= low && value <= high) || value === Infinity) throw rangeError(where, argument, high === Infinity ? `a finite number >= ${low}` : `in [${low}, ${high}]`, `${value}`);
 }
 
+/** Checks a number in [0, 1). */
+export function checkShare(where: string, argument: string, value: number): void {
+  if (!(value >= 0 && value < 1)) throw rangeError(where, argument, "in [0, 1)", `${value}`);
+}
+
 /** One number for each class, finite and at least 0. */
 export function perClass(where: string, argument: string, given: TensorLike, classes: number): Float32Array {
   const { data, shape } = asFloat32(where, argument, given), bad = data.findIndex((v) => !(v >= 0 && v < Infinity));

@@ -1,7 +1,7 @@
 import { exp, expm1, log } from "@logits/statistics";
 import type { RowLossOptions } from "@logits/tensor";
 import { labelLoss, type LabelLoss, type LabelTerms } from "../labelLoss.ts";
-import { checkRange } from "../range.ts";
+import { checkRange, checkShare } from "../range.ts";
 
 /** (p^-k - 1) / k with k = 1 - tau: 1 / p - 1, -log p (k = 0), ..., 1 - p. */
 const powerTerms = (k: number): LabelTerms => ({ value: (logP) => (k === 0 ? -logP : expm1(-k * logP) / k), slope: (logP) => exp(-k * logP) });
@@ -56,7 +56,7 @@ export interface GeneralizedCrossEntropyOptions extends RowLossOptions {
  */
 export const generalizedCrossEntropyLoss: LabelLoss<GeneralizedCrossEntropyOptions> = /* @__PURE__ */ labelLoss("generalizedCrossEntropyLoss", ({ q = 0.7, threshold = 0 }, _, where) => {
   checkRange(where, "q", q, 0, 1);
-  checkRange(where, "threshold", threshold, 0, 1 - 2 ** -24);
+  checkShare(where, "threshold", threshold);
   const { value, slope } = powerTerms(-q), least = threshold === 0 ? -Infinity : log(threshold);
   return { value: (logP, rest, row, logZ) => value(logP < least ? least : logP, rest, row, logZ), slope: (logP, rest, row) => (logP <= least && threshold > 0 ? 0 : slope(logP, rest, row)) };
 });

@@ -1,7 +1,7 @@
 import { tanh } from "@logits/statistics";
 import { checkPositive, Tensor, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { labelLoss, type LabelLoss } from "../labelLoss.ts";
-import { checkRange, perClass } from "../range.ts";
+import { checkRange, checkShare, perClass } from "../range.ts";
 
 /** Options of `crossEntropy`. */
 export interface CrossEntropyOptions extends RowLossOptions {
@@ -35,7 +35,7 @@ export interface CrossEntropyOptions extends RowLossOptions {
  */
 export const crossEntropy: LabelLoss<CrossEntropyOptions> = /* @__PURE__ */ labelLoss("crossEntropy", (options, { z, y, classes, rows, weights }, where) => {
   const { labelSmoothing = 0, classWeight, zLoss = 0, softCap } = options;
-  checkRange(where, "labelSmoothing", labelSmoothing, 0, 1 - 2 ** -24);
+  checkShare(where, "labelSmoothing", labelSmoothing);
   checkRange(where, "zLoss", zLoss, 0);
   const w = classWeight === undefined ? undefined : perClass(where, "classWeight", classWeight, classes);
   const scores = softCap === undefined ? z : capped(where, z, softCap), x = scores.data, shares = labelSmoothing > 0 ? new Float64Array(rows) : undefined;

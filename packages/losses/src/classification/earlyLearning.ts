@@ -1,7 +1,7 @@
 import { softmax } from "@logits/core-wasm/softmax";
 import { log } from "@logits/statistics";
 import { asFloat32, asInt32, checkInteger, checkLabels, defineLoss, lossRows, rangeError, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
-import { checkRange } from "../range.ts";
+import { checkRange, checkShare } from "../range.ts";
 import { rowPlan } from "../rowLoss.ts";
 import { targetRows } from "./softCrossEntropy.ts";
 
@@ -68,7 +68,7 @@ export class TemporalEnsemble {
     const where = "TemporalEnsemble";
     checkInteger(where, "rows", rows, 1, 2147483647);
     checkInteger(where, "classes", classes, 1, 2147483647);
-    checkRange(where, "beta", beta, 0, 1 - 2 ** -53);
+    checkShare(where, "beta", beta);
     this.beta = beta;
     this.targets = new Tensor("float32", [rows, classes], new Float32Array(rows * classes));
   }

@@ -1,7 +1,7 @@
 import { log, pow } from "@logits/statistics";
 import { asFloat32, checkPositive, rangeError, Tensor, type RowLossOptions, type ScoreRows, type TensorLike } from "@logits/tensor";
 import { labelLoss, type LabelLoss } from "../labelLoss.ts";
-import { checkRange, perClass } from "../range.ts";
+import { checkRange, checkShare, perClass } from "../range.ts";
 
 /** z[row, c] + by(row, c, z). */
 function shifted({ z, rows, classes }: ScoreRows, by: (row: number, c: number, i: number) => number): Tensor<"float32"> {
@@ -115,7 +115,7 @@ export interface ClassBalancedOptions {
  */
 export function classBalancedWeights(counts: TensorLike, { beta = 0.9999 }: ClassBalancedOptions = {}): Tensor<"float32"> {
   const n = positive("classBalancedWeights", counts);
-  checkRange("classBalancedWeights", "beta", beta, 0, 1 - 2 ** -53);
+  checkShare("classBalancedWeights", "beta", beta);
   const w = Float64Array.from(n, (v) => 1 / (1 - pow(beta, v))), sum = w.reduce((a, b) => a + b, 0);
   return new Tensor("float32", [n.length], Float32Array.from(w, (v) => (v * n.length) / sum));
 }

@@ -120,7 +120,7 @@ describe("TemporalEnsemble", () => {
   it("says what it refuses", () => {
     const ensemble = new TemporalEnsemble(3, 2);
     expect(() => new TemporalEnsemble(0, 2)).toThrowErrorMatchingInlineSnapshot(`[RangeError: TemporalEnsemble: expected \`rows\` an integer in [1, 2147483647], got 0]`);
-    expect(() => new TemporalEnsemble(3, 2, { beta: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: TemporalEnsemble: expected \`beta\` in [0, 0.9999999999999999], got 1]`);
+    expect(() => new TemporalEnsemble(3, 2, { beta: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: TemporalEnsemble: expected \`beta\` in [0, 1), got 1]`);
     expect(() => ensemble.update([3], [[1, 2]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: TemporalEnsemble.update: expected \`rows\` in [0, 3), got 3 at index 0]`);
     expect(() => ensemble.update([0], [[1, 2, 3]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: TemporalEnsemble.update: expected \`logits\` of shape [1, 2], got [1, 3]]`);
   });
