@@ -1,1 +1,14 @@
-export {};
+export { supConLoss, type SupConLossOptions } from "./supConLoss.ts";
+export { decoupledContrastiveLoss, ntXentLoss, type NtXentLossOptions } from "./ntXentLoss.ts";
+export { hardNegativeContrastiveLoss, type HardNegativeContrastiveLossOptions } from "./hardNegativeContrastiveLoss.ts";
+export { cacrLoss, type CacrLossOptions } from "./cacrLoss.ts";
+export { weightedContrastiveLoss, type WeightedContrastiveLossOptions } from "./weightedContrastiveLoss.ts";
+export { infoNceLoss, multipleNegativesRankingLoss, type InfoNceLoss, type InfoNceLossOptions } from "./infoNceLoss.ts";
+export { clipLoss, sigLipLoss, type ClipLossOptions, type SigLipLossOptions } from "./imageTextLoss.ts";
+export { cosentLoss, type CosentLossOptions } from "./cosentLoss.ts";
+export { alignmentLoss, byolLoss, simSiamLoss, type AlignmentLossOptions, type PredictionLoss } from "./pairedLoss.ts";
+export { uniformityLoss, type UniformityLossOptions } from "./uniformityLoss.ts";
+export { barlowTwinsLoss, vicRegLoss, type BarlowTwinsLossOptions, type VicRegLossOptions, type ViewsLoss } from "./covarianceLoss.ts";
+export { decoupledSoftmaxLoss, softTopK, softTopKGrad, softTopKLoss, type SetLoss, type SoftTopKLossOptions, type SoftTopKOptions } from "./retrievalLoss.ts";
+export type { PairLoss, PairLossOptions } from "../pairs/pairLoss.ts";
+export type { SidedLossOptions } from "../pairs/sidedLoss.ts";
