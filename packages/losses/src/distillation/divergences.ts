@@ -64,7 +64,10 @@ export interface JensenShannonOptions extends DistillationOptions {
  *   jensenShannonLoss([[2, 0]], [[1, 0]]); // 0.0182
  * Source: Lin, IEEE Transactions on Information Theory 37 (1991); Agarwal et al., "On-policy distillation of language models", ICLR 2024 (beta and its limits).
  */
-export const jensenShannonLoss: DistillationLoss<JensenShannonOptions> = /* @__PURE__ */ divergence("jensenShannonLoss", ({ beta = 0.5 }: JensenShannonOptions, where) => {
+export const jensenShannonLoss: DistillationLoss<JensenShannonOptions> = /* @__PURE__ */ divergence("jensenShannonLoss", jensenShannonTerm);
+
+/** The part of one class of the generalised Jensen-Shannon divergence. */
+export function jensenShannonTerm({ beta = 0.5 }: JensenShannonOptions, where: string): ClassTerm {
   checkShare(where, "beta", beta);
   if (beta === 0) return (_s, logS, t, logT) => [klTerm(t, logT, logS), -t];
   if (beta === 1) return reverse;
@@ -73,7 +76,7 @@ export const jensenShannonLoss: DistillationLoss<JensenShannonOptions> = /* @__P
     const logM = mixture(logT, logS), own = (1 - beta) * klTerm(s, logS, logM);
     return [beta * klTerm(t, logT, logM) + own, own];
   };
-});
+}
 
 /** Options of `skewKlLoss`. */
 export interface SkewKlOptions extends DistillationOptions {
