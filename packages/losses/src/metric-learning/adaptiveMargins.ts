@@ -3,6 +3,7 @@ import { exp, log } from "@logits/statistics";
 import { checkPositive, rangeError, Tensor, type TensorLike } from "@logits/tensor";
 import { sineCosine } from "./angle.ts";
 import { classBatch, classLoss, type ClassBatch, type ClassLoss } from "./classCosines.ts";
+import { logSum } from "./tupleLoss.ts";
 import { softmaxOf, type CosineSoftmaxOptions, type MarginOptions } from "./marginSoftmax.ts";
 import { combinedMargin } from "./targetMargins.ts";
 
@@ -170,7 +171,7 @@ export function adaCosScale(embeddings: TensorLike, weights: TensorLike, labels:
  * @param labels - int32 [B], in [0, C)
  * @param options - `alpha`, in (0, 1), default 0.1
  * @returns `scale` and `margin`, numbers without a gradient. Of an even number of rows the lower median
- * @throws RangeError for shapes that do not fit, no row, a label outside [0, C) or another alpha
+ * @throws RangeError for shapes that do not fit, no row, a label outside [0, C), another alpha, or a median cosine of 1
  * @example
  *   madaCos([[1, 1]], [[1, 0], [0, 1]], [0]); // { scale: 62.5, margin: 0.035 }: exp(s (c - m)) is a ninth of exp(s c)
  * Source: Zhu et al., "Coarse-to-Fine: Learning Compact Discriminative Representation for Single-Stage Image Retrieval", ICCV 2023, and its published code for the numbers.
@@ -179,9 +180,10 @@ export function madaCos(embeddings: TensorLike, weights: TensorLike, labels: Ten
   const where = "madaCos", { alpha = 0.1 } = options, batch = classBatch(where, [embeddings, weights, labels]), odds = (1 - alpha) / alpha;
   if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
   const { lower, at } = medianTarget(where, batch), scale = Math.max(32, log(9999999 * odds) / (1 - lower));
-  let others = 0;
-  for (let c = 0; c < batch.classes; c++) if (c !== batch.y[at]) others += exp(scale * batch.cosine(at, c));
-  return { scale, margin: Math.max(0, lower - log(others / odds) / scale) };
+  if (lower === 1) throw rangeError(where, "embeddings", "with a median cosine below 1: the scale would be infinite", "1");
+  const others = Float64Array.from({ length: batch.classes }, (_, c) => (c === batch.y[at] ? -Infinity : batch.cosine(at, c)));
+  const [logOthers] = logSum(others, Int32Array.from(others.keys()), scale, 0, 0);
+  return { scale, margin: Math.max(0, lower - (logOthers - log(odds)) / scale) };
 }
 
 /** The median of the labels' cosines, the lower one of the middle two, and whose that is. */
