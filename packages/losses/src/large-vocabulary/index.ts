@@ -18,3 +18,6 @@ export {
   type SampledOptions,
   type SamplingCriterion,
 } from "./sampledLoss.ts";
+export { adaptiveLogSoftmax, adaptiveSoftmaxLoss, type AdaptiveGradients, type AdaptiveWeights } from "./adaptiveSoftmaxLoss.ts";
+export { hierarchicalSoftmaxLoss, huffmanTree, type HierarchicalOptions, type WordTree } from "./hierarchicalSoftmaxLoss.ts";
+export { SphericalHead, sphericalZLoss, type SphericalResult, type SphericalShape, type SphericalZOptions } from "./sphericalZLoss.ts";
