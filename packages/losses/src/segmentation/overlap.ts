@@ -1,5 +1,7 @@
 import { exp, log, pow, tanh } from "@logits/statistics";
+import { checkPositive } from "@logits/tensor";
 import { logCosh } from "../regression/robust.ts";
+import { checkRange } from "../range.ts";
 import { after, overlap, regionLoss, type RegionLoss, type RegionOptions, type RegionTerms } from "./regions.ts";
 
 /** Options of the losses of overlap. */
@@ -30,11 +32,15 @@ export interface FocalTverskyOptions extends TverskyOptions {
   readonly gamma?: number;
 }
 
-function dice({ smooth = 0, squared = false, logarithm = false }: DiceOptions): RegionTerms {
+function dice({ smooth = 0, squared = false, logarithm = false }: DiceOptions, where: string): RegionTerms {
+  checkRange(where, "smooth", smooth, 0);
   return logged(squared ? overlap(2, smooth, 0, 0, 0, 1, 1) : overlap(2, smooth, 0, 1, 1), logarithm);
 }
 
-function tversky({ alpha = 0.3, beta = 0.7, smooth = 0, logarithm = false }: TverskyOptions): RegionTerms {
+function tversky({ alpha = 0.3, beta = 0.7, smooth = 0, logarithm = false }: TverskyOptions, where: string): RegionTerms {
+  checkRange(where, "alpha", alpha, 0);
+  checkRange(where, "beta", beta, 0);
+  checkRange(where, "smooth", smooth, 0);
   return logged(overlap(1, smooth, 1 - alpha - beta, alpha, beta), logarithm);
 }
 
@@ -57,7 +63,7 @@ function logged(terms: RegionTerms, logarithm: boolean): RegionTerms {
  *   diceLoss([[4, 0], [0, 4]], [0, 1]); // 0.0180
  * Source: Milletari, Navab, Ahmadi, "V-Net", 3DV 2016 (squared); Drozdzal et al., 2016. Tokens: Li et al., "Dice loss for data-imbalanced NLP tasks", ACL 2020.
  */
-export const diceLoss: RegionLoss<DiceOptions> = /* @__PURE__ */ regionLoss("diceLoss", (options: DiceOptions) => ({ terms: dice(options) }));
+export const diceLoss: RegionLoss<DiceOptions> = /* @__PURE__ */ regionLoss("diceLoss", (options: DiceOptions, where) => ({ terms: dice(options, where) }));
 
 /**
  * Jaccard loss of each class: one minus intersection over union.
@@ -73,7 +79,7 @@ export const diceLoss: RegionLoss<DiceOptions> = /* @__PURE__ */ regionLoss("dic
  *   jaccardLoss([[4, 0], [0, 4]], [0, 1]); // 0.0353
  * Source: Rahman and Wang, "Optimizing intersection-over-union in deep neural networks for image segmentation", ISVC 2016.
  */
-export const jaccardLoss: RegionLoss<OverlapOptions> = /* @__PURE__ */ regionLoss("jaccardLoss", (options: OverlapOptions) => ({ terms: tversky({ ...options, alpha: 1, beta: 1 }) }));
+export const jaccardLoss: RegionLoss<OverlapOptions> = /* @__PURE__ */ regionLoss("jaccardLoss", (options: OverlapOptions, where) => ({ terms: tversky({ ...options, alpha: 1, beta: 1 }, where) }));
 
 /**
  * Tversky loss of each class: Dice with weights of its own for false positives and false negatives.
@@ -89,7 +95,7 @@ export const jaccardLoss: RegionLoss<OverlapOptions> = /* @__PURE__ */ regionLos
  *   tverskyLoss([[4, 0], [0, 4]], [0, 1], { alpha: 0, beta: 1 }); // 0.0180
  * Source: Salehi, Erdogmus, Gholipour, "Tversky loss function for image segmentation using 3D fully convolutional deep networks", MLMI 2017.
  */
-export const tverskyLoss: RegionLoss<TverskyOptions> = /* @__PURE__ */ regionLoss("tverskyLoss", (options: TverskyOptions) => ({ terms: tversky(options) }));
+export const tverskyLoss: RegionLoss<TverskyOptions> = /* @__PURE__ */ regionLoss("tverskyLoss", (options: TverskyOptions, where) => ({ terms: tversky(options, where) }));
 
 /**
  * Focal Tversky loss: a power of the Tversky loss of each class.
@@ -105,9 +111,10 @@ export const tverskyLoss: RegionLoss<TverskyOptions> = /* @__PURE__ */ regionLos
  *   focalTverskyLoss([[4, 0], [0, 4]], [0, 1]);
  * Source: Abraham and Khan, "A novel focal Tversky loss function with improved attention U-Net for lesion segmentation", ISBI 2019.
  */
-export const focalTverskyLoss: RegionLoss<FocalTverskyOptions> = /* @__PURE__ */ regionLoss("focalTverskyLoss", (options: FocalTverskyOptions) => {
+export const focalTverskyLoss: RegionLoss<FocalTverskyOptions> = /* @__PURE__ */ regionLoss("focalTverskyLoss", (options: FocalTverskyOptions, where) => {
   const { gamma = 0.75 } = options;
-  return { terms: after(tversky(options), (v) => pow(v, gamma), (v) => (v === 0 ? 0 : gamma * pow(v, gamma - 1))) };
+  checkRange(where, "gamma", gamma, 0);
+  return { terms: after(tversky(options, where), (v) => pow(v, gamma), (v) => (v === 0 ? 0 : gamma * pow(v, gamma - 1))) };
 });
 
 /**
@@ -124,7 +131,7 @@ export const focalTverskyLoss: RegionLoss<FocalTverskyOptions> = /* @__PURE__ */
  *   logCoshDiceLoss([[4, 0], [0, 4]], [0, 1]);
  * Source: Jadon, "A survey of loss functions for semantic segmentation", CIBCB 2020.
  */
-export const logCoshDiceLoss: RegionLoss<DiceOptions> = /* @__PURE__ */ regionLoss("logCoshDiceLoss", (options: DiceOptions) => ({ terms: after(dice(options), logCosh, tanh) }));
+export const logCoshDiceLoss: RegionLoss<DiceOptions> = /* @__PURE__ */ regionLoss("logCoshDiceLoss", (options: DiceOptions, where) => ({ terms: after(dice(options, where), logCosh, tanh) }));
 
 /**
  * Generalised Dice loss: one ratio over all classes, where each class counts by the inverse square of its area.
@@ -140,7 +147,7 @@ export const logCoshDiceLoss: RegionLoss<DiceOptions> = /* @__PURE__ */ regionLo
  *   generalizedDiceLoss([[4, 0], [0, 4], [0, 4]], [0, 1, 1]);
  * Source: Sudre et al., "Generalised Dice overlap as a deep learning loss function for highly unbalanced segmentations", DLMIA 2017.
  */
-export const generalizedDiceLoss: RegionLoss<DiceOptions> = /* @__PURE__ */ regionLoss("generalizedDiceLoss", (options: DiceOptions) => ({ terms: dice(options), joint: true }));
+export const generalizedDiceLoss: RegionLoss<DiceOptions> = /* @__PURE__ */ regionLoss("generalizedDiceLoss", (options: DiceOptions, where) => ({ terms: dice(options, where), joint: true }));
 
 /** Options of `matthewsLoss`. */
 export interface MatthewsOptions extends RegionOptions {
@@ -162,7 +169,10 @@ export interface MatthewsOptions extends RegionOptions {
  *   matthewsLoss([[4, 0], [0, 4]], [0, 1]); // 0.0360
  * Source: Abhishek and Hamarneh, "Matthews correlation coefficient loss for deep convolutional networks", ISBI 2021.
  */
-export const matthewsLoss: RegionLoss<MatthewsOptions> = /* @__PURE__ */ regionLoss("matthewsLoss", ({ epsilon = 1e-5 }: MatthewsOptions) => ({ terms: matthews(epsilon) }));
+export const matthewsLoss: RegionLoss<MatthewsOptions> = /* @__PURE__ */ regionLoss("matthewsLoss", ({ epsilon = 1e-5 }: MatthewsOptions, where) => {
+  checkPositive(where, "epsilon", epsilon);
+  return { terms: matthews(epsilon) };
+});
 
 /** TP TN - FP FN is TP N - P T. */
 export function matthews(epsilon: number): RegionTerms {
