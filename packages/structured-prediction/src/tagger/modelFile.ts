@@ -179,12 +179,17 @@ export class ModelFile {
   find(name: string): number {
     let room = this.#room;
     if (3 * name.length > room.length) room = new Uint8Array(3 * name.length);
-    const size = ENCODER.encodeInto(name, room).written, mask = this.#slots.length - 1;
-    for (let slot = hash(room, 0, size) & mask; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
-      const a = this.#slots[slot] - 1, from = a === 0 ? 0 : this.#ends[a - 1];
-      if (this.#ends[a] - from !== size) continue;
+    return this.findBytes(room, ENCODER.encodeInto(name, room).written);
+  }
+
+  /** The same of the first `size` bytes: the name in UTF-8. */
+  findBytes(name: Uint8Array, size: number): number {
+    const slots = this.#slots, ends = this.#ends, names = this.#names, mask = slots.length - 1;
+    for (let slot = hash(name, 0, size) & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const a = slots[slot] - 1, from = a === 0 ? 0 : ends[a - 1];
+      if (ends[a] - from !== size) continue;
       let i = 0;
-      while (i < size && this.#names[from + i] === room[i]) i++;
+      while (i < size && names[from + i] === name[i]) i++;
       if (i === size) return a;
     }
     return -1;

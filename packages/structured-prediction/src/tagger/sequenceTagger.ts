@@ -2,6 +2,7 @@ import { chainForwardBackward, chainViterbi } from "@logits/core-wasm/chains";
 import { Tensor, describe, message, rangeError, runSteps, runStepsAsync, typeError, type Steps } from "@logits/tensor";
 import type { ChainModel } from "../chainModel.ts";
 import { LinearChain } from "../linearChain.ts";
+import { AttributeScores } from "./attributeScores.ts";
 import type { Columns, LabelledSentence } from "./conll.ts";
 import { readCrfSuite } from "./crfsuite.ts";
 import { columnsOf, type FeatureFunction, type Features } from "./dataset.ts";
@@ -33,8 +34,6 @@ export interface TaggedSequence {
 }
 
 const NAME = "SequenceTagger";
-/** Values of cells whose attributes are remembered, for each group of templates. */
-const REMEMBERED = 65536;
 
 /** The constructor, for `fitSteps`. */
 let make: (file: ModelFile, features: Features, training: TrainingSummary) => SequenceTagger;
@@ -61,8 +60,7 @@ export class SequenceTagger {
   readonly #file: ModelFile;
   readonly #model: ChainModel;
   readonly #ids: ReadonlyMap<string, number>;
-  /** By group: attributes of a value of the cells. */
-  readonly #known: Map<string, Int32Array>[];
+  readonly #scores: AttributeScores | undefined;
 
   private constructor(file: ModelFile, features: Features, training: TrainingSummary | undefined) {
     this.#file = file;
@@ -73,7 +71,7 @@ export class SequenceTagger {
     const C = file.labels.length;
     this.#model = LinearChain.compile({ data: file.transitions, shape: [C, C] }, { start: file.start, end: file.end });
     this.#ids = new Map(file.labels.map((name, y) => [name, y]));
-    this.#known = features instanceof FeatureTemplates ? Array.from({ length: features.groups }, () => new Map()) : [];
+    this.#scores = features instanceof FeatureTemplates ? new AttributeScores(file, features) : undefined;
     Object.freeze(this);
   }
 
@@ -149,7 +147,11 @@ export class SequenceTagger {
   tagAll(sentences: readonly (readonly (string | Columns)[])[]): string[][] {
     const { emissions, offsets } = this.#emissionsOf(`${NAME}.tagAll`, sentences), C = this.labels.length;
     const { states } = chainViterbi(this.#model.states.chain, { data: emissions, shape: [emissions.length / C, C] }, { offsets });
-    return sentences.map((_, b) => Array.from(states.subarray(offsets[b], offsets[b + 1]), (y) => this.labels[y]));
+    return sentences.map((_, b) => {
+      const names = new Array<string>(offsets[b + 1] - offsets[b]);
+      for (let t = 0; t < names.length; t++) names[t] = this.labels[states[offsets[b] + t]];
+      return names;
+    });
   }
 
   /** P(y_t = c | x), float32 [T, C], in the order of `labels`. */
@@ -213,33 +215,21 @@ export class SequenceTagger {
       offsets[b + 1] = offsets[b] + tokens.length;
     });
     const emissions = new Float32Array(offsets[sentences.length] * C), row = new Float64Array(C);
-    const add = (attributes: Int32Array): void => {
-      for (const a of attributes) for (let p = pairStarts[a], stop = pairStarts[a + 1]; p < stop; p++) row[pairLabels[p]] += weights[p];
-    };
     for (const [b, given] of sentences.entries()) {
       const tokens = columnsOf(where, sentences.length === 1 ? "tokens" : `sentences[${b}]`, given, features);
       for (let t = 0; t < tokens.length; t++) {
         row.fill(0);
-        if (features instanceof FeatureTemplates) for (let g = 0; g < features.groups; g++) add(this.#attributes(features, tokens, t, g));
-        else add(this.#find(features(tokens, t)));
+        if (this.#scores) this.#scores.add(tokens, t, row);
+        else {
+          for (const name of (features as FeatureFunction)(tokens, t)) {
+            const a = this.#file.find(name);
+            if (a >= 0) for (let p = pairStarts[a], stop = pairStarts[a + 1]; p < stop; p++) row[pairLabels[p]] += weights[p];
+          }
+        }
         emissions.set(row, (offsets[b] + t) * C);
       }
     }
     return { emissions, offsets };
-  }
-
-  #attributes(features: FeatureTemplates, tokens: readonly Columns[], t: number, group: number): Int32Array {
-    const key = features.key(tokens, t, group), known = this.#known[group];
-    let found = known.get(key);
-    if (found === undefined) {
-      if (known.size >= REMEMBERED) known.clear();
-      known.set(key, (found = this.#find(features.attributesOf(tokens, t, group))));
-    }
-    return found;
-  }
-
-  #find(names: readonly string[]): Int32Array {
-    return Int32Array.from(names.map((name) => this.#file.find(name)).filter((a) => a >= 0));
   }
 
   static {

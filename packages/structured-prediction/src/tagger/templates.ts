@@ -8,6 +8,8 @@ interface Macro {
   readonly column: number;
   /** Characters of an affix. */
   readonly size: number;
+  /** Among the different names and sizes. */
+  readonly index: number;
 }
 
 /** A line: pieces of text around macros. */
@@ -17,7 +19,7 @@ interface Template {
 }
 
 /** Templates that read the same cells: their attributes are a function of those cells, and are made once for each value of them. */
-interface Group {
+export interface Group {
   readonly cells: readonly (readonly [row: number, column: number])[];
   readonly templates: readonly Template[];
 }
@@ -25,25 +27,55 @@ interface Group {
 /** How a word looks: `Xx` for each letter by its case, `d` for a digit, the rest as it is. */
 export function wordShape(word: string): string {
   let out = "";
-  for (const c of word) out += /\p{Lu}|\p{Lt}/u.test(c) ? "X" : /\p{L}/u.test(c) ? "x" : /\p{Nd}/u.test(c) ? "d" : c;
+  for (const c of word) out += signOf(c);
   return out;
+}
+
+function signOf(c: string): string {
+  const code = c.charCodeAt(0);
+  if (code < 128) return code >= 97 && code <= 122 ? "x" : code >= 65 && code <= 90 ? "X" : code >= 48 && code <= 57 ? "d" : c;
+  return /\p{Lu}|\p{Lt}/u.test(c) ? "X" : /\p{L}/u.test(c) ? "x" : /\p{Nd}/u.test(c) ? "d" : c;
+}
+
+/** The shape with runs of one sign as one sign. */
+function briefShape(word: string): string {
+  let out = "", last = "";
+  for (const c of word) {
+    const sign = signOf(c);
+    // Line ends are no signs that could run.
+    if (sign !== last || LINE_ENDS.includes(sign)) out += sign;
+    last = sign;
+  }
+  return out;
+}
+const LINE_ENDS = "\n\r\u2028\u2029";
+
+/** No UTF-16 surrogates: places are characters. */
+function plain(cell: string): boolean {
+  for (let i = 0; i < cell.length; i++) if ((cell.charCodeAt(i) & 0xf800) === 0xd800) return false;
+  return true;
 }
 
 const MACROS: Readonly<Record<string, (cell: string, size: number) => string | undefined>> = {
   x: (cell) => cell,
   lower: (cell) => cell.toLowerCase(),
   shape: wordShape,
-  // Runs of one sign are one sign.
-  brief: (cell) => wordShape(cell).replace(/(.)\1+/gu, "$1"),
+  brief: briefShape,
   prefix: (cell, size) => {
+    if (plain(cell)) return cell.length < size ? undefined : cell.slice(0, size);
     const points = Array.from(cell);
     return points.length < size ? undefined : points.slice(0, size).join("");
   },
   suffix: (cell, size) => {
+    if (plain(cell)) return cell.length < size ? undefined : cell.slice(cell.length - size);
     const points = Array.from(cell);
     return points.length < size ? undefined : points.slice(points.length - size).join("");
   },
 };
+
+let plan: (templates: FeatureTemplates) => { readonly groups: readonly Group[]; readonly macros: readonly (readonly [name: string, size: number])[] };
+/** The templates as parsed, by the cells that they read, and the different macros. */
+export const planOf = (templates: FeatureTemplates): ReturnType<typeof plan> => plan(templates);
 
 /**
  * Attributes of tokens by templates, a line each, as in CRF++: the text of the line, with macros replaced by what stands in a cell of the window.
@@ -59,11 +91,14 @@ export class FeatureTemplates {
   /** Columns that the tokens must have. */
   readonly columns: number;
   readonly #groups: readonly Group[];
+  /** The different macros, by name and size. */
+  readonly #macros: readonly (readonly [name: string, size: number])[];
 
-  private constructor(text: string, columns: number, groups: readonly Group[]) {
+  private constructor(text: string, columns: number, groups: readonly Group[], macros: readonly (readonly [name: string, size: number])[]) {
     this.text = text;
     this.columns = columns;
     this.#groups = groups;
+    this.#macros = macros;
   }
 
   /**
@@ -78,6 +113,7 @@ export class FeatureTemplates {
   static parse(text: string): FeatureTemplates {
     const where = "FeatureTemplates.parse", groups = new Map<string, { cells: (readonly [number, number])[]; templates: Template[] }>();
     let columns = 1;
+    const known = new Map<string, readonly [name: string, size: number]>();
     for (const [i, raw] of text.split(/\r?\n/).entries()) {
       const line = raw.trim();
       if (line === "" || line.startsWith("#") || line === "B") continue;
@@ -85,7 +121,7 @@ export class FeatureTemplates {
         throw new FormatError(message(where, `line ${i + 1}`, expected, got));
       };
       if (/^B\d*:/.test(line)) fail("to be a template of one label", `${JSON.stringify(line)}: conjunctions of pairs of labels with words are not there`);
-      const template = parseLine(line, fail);
+      const template = parseLine(line, known, fail);
       for (const { column } of template.macros) columns = Math.max(columns, column + 1);
       const cells = [...new Map(template.macros.map(({ row, column }) => [`${row},${column}`, [row, column] as const]))].sort(([a], [b]) => (a < b ? -1 : 1));
       const key = cells.map(([name]) => name).join(";");
@@ -93,7 +129,7 @@ export class FeatureTemplates {
       groups.get(key)!.templates.push(template);
     }
     if (groups.size === 0) throw new FormatError(message(where, "text", "to hold at least one template", "none"));
-    return new FeatureTemplates(text, columns, [...groups.values()]);
+    return new FeatureTemplates(text, columns, [...groups.values()], [...known.values()]);
   }
 
   /** The attributes of token t, in the order of the groups of cells that the templates read. */
@@ -136,9 +172,19 @@ export class FeatureTemplates {
     }
     return out;
   }
+
+  static {
+    plan = (templates) => ({ groups: templates.#groups, macros: templates.#macros });
+  }
 }
 
-function cellAt(tokens: readonly Columns[], t: number, column: number): string {
+/** What a macro makes of a cell inside the sentence; undefined where the cell is too short. */
+export function macroOf([name, size]: readonly [name: string, size: number], cell: string): string | undefined {
+  return MACROS[name](cell, size);
+}
+
+/** The cell, or its name outside the sentence. */
+export function cellAt(tokens: readonly Columns[], t: number, column: number): string {
   return t < 0 ? `_B${t}` : t >= tokens.length ? `_B+${t - tokens.length + 1}` : tokens[t][column];
 }
 
@@ -147,7 +193,7 @@ function keyOf(tokens: readonly Columns[], t: number, column: number): string {
   return t < 0 || t >= tokens.length ? cellAt(tokens, t, column) : `=${tokens[t][column]}`;
 }
 
-function parseLine(line: string, fail: (expected: string, got: string) => never): Template {
+function parseLine(line: string, known: Map<string, readonly [name: string, size: number]>, fail: (expected: string, got: string) => never): Template {
   const texts: string[] = [], macros: Macro[] = [];
   let rest = 0;
   // A `%` before letters and a bracket is a macro; another is text.
@@ -157,7 +203,9 @@ function parseLine(line: string, fail: (expected: string, got: string) => never)
     const numbers = /^\s*([+-]?\d{1,6})\s*,\s*(\d{1,6})\s*(?:,\s*(\d{1,6})\s*)?$/.exec(inside);
     if (!whole.endsWith("]") || !numbers || (numbers[3] !== undefined) !== affix || (affix && Number(numbers[3]) === 0)) return fail(`to have %${name}[row,column${affix ? ",n" : ""}]`, JSON.stringify(whole));
     texts.push(line.slice(rest, match.index));
-    macros.push({ name, row: Number(numbers[1]), column: Number(numbers[2]), size: Number(numbers[3] ?? 0) });
+    const size = Number(numbers[3] ?? 0), key = `${name} ${size}`;
+    if (!known.has(key)) known.set(key, [name, size]);
+    macros.push({ name, row: Number(numbers[1]), column: Number(numbers[2]), size, index: [...known.keys()].indexOf(key) });
     rest = match.index + whole.length;
   }
   texts.push(line.slice(rest));
