@@ -53,7 +53,7 @@ function trained(method: Method, seed: number, epochs: number): { network: Mlp; 
     const own = Array.from(steps.keys()).filter((i) => isKnown[i] === 0), rows = Int32Array.from(own, (i) => all[steps[i]]), strongOutputs = taken(outputs, own);
     const chosen = rule.select(network.outputs(taken(x, rows)), { ids: rows }), others = pseudoLabelLoss.withGrad(strongOutputs, chosen.labels, chosen.weight).grad.data;
     if (rule instanceof FreeMatchThreshold) {
-      const fair = fairnessLoss.withGrad(strongOutputs, { prediction: Float64Array.from(rule.prediction), histogram: Float64Array.from(rule.histogram), where: Uint8Array.from(chosen.weight.data), upstream: [0.05] }).grad.data;
+      const fair = fairnessLoss.withGrad(strongOutputs, { prediction: Float64Array.from(rule.prediction), histogram: Float64Array.from(rule.histogram), weight: chosen.weight, upstream: [0.05] }).grad.data;
       for (let k = 0; k < fair.length; k++) others[k] += fair[k];
     }
     own.forEach((i, j) => grad.data.set(others.subarray(CLASSES * j, CLASSES * (j + 1)), CLASSES * i));
@@ -61,7 +61,7 @@ function trained(method: Method, seed: number, epochs: number): { network: Mlp; 
     return grad;
   };
   const batch = rule === undefined ? 80 : 76, options = { widths: [64, HIDDEN, CLASSES], seed, epochs: rule === undefined ? epochs * 6 : epochs, batch, decay: 5e-4 };
-  const made = train(views, { ...options, rate: cosine(0.1, options.epochs) }, gradient, (now) => { network = now; renew(); });
+  const made = train(views, { ...options, rate: cosine(0.03, options.epochs) }, gradient, (now) => { network = now; renew(); });
   return { network: made, selected, right: selected === 0 ? 0 : right / selected };
 }
 
