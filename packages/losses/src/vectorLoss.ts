@@ -22,17 +22,17 @@ function vectorPlan({ rows, classes, z, shape, weights, gradient }: ScoreRows, t
 }
 
 /** Makes a loss with one value for each row of scores with an integer label. */
-export function labelledVectorLoss<Options extends RowLossOptions = RowLossOptions>(name: string, terms: (options: Options) => VectorTerms): Loss<[scores: TensorLike, labels: TensorLike], Options> {
+export function labelledVectorLoss<Options extends RowLossOptions = RowLossOptions>(name: string, terms: (options: Options, where: string) => VectorTerms): Loss<[scores: TensorLike, labels: TensorLike], Options> {
   return defineLoss(name, 2, (where, [scores, labels]: [TensorLike, TensorLike], options: Options) => {
     const rows = lossRows(where, scores, labels, options);
-    return vectorPlan(rows, terms(options), rows.z.data, rows.y);
+    return vectorPlan(rows, terms(options, where), rows.z.data, rows.y);
   });
 }
 
 /** Makes a loss with one value for each row of predictions with a row of targets. */
 export function vectorLoss<Options extends RowLossOptions = RowLossOptions>(
   name: string,
-  terms: (options: Options) => VectorTerms,
+  terms: (options: Options, where: string) => VectorTerms,
   range?: readonly [low: number, high: number],
   predictions: string = "predictions",
 ): Loss<[predictions: TensorLike, targets: TensorLike], Options> {
@@ -41,6 +41,6 @@ export function vectorLoss<Options extends RowLossOptions = RowLossOptions>(
     sameShape(where, "targets", wanted.shape, given.shape);
     const rows = scoreRows(where, predictions, given, options), targets = scoreRows(where, "targets", wanted, { axis: options.axis ?? -1 });
     if (range !== undefined) checkTargets(where, targets.z.data, rows.weights && rows.z.data.map((_, i) => rows.weights![Math.floor(i / rows.classes)]), range);
-    return vectorPlan(rows, terms(options), targets.z.data);
+    return vectorPlan(rows, terms(options, where), targets.z.data);
   });
 }

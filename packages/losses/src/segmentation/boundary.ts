@@ -1,7 +1,7 @@
-import { softmax } from "@logits/core-wasm/softmax";
 import { sigmoid } from "@logits/statistics";
 import { asFloat32, asMask, defineLoss, rangeError, scoreRows, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { sameShape } from "../elementLoss.ts";
+import { softmaxRows } from "./regions.ts";
 
 /**
  * Boundary loss: probability times distance from the boundary, so that a pixel costs the more the further out it lies. Beside a loss of regions.
@@ -21,7 +21,7 @@ export const boundaryLoss: Loss<[logits: TensorLike, distances: TensorLike], Row
   const given = asFloat32(where, "logits", logits), map = asFloat32(where, "distances", distances);
   sameShape(where, "distances", map.shape, given.shape);
   const rows = scoreRows(where, "logits", given, options), { classes, weights, z } = rows, d = scoreRows(where, "distances", map, { axis: options.axis ?? -1 }).z.data;
-  const p = classes === 1 ? Float64Array.from(z.data, sigmoid) : softmax(z).data;
+  const p = classes === 1 ? Float64Array.from(z.data, sigmoid) : softmaxRows(z.data, classes);
   return {
     shape: rows.shape,
     weights,

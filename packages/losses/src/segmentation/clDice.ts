@@ -34,7 +34,7 @@ function pooled(f: Float64Array, height: number, width: number, sign: 1 | -1): P
 function softSkeleton(f: Float64Array, height: number, width: number, iterations: number): { skeleton: Float64Array; back(upstream: Float64Array, into: Float64Array): void } {
   // Level k: the plane eroded k times, what opening takes from it, and the skeleton before it.
   const levels: { eroded: Pooled; dilated: Pooled; left: Float64Array; before: Float64Array }[] = [];
-  let skeleton = new Float64Array(f.length), plane = f;
+  let skeleton: Float64Array = new Float64Array(f.length), plane: Float64Array = f;
   for (let k = 0; k <= iterations; k++) {
     const eroded = pooled(plane, height, width, -1), dilated = pooled(eroded.values, height, width, 1), left = plane.map((x, i) => Math.max(0, x - dilated.values[i])), before = skeleton;
     levels.push({ eroded, dilated, left, before });
@@ -44,7 +44,7 @@ function softSkeleton(f: Float64Array, height: number, width: number, iterations
   return {
     skeleton,
     back(upstream, into) {
-      let bySkeleton = upstream.slice(), byPlane = new Float64Array(f.length);
+      let bySkeleton: Float64Array = upstream.slice(), byPlane: Float64Array = new Float64Array(f.length);
       for (let k = iterations; k >= 0; k--) {
         const { eroded, dilated, left, before } = levels[k], lower = byPlane, own = k === 0 ? into : new Float64Array(f.length), earlier = bySkeleton.slice();
         for (let i = 0; i < f.length; i++) {

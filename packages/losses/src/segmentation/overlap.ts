@@ -1,4 +1,4 @@
-import { exp, log, pow, tanh } from "@logits/statistics";
+import { log, pow, tanh } from "@logits/statistics";
 import { checkPositive } from "@logits/tensor";
 import { logCosh } from "../regression/robust.ts";
 import { checkRange } from "../range.ts";

@@ -1,5 +1,4 @@
-import { softmax } from "@logits/core-wasm/softmax";
-import { sigmoid } from "@logits/statistics";
+import { exp, sigmoid } from "@logits/statistics";
 import { asFloat32, asInt32, checkLabels, defineLoss, rangeError, rowWeights, scoreRows, type Loss, type RowLossOptions, type Tensor, type TensorLike } from "@logits/tensor";
 import { checkTargets, sameShape } from "../elementLoss.ts";
 
@@ -50,7 +49,7 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
   checkOneOf(where, "per", per, ["batch", "image"]);
   checkOneOf(where, "absent", absent, ["skip", "count", "zero"]);
   checkOneOf(where, "activation", activation, ["softmax", "sigmoid", "none"]);
-  let t = new Float32Array(z.size), kept = mask;
+  let t: Float32Array = new Float32Array(z.size), kept = mask;
   const w = new Uint8Array(z.size);
   if (labelled) {
     sameShape(where, "targets", given.shape, scores.shape);
@@ -65,8 +64,7 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
   }
   for (let i = 0; i < w.length; i++) w[i] = kept?.[Math.floor(i / classes)] === 0 || (!labelled && t[i] === ignoreIndex) ? 0 : 1;
   checkTargets(where, t, w, [0, 1]);
-  const p = Float64Array.from(activation === "softmax" ? softmax(z).data : z.data);
-  if (activation === "sigmoid") for (let i = 0; i < p.length; i++) p[i] = sigmoid(p[i]);
+  const p = activation === "softmax" ? softmaxRows(z.data, classes) : activation === "sigmoid" ? Float64Array.from(z.data, sigmoid) : Float64Array.from(z.data);
   const images = per === "image" ? scores.shape[0] : 1, units = images * classes, each = z.size / images, shape = per === "image" ? [images, classes] : [classes];
   const unitOf = (i: number): number => Math.floor(i / each) * classes + (i % classes), present = new Uint8Array(units), seen = new Uint8Array(units), weights = rowWeights(where, shape, { weight }) ?? new Float32Array(units).fill(1);
   for (let i = 0; i < w.length; i++) if (w[i] !== 0) {
@@ -87,6 +85,18 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
       return scores.gradient(grad);
     },
   };
+}
+
+/** Probabilities of rows of logits, in float64. */
+export function softmaxRows(z: Float32Array, classes: number): Float64Array {
+  const p = new Float64Array(z.length);
+  for (let row = 0; row < z.length; row += classes) {
+    let max = -Infinity, sum = 0;
+    for (let i = row; i < row + classes; i++) max = Math.max(max, z[i]);
+    for (let i = row; i < row + classes; i++) sum += p[i] = exp(z[i] - max);
+    for (let i = row; i < row + classes; i++) p[i] /= sum;
+  }
+  return p;
 }
 
 /** Sums over the pixels of one class: of p t, p, t, p^2, t^2 and 1. */

@@ -1,5 +1,5 @@
 import { exp } from "@logits/statistics";
-import { checkInteger, checkPositive } from "@logits/tensor";
+import { checkPositive, rangeError } from "@logits/tensor";
 import { planeLoss, type PlaneLoss, type PlaneOptions } from "./planes.ts";
 
 /** Options of `structuralSimilarityLoss`. */
@@ -25,8 +25,7 @@ export interface StructuralSimilarityOptions extends PlaneOptions {
  * Source: Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 13, 2004; as a loss of masks, Qin et al., "BASNet", CVPR 2019.
  */
 export const structuralSimilarityLoss: PlaneLoss<StructuralSimilarityOptions> = /* @__PURE__ */ planeLoss("structuralSimilarityLoss", ({ window = 11, sigma = 1.5 }: StructuralSimilarityOptions, where) => {
-  checkInteger(where, "window", window, 1, 9999);
-  checkInteger(where, "window", (window - 1) / 2, 0, 9999);
+  if (!(window > 0 && window % 2 === 1 && window < 1e4)) throw rangeError(where, "window", "an odd integer in [1, 9999]", `${window}`);
   checkPositive(where, "sigma", sigma);
   const taps = Float64Array.from({ length: window }, (_, k) => exp(-((k - (window - 1) / 2) ** 2) / (2 * sigma * sigma))), total = taps.reduce((a, b) => a + b, 0), half = (window - 1) / 2;
   const along = (f: Float64Array, lines: number, length: number, lineStep: number, step: number): Float64Array => {
