@@ -18,8 +18,10 @@ export interface ClassifierFreeOptions {
 
 /** Options of `comparatorDecoding`. */
 export interface ComparatorOptions extends PlausibilityOptions {
-  /** How much the difference of the comparators counts, finite. Default 1. */
-  readonly weight?: number;
+  /** How much the truthful comparator counts, finite. Default 1. */
+  readonly beta?: number;
+  /** How much the hallucinating one counts against a token, finite. Default 1. */
+  readonly gamma?: number;
 }
 
 /** What a sampler does with the scores of further models or prompts. */
@@ -37,8 +39,8 @@ export const REFERENCES: Readonly<Record<Guidance["kind"], number>> = { "classif
 /** Checks a guidance. */
 export function checkGuidance(where: string, guidance: Guidance): void {
   if (!Object.hasOwn(REFERENCES, guidance.kind)) throw rangeError(where, "guidance.kind", Object.keys(REFERENCES).map((kind) => `"${kind}"`).join(" or "), JSON.stringify(guidance.kind));
-  const { scale = 1, plausibility = 0.1, k = 1, weight = 1 } = guidance as { readonly scale?: number } & ComparatorOptions;
-  for (const [name, value] of [["scale", scale], ["weight", weight]] as const) if (!Number.isFinite(value)) throw rangeError(where, name, "finite", `${value}`);
+  const { scale = 1, plausibility = 0.1, k = 1, beta = 1, gamma = 1 } = guidance as { readonly scale?: number } & ComparatorOptions;
+  for (const [name, value] of [["scale", scale], ["beta", beta], ["gamma", gamma]] as const) if (!Number.isFinite(value)) throw rangeError(where, name, "finite", `${value}`);
   if (guidance.kind === "classifier-free" && guidance.scale === undefined) throw rangeError(where, "scale", "finite", "undefined");
   if (!(plausibility > 0 && plausibility <= 1)) throw rangeError(where, "plausibility", "in (0, 1]", `${plausibility}`);
   checkInteger(where, "k", k, 1, 2147483647);
@@ -47,7 +49,7 @@ export function checkGuidance(where: string, guidance: Guidance): void {
 /** One row under a guidance. */
 export function guideRow(where: string, x: Float32Array, references: readonly Float32Array[], guidance: Guidance): Float32Array {
   const out = new Float32Array(x.length), [a, b] = references;
-  const scale = guidance.kind === "classifier-free" ? guidance.scale : guidance.kind === "comparator" ? (guidance.weight ?? 1) : 1;
+  const scale = guidance.kind === "classifier-free" ? guidance.scale : 1, { beta = 1, gamma = 1 } = guidance as ComparatorOptions;
   const limit = guidance.kind === "classifier-free" ? -Infinity : plausible(x, guidance);
   for (let c = 0; c < x.length; c++) {
     if (x[c] === -Infinity || x[c] < limit) {
@@ -57,7 +59,7 @@ export function guideRow(where: string, x: Float32Array, references: readonly Fl
     for (const reference of references) {
       if (!Number.isFinite(reference[c])) throw rangeError(where, "references", "finite where the logits are", `${reference[c]} for token ${c}`);
     }
-    out[c] = guidance.kind === "classifier-free" ? a[c] + scale * (x[c] - a[c]) : guidance.kind === "contrastive" ? x[c] - a[c] : x[c] + scale * (a[c] - b[c]);
+    out[c] = guidance.kind === "classifier-free" ? a[c] + scale * (x[c] - a[c]) : guidance.kind === "contrastive" ? x[c] - a[c] : x[c] + beta * a[c] - gamma * b[c];
   }
   return out;
 }
@@ -126,12 +128,14 @@ export function contrastiveDecoding(logits: TensorLike, amateur: TensorLike, opt
 /**
  * A model's scores moved by the difference of two comparators, one tuned to be truthful and one to hallucinate, among the tokens that the model finds plausible.
  *
- *   y = x + weight (t - h) where p >= plausibility * (k-th largest p), else -Infinity
+ *   p' proportional to p t^beta / h^gamma: y = x + beta log t - gamma log h where p >= plausibility * (k-th largest p), else -Infinity
+ *
+ * Scores and log-probabilities of the comparators give the same distribution.
  *
  * @param logits - of the model, float32 [..., V]; -Infinity = impossible
  * @param truthful - same shape
  * @param hallucinatory - same shape
- * @param options - `weight` (1), `plausibility` (0.1), `k` (1)
+ * @param options - `beta` (1), `gamma` (1), `plausibility` (0.1), `k` (1)
  * @returns scores, float32 [..., V]
  * @throws RangeError for other shapes, or where a comparator is not finite and the token is plausible
  * @example

@@ -6,3 +6,5 @@ export {
 } from "./guidance.ts";
 export { perplexity, sequenceScores, tokenScores, type SequenceScoreOptions, type SequenceScores, type TokenScoreOptions, type TokenScores } from "./tokenScores.ts";
 export { speculativeSampling, type Speculation, type SpeculativeOptions } from "./speculative.ts";
+export { importanceLoss, loadLoss, noisyTopKGating, type BalanceOptions, type Gating, type NoisyTopKOptions } from "./gating.ts";
+export { depthRouting, type DepthRouting, type DepthRoutingOptions } from "./depthRouting.ts";

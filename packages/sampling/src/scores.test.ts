@@ -91,12 +91,18 @@ describe("guidance", () => {
     expectExact(contrastiveDecoding([3, -20], [3, -INF]).data, [0, -INF]); // not plausible: the amateur is not looked at
   });
 
-  it("comparators: weight 0 and equal ones leave the plausible scores [paper:improving-factuality-in-large-language-models-via-decoding-time]", () => {
+  it("comparators: p t^beta / h^gamma among plausible tokens; 0 and equal ones change nothing [paper:improving-factuality-in-large-language-models-via-decoding-time]", () => {
     const x = rows(4, 20, 5), t = rows(4, 20, 6), h = rows(4, 20, 7);
     const head = contrastiveDecoding(x, x).data.map((v, i) => (v === -INF ? v : x.data[i]));
-    expectExact(comparatorDecoding(x, t, h, { weight: 0 }).data, head);
-    expectExact(comparatorDecoding(x, t, t, { weight: 5 }).data, head);
-    expectClose(comparatorDecoding(x, t, h, { weight: 0.5 }), { shape: [4, 20], data: head.map((v, i) => (v === -INF ? v : v + 0.5 * (t.data[i] - h.data[i]))) }, { atol: 1e-6 });
+    expectExact(comparatorDecoding(x, t, h, { beta: 0, gamma: 0 }).data, head);
+    expectClose(comparatorDecoding(x, t, t, { beta: 5, gamma: 5 }).data, head, { atol: 0 });
+    for (const [beta, gamma] of [[1, 1], [0.5, 0.2]]) {
+      const y = comparatorDecoding(x, t, h, { beta, gamma });
+      for (let r = 0; r < 4; r++) {
+        const [p, q, s] = [x, t, h].map((one) => logSoftmax(one.row(r).data));
+        expectClose(logSoftmax(y.row(r).data), logSoftmax(p.map((v, c) => (head[20 * r + c] === -INF ? -INF : v + beta * q[c] - gamma * s[c]))), { atol: 1e-5 }); // sums of float32
+      }
+    }
   });
 
   it("inside a sampler they are what they are outside", () => {
@@ -104,7 +110,7 @@ describe("guidance", () => {
     for (const [guidance, references, y] of [
       [{ kind: "classifier-free", scale: 2 }, [t], classifierFreeGuidance(x, t, { scale: 2 })],
       [{ kind: "contrastive", plausibility: 0.2 }, [t], contrastiveDecoding(x, t, { plausibility: 0.2 })],
-      [{ kind: "comparator", weight: 0.7, k: 2 }, [t, h], comparatorDecoding(x, t, h, { weight: 0.7, k: 2 })],
+      [{ kind: "comparator", beta: 0.7, k: 2 }, [t, h], comparatorDecoding(x, t, h, { beta: 0.7, k: 2 })],
     ] as const) {
       const inside = new Sampler({ ...options, guidance }).sample(x, { position: 3, references }), outside = new Sampler(options).sample(y, { position: 3 });
       expectExact(inside.tokens.data, outside.tokens.data);
