@@ -21,3 +21,5 @@ export {
 export { adaptiveLogSoftmax, adaptiveSoftmaxLoss, type AdaptiveGradients, type AdaptiveWeights } from "./adaptiveSoftmaxLoss.ts";
 export { hierarchicalSoftmaxLoss, huffmanTree, type HierarchicalOptions, type WordTree } from "./hierarchicalSoftmaxLoss.ts";
 export { SphericalHead, sphericalZLoss, type SphericalResult, type SphericalShape, type SphericalZOptions } from "./sphericalZLoss.ts";
+export { partialFcLoss, sampleClasses, type CentersLoss, type PartialLoss, type PartialOptions } from "./partialFc.ts";
+export { hardestNegativesLoss, type HardestNegativesOptions } from "./hardestNegativesLoss.ts";
