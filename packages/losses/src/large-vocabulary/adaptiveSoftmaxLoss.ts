@@ -1,7 +1,8 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { logSoftmax } from "@logits/core-wasm/softmax";
 import { vocabularyPass } from "@logits/core-wasm/vocabulary";
-import { asFloat32, asInt32, checkLabels, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, defineLoss, rangeError, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { hiddenRows, labelWeights, matrix } from "./labelledRows.ts";
 
 /** The layers of an adaptive softmax, or their gradients. */
 export interface AdaptiveWeights<T = TensorLike> {
@@ -20,9 +21,8 @@ function check(where: string, width: number, { head, tails }: AdaptiveWeights): 
   const first = asFloat32(where, "weights.head", head), cutoffs = [first.shape[0] - tails.length];
   if (first.shape.length !== 2 || first.shape[1] !== width || cutoffs[0] < 0 || first.shape[0] === 0) throw rangeError(where, "weights.head", `of shape [S + ${tails.length}, ${width}]`, `[${first.shape.join(", ")}]`);
   const rest = tails.map((tail, i) => {
-    const projection = asFloat32(where, `weights.tails[${i}].projection`, tail.projection), output = asFloat32(where, `weights.tails[${i}].output`, tail.output), inner = projection.shape[0];
-    if (projection.shape.length !== 2 || projection.shape[1] !== width) throw rangeError(where, `weights.tails[${i}].projection`, `of shape [d, ${width}]`, `[${projection.shape.join(", ")}]`);
-    if (output.shape.length !== 2 || output.shape[1] !== inner || output.shape[0] === 0) throw rangeError(where, `weights.tails[${i}].output`, `of shape [words, ${inner}]`, `[${output.shape.join(", ")}]`);
+    const projection = matrix(where, `weights.tails[${i}].projection`, tail.projection, "d", width), output = matrix(where, `weights.tails[${i}].output`, tail.output, "words", projection.shape[0]);
+    if (output.shape[0] === 0) throw rangeError(where, `weights.tails[${i}].output`, "with at least one word", `shape [${output.shape.join(", ")}]`);
     cutoffs.push(cutoffs[i] + output.shape[0]);
     return { projection, output };
   });
@@ -56,23 +56,17 @@ const none = { smoothing: 0, zLoss: 0, softCap: 0, skip: 0, k: 0 };
  */
 export const adaptiveSoftmaxLoss: Loss<[hidden: TensorLike, weights: AdaptiveWeights, labels: TensorLike], LossOptions, AdaptiveGradients> = /* @__PURE__ */ defineLoss(
   "adaptiveSoftmaxLoss", 3, (where, [hidden, weights, labels]: [TensorLike, AdaptiveWeights, TensorLike], options: LossOptions) => {
-    const x = asFloat32(where, "hidden", hidden), y = asInt32(where, "labels", labels);
-    checkShape(where, "hidden", x, ["B", "D"]);
-    const [rows, width] = x.shape, { head, tails, cutoffs } = check(where, width, weights), [short] = cutoffs, { ignoreIndex } = options;
-    if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
-    checkLabels(where, "labels", y, cutoffs[tails.length], ignoreIndex);
-    let weighting = rowWeights(where, rows, options);
-    if (ignoreIndex !== undefined) weighting = Float32Array.from(y.data, (label, i) => (label === ignoreIndex ? 0 : weighting ? weighting[i] : 1));
-    const used = Int32Array.from(y.data.keys()).filter((i) => weighting?.[i] !== 0), cluster = y.data.map((label) => cutoffs.findIndex((end) => label < end));
+    const x = hiddenRows(where, hidden), [rows, width] = x.shape, { head, tails, cutoffs } = check(where, width, weights), [short] = cutoffs, { y, weights: weighting } = labelWeights(where, labels, [rows], cutoffs[tails.length], options);
+    const used = Int32Array.from(y.keys()).filter((i) => weighting?.[i] !== 0), cluster = y.map((label) => cutoffs.findIndex((end) => label < end));
     return {
       shape: [rows],
       weights: weighting,
       pass(coefficients) {
-        const top = vocabularyPass(where, { ...none, hidden: x, weights: head, rows: used, labels: y.data.map((label, i) => (cluster[i] > 0 ? short + cluster[i] - 1 : label)) }, coefficients), values = top.losses, dx = top.gradients?.hidden;
+        const top = vocabularyPass(where, { ...none, hidden: x, weights: head, rows: used, labels: y.map((label, i) => (cluster[i] > 0 ? short + cluster[i] - 1 : label)) }, coefficients), values = top.losses, dx = top.gradients?.hidden;
         const below = tails.map(({ projection, output }, t) => {
           const members = used.filter((i) => cluster[i] === t + 1), count = members.length, h = new Tensor("float32", [count, width], new Float32Array(count * width));
           members.forEach((i, j) => h.data.set(x.data.subarray(i * width, (i + 1) * width), j * width));
-          const { losses, gradients } = vocabularyPass(where, { ...none, hidden: matmul(h, projection, { transposeB: true }), weights: output, rows: Int32Array.from(members.keys()), labels: members.map((i) => y.data[i] - cutoffs[t]) }, coefficients && Float64Array.from(members, (i) => coefficients[i]));
+          const { losses, gradients } = vocabularyPass(where, { ...none, hidden: matmul(h, projection, { transposeB: true }), weights: output, rows: Int32Array.from(members.keys()), labels: members.map((i) => y[i] - cutoffs[t]) }, coefficients && Float64Array.from(members, (i) => coefficients[i]));
           members.forEach((i, j) => (values[i] += losses[j]));
           if (gradients === undefined) return;
           const d = new Tensor("float32", [count, projection.shape[0]], gradients.hidden), dh = matmul(d, projection).data;
@@ -101,9 +95,7 @@ export const adaptiveSoftmaxLoss: Loss<[hidden: TensorLike, weights: AdaptiveWei
  * Source: PyTorch, AdaptiveLogSoftmaxWithLoss.log_prob.
  */
 export function adaptiveLogSoftmax(hidden: TensorLike, weights: AdaptiveWeights): Tensor<"float32"> {
-  const where = "adaptiveLogSoftmax", x = asFloat32(where, "hidden", hidden);
-  checkShape(where, "hidden", x, ["B", "D"]);
-  const { head, tails, cutoffs } = check(where, x.shape[1], weights), [rows] = x.shape, words = cutoffs[tails.length], out = new Float32Array(rows * words), first = logSoftmax(matmul(x, head, { transposeB: true }));
+  const where = "adaptiveLogSoftmax", x = hiddenRows(where, hidden), { head, tails, cutoffs } = check(where, x.shape[1], weights), [rows] = x.shape, words = cutoffs[tails.length], out = new Float32Array(rows * words), first = logSoftmax(matmul(x, head, { transposeB: true }));
   const rest = tails.map(({ projection, output }) => logSoftmax(matmul(matmul(x, projection, { transposeB: true }), output, { transposeB: true })));
   for (let i = 0; i < rows; i++) {
     out.set(first.row(i).data.subarray(0, cutoffs[0]), i * words);

@@ -1,5 +1,6 @@
 import { sigmoid, softplus, sortOrder } from "@logits/statistics";
-import { asFloat32, asInt32, checkLabels, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, defineLoss, rangeError, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { hiddenRows, labelWeights, matrix } from "./labelledRows.ts";
 import { RowSums, type RowGradient } from "./rowGradient.ts";
 
 /** A binary tree whose leaves are words: the way from the root to each. */
@@ -74,14 +75,8 @@ export interface HierarchicalOptions extends LossOptions {
  */
 export const hierarchicalSoftmaxLoss: Loss<[hidden: TensorLike, nodes: TensorLike, labels: TensorLike], HierarchicalOptions, { readonly grads: { readonly hidden: Tensor<"float32">; readonly nodes: RowGradient } }> = /* @__PURE__ */ defineLoss(
   "hierarchicalSoftmaxLoss", 3, (where, [hidden, nodes, labels]: [TensorLike, TensorLike, TensorLike], options: HierarchicalOptions) => {
-    const x = asFloat32(where, "hidden", hidden), w = asFloat32(where, "nodes", nodes), y = asInt32(where, "labels", labels), { tree, ignoreIndex } = options;
-    checkShape(where, "hidden", x, ["B", "D"]);
-    const [rows, width] = x.shape;
-    if (`${w.shape}` !== `${[tree.nodes, width]}`) throw rangeError(where, "nodes", `of shape [${tree.nodes}, ${width}]`, `[${w.shape.join(", ")}]`);
-    if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
-    checkLabels(where, "labels", y, tree.words, ignoreIndex);
-    let weighting = rowWeights(where, rows, options);
-    if (ignoreIndex !== undefined) weighting = Float32Array.from(y.data, (label, i) => (label === ignoreIndex ? 0 : weighting ? weighting[i] : 1));
+    const x = hiddenRows(where, hidden), [rows, width] = x.shape, { tree } = options, w = matrix(where, "nodes", nodes, `${tree.nodes}`, width), { y, weights: weighting } = labelWeights(where, labels, [rows], tree.words, options);
+    if (w.shape[0] !== tree.nodes) throw rangeError(where, "nodes", `of shape [${tree.nodes}, ${width}]`, `[${w.shape.join(", ")}]`);
     return {
       shape: [rows],
       weights: weighting,
@@ -90,7 +85,7 @@ export const hierarchicalSoftmaxLoss: Loss<[hidden: TensorLike, nodes: TensorLik
         for (let i = 0; i < rows; i++) {
           if (weighting?.[i] === 0) continue;
           row.fill(0);
-          for (let step = tree.indptr[y.data[i]]; step < tree.indptr[y.data[i] + 1]; step++) {
+          for (let step = tree.indptr[y[i]]; step < tree.indptr[y[i] + 1]; step++) {
             const from = tree.path[step] * width, side = tree.side[step];
             let z = 0;
             for (let d = 0; d < width; d++) z += x.data[i * width + d] * w.data[from + d];

@@ -1,6 +1,7 @@
 import { vocabularyPass, type VocabularyProblem, type VocabularyStatistics } from "@logits/core-wasm/vocabulary";
-import { asFloat32, asInt32, checkCsr, checkInteger, checkLabels, checkPositive, checkShape, defineLoss, isCsr, rangeError, rowWeights, Tensor, type CsrMatrix, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkCsr, checkInteger, checkPositive, checkShape, defineLoss, isCsr, rangeError, rowWeights, Tensor, type CsrMatrix, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
 import { checkRange, perClass } from "../range.ts";
+import { labelWeights } from "./labelledRows.ts";
 
 /** Options of `linearCrossEntropy` and its kin. */
 export interface LinearCrossEntropyOptions extends LossOptions {
@@ -56,7 +57,7 @@ interface LinearPlan extends LossPlan<LinearGradients> {
 }
 
 function plan(where: string, hidden: TensorLike | CsrMatrix, weights: TensorLike, options: LinearCrossEntropyOptions, aim: { readonly labels: TensorLike } | { readonly targets: TensorLike | CsrMatrix }): LinearPlan {
-  const given = isCsr(hidden) ? checkCsr(where, "hidden", hidden) : asFloat32(where, "hidden", hidden), w = asFloat32(where, "weights", weights), { labelSmoothing = 0, zLoss = 0, softCap, skip = 0, topK = 0, ignoreIndex } = options;
+  const given = isCsr(hidden) ? checkCsr(where, "hidden", hidden) : asFloat32(where, "hidden", hidden), w = asFloat32(where, "weights", weights), { labelSmoothing = 0, zLoss = 0, softCap, skip = 0, topK = 0 } = options;
   checkShape(where, "weights", w, ["V", "D"]);
   const [words, width] = w.shape, shape = given.shape.slice(0, -1), rows = shape.reduce((a, n) => a * n, 1);
   if (given.shape.length < 2 || given.shape[shape.length] !== width) throw rangeError(where, "hidden", `of shape [..., ${width}]`, `[${given.shape.join(", ")}]`);
@@ -68,14 +69,12 @@ function plan(where: string, hidden: TensorLike | CsrMatrix, weights: TensorLike
   checkInteger(where, "topK", topK, 0, words);
   const bias = options.bias === undefined ? undefined : asFloat32(where, "bias", options.bias), classWeights = options.classWeight === undefined ? undefined : perClass(where, "classWeight", options.classWeight, words);
   if (bias !== undefined && (bias.shape.length !== 1 || bias.size !== words)) throw rangeError(where, "bias", `of shape [${words}]`, `[${bias.shape.join(", ")}]`);
-  let weighting = rowWeights(where, shape, options), labels: Int32Array | undefined, targets: Tensor<"float32"> | CsrMatrix | undefined;
+  let weighting: Float32Array | undefined, labels: Int32Array | undefined, targets: Tensor<"float32"> | CsrMatrix | undefined;
   if ("labels" in aim) {
-    const y = asInt32(where, "labels", aim.labels);
-    if (`${y.shape}` !== `${shape}`) throw rangeError(where, "labels", `of shape [${shape.join(", ")}]`, `[${y.shape.join(", ")}]`);
-    checkLabels(where, "labels", y, words, ignoreIndex);
-    labels = y.data;
-    if (ignoreIndex !== undefined || classWeights) weighting = Float32Array.from(labels, (label, i) => (label === ignoreIndex || weighting?.[i] === 0 ? 0 : (weighting?.[i] ?? 1) * (classWeights ? classWeights[label] : 1)));
+    ({ y: labels, weights: weighting } = labelWeights(where, aim.labels, shape, words, options));
+    if (classWeights) weighting = Float32Array.from(labels, (label, i) => (weighting?.[i] === 0 ? 0 : (weighting?.[i] ?? 1) * classWeights[label]));
   } else {
+    weighting = rowWeights(where, shape, options);
     targets = isCsr(aim.targets) ? checkCsr(where, "targets", aim.targets) : asFloat32(where, "targets", aim.targets);
     if (`${targets.shape}` !== `${[...shape, words]}`) throw rangeError(where, "targets", `of shape [${[...shape, words].join(", ")}]`, `[${targets.shape.join(", ")}]`);
   }

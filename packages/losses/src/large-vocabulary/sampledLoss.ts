@@ -1,7 +1,8 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { exp, log, sigmoid, softplus } from "@logits/statistics";
-import { asFloat32, asInt32, checkLabels, checkPositive, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, checkPositive, checkShape, defineLoss, rangeError, Tensor, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
 import { checkRange } from "../range.ts";
+import { hiddenRows, labelWeights, matrix } from "./labelledRows.ts";
 import type { Negatives } from "./negatives.ts";
 import { RowSums, type RowGradient } from "./rowGradient.ts";
 
@@ -38,17 +39,10 @@ export type SampledRow = (own: number, samples: Float64Array, logE: number, logE
 
 /** What a sampled loss needs, checked; `plan` of `defineLoss` from it. */
 export function sampledPlan(where: string, hidden: TensorLike, weights: TensorLike, labels: TensorLike, options: SampledOptions, removeHits: boolean, scale: number, row: SampledRow): LossPlan<SampledGradients> {
-  const x = asFloat32(where, "hidden", hidden), w = asFloat32(where, "weights", weights), y = asInt32(where, "labels", labels), { negatives, ignoreIndex } = options;
-  checkShape(where, "hidden", x, ["B", "D"]);
-  checkShape(where, "weights", w, ["V", "D"]);
-  const [rows, width] = x.shape, words = w.shape[0], bias = options.bias === undefined ? undefined : asFloat32(where, "bias", options.bias), { indices } = negatives, count = indices.length;
-  if (w.shape[1] !== width) throw rangeError(where, "weights", `of shape [V, ${width}]`, `[${w.shape.join(", ")}]`);
-  if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
-  checkLabels(where, "labels", y, words, ignoreIndex);
+  const x = hiddenRows(where, hidden), [rows, width] = x.shape, w = matrix(where, "weights", weights, "V", width), words = w.shape[0], { y, weights: weighting } = labelWeights(where, labels, [rows], words, options), { negatives } = options, { indices } = negatives, count = indices.length;
+  const bias = options.bias === undefined ? undefined : asFloat32(where, "bias", options.bias);
   if (bias && bias.size !== words) throw rangeError(where, "bias", `of shape [${words}]`, `[${bias.shape.join(", ")}]`);
   if (negatives.words !== words) throw rangeError(where, "negatives", `drawn from ${words} words`, `${negatives.words}`);
-  let weighting = rowWeights(where, rows, options);
-  if (ignoreIndex !== undefined) weighting = Float32Array.from(y.data, (label, i) => (label === ignoreIndex ? 0 : weighting ? weighting[i] : 1));
   const takes = (i: number): boolean => weighting?.[i] !== 0;
   return {
     shape: [rows],
@@ -62,7 +56,7 @@ export function sampledPlan(where: string, hidden: TensorLike, weights: TensorLi
       const hits = options.removeHits ?? removeHits;
       for (let i = 0; i < rows; i++) {
         if (!takes(i)) continue;
-        const label = y.data[i];
+        const label = y[i];
         let logit = 0;
         for (let d = 0; d < width; d++) logit += h.data[i * width + d] * w.data[label * width + d];
         indices.forEach((v, k) => (samples[k] = hits && v === label ? -Infinity : scale * (z[i * count + k] + (bias ? bias.data[v] : 0))));
@@ -77,7 +71,7 @@ export function sampledPlan(where: string, hidden: TensorLike, weights: TensorLi
           const d = new Tensor("float32", [rows, count], z), dh = matmul(d, gathered).data, dw = matmul(d, h, { transposeA: true }).data, sums = new RowSums([words, width]), db = bias && new Float32Array(words);
           for (let i = 0; i < rows; i++) {
             if (!takes(i)) continue;
-            const label = y.data[i];
+            const label = y[i];
             for (let f = 0; f < width; f++) dh[i * width + f] += slopes[i] * w.data[label * width + f];
             sums.add(label, slopes[i], h.data, i * width);
             if (db) db[label] += slopes[i];

@@ -1,6 +1,7 @@
 import { addGram } from "@logits/core-wasm/linalg";
 import { sigmoid, softplus } from "@logits/statistics";
-import { asFloat32, asInt32, checkLabels, checkPositive, checkShape, defineLoss, lossRows, rangeError, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkPositive, checkShape, defineLoss, lossRows, rangeError, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { labelWeights, matrix } from "./labelledRows.ts";
 
 /** The two numbers of the spherical Z-loss. */
 export interface SphericalShape {
@@ -71,12 +72,12 @@ export interface SphericalResult {
 }
 
 /**
- * A linear layer under the spherical Z-loss whose exact loss, gradient and gradient step cost the same whatever the number of classes: O(B D^2 + B^2 D), after O(C D^2) once.
+ * A linear layer under the spherical Z-loss whose exact loss, gradient and gradient step cost the same whatever the number of classes: O(B D^2 + B^2 D) after O(C D^2) once.
  *
  *   sum_c o_c = s . h,   sum_c o_c^2 = h' Q h,   s = sum_c w_c, Q = W' W;   W = A U + 1 omega'
  *
  * The loss needs the label's row, s and Q alone. A step of gradient descent on all of W multiplies it by a D x D matrix, adds one vector to every row and another one to the labels' rows: it goes to U, omega and
- * the labels' rows of A. All but A is float64.
+ * the labels' rows of A; s never changes. All but A is float64.
  */
 export class SphericalHead {
   /** C and D. */
@@ -85,7 +86,7 @@ export class SphericalHead {
   /** A, of which a step touches the rows of its labels only. */
   readonly #rows: Float32Array;
   readonly #u: Float64Array;
-  readonly #inverse: Float64Array;
+  #inverse: Float64Array;
   readonly #omega: Float64Array;
   readonly #sum: Float64Array;
   readonly #gram: Float64Array;
@@ -156,46 +157,40 @@ export class SphericalHead {
   step(hidden: TensorLike, labels: TensorLike, rate: number): SphericalResult {
     const where = "SphericalHead.step";
     checkPositive(where, "rate", rate);
-    const { loss, grad, x, y, base, tilt, own, owners } = this.#pass(where, hidden, labels), [count, width] = this.shape, rows = y.length, u = this.#u, q = this.#gram, inverse = this.#inverse;
-    // M = I - X' S X with S = rate diag(tilt); its inverse is I + X' K X, K = S (I - X X' S)^-1.
-    const scale = tilt.map((t) => rate * t), products = (a: Float64Array): Float64Array => multiply(x, a, rows, width, width);
-    const system = multiply(x, transpose(x, rows, width), rows, width, rows).map((v, i) => Number(i % (rows + 1) === 0) - v * scale[i % rows]), k = invert(system, rows);
-    if (k === undefined) throw rangeError(where, "rate", "that leaves the weights independent", `${rate}`, "Take a smaller step");
-    for (let i = 0; i < k.length; i++) k[i] *= scale[Math.floor(i / rows)];
-    const p = combine(x, base.map((b) => rate * b), rows, width), away = own.map((o) => rate * o);
-    // The labels' rows and the sum after the part that all rows share: y = M w - p.
-    const through = (w: Float64Array): Float64Array => {
-      const dots = multiply(x, w, rows, width, 1), moved = combine(x, dots.map((v, b) => v * scale[b]), rows, width);
-      return w.map((v, d) => v - moved[d]);
-    };
-    const kept = owners.map((w) => through(w).map((v, d) => v - p[d])), shared = through(this.#sum);
-    // Q: M Q M - M s p' - p s' M + C p p', then the labels' part.
-    const qx = products(q), inner = multiply(qx, transpose(x, rows, width), rows, width, rows), middle = new Float64Array(rows * width);
-    for (let a = 0; a < rows; a++) for (let d = 0; d < width; d++) {
+    const { loss, grad, x, y, qx, base, tilt, own, owners, slopes } = this.#pass(where, hidden, labels), [count, width] = this.shape, rows = y.length, u = this.#u, q = this.#gram, inverse = this.#inverse.slice();
+    const at = (a: ArrayLike<number>, i: number, b: ArrayLike<number>, j: number): number => {
       let sum = 0;
-      for (let b = 0; b < rows; b++) sum += scale[a] * inner[a * rows + b] * scale[b] * x[b * width + d];
-      middle[a * width + d] = sum - scale[a] * qx[a * width + d];
+      for (let d = 0; d < width; d++) sum += a[i * width + d] * b[j * width + d];
+      return sum;
+    };
+    // All of U moves by -rate U h tilt h'; its inverse by as many rank-one updates. Until they are known to exist nothing is written.
+    const ux = Array.from({ length: rows }, (_, b) => Float64Array.from({ length: width }, (_, i) => at(u, i, x, b)));
+    for (let b = 0; b < rows; b++) {
+      const column = Float64Array.from({ length: width }, (_, i) => at(inverse, i, ux[b], 0)), row = multiply(x.subarray(b * width, (b + 1) * width), inverse, width), factor = rate * tilt[b], rest = 1 - factor * at(x, b, column, 0);
+      if (!(Math.abs(rest) > 1e-9)) throw rangeError(where, "rate", "that leaves the weights independent", `${rate}`, "Take a smaller step");
+      for (let i = 0; i < width; i++) for (let d = 0, f = (factor * column[i]) / rest; d < width; d++) inverse[i * width + d] += f * row[d];
     }
-    for (let i = 0; i < width; i++) {
-      for (let j = 0; j < width; j++) {
-        let sum = q[i * width + j] - shared[i] * p[j] - p[i] * shared[j] + count * p[i] * p[j];
-        for (let b = 0; b < rows; b++) sum += x[b * width + i] * middle[b * width + j] - scale[b] * qx[b * width + i] * x[b * width + j] - away[b] * (kept[b][i] * x[b * width + j] + x[b * width + i] * kept[b][j]);
-        q[i * width + j] = sum;
+    this.#inverse = inverse;
+    // W' = W - rate sum_b g_b h_b' with g_b = base 1 + tilt o_b + own e_y, whose sum is 0: s stays. Q' = W'' W'.
+    const omega = this.#omega.slice();
+    for (let b = 0; b < rows; b++) {
+      const along = rate * (base[b] + tilt[b] * at(omega, 0, x, b)), pull = slopes.slice(b * width, (b + 1) * width);
+      for (let a = 0; a < rows; a++) {
+        const shared = base[a] * (count * base[b] + own[b]) + base[b] * own[a] + base[a] * tilt[b] * at(this.#sum, 0, x, b) + base[b] * tilt[a] * at(this.#sum, 0, x, a), owned = own[b] * tilt[a] * at(owners[b], 0, x, a) + own[a] * tilt[b] * at(owners[a], 0, x, b) + (y[a] === y[b] ? own[a] * own[b] : 0);
+        for (let d = 0, f = (rate / 2) * (shared + owned + tilt[a] * tilt[b] * at(qx, a, x, b)); d < width; d++) pull[d] -= f * x[a * width + d];
       }
+      for (let i = 0; i < width; i++) {
+        const h = x[b * width + i];
+        this.#omega[i] -= along * h;
+        for (let d = 0; d < width; d++) {
+          u[i * width + d] -= rate * tilt[b] * ux[b][i] * x[b * width + d];
+          q[i * width + d] -= rate * (pull[i] * x[b * width + d] + h * pull[d]);
+        }
+      }
+      // The label's row of A: h stands there as h U^-1.
+      const back = multiply(x.subarray(b * width, (b + 1) * width), inverse, width);
+      for (let d = 0; d < width; d++) this.#rows[y[b] * width + d] -= rate * own[b] * back[d];
     }
-    for (let a = 0; a < rows; a++) for (let b = 0; b < rows; b++) if (y[a] === y[b]) for (let i = 0; i < width; i++) for (let j = 0; j < width; j++) q[i * width + j] += away[a] * away[b] * x[a * width + i] * x[b * width + j];
-    const direct = combine(x, away, rows, width);
-    for (let d = 0; d < width; d++) this.#sum[d] = shared[d] - count * p[d] - direct[d];
-    // U M, M^-1 U^-1, M omega - p, and the labels' rows of A, in which h stands as h U^-1.
-    const ux = multiply(u, transpose(x, rows, width), width, width, rows), xi = products(inverse);
-    for (let i = 0; i < width; i++) for (let b = 0; b < rows; b++) for (let d = 0, f = ux[i * rows + b] * scale[b]; d < width; d++) u[i * width + d] -= f * x[b * width + d];
-    const solved = multiply(k, xi, rows, rows, width);
-    for (let i = 0; i < width; i++) for (let b = 0; b < rows; b++) for (let d = 0; d < width; d++) inverse[i * width + d] += x[b * width + i] * solved[b * width + d];
-    this.#omega.set(through(this.#omega).map((v, d) => v - p[d]));
-    const back = products(inverse);
-    y.forEach((label, b) => {
-      for (let d = 0; d < width; d++) this.#rows[label * width + d] -= away[b] * back[b * width + d];
-    });
     return { loss, grad };
   }
 
@@ -214,18 +209,13 @@ export class SphericalHead {
 
   /** w_c = A_c U + omega. */
   #row(c: number): Float64Array {
-    const [, width] = this.shape, row = multiply(Float64Array.from(this.#rows.subarray(c * width, (c + 1) * width)), this.#u, 1, width, width);
-    return row.map((v, d) => v + this.#omega[d]);
+    const [, width] = this.shape;
+    return multiply(this.#rows.subarray(c * width, (c + 1) * width), this.#u, width).map((v, d) => v + this.#omega[d]);
   }
 
-  #pass(where: string, hidden: TensorLike, labels: TensorLike): SphericalResult & { x: Float64Array; y: Int32Array; base: Float64Array; tilt: Float64Array; own: Float64Array; owners: Float64Array[] } {
-    const h = asFloat32(where, "hidden", hidden), targets = asInt32(where, "labels", labels), [count, width] = this.shape, y = targets.data;
-    checkShape(where, "hidden", h, ["B", "D"]);
-    const [rows] = h.shape;
-    if (h.shape[1] !== width) throw rangeError(where, "hidden", `of shape [B, ${width}]`, `[${h.shape.join(", ")}]`);
-    if (targets.shape.length !== 1 || y.length !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${targets.shape.join(", ")}]`);
-    checkLabels(where, "labels", targets, count);
-    const x = Float64Array.from(h.data), qx = multiply(x, this.#gram, rows, width, width), grad = new Float32Array(rows * width), owners = Array.from(y, (c) => this.#row(c));
+  #pass(where: string, hidden: TensorLike, labels: TensorLike): SphericalResult & { readonly x: Float64Array; readonly y: Int32Array; readonly qx: Float64Array; readonly base: Float64Array; readonly tilt: Float64Array; readonly own: Float64Array; readonly owners: Float64Array[]; readonly slopes: Float64Array } {
+    const [count, width] = this.shape, h = matrix(where, "hidden", hidden, "B", width), rows = h.shape[0], { y } = labelWeights(where, labels, [rows], count, {}), x = Float64Array.from(h.data), qx = new Float64Array(rows * width), slopes = new Float64Array(rows * width), owners = Array.from(y, (c) => this.#row(c));
+    for (let b = 0; b < rows; b++) qx.set(multiply(x.subarray(b * width, (b + 1) * width), this.#gram, width), b * width);
     const base = new Float64Array(rows), tilt = new Float64Array(rows), own = new Float64Array(rows);
     let total = 0;
     for (let b = 0; b < rows; b++) {
@@ -240,46 +230,15 @@ export class SphericalHead {
       tilt[b] = part.tilt / rows;
       base[b] = part.base / rows - tilt[b] * mean;
       own[b] = part.own / rows;
-      for (let d = 0, i = b * width; d < width; d++, i++) grad[i] = base[b] * this.#sum[d] + tilt[b] * qx[i] + own[b] * owners[b][d];
+      for (let d = 0, i = b * width; d < width; d++, i++) slopes[i] = base[b] * this.#sum[d] + tilt[b] * qx[i] + own[b] * owners[b][d];
     }
-    return { loss: new Tensor("float32", [], Float32Array.of(total)), grad: new Tensor("float32", [rows, width], grad), x, y, base, tilt, own, owners };
+    return { loss: new Tensor("float32", [], Float32Array.of(total)), grad: new Tensor("float32", [rows, width], Float32Array.from(slopes)), x, y, qx, base, tilt, own, owners, slopes };
   }
 }
 
-/** [n, k] times [k, m]. */
-function multiply(a: Float64Array, b: Float64Array, n: number, k: number, m: number): Float64Array {
-  const out = new Float64Array(n * m);
-  for (let i = 0; i < n; i++) for (let p = 0; p < k; p++) for (let j = 0, f = a[i * k + p]; j < m; j++) out[i * m + j] += f * b[p * m + j];
-  return out;
-}
-
-function transpose(a: Float64Array, n: number, m: number): Float64Array {
-  return a.map((_, i) => a[(i % n) * m + Math.floor(i / n)]);
-}
-
-/** sum_b factors[b] x[b]. */
-function combine(x: Float64Array, factors: Float64Array, rows: number, width: number): Float64Array {
-  return multiply(factors, x, 1, rows, width);
-}
-
-/** The inverse of an [n, n] matrix by elimination with row pivots; undefined where it has none. */
-function invert(a: Float64Array, n: number): Float64Array | undefined {
-  const out = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) out[i * n + i] = 1;
-  for (let c = 0; c < n; c++) {
-    let best = c;
-    for (let r = c + 1; r < n; r++) if (Math.abs(a[r * n + c]) > Math.abs(a[best * n + c])) best = r;
-    const pivot = a[best * n + c];
-    if (!(Math.abs(pivot) > 1e-12)) return undefined;
-    for (const m of [a, out]) {
-      const row = m.slice(best * n, (best + 1) * n);
-      m.copyWithin(best * n, c * n, (c + 1) * n);
-      m.set(row.map((v) => v / pivot), c * n);
-    }
-    for (let r = 0; r < n; r++) {
-      const f = a[r * n + c];
-      if (r !== c && f !== 0) for (const m of [a, out]) for (let j = 0; j < n; j++) m[r * n + j] -= f * m[c * n + j];
-    }
-  }
+/** row [n] times [n, n]. */
+function multiply(row: ArrayLike<number>, a: Float64Array, n: number): Float64Array {
+  const out = new Float64Array(n);
+  for (let p = 0; p < n; p++) for (let j = 0, f = row[p]; j < n; j++) out[j] += f * a[p * n + j];
   return out;
 }
