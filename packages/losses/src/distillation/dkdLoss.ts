@@ -32,8 +32,7 @@ export type LabelledDistillationLoss<Options extends DistillationOptions> = Loss
  * Source: Zhao, Cui, Song, Qiu, Liang, "Decoupled knowledge distillation", CVPR 2022.
  */
 export const dkdLoss: LabelledDistillationLoss<DkdOptions> = /* @__PURE__ */ studentLoss("dkdLoss", 3, ({ alpha = 1, beta = 8 }: DkdOptions) => (s, t, grad, y) => {
-  // Log-probabilities of the label and of the rest, from the log odds.
-  const restS = logSumExpRow(s, y), restT = logSumExpRow(t, y), [logS, logRestS] = logBernoulli(s[y] - restS), [logT, logRestT] = logBernoulli(t[y] - restT), sy = exp(logS), ty = exp(logT);
+  const restS = logSumExpRow(s, y), restT = logSumExpRow(t, y), [logS, logRestS] = labelAndRest(s[y], restS), [logT, logRestT] = labelAndRest(t[y], restT), sy = exp(logS), ty = exp(logT);
   let rest = 0;
   for (let c = 0; c < s.length; c++) {
     if (c === y) continue;
@@ -45,7 +44,8 @@ export const dkdLoss: LabelledDistillationLoss<DkdOptions> = /* @__PURE__ */ stu
   return alpha * (klTerm(ty, logT, logS) + klTerm(exp(logRestT), logRestT, logRestS)) + beta * rest;
 });
 
-/** log p and log(1 - p) of a probability, from its log odds. */
-function logBernoulli(odds: number): readonly [number, number] {
+/** Log-probabilities of the label and of the rest, from the log odds; none for +Infinity, as in a softmax. */
+function labelAndRest(score: number, rest: number): readonly [number, number] {
+  const odds = score === Infinity ? NaN : score - rest;
   return [-softplus(-odds), -softplus(odds)];
 }

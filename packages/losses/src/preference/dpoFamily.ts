@@ -106,10 +106,10 @@ export const exoLoss: ReferenceLoss<SmoothedPreferenceOptions> = /* @__PURE__ */
  * @returns float32 [B] ("none") or []. `withGrad`: `grads.chosen`, `grads.rejected`
  * @throws RangeError as `dpoLoss`
  * @example
- *   ncaLoss([-10], [-12], [-11], [-11]); // 1.3178
+ *   noiseContrastiveAlignmentLoss([-10], [-12], [-11], [-11]); // 1.3178
  * Source: Chen, He, Yuan, Cui, Su, Zhu, "Noise contrastive alignment of language models with explicit rewards", NeurIPS 2024.
  */
-export const ncaLoss: ReferenceLoss<PreferenceOptions> = /* @__PURE__ */ pairLoss("ncaLoss", 4, (options: PreferenceOptions, where) => {
+export const noiseContrastiveAlignmentLoss: ReferenceLoss<PreferenceOptions> = /* @__PURE__ */ pairLoss("noiseContrastiveAlignmentLoss", 4, (options: PreferenceOptions, where) => {
   const beta = strengthOf(where, options);
   return (a, b) => {
     const x = beta * a, y = beta * b;

@@ -23,7 +23,7 @@ export const referencePairs: Readonly<Record<string, Pair>> = {
   ipoLoss: (a, b, { beta = 0.1 }) => (a - b - 1 / (2 * beta)) ** 2,
   slicLoss: (a, b, { beta = 0.1 }) => Math.max(0, 1 - beta * (a - b)),
   exoLoss: (a, b, { beta = 0.1, labelSmoothing: e = 1e-3 }) => sg(beta * (a - b)) * (ls(beta * (a - b)) - Math.log(1 - e)) + sg(-beta * (a - b)) * (ls(-beta * (a - b)) - Math.log(e)),
-  ncaLoss: (a, b, { beta = 0.1 }) => -ls(beta * a) - ls(-beta * a) / 2 - ls(-beta * b) / 2,
+  noiseContrastiveAlignmentLoss: (a, b, { beta = 0.1 }) => -ls(beta * a) - ls(-beta * a) / 2 - ls(-beta * b) / 2,
   sppoLoss: (a, b, { beta = 0.1 }) => (a - 0.5 / beta) ** 2 + (b + 0.5 / beta) ** 2,
   apoZeroLoss: (a, b, { beta = 0.1 }) => 1 - sg(beta * a) + sg(beta * b),
   apoDownLoss: (a, b, { beta = 0.1 }) => sg(beta * a) + 1 - sg(beta * (a - b)),

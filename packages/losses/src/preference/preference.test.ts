@@ -15,7 +15,7 @@ const settings: Record<string, object[]> = {
   ipoLoss: [{}, { beta: 0.5 }],
   slicLoss: [{ beta: 0.7 }],
   exoLoss: [{}, { labelSmoothing: 0.1, beta: 1 }],
-  ncaLoss: [{}, { beta: 1 }],
+  noiseContrastiveAlignmentLoss: [{}, { beta: 1 }],
   sppoLoss: [{}, { beta: 1 }],
   apoZeroLoss: [{}, { beta: 1 }],
   apoDownLoss: [{}, { beta: 1 }],

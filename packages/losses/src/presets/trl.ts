@@ -3,7 +3,7 @@ import { asFloat32, asMask, checkPositive, rangeError, Tensor, type Loss, type L
 import { divergence, type DistillationLoss } from "../distillation/divergence.ts";
 import { jensenShannonTerm, type JensenShannonOptions } from "../distillation/divergences.ts";
 import { bcoLoss as bco, grpoLoss as grpo, ktoLoss as kto, type AnswerLoss, type KtoOptions } from "../preference/answerLosses.ts";
-import { aotLoss, apoDownLoss, apoZeroLoss, discopopLoss, exoLoss, ipoLoss, ncaLoss, robustDpoLoss, slicLoss, sppoLoss } from "../preference/dpoFamily.ts";
+import { aotLoss, apoDownLoss, apoZeroLoss, discopopLoss, exoLoss, ipoLoss, noiseContrastiveAlignmentLoss, robustDpoLoss, slicLoss, sppoLoss } from "../preference/dpoFamily.ts";
 import { dpoLoss as dpo, marginTerm, type DpoOptions, type SmoothedPreferenceOptions } from "../preference/dpoLoss.ts";
 import { pairLoss, type PairLoss, type ReferenceLoss } from "../preference/pairLoss.ts";
 import { cpoLoss as cpo, orpoLoss as orpo, rewardModelLoss, simpoLoss } from "../preference/withoutReference.ts";
@@ -72,7 +72,7 @@ const bcoPair = /* @__PURE__ */ pairLoss<readonly TensorLike[], SmoothedPreferen
 export const dpoLoss: ReferenceLoss<TrlDpoOptions> = /* @__PURE__ */ chosen(4, ({ lossType = "sigmoid", fDivergenceType = "reverse_kl", fAlphaDivergenceCoef = 0.5, ...options }: TrlDpoOptions) => {
   const { discopopTau: tau = 0.05, labelSmoothing = 0 } = options, divergence = named("dpoLoss", { reverse_kl: "reverse-kl", forward_kl: "forward-kl", js_divergence: "jensen-shannon", alpha_divergence: fAlphaDivergenceCoef } satisfies Record<string, DpoOptions["divergence"]>, fDivergenceType, "fDivergenceType");
   const sigmoidLoss = [dpo, { labelSmoothing: 0, divergence }] as const, table: Readonly<Record<string, readonly [AnyLoss, object]>> = {
-    sigmoid: sigmoidLoss, sigmoid_norm: sigmoidLoss, hinge: [slicLoss, {}], ipo: [ipoLoss, {}], exo_pair: [exoLoss, { labelSmoothing }], nca_pair: [ncaLoss, {}], robust: [robustDpoLoss, {}], bco_pair: [bcoPair, {}],
+    sigmoid: sigmoidLoss, sigmoid_norm: sigmoidLoss, hinge: [slicLoss, {}], ipo: [ipoLoss, {}], exo_pair: [exoLoss, { labelSmoothing }], nca_pair: [noiseContrastiveAlignmentLoss, {}], robust: [robustDpoLoss, {}], bco_pair: [bcoPair, {}],
     sppo_hard: [sppoLoss, {}], aot: [aotLoss, {}], aot_unpaired: [aotLoss, { unpaired: true }], apo_zero: [apoZeroLoss, {}], apo_down: [apoDownLoss, {}], discopop: [discopopLoss, { tau }],
   };
   const found = named("dpoLoss", table, lossType);
