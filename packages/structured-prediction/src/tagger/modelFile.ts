@@ -31,10 +31,13 @@ export interface ModelParts {
   readonly kind: "crf" | "perceptron";
 }
 
-/** FNV-1a of bytes. */
+/** FNV-1a: `SEED`, then each byte b makes h Math.imul(h ^ b, PRIME). */
+export const SEED: number = 0x811c9dc5 | 0, PRIME = 0x01000193;
+
+/** FNV-1a of bytes, its bits mixed. */
 function hash(bytes: Uint8Array, from: number, to: number): number {
-  let h = 0x811c9dc5;
-  for (let i = from; i < to; i++) h = Math.imul(h ^ bytes[i], 0x01000193);
+  let h = SEED;
+  for (let i = from; i < to; i++) h = Math.imul(h ^ bytes[i], PRIME);
   return (h ^ (h >>> 15)) >>> 0;
 }
 
@@ -111,6 +114,7 @@ export class ModelFile {
   readonly #slots: Uint32Array;
   readonly #names: Uint8Array;
   readonly #room = new Uint8Array(512);
+  #tags: Int32Array | undefined;
 
   /** @throws FormatError for bytes that are no model, of another version, cut off or changed */
   constructor(where: string, given: Uint8Array) {
@@ -179,20 +183,43 @@ export class ModelFile {
   find(name: string): number {
     let room = this.#room;
     if (3 * name.length > room.length) room = new Uint8Array(3 * name.length);
-    return this.findBytes(room, ENCODER.encodeInto(name, room).written);
+    const size = ENCODER.encodeInto(name, room).written;
+    return this.#find(room, 0, size, hash(room, 0, size));
   }
 
-  /** The same of the first `size` bytes: the name in UTF-8. */
-  findBytes(name: Uint8Array, size: number): number {
-    const slots = this.#slots, ends = this.#ends, names = this.#names, mask = slots.length - 1;
-    for (let slot = hash(name, 0, size) & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
-      const a = slots[slot] - 1, from = a === 0 ? 0 : ends[a - 1];
-      if (ends[a] - from !== size) continue;
+  /**
+   * The attributes of many names in UTF-8: name i lies in bytes [ends[i - 1], ends[i]), and hashes[i] is its FNV-1a, not mixed. All slots are looked at
+   * before any name is: what is far away in memory is on its way at the same time.
+   */
+  findAll(bytes: Uint8Array, ends: Int32Array, hashes: Int32Array, count: number, found: Int32Array): void {
+    const slots = this.#slots, tags = (this.#tags ??= this.#hashed()), mask = slots.length - 1;
+    for (let i = 0; i < count; i++) {
+      const h = (hashes[i] ^ (hashes[i] >>> 15)) | 0;
+      hashes[i] = h;
+      // 0: no name begins there; else the name in the slot may be the one.
+      found[i] = tags[h & mask] === h ? slots[h & mask] : slots[h & mask] === 0 ? 0 : -1;
+    }
+    for (let i = 0; i < count; i++) found[i] = found[i] === 0 ? -1 : this.#find(bytes, i === 0 ? 0 : ends[i - 1], ends[i], hashes[i] >>> 0);
+  }
+
+  #find(name: Uint8Array, from: number, to: number, h: number): number {
+    const slots = this.#slots, ends = this.#ends, names = this.#names, tags = (this.#tags ??= this.#hashed()), mask = slots.length - 1, size = to - from, tag = h | 0;
+    for (let slot = h & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
+      if (tags[slot] !== tag) continue;
+      const a = slots[slot] - 1, first = a === 0 ? 0 : ends[a - 1];
+      if (ends[a] - first !== size) continue;
       let i = 0;
-      while (i < size && names[from + i] === name[i]) i++;
+      while (i < size && names[first + i] === name[from + i]) i++;
       if (i === size) return a;
     }
     return -1;
+  }
+
+  /** The hash of the name in each slot. */
+  #hashed(): Int32Array {
+    const slots = this.#slots, ends = this.#ends, tags = new Int32Array(slots.length);
+    for (let slot = 0; slot < slots.length; slot++) if (slots[slot] !== 0) tags[slot] = hash(this.#names, slots[slot] === 1 ? 0 : ends[slots[slot] - 2], ends[slots[slot] - 1]);
+    return tags;
   }
 }
 
