@@ -11,13 +11,15 @@ const rowsOf = (rows: number, cols: number, scale = 4): { z: Tensor<"float32">; 
 });
 
 describe("labelSums", () => {
-  it.each([[1, 1], [5, 2], [7, 3], [9, 10], [3, 64], [4, 1027], [2, 70001], [700, 131]])("agrees with the definition, %i x %i", (rows, cols) => {
+  it.each([[1, 1], [5, 2], [7, 3], [9, 10], [3, 64], [4, 1027], [2, 70001], [700, 131], [37, 4], [203, 10], [21, 48], [22, 49]])("agrees with the definition, %i x %i", (rows, cols) => {
     const { z, y } = rowsOf(rows, cols), before = z.data.slice(), seen: number[] = [], grad = new Float32Array(z.size).fill(7), want = new Float64Array(z.size);
-    labelSums("test", z, y, (row, gap, others, max, scales) => {
+    labelSums("test", z, y, (row, gap, others, max, scales, own, logSum) => {
       seen.push(row);
       const ref = labelSumsRef(z.row(row).data as Float32Array, y[row]);
       expectExact([gap, max], [ref.gap, ref.max]);
       expectClose(others, ref.others, { rtol: 1e-6, atol: 0 }); // exp to 1.2 ULP, lanes of 256 summands
+      expectClose(own, Math.exp(ref.gap), { rtol: 2.5e-6, atol: 1e-37 }); // as the gradient below
+      expectClose(logSum, ref.gap === 0 ? Math.log1p(ref.others) : Math.log(Math.exp(ref.gap) + ref.others), ref.gap === 0 ? { rtol: 1e-6, atol: 0 } : { atol: 1e-6 }); // as others, where these are 1 or more
       if (row % 3 === 1) return;
       scales.scale = row + 0.5;
       scales.label = -row;
@@ -30,15 +32,16 @@ describe("labelSums", () => {
 
   it("keeps the digits of 1 - p where p is near 1", () => {
     const z = new Tensor("float32", [1, 3], Float32Array.of(30, 0, -2)), got: number[] = [];
-    labelSums("test", z, Int32Array.of(0), (_, gap, others) => void got.push(gap, others));
-    expect(got[0]).toBe(0);
-    expectClose(got[1], Math.exp(-30) + Math.exp(-32), { rtol: 2e-7 });
+    labelSums("test", z, Int32Array.of(0), (_, gap, others, _max, _scales, own, logSum) => void got.push(gap, others, own, logSum));
+    expectExact([got[0], got[2]], [0, 1]);
+    expectClose([got[1], got[3]], [Math.exp(-30) + Math.exp(-32), Math.exp(-30) + Math.exp(-32)], { rtol: 2e-7 });
   });
 
   it("answers special rows", () => {
     const z = new Tensor("float32", [6, 3], Float32Array.of(NaN, 0, 0, 0, NaN, 0, Infinity, 0, 0, -Infinity, -Infinity, -Infinity, -Infinity, 1, 2, -Infinity, -Infinity, 3)), got: number[][] = [], grad = new Float32Array(18);
-    labelSums("test", z, Int32Array.of(0, 0, 0, 0, 0, 2), (row, gap, others, _, scales) => {
+    labelSums("test", z, Int32Array.of(0, 0, 0, 0, 0, 2), (row, gap, others, _, scales, _own, logSum) => {
       got.push([gap, others]);
+      if (row < 4) expect(logSum).toBe(NaN);
       if (row > 3) scales.scale = 1;
     }, grad);
     expect(got[0][0]).toBe(NaN);

@@ -22,27 +22,29 @@ export interface LabelScales {
  *
  *   gap = z[label] - max_c z[c],   others = sum_{c != label} exp(z[c] - max);   grad[c] = scale exp(z[c] - max),  grad[label] = label
  *
- * so p[label] = exp(gap) / (exp(gap) + others), and 1 - p[label] = others / (exp(gap) + others) keeps its digits where p is near 1.
+ *   own = exp(gap),   logSum = log(own + others)
+ *
+ * so log p[label] = gap - logSum, p[label] = own / (own + others), and 1 - p[label] = others / (own + others) keeps its digits where p is near 1.
  *
  * @param z - float32 [B, C], C at least 1; -Infinity = impossible class
  * @param labels - int32 [B], in [0, C); not checked here
- * @param visit - called once for each row, in order: row, gap, others, max, and the scales of its gradient, 0 unless it sets them
+ * @param visit - called once for each row, in order: row, gap, others, max, the scales of its gradient (0 unless it sets them), own, logSum
  * @param grad - float32 [B * C], receives the gradient; none = no gradient. It may be the data of `z`
- * @returns nothing; a row with NaN or +Infinity, or of -Infinity only, has NaN as its gap or its others. Where both scales are 0 the gradient is 0 whatever the row holds
+ * @returns nothing; a row with NaN or +Infinity, or of -Infinity only, has NaN as its gap or its others, and as its logSum. Where both scales are 0 the gradient is 0 whatever the row holds
  * @throws RangeError for lists of other lengths
  * @example
  *   labelSums("example", new Tensor("float32", [1, 2], Float32Array.of(0, 0)), Int32Array.of(1), (row, gap, others) => console.log(gap, others)); // 0 1
  * Source: Goodfellow, Bengio, Courville, Deep Learning (2016), 6.2.2.3.
  */
-export function labelSums(where: string, z: Tensor<"float32">, labels: Int32Array, visit: (row: number, gap: number, others: number, max: number, scales: LabelScales) => void, grad?: Float32Array): void {
+export function labelSums(where: string, z: Tensor<"float32">, labels: Int32Array, visit: (row: number, gap: number, others: number, max: number, scales: LabelScales, own: number, logSum: number) => void, grad?: Float32Array): void {
   const [rows, cols] = z.shape;
   if (labels.length !== rows) throw rangeError(where, "labels", `of length ${rows}`, `${labels.length}`);
   if (grad !== undefined && grad.length !== z.size) throw rangeError(where, "grad", `of length ${z.size}`, `${grad.length}`);
   const step = Math.max(1, Math.floor(CHUNK / cols)), most = Math.min(step, rows), scales: LabelScales = { scale: 0, label: 0 };
   // Sums, scales, labels, rows.
-  const at = scratch(36 * most + 16 + 4 * most * cols), pScales = at + 24 * most, pLabels = pScales + 8 * most, px = (pLabels + 4 * most + 15) & ~15;
+  const at = scratch(52 * most + 16 + 4 * most * cols), pScales = at + 40 * most, pLabels = pScales + 8 * most, px = (pLabels + 4 * most + 15) & ~15;
   checkAttached(where, "z", z);
-  const { f32_label_sums, f32_label_gradient } = kernels(), view = floatView(), sums = new Float64Array(wasmMemory().buffer, at, 3 * most);
+  const { f32_label_sums, f32_label_gradient } = kernels(), view = floatView(), sums = new Float64Array(wasmMemory().buffer, at, 5 * most);
   for (let first = 0; first < rows; first += step) {
     const count = Math.min(step, rows - first), begin = first * cols, end = begin + count * cols, px4 = px >>> 2;
     view.set(begin === 0 && end === z.size ? z.data : z.data.subarray(begin, end), px4);
@@ -50,7 +52,7 @@ export function labelSums(where: string, z: Tensor<"float32">, labels: Int32Arra
     f32_label_sums(px, pLabels, at, count, cols);
     for (let r = 0; r < count; r++) {
       scales.scale = scales.label = 0;
-      visit(first + r, sums[3 * r + 1], sums[3 * r + 2], sums[3 * r], scales);
+      visit(first + r, sums[5 * r + 1], sums[5 * r + 2], sums[5 * r], scales, sums[5 * r + 3], sums[5 * r + 4]);
       // The kernel left halves.
       view[(pScales >>> 2) + 2 * r] = 2 * scales.scale;
       view[(pScales >>> 2) + 2 * r + 1] = scales.label;

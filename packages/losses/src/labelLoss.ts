@@ -1,5 +1,4 @@
 import { labelSums } from "@logits/core-wasm/labels";
-import { exp, log, log1p } from "@logits/statistics";
 import { defineLoss, lossRows, type Loss, type LossPlan, type LossRows, type RowLossOptions, type Tensor, type TensorLike } from "@logits/tensor";
 
 /** A loss of one row as a function of log p and 1 - p of its label. */
@@ -41,9 +40,9 @@ export function labelPlan(where: string, rows: LossRows, { scores = rows.z, weig
     pass(coefficients) {
       const values = new Float64Array(rows.rows), grad = coefficients && new Float32Array(z.size);
       // A row without weight may have any label.
-      labelSums(where, scores, weights === undefined ? y : y.map((label, i) => (weights[i] === 0 ? 0 : label)), (row, gap, others, max, scales) => {
+      labelSums(where, scores, weights === undefined ? y : y.map((label, i) => (weights[i] === 0 ? 0 : label)), (row, gap, others, max, scales, own, logSum) => {
         if (weights?.[row] === 0) return;
-        const own = exp(gap), sum = own + others, logSum = gap === 0 ? log1p(others) : log(sum), logP = gap - logSum, q = others / sum, logZ = max + logSum;
+        const sum = own + others, logP = gap - logSum, q = others / sum, logZ = max + logSum;
         values[row] = value(logP, q, row, logZ);
         if (coefficients === undefined) return;
         const a = coefficients[row] * slope(logP, q, row), b = mass === undefined ? 0 : coefficients[row] * mass(row, logZ);

@@ -1,5 +1,4 @@
 import { labelSums } from "@logits/core-wasm/labels";
-import { log1p } from "@logits/statistics";
 import type { LossPlan, ScoreRows, Tensor } from "@logits/tensor";
 
 /**
@@ -25,11 +24,10 @@ export function rowPlan(where: string, { z, rows, classes, shape, weights, gradi
           tops[row] = c;
         }
       }
-      labelSums(where, z, tops, (row, gap, others, max, scales) => {
+      labelSums(where, z, tops, (row, _gap, others, max, scales, own, logSum) => {
         maxima[row] = max;
-        // The gap is 0, or NaN.
-        logSums[row] = log1p(others) + gap;
-        scales.scale = scales.label = 1 / (1 + gap + others);
+        logSums[row] = logSum;
+        scales.scale = scales.label = 1 / (own + others);
       }, out);
       for (let row = 0; row < rows; row++) {
         const at = row * classes;
