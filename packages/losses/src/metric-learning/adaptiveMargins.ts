@@ -113,7 +113,7 @@ export const adaFaceLoss: ClassLoss<AdaFaceOptions> = /* @__PURE__ */ classLoss(
     target: (c, i) => {
       const g = Math.max(-1, Math.min(1, (concentration * (batch.norm(i) - normMean)) / normDeviation)), [sine, cosine] = sineCosine(-margin * g), s = Math.sqrt((1 - c) * (1 + c)), add = margin * (1 + g);
       if (sine < 0 ? c > cosine : c < -cosine) return [(sine < 0 ? 1 : -1) - add, 0];
-      return [c * cosine - s * sine - add, cosine + (c * sine) / Math.max(s, 1e-4)];
+      return [c * cosine - s * sine - add, cosine + (c * sine) / Math.max(s, 1e-6)];
     },
   }, batch, where);
 });

@@ -27,6 +27,8 @@ export interface ClassBatch {
   readonly radial: Float64Array;
   /** |embedding| of row i, float64. */
   norm(i: number): number;
+  /** |class vector k|, float64. */
+  vectorNorm(k: number): number;
   /** cos(embedding i, class vector k), float64, in [-1, 1]. */
   cosine(i: number, k: number): number;
   /** Which vector of each class is nearest to the row in hand. */
@@ -57,11 +59,12 @@ export function classBatch(where: string, [embeddings, weights, labels]: readonl
     return sum;
   };
   const y = labelled.data, classes = vectors / centers, nearest = new Int32Array(classes), norm = (i: number): number => Math.sqrt(dot(z.data, i, z.data, i));
+  const vectorNorm = (k: number): number => Math.sqrt(dot(w.data, k, w.data, k));
   const cosine = (i: number, k: number): number => {
-    const size = norm(i) * Math.sqrt(dot(w.data, k, w.data, k));
+    const size = norm(i) * vectorNorm(k);
     return size === 0 ? 0 : Math.max(-1, Math.min(1, dot(z.data, i, w.data, k) / size));
   };
-  return { z, w, y, classes, radial: new Float64Array(rows), norm, cosine, nearest, target: (i) => cosine(i, nearest[y[i]]) };
+  return { z, w, y, classes, radial: new Float64Array(rows), norm, vectorNorm, cosine, nearest, target: (i) => cosine(i, nearest[y[i]]) };
 }
 
 /**
@@ -71,7 +74,7 @@ export function classBatch(where: string, [embeddings, weights, labels]: readonl
  */
 export function classLoss<Options extends ClassLossOptions = ClassLossOptions>(name: string, plan: (options: Options, batch: ClassBatch, where: string) => ClassRow, reduced = true): ClassLoss<Options> {
   return defineLoss(name, 3, (where, args: [TensorLike, TensorLike, TensorLike], options: Options) => {
-    const batch = classBatch(where, args, options), { z, w, y, radial, norm, nearest } = batch, [rows, features] = z.shape, { ignoreIndex } = options;
+    const batch = classBatch(where, args, options), { z, w, y, radial, norm, vectorNorm, cosine, nearest } = batch, [rows, features] = z.shape, { ignoreIndex } = options;
     let weights = rowWeights(where, rows, options);
     if (ignoreIndex !== undefined) weights = Float32Array.from(y, (label, i) => (label === ignoreIndex ? 0 : weights ? weights[i] : 1));
     const row = plan(options, batch, where), active = Array.from(y.keys()).filter((i) => weights?.[i] !== 0);
@@ -79,19 +82,28 @@ export function classLoss<Options extends ClassLossOptions = ClassLossOptions>(n
       shape: [rows],
       weights,
       pass(coefficients) {
-        const values = new Float64Array(rows);
+        const values = new Float64Array(rows), pulls = new Float64Array(rows), pulled = new Int32Array(rows);
         const grads = similarityPass({ data: z.data, rows: active }, { data: w.data }, features, "cosine", (at, cosines) => {
           const i = active[at], f = reduced ? nearestCenters(cosines, nearest) : cosines;
           values[i] = row(f, i, coefficients?.[i]);
           if (reduced && f.length < cosines.length) spread(cosines, nearest);
+          if (!reduced || coefficients === undefined) return;
+          pulled[i] = nearest[y[i]];
+          pulls[i] = cosines[pulled[i]];
+          cosines[pulled[i]] = 0;
         }, coefficients !== undefined);
         return {
           values,
           gradients: () => {
             const { left, right } = grads!;
+            // d cosine / d z of the label, (w / |w| - c z / |z|) / |z|, in float64: margins make it large where the difference is small.
             for (const i of active) {
-              const along = radial[i] === 0 ? 0 : radial[i] / norm(i);
-              if (along !== 0) for (let at = i * features; at < (i + 1) * features; at++) left[at] += along * z.data[at];
+              const k = pulled[i], zs = norm(i), ws = vectorNorm(k), c = cosine(i, k), pull = zs === 0 || ws === 0 ? 0 : pulls[i], along = radial[i] === 0 ? 0 : radial[i] / zs;
+              for (let f = 0; f < features && (pull !== 0 || along !== 0); f++) {
+                const a = z.data[i * features + f] / zs, b = pull === 0 ? 0 : w.data[k * features + f] / ws;
+                left[i * features + f] += (pull * (b - c * a)) / zs + along * zs * a;
+                right![k * features + f] += pull === 0 ? 0 : (pull * (a - c * b)) / ws;
+              }
             }
             return { grads: { embeddings: new Tensor("float32", z.shape, left), weights: new Tensor("float32", w.shape, right!) } };
           },

@@ -25,7 +25,7 @@ function labelAngle(kind: "A" | "M", margin: number, c: number): [cosine: number
   const theta = arcCosine(c), turned = kind === "A" ? theta + margin : theta * margin;
   if (turned >= Math.PI) return [-1, 0];
   const [sine, cosine] = sineCosine(turned);
-  return [cosine, ((kind === "A" ? 1 : margin) * sine) / Math.max(Math.sqrt((1 - c) * (1 + c)), 1e-4)];
+  return [cosine, ((kind === "A" ? 1 : margin) * sine) / Math.max(Math.sqrt((1 - c) * (1 + c)), 1e-6)];
 }
 
 /**

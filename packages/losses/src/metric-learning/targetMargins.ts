@@ -5,7 +5,7 @@ import { arcCosine, sineCosine } from "./angle.ts";
 export type TargetMargin = (cosine: number) => readonly [cosine: number, slope: number];
 
 /** The sine is taken for at least this where a slope is divided by it: the slope is infinite at a cosine of 1 or -1. */
-const LEAST_SINE = 1e-4;
+const LEAST_SINE = 1e-6;
 
 /**
  * The margin of CosFace (AM-Softmax): a difference of cosines.
@@ -28,7 +28,7 @@ export function cosFaceMargin(margin: number): TargetMargin {
  *   t(c) = cos(theta + margin) = c cos margin - sqrt(1 - c^2) sin margin where theta <= pi - margin, else c - margin sin margin, which keeps it decreasing in theta
  *
  * @param margin - m in radians, in [0, pi]; 0.5 in the paper
- * @returns the margin. Its slope, cos m + c sin m / sin theta, divides by at least 1e-4: it is infinite at theta = 0 (the gradient of the embedding is not; nearer than 1e-4 radians it is too small)
+ * @returns the margin. Its slope, cos m + c sin m / sin theta, divides by at least 1e-6: it is infinite at theta = 0 (the gradient of the embedding is not; nearer than 1e-6 radians it is too small)
  * @throws RangeError for another margin
  * @example
  *   arcFaceMargin(0.5)(0.9); // [0.5808, 1.8674]: from 0.451 to 0.951 radians
@@ -70,7 +70,7 @@ export function sphereFaceMargin(margin: number): TargetMargin {
  * @param multiple - m1 > 0; 1 = none
  * @param angle - m2 in radians, in [0, pi]; 0 = none
  * @param cosine - m3; 0 = none
- * @returns the margin. With m1 = 1 it is that of `arcFaceMargin` less m3, past pi too; with another m1 it increases again where m1 theta + m2 > pi, as in the published code. Its slope divides by a sine of at least 1e-4
+ * @returns the margin. With m1 = 1 it is that of `arcFaceMargin` less m3, past pi too; with another m1 it increases again where m1 theta + m2 > pi, as in the published code. Its slope divides by a sine of at least 1e-6
  * @throws RangeError for another multiple or angle
  * @example
  *   combinedMargin(1, 0.3, 0.2)(0.9); // [0.5310, 1.5655]
