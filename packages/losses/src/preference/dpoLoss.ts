@@ -35,7 +35,7 @@ export function marginTerm(where: string, options: PreferenceOptions, of: Margin
 /** -(1 - e) log sigma(m) - e log sigma(-m). */
 export function smoothedLogistic(where: string, { labelSmoothing: e = 0 }: SmoothedPreferenceOptions): MarginTerm {
   if (!(e >= 0 && e < 0.5)) throw rangeError(where, "labelSmoothing", "in [0, 1/2)", `${e}`);
-  return (m) => [softplus(-m) + e * m, e - sigmoid(-m)];
+  return (m) => [softplus(-m) + (e === 0 ? 0 : e * m), e - sigmoid(-m)];
 }
 
 /** Options of `dpoLoss`. */

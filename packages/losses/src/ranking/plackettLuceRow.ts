@@ -15,7 +15,8 @@ export function plackettLuceRow(s: Float64Array, order: ArrayLike<number>, weigh
     const x = s[order[k]], w = weight(k), own = suffix[k];
     if (k > 0 && sum !== 0) sum = own === -Infinity ? 0 : sum * exp(own - suffix[k - 1]);
     sum += w;
-    if (w !== 0) value += x === -Infinity ? Infinity : w * (own - x);
+    // Impossible items behind all others are in no order.
+    if (w !== 0 && x !== own) value += w * (own - x);
     grad[order[k]] += (sum === 0 || own === -Infinity ? 0 : sum * exp(x - own)) - w;
   }
   return value;
