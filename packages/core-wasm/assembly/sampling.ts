@@ -1,4 +1,3 @@
-import { EXP } from "./lib/exp";
 import { FRONT } from "./lib/front";
 import { log64 } from "./lib/log";
 import { maxLanes } from "./lib/vector";
@@ -21,16 +20,25 @@ const IMPOSSIBLE: usize = memory.data<f32>([-Infinity]);
 // 2^112, 2^16 and the exponent of Infinity, as bits.
 const HALF: usize = memory.data<i32>([0x77800000, 0x47800000, 0x7f800000]);
 
-// exp(-x) / 2 of x >= 0 or NaN: halfExp of lib/exp.ts in separate operations.
+// 2^-z = 2^k (1 - 2 f / (c + (f + W(f^2)))), k = round(-z), f = z + k, c = 2 / ln 2: the quotient of lib/exp.ts in powers of 2.
+const EXP: usize = memory.data<f32>([
+  12583039, // 1.5 * 2^23 + 127: adding it rounds to an integer; its low bits then hold k + 127, the exponent field of 2^k
+  -0.0009211395269083391, 0.11552419276169634, // W(y) / y from degree 1 down
+  2.8853900817779268, 0.5,
+  127, // from here on the result is 0
+]);
+const LOG2E: f32 = 1.4426950408889634;
+const LN2: f64 = 0.6931471805599453;
+
+// 2^-z / 2 of z in [0, 127] or NaN, within 1.3 ULP. z is a distance in natural units times 1 / ln 2, rounded: a weight at distance d is within (1.3 + 1.5 d) 2^-23 of exp(-d) / 2, relative.
 // @ts-ignore: decorator
 @inline
-function halfExp(z: v128, log2e: v128, magic: v128, ln2hi: v128, ln2lo: v128, w2: v128, w1: v128, two: v128, half: v128): v128 {
-  const t = f32x4.add(f32x4.mul(z, log2e), magic);
-  const k = f32x4.sub(t, magic);
-  const r = f32x4.add(f32x4.mul(k, ln2lo), f32x4.add(f32x4.mul(k, ln2hi), z));
-  const y = f32x4.mul(r, r);
-  const u = f32x4.add(f32x4.mul(f32x4.add(f32x4.mul(w2, y), w1), y), r);
-  return f32x4.mul(f32x4.sub(half, f32x4.div(r, f32x4.add(u, two))), i32x4.shl(t, 23));
+function halfPower(z: v128, magic: v128, w2: v128, w1: v128, c: v128, half: v128): v128 {
+  const t = f32x4.sub(magic, z);
+  const f = f32x4.add(z, f32x4.sub(t, magic));
+  const y = f32x4.mul(f, f);
+  const u = f32x4.add(f32x4.mul(f32x4.add(f32x4.mul(w2, y), w1), y), f);
+  return f32x4.mul(f32x4.sub(half, f32x4.div(f, f32x4.add(u, c))), i32x4.shl(t, 23));
 }
 
 // y = x, from half precision.      x: u16[n], y: f32[n]; must not overlap. Infinity and NaN stay what they are.
@@ -100,9 +108,8 @@ export function f32_first_and_second(x: usize, n: i32, maxima: usize, top: f32, 
 // Weights of a row: blocks: f64, blocks[b] = their sum over block b, out: f64[2] = their sum, and the sum of weight times distance. NaN in the row: NaN.
 // Four vectors are added as float32, pair by pair, before they go on as float64: the sums are within 1e-7 relative.
 export function f32_row_sums(x: usize, n: i32, top: f32, scale: f32, blocks: usize, out: usize): void {
-  const impossible = v128.load32_splat(IMPOSSIBLE), m = f32x4.splat(top), by = f32x4.splat(scale);
-  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24), half = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
+  const impossible = v128.load32_splat(IMPOSSIBLE), m = f32x4.splat(top), by = f32x4.splat(scale * LOG2E);
+  const magic = v128.load32_splat(EXP), w2 = v128.load32_splat(EXP, 4), w1 = v128.load32_splat(EXP, 8), c = v128.load32_splat(EXP, 12), half = v128.load32_splat(EXP, 16), highest = v128.load32_splat(EXP, 20);
   const end = x + (<usize>n << 2), whole = x + (<usize>(n & ~3) << 2);
   let total: f64 = 0, moment: f64 = 0;
   while (x < end) {
@@ -110,10 +117,10 @@ export function f32_row_sums(x: usize, n: i32, top: f32, scale: f32, blocks: usi
     const stop = min(x + BLOCK, end);
     for (; x + 64 <= stop; x += 64) {
       const z0 = f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(x)), by), highest), z1 = f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(x, 16)), by), highest);
-      const e0 = halfExp(z0, log2e, magic, ln2hi, ln2lo, w2, w1, two, half), e1 = halfExp(z1, log2e, magic, ln2hi, ln2lo, w2, w1, two, half);
+      const e0 = halfPower(z0, magic, w2, w1, c, half), e1 = halfPower(z1, magic, w2, w1, c, half);
       const e = f32x4.add(e0, e1), g = f32x4.add(f32x4.mul(e0, z0), f32x4.mul(e1, z1));
       const z2 = f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(x, 32)), by), highest), z3 = f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(x, 48)), by), highest);
-      const e2 = halfExp(z2, log2e, magic, ln2hi, ln2lo, w2, w1, two, half), e3 = halfExp(z3, log2e, magic, ln2hi, ln2lo, w2, w1, two, half);
+      const e2 = halfPower(z2, magic, w2, w1, c, half), e3 = halfPower(z3, magic, w2, w1, c, half);
       const four = f32x4.add(e, f32x4.add(e2, e3));
       f = f32x4.add(f, f32x4.add(g, f32x4.add(f32x4.mul(e2, z2), f32x4.mul(e3, z3))));
       s = f64x2.add(s, f64x2.promote_low_f32x4(four));
@@ -121,7 +128,7 @@ export function f32_row_sums(x: usize, n: i32, top: f32, scale: f32, blocks: usi
     }
     for (; x < stop; x += 16) {
       const z = f32x4.pmin(f32x4.mul(f32x4.sub(m, x < whole ? v128.load(x) : tail(x, <i32>((stop - x) >> 2), impossible)), by), highest);
-      const e = halfExp(z, log2e, magic, ln2hi, ln2lo, w2, w1, two, half);
+      const e = halfPower(z, magic, w2, w1, c, half);
       s = f64x2.add(s, f64x2.promote_low_f32x4(e));
       t = f64x2.add(t, f64x2.promote_low_f32x4(v128.shuffle<f32>(e, e, 2, 3, 2, 3)));
       f = f32x4.add(f, f32x4.mul(e, z));
@@ -135,7 +142,7 @@ export function f32_row_sums(x: usize, n: i32, top: f32, scale: f32, blocks: usi
     blocks += 8;
   }
   store<f64>(out, total);
-  store<f64>(out, moment, 8);
+  store<f64>(out, moment * LN2, 8);
 }
 
 // The `count` (1 to 3) elements at p, the other lanes hold `fill`.
@@ -171,11 +178,10 @@ function inBlock(x: usize, from: i32, n: i32, top: f32, scale: f32, target: f64,
 
 // weights[i] = exp(-d) / 2 of the scores xs; may be in place. Both have room for a multiple of 4.
 function weigh(xs: usize, n: i32, top: f32, scale: f32, weights: usize): void {
-  const m = f32x4.splat(top), by = f32x4.splat(scale);
-  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24), half = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
+  const m = f32x4.splat(top), by = f32x4.splat(scale * LOG2E);
+  const magic = v128.load32_splat(EXP), w2 = v128.load32_splat(EXP, 4), w1 = v128.load32_splat(EXP, 8), c = v128.load32_splat(EXP, 12), half = v128.load32_splat(EXP, 16), highest = v128.load32_splat(EXP, 20);
   for (const end = xs + (<usize>n << 2); xs < end; xs += 16, weights += 16) {
-    v128.store(weights, halfExp(f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(xs)), by), highest), log2e, magic, ln2hi, ln2lo, w2, w1, two, half));
+    v128.store(weights, halfPower(f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(xs)), by), highest), magic, w2, w1, c, half));
   }
 }
 
@@ -220,19 +226,29 @@ export function f32_pick(x: usize, ids: usize, n: i32, xs: usize): i32 {
   return kept;
 }
 
-// weights of a list, and out: f64[2] as f32_row_sums has it.
-export function f32_list_sums(xs: usize, n: i32, top: f32, scale: f32, weights: usize, out: usize): void {
+// weights of a list.
+export function f32_list_weights(xs: usize, n: i32, top: f32, scale: f32, weights: usize): void {
   v128.store(xs + (<usize>n << 2), v128.load32_splat(IMPOSSIBLE));
   weigh(xs, n, top, scale, weights);
-  const m = f32x4.splat(top), by = f32x4.splat(scale), highest = v128.load32_splat(EXP, 32);
-  let s = f64x2.splat(0), t = s;
+}
+
+// out: f64[2] as f32_row_sums has it, of a list with its weights, of which 4 behind its end are 0.
+export function f32_list_sums(xs: usize, n: i32, top: f32, scale: f32, weights: usize, out: usize): void {
+  const m = f32x4.splat(top), by = f32x4.splat(scale * LOG2E), highest = v128.load32_splat(EXP, 20);
+  v128.store(xs + (<usize>n << 2), m);
+  v128.store(weights + (<usize>n << 2), f64x2.splat(0));
+  let s = f64x2.splat(0), t = s, f = s, g = s;
   for (const end = xs + (<usize>n << 2); xs < end; xs += 16, weights += 16) {
-    const e = v128.load(weights), f = f32x4.mul(e, f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(xs)), by), highest));
-    s = f64x2.add(s, f64x2.add(f64x2.promote_low_f32x4(e), f64x2.promote_low_f32x4(v128.shuffle<f32>(e, e, 2, 3, 2, 3))));
-    t = f64x2.add(t, f64x2.add(f64x2.promote_low_f32x4(f), f64x2.promote_low_f32x4(v128.shuffle<f32>(f, f, 2, 3, 2, 3))));
+    const e = v128.load(weights), z = f32x4.mul(e, f32x4.pmin(f32x4.mul(f32x4.sub(m, v128.load(xs)), by), highest));
+    s = f64x2.add(s, f64x2.promote_low_f32x4(e));
+    t = f64x2.add(t, f64x2.promote_low_f32x4(v128.shuffle<f32>(e, e, 2, 3, 2, 3)));
+    f = f64x2.add(f, f64x2.promote_low_f32x4(z));
+    g = f64x2.add(g, f64x2.promote_low_f32x4(v128.shuffle<f32>(z, z, 2, 3, 2, 3)));
   }
+  s = f64x2.add(s, t);
+  f = f64x2.add(f, g);
   store<f64>(out, f64x2.extract_lane(s, 0) + f64x2.extract_lane(s, 1));
-  store<f64>(out, f64x2.extract_lane(t, 0) + f64x2.extract_lane(t, 1), 8);
+  store<f64>(out, (f64x2.extract_lane(f, 0) + f64x2.extract_lane(f, 1)) * LN2, 8);
 }
 
 // Keys whose order as unsigned integers is the order in which a rule takes candidates. centre < 0: the largest score first; else the smallest |d - centre| first. -0 is +0.
@@ -249,11 +265,11 @@ export function f32_keys(xs: usize, n: i32, top: f32, scale: f32, centre: f32, k
 }
 
 // Which keys come first until their weights reach `target`: those below `limit`, and the first `ties` that equal it. weights: f32[n], 0: each weighs 1.
-// work: 24,576 + 8 n + 64 bytes. Returns the limit; ties: i32.
+// work: 24,576 + 8 n + 128 bytes. Returns the limit; ties: i32.
 //
 // A histogram over one digit of the keys, from the smallest key up, finds the bucket in which the target is reached; its keys alone are looked into further. Nothing is sorted.
 function cut(keys: usize, weights: usize, n: i32, target: f64, ties: usize, work: usize): u32 {
-  const masses = work, counts = work + (1 << (DIGIT + 3)), held = counts + (1 << (DIGIT + 2)), heldWeights = (held + (<usize>n << 2) + 15) & ~15;
+  const masses = work, counts = work + (1 << (DIGIT + 3)), held = counts + (1 << (DIGIT + 2)), heldWeights = (held + (<usize>n << 2) + 31) & ~15;
   const unit = weights == 0;
   let before: f64 = 0, low: u32 = 0;
   while (true) {
@@ -296,14 +312,18 @@ function cut(keys: usize, weights: usize, n: i32, target: f64, ties: usize, work
       before += mass;
     }
     // The bucket's keys and weights, in their order; reading is never behind writing.
+    const from = i32x4.splat(low + (b << shift)), width = i32x4.splat((1 << shift) - 1);
     let to: usize = 0, w = weights;
-    for (p = keys; p < end; p += 4) {
+    for (p = keys; p + 16 <= end; p += 16, w += 16) {
+      const k = v128.load(p), mask = i32x4.bitmask(i32x4.le_u(i32x4.sub(k, from), width)), order = v128.load(FRONT + (<usize>mask << 4));
+      v128.store(held + to, i8x16.swizzle(k, order));
+      if (!unit) v128.store(heldWeights + to, i8x16.swizzle(v128.load(w), order));
+      to += <usize>popcnt(mask) << 2;
+    }
+    for (; p < end; p += 4, w += 4) {
       const k = load<u32>(p);
       store<u32>(held + to, k);
-      if (!unit) {
-        store<f32>(heldWeights + to, load<f32>(w));
-        w += 4;
-      }
+      if (!unit) store<f32>(heldWeights + to, load<f32>(w));
       to += <usize>((k - low) >> shift == b) << 2;
     }
     n = <i32>(to >> 2);
@@ -320,7 +340,7 @@ function cut(keys: usize, weights: usize, n: i32, target: f64, ties: usize, work
   return low;
 }
 
-// Shortens a list to the candidates whose keys come first until their weights (0: 1 each) reach `target`; equal keys: the smaller token. Returns how many. work: as for `cut`.
+// Shortens a list to the candidates whose keys come first until their weights (0: 1 each) reach `target`; equal keys: the smaller token. Weights are shortened with it. Returns how many. work: as for `cut`.
 export function f32_keep_first(xs: usize, ids: usize, n: i32, keys: usize, weights: usize, target: f64, work: usize): i32 {
   const limit = cut(keys, weights, n, target, work, work + 16), bound = i32x4.splat(limit);
   const ties = load<i32>(work), whole = <usize>(n & ~3) << 2, end = <usize>n << 2;
@@ -331,6 +351,7 @@ export function f32_keep_first(xs: usize, ids: usize, n: i32, keys: usize, weigh
     v128.store(xs + kept, i8x16.swizzle(v128.load(xs + at), order));
     v128.store(ids + kept, i8x16.swizzle(v128.load(ids + at), order));
     v128.store(keys + kept, i8x16.swizzle(k, order));
+    if (weights) v128.store(weights + kept, i8x16.swizzle(v128.load(weights + at), order));
     kept += <usize>popcnt(mask) << 2;
   }
   let equal = i32x4.extract_lane(same, 0) + i32x4.extract_lane(same, 1) + i32x4.extract_lane(same, 2) + i32x4.extract_lane(same, 3);
@@ -339,19 +360,21 @@ export function f32_keep_first(xs: usize, ids: usize, n: i32, keys: usize, weigh
     store<f32>(xs + kept, load<f32>(xs + at));
     store<i32>(ids + kept, load<i32>(ids + at));
     store<u32>(keys + kept, k);
+    if (weights) store<f32>(weights + kept, load<f32>(weights + at));
     equal += <i32>(k == limit);
     kept += <usize>(k <= limit) << 2;
   }
-  if (equal > ties) return firstTies(xs, ids, keys, kept, limit, ties);
+  if (equal > ties) return firstTies(xs, ids, keys, weights, kept, limit, ties);
   return <i32>(kept >> 2);
 }
 
 // Drops all but the first `ties` candidates whose key is `limit`.
-function firstTies(xs: usize, ids: usize, keys: usize, end: usize, limit: u32, ties: i32): i32 {
+function firstTies(xs: usize, ids: usize, keys: usize, weights: usize, end: usize, limit: u32, ties: i32): i32 {
   let kept: usize = 0;
   for (let at: usize = 0; at < end; at += 4) {
     store<f32>(xs + kept, load<f32>(xs + at));
     store<i32>(ids + kept, load<i32>(ids + at));
+    if (weights) store<f32>(weights + kept, load<f32>(weights + at));
     if (load<u32>(keys + at) == limit && --ties < 0) continue;
     kept += 4;
   }
@@ -382,17 +405,33 @@ export function f32_keep_near(xs: usize, ids: usize, n: i32, top: f32, scale: f3
   return kept;
 }
 
-// The place at which the running sum of weights first exceeds `target`; else the last of positive weight.
+// The place at which the running sum of weights, block by block, first exceeds `target`; else the last of positive weight.
 export function f32_draw_list(weights: usize, n: i32, target: f64): i32 {
-  let below: f64 = 0, drawn = 0;
-  for (let i = 0; i < n; i++) {
-    const w = <f64>load<f32>(weights + (<usize>i << 2));
-    if (w == 0) continue;
-    drawn = i;
-    below += w;
-    if (below > target) break;
+  let below: f64 = 0, i = 0;
+  while (i < n) {
+    if (n - i >= 64) {
+      let s = f64x2.splat(0), t = s, p = weights + (<usize>i << 2);
+      for (const end = p + BLOCK; p < end; p += 16) {
+        const e = v128.load(p);
+        s = f64x2.add(s, f64x2.promote_low_f32x4(e));
+        t = f64x2.add(t, f64x2.promote_low_f32x4(v128.shuffle<f32>(e, e, 2, 3, 2, 3)));
+      }
+      s = f64x2.add(s, t);
+      const sum = f64x2.extract_lane(s, 0) + f64x2.extract_lane(s, 1);
+      if (below + sum <= target) {
+        below += sum;
+        i += 64;
+        continue;
+      }
+    }
+    for (const stop = min(n, i + 64); i < stop; i++) {
+      const w = <f64>load<f32>(weights + (<usize>i << 2));
+      below += w;
+      if (w > 0 && below > target) return i;
+    }
   }
-  return drawn;
+  while (--i > 0) if (load<f32>(weights + (<usize>i << 2)) > 0) break;
+  return i;
 }
 
 // ln x of a normal x > 0, to 2e-10.

@@ -43,7 +43,9 @@ describe("drawToken", () => {
         // Weights below 2^-126 are 0: such a token is kept and never drawn.
         const set = order.slice(0, draw.kept), z = set.reduce((sum, c) => sum + Math.exp(-d.get(c)!), 0), want = new Float64Array(n);
         for (const c of set) want[c] = Math.exp(-d.get(c)!) / z;
-        expectClose(p, want, { rtol: 1e-6, atol: 1e-37, label }); // float32 weights
+        // Weights are within (1.3 + 1.5 d) units of 2^-23; their sum and the float32 result take one more.
+        const bad = want.findIndex((q, c) => !(Math.abs(p[c] - q) <= 1e-37 + q * (2.5 + 1.6 * (d.get(c) ?? 0)) * 2 ** -23));
+        expect(bad, `${label}: ${p[bad]} instead of ${want[bad]}`).toBe(-1);
         const inSet = new Set(set);
         expect(kept.filter((c) => !inSet.has(c)), label).toEqual([]);
       }
@@ -71,7 +73,7 @@ describe("drawToken", () => {
       expect(p[plain.token]).toBeGreaterThan(0);
       expect(before).toBeLessThanOrEqual(u + 1e-5); // p is float32
       expect(before + p[plain.token], `${kind} ${n} ${JSON.stringify(rules)} ${u}`).toBeGreaterThanOrEqual(u - 1e-5);
-      expectClose(plain.drawLogProbability, Math.log(p[plain.token]), { atol: 1e-6 }); // p is float32
+      expectClose(plain.drawLogProbability, Math.log(p[plain.token]), { atol: 4e-6 }); // a weight at distance 20
       expect(plain.token).toBe(draw.token);
     }
   });
@@ -137,7 +139,7 @@ describe("drawToken", () => {
       const { token, kept, logProbability, drawLogProbability, entropy } = drawToken(where, x, 0, { temperature: 1.1, [rule]: value }, 0.37);
       for (const v of [token, kept, logProbability, drawLogProbability, entropy]) add(v);
     }
-    expect(hash).toMatchInlineSnapshot(`3634584431`);
+    expect(hash).toMatchInlineSnapshot(`1745546320`);
   });
 
   it("says what is wrong", () => {

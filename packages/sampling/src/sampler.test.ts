@@ -68,7 +68,7 @@ describe("Sampler", () => {
   for (const [name, { options, context, want }] of Object.entries(RULES)) {
     it(`draws from what the definition leaves: ${name}, chi-square of 20,000 draws`, () => {
       const sampler = new Sampler({ seed: 12, ...options }), draws = 20000, p = want(), counts = new Float64Array(V);
-      expectClose(sampler.distribution(LOGITS, context), p, { rtol: 1e-6 }); // float32 weights
+      expectClose(sampler.distribution(LOGITS, context), p, { rtol: 3e-6 }); // float32 weights, at distances up to 10
       for (let position = 0; position < draws; position++) {
         sampler.reset();
         counts[sampler.sample(LOGITS, { ...context, position }).tokens.item()]++;
