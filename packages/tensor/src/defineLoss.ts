@@ -60,8 +60,10 @@ function coefficientsOf(where: string, shape: readonly number[], weights: Float3
   if (given !== undefined && given.size !== size) throw rangeError(where, "upstream", `of shape [${none ? shape.join(", ") : ""}]`, `[${given.shape.join(", ")}]`);
   let mass = 1;
   if (reduction === "mean") mass = weights === undefined ? units : weights.reduce((sum, weight) => sum + weight, 0);
-  return Float64Array.from({ length: units }, (_, i) => {
+  const out = new Float64Array(units), factors = given?.data;
+  for (let i = 0; i < units; i++) {
     const weight = weights === undefined ? 1 : weights[i];
-    return weight === 0 ? 0 : ((given === undefined ? 1 : given.data[none ? i : 0]) * weight) / mass;
-  });
+    if (weight !== 0) out[i] = ((factors === undefined ? 1 : factors[none ? i : 0]) * weight) / mass;
+  }
+  return out;
 }
