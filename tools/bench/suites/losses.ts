@@ -1,9 +1,11 @@
+import { createRequire } from "node:module";
 import { PLAN, RedCheckError, alternate, compare, gate, type Check } from "../harness.ts";
 import { logits } from "../inputs.ts";
 import { peak, peakGflops } from "../peak.ts";
 import { logSumExpOf } from "../reference.ts";
 import type { Contender } from "../types.ts";
 import type { Case, Outcome, Suite } from "./suite.ts";
+import { versus } from "./versus.ts";
 
 const largeVocabulary = (): Promise<typeof import("@logits/losses/large-vocabulary")> => import("@logits/losses/large-vocabulary");
 
@@ -95,8 +97,85 @@ function linearCrossEntropyCase(rows: number, width: number, words: number): Cas
   };
 }
 
+/** A step of the spherical Z-loss, forward, backward and update of all weights: its time for vocabularies from a thousand to a million words. */
+function sphericalCase(rows: number, width: number): Case {
+  const sizes = [1e3, 1e4, 1e5, 1e6];
+  return versus(`spherical Z-loss step ${rows}x${width}`, "all logits of 1,000 classes, forward and gradient of the hidden states, in float64", async ({ seed }) => {
+    const { SphericalHead } = await largeVocabulary(), x = logits(rows * width, seed, 1), hidden = { data: x, shape: [rows, width] }, y = Int32Array.from({ length: rows }, (_, b) => (b * 7919) % sizes[0]);
+    const w = logits(sizes[0] * width, seed + 1, 0.1), ours = SphericalHead.from({ data: w, shape: [sizes[0], width] });
+    const heads = sizes.map((count) => SphericalHead.from({ data: logits(count * width, seed + 1, 0.1), shape: [count, width] }));
+    return {
+      ours: () => { const { loss, grad } = ours.withGrad(hidden, y); return Float64Array.of(loss.item(), ...grad.data); },
+      loops: () => plainSpherical(x, w, y, width),
+      tolerance: 1e-4,
+      absolute: 1e-6,
+      beside: Object.fromEntries(heads.map((head, i) => [`step of ${sizes[i]}`, () => void head.step(hidden, y, 1e-6)])),
+      figures: (median) => {
+        const ms = sizes.map((count) => median(`step of ${count}`));
+        return { ...Object.fromEntries(sizes.map((count, i) => [`stepMs${count}`, ms[i]])), millionOverThousand: ms[3] / ms[0], slowestOverFastest: Math.max(...ms) / Math.min(...ms) };
+      },
+    };
+  });
+}
+
+/** Loss and gradient of the hidden states with all logits: a = 1, b = 10. */
+function plainSpherical(x: Float32Array, w: Float32Array, y: Int32Array, width: number): Float64Array {
+  const rows = y.length, count = w.length / width, out = new Float64Array(1 + x.length), o = new Float64Array(count);
+  for (let b = 0; b < rows; b++) {
+    let mean = 0, squares = 0;
+    for (let c = 0; c < count; c++) {
+      o[c] = 0;
+      for (let d = 0; d < width; d++) o[c] += x[b * width + d] * w[c * width + d];
+      mean += o[c] / count;
+    }
+    for (let c = 0; c < count; c++) squares += (o[c] - mean) ** 2 / count;
+    const deviation = Math.sqrt(squares), z = (o[y[b]] - mean) / deviation, slope = -1 / (1 + Math.exp(z - 10)) / deviation / rows;
+    out[0] += Math.log1p(Math.exp(10 - z)) / rows;
+    for (let c = 0; c < count; c++) for (let d = 0, g = slope * (Number(c === y[b]) - (1 + (z * (o[c] - mean)) / deviation) / count); d < width; d++) out[1 + b * width + d] += g * w[c * width + d];
+  }
+  return out;
+}
+
+/** Value and gradient of the cross-entropy of given logits, in softmax passes of the same rounds, and the loss of TensorFlow.js without a gradient. Arrays in, arrays out. */
+function crossEntropyCase(rows: number, classes: number): Case {
+  return versus(`crossEntropy and gradient ${rows}x${classes}`, "TensorFlow.js: softmaxCrossEntropy of one-hot labels, forward only", async ({ library: { softmax }, peers, seed }) => {
+    const { crossEntropy } = await import("@logits/losses/classification"), x = logits(rows * classes, seed, 3), z = { data: x, shape: [rows, classes] }, y = Int32Array.from({ length: rows }, (_, b) => (b * 7919) % classes);
+    const beside: Record<string, () => void> = { pass: () => void softmax(z), value: () => void crossEntropy(z, y) };
+    if (peers.some(({ name }) => name === "tfjs-wasm")) {
+      // The peer has set its backend up.
+      const tf = createRequire(import.meta.url)("@tensorflow/tfjs-core") as typeof import("@tensorflow/tfjs-core"), hot = new Float32Array(x.length);
+      y.forEach((label, b) => (hot[b * classes + label] = 1));
+      const labels = tf.tensor(hot, [rows, classes], "float32");
+      beside.tfjs = () => tf.tidy(() => void tf.losses.softmaxCrossEntropy(labels, tf.tensor(x, [rows, classes], "float32")).dataSync());
+    }
+    return {
+      ours: () => { const { loss, grad } = crossEntropy.withGrad(z, y); return [loss.item(), ...grad.data.subarray(0, 1000)]; },
+      loops: () => plainCrossEntropy(x, y, classes),
+      tolerance: 1e-5,
+      absolute: 1e-7 / rows,
+      beside: { ...beside, all: () => void crossEntropy.withGrad(z, y) },
+      figures: (median) => ({ softmaxPassMs: median("pass"), softmaxPasses: median("all") / median("pass"), valueOnlyPasses: median("value") / median("pass"), ...(beside.tfjs && { tfjsForwardMs: median("tfjs"), timesTfjsForward: median("tfjs") / median("all") }) }),
+    };
+  });
+}
+
+/** The mean loss, and the first 1,000 elements of its gradient. */
+function plainCrossEntropy(x: Float32Array, y: Int32Array, classes: number): Float64Array {
+  const grad = new Float64Array(x.length), rows = y.length;
+  let loss = 0;
+  for (let b = 0, at = 0; b < rows; b++, at += classes) {
+    let top = -Infinity, sum = 0;
+    for (let c = 0; c < classes; c++) top = Math.max(top, x[at + c]);
+    for (let c = 0; c < classes; c++) sum += grad[at + c] = Math.exp(x[at + c] - top);
+    for (let c = 0; c < classes; c++) grad[at + c] /= sum * rows;
+    grad[at + y[b]] -= 1 / rows;
+    loss += (top + Math.log(sum) - x[at + y[b]]) / rows;
+  }
+  return Float64Array.of(loss, ...grad.subarray(0, 1000));
+}
+
 /** One list, in the order of the table. */
-const CASES: readonly Case[] = [linearCrossEntropyCase(128, 768, 32_000)];
+const CASES: readonly Case[] = [crossEntropyCase(32, 151_936), crossEntropyCase(256, 1000), crossEntropyCase(50_000, 10), linearCrossEntropyCase(128, 768, 32_000), sphericalCase(32, 32)];
 
 export const losses: Suite = {
   name: "losses",
