@@ -22,7 +22,7 @@ export interface DistOptions extends Omit<DistillationOptions, "standardize"> {
  * @returns float32 [B, ...] ("none") or []. Where one side does not vary the correlation counts as 0 and has no gradient. `withGrad`: `grad`
  * @throws RangeError for other shapes, a temperature that is not positive, weights or a mask that are none
  * @example
- *   distLoss([[2, 0, 1], [0, 3, 1]], [[1, 0, 1], [0, 2, 0]]); // 0.0757
+ *   distLoss([[2, 0, 1], [0, 3, 1]], [[1, 0, 1], [0, 2, 0]]); // 0.1477
  * Source: Huang, You, Wang, Qian, Xu, "Knowledge distillation from a stronger teacher", NeurIPS 2022.
  */
 export const distLoss: DistillationLoss<DistOptions> = /* @__PURE__ */ defineLoss("distLoss", 2, (where, [logits, teacher], options) => {

@@ -28,7 +28,7 @@ export type LabelledDistillationLoss<Options extends DistillationOptions> = Loss
  * @returns float32 [B, ...] ("none") or []; one class: 0. `withGrad`: `grad`; label: T alpha (s_y - t_y), class c: -T alpha (s_y - t_y) s'_c + T beta (s'_c - t'_c)
  * @throws RangeError as `distillationLoss`, and for a label outside [0, C) (with its index)
  * @example
- *   dkdLoss([[2, 0, 0]], [[1, 0, 1]], [0], { temperature: 4 }); // 1.0593
+ *   dkdLoss([[2, 0, 0]], [[1, 0, 1]], [0], { temperature: 4 }); // 1.2706
  * Source: Zhao, Cui, Song, Qiu, Liang, "Decoupled knowledge distillation", CVPR 2022.
  */
 export const dkdLoss: LabelledDistillationLoss<DkdOptions> = /* @__PURE__ */ studentLoss("dkdLoss", 3, ({ alpha = 1, beta = 8 }: DkdOptions) => (s, t, grad, y) => {

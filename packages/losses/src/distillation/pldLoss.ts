@@ -17,7 +17,7 @@ import { logSoftmaxRow, studentLoss, type DistillationOptions } from "./studentL
  * @returns float32 [B, ...] ("none") or []; convex in the logits. One class: 0. `withGrad`: `grad`, T (sum_{k: place of c >= k} t[pi_k] exp(s[c] - log sum_{j >= k} exp(s[pi_j])) - t[c])
  * @throws RangeError as `distillationLoss`, and for a label outside [0, C) (with its index)
  * @example
- *   pldLoss([[2, 0, 0]], [[1, 0, 1]], [0]); // 0.4841
+ *   pldLoss([[2, 0, 0]], [[1, 0, 1]], [0]); // 0.3939
  * Source: Bassam, Zhu, Bian, "PLD: a choice-theoretic list-wise knowledge distillation", NeurIPS 2025; the paper has T = 1.
  */
 export const pldLoss: LabelledDistillationLoss<DistillationOptions> = /* @__PURE__ */ studentLoss("pldLoss", 3, () => (s, t, grad, y) => {

@@ -22,7 +22,7 @@ export interface RelationDistillationOptions extends LossOptions {
  * @returns float32 [B, T] ("none") or []. `withGrad`: `grad` [B, T, F]
  * @throws RangeError for other shapes or heads that do not divide them, weights or a mask that are none
  * @example
- *   relationDistillationLoss([[[1, 0], [0, 1]]], [[[2], [0]]]); // 0.6391
+ *   relationDistillationLoss([[[1, 0], [0, 1]]], [[[2], [0]]]); // 0.1923
  * Source: Wang, Bao, Huang, Dong, Wei, "MiniLMv2", Findings of ACL 2021.
  */
 export const relationDistillationLoss: Loss<[student: TensorLike, teacher: TensorLike], RelationDistillationOptions> = /* @__PURE__ */ defineLoss("relationDistillationLoss", 2, (where, [student, teacher], options) => {

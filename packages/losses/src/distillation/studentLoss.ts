@@ -77,10 +77,17 @@ export function studentLoss<Arguments extends readonly [logits: TensorLike, teac
   });
 }
 
-/** Log-probabilities in place of a row of scores. */
-export function logSoftmaxRow(x: Float64Array): void {
-  const z = logSumExpRow(x);
-  for (let c = 0; c < x.length; c++) x[c] -= z;
+/** Log-probabilities in place of a row of scores; the probabilities in `p`, each exponential computed once. */
+export function logSoftmaxRow(x: Float64Array, p: Float64Array = new Float64Array(x.length)): void {
+  const n = x.length;
+  let max = -Infinity, sum = 0;
+  for (let c = 0; c < n; c++) if (!(x[c] <= max)) max = x[c];
+  for (let c = 0; c < n; c++) sum += p[c] = exp(x[c] - max);
+  const logSum = log(sum);
+  for (let c = 0; c < n; c++) {
+    p[c] /= sum;
+    x[c] -= max + logSum;
+  }
 }
 
 /** log sum_c exp(x[c]); `skip` is left out. -Infinity where nothing is possible. */

@@ -81,7 +81,7 @@ export const slicLoss: ReferenceLoss<PreferenceOptions> = /* @__PURE__ */ pairLo
  * @returns float32 [B] ("none") or []. `withGrad`: `grads.chosen`, `grads.rejected`
  * @throws RangeError as `dpoLoss`, and for a labelSmoothing of 0
  * @example
- *   exoLoss([-10], [-12], [-11], [-11]); // 2.4261
+ *   exoLoss([-10], [-12], [-11], [-11]); // 2.4220
  * Source: Ji et al., "Towards efficient exact optimization of language model alignment", ICML 2024, equation 16.
  */
 export const exoLoss: ReferenceLoss<SmoothedPreferenceOptions> = /* @__PURE__ */ pairLoss("exoLoss", 4, (options: SmoothedPreferenceOptions, where) => {
@@ -106,7 +106,7 @@ export const exoLoss: ReferenceLoss<SmoothedPreferenceOptions> = /* @__PURE__ */
  * @returns float32 [B] ("none") or []. `withGrad`: `grads.chosen`, `grads.rejected`
  * @throws RangeError as `dpoLoss`
  * @example
- *   noiseContrastiveAlignmentLoss([-10], [-12], [-11], [-11]); // 1.3178
+ *   noiseContrastiveAlignmentLoss([-10], [-12], [-11], [-11]); // 1.3388
  * Source: Chen, He, Yuan, Cui, Su, Zhu, "Noise contrastive alignment of language models with explicit rewards", NeurIPS 2024.
  */
 export const noiseContrastiveAlignmentLoss: ReferenceLoss<PreferenceOptions> = /* @__PURE__ */ pairLoss("noiseContrastiveAlignmentLoss", 4, (options: PreferenceOptions, where) => {
@@ -207,7 +207,7 @@ export interface DiscopopOptions extends PreferenceOptions {
  * @returns float32 [B] ("none") or []. `withGrad`: `grads.chosen`, `grads.rejected`
  * @throws RangeError as `dpoLoss`, and for a tau that is not positive
  * @example
- *   discopopLoss([-10], [-12], [-11], [-11]); // 0.8152
+ *   discopopLoss([-10], [-12], [-11], [-11]); // 0.8148
  * Source: Lu et al., "Discovering preference optimization algorithms with and for large language models", NeurIPS 2024, equation 5.
  */
 export const discopopLoss: ReferenceLoss<DiscopopOptions> = /* @__PURE__ */ pairLoss("discopopLoss", 4, (options: DiscopopOptions, where) => {
@@ -239,7 +239,7 @@ export interface AotOptions extends SmoothedPreferenceOptions {
  * @returns float32 [B] ("none"; pair b has the value of the place of u[b]) or []. Equal values are in the order of the pairs. `withGrad`: `grads.chosen`, `grads.rejected`
  * @throws RangeError as `dpoLoss`
  * @example
- *   aotLoss([-10, -20], [-12, -19], [-11, -21], [-11, -21]); // 0.6676
+ *   aotLoss([-10, -20], [-12, -19], [-11, -21], [-11, -21]); // 0.6713
  * Source: Melnyk et al., "Distributional preference alignment of LLMs via optimal transport", NeurIPS 2024.
  */
 export const aotLoss: ReferenceLoss<AotOptions> = /* @__PURE__ */ pairLoss("aotLoss", 4, (options: AotOptions, where, ratios, lists, weights) => {

@@ -62,7 +62,7 @@ export const simpoLoss: PairLoss<SimpoOptions> = /* @__PURE__ */ pairLoss("simpo
  * @returns float32 [B] ("none") or []; 0 where the chosen answer is certain, +Infinity where the rejected one is, NaN where both are or above 0. `withGrad`: `grads.chosen`, `grads.rejected`
  * @throws RangeError for other shapes, a beta that is not positive, weights or a mask that are none
  * @example
- *   orpoLoss([-0.5], [-1]); // 0.0281
+ *   orpoLoss([-0.5], [-1]); // 0.0320
  * Source: Hong, Lee, Thorne, "ORPO", EMNLP 2024, equations 4 and 7.
  */
 export const orpoLoss: PairLoss<PreferenceOptions> = /* @__PURE__ */ pairLoss("orpoLoss", 2, (options: PreferenceOptions, where) => {

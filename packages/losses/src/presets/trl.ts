@@ -164,7 +164,7 @@ export const cpoLoss: PairLoss<TrlCpoOptions> = /* @__PURE__ */ chosen(2, ({ los
  * @returns float32 [B] ("none") or []. `withGrad`: `grads.chosen`, `grads.rejected`
  * @throws RangeError as `orpoLoss` of the family
  * @example
- *   orpoLoss([-0.5], [-1]); // 0.0281
+ *   orpoLoss([-0.5], [-1]); // 0.0320
  * Source: TRL 1.10, ORPOTrainer.
  */
 export const orpoLoss: typeof orpo = orpo;
@@ -204,14 +204,15 @@ export const rewardLoss: PairLoss<TrlRewardOptions> = /* @__PURE__ */ chosen(2, 
  * @returns float32 [B, T] ("none") or []. `withGrad`: `grad`
  * @throws RangeError as `jensenShannonLoss`
  * @example
- *   gkdLoss([[2, 0]], [[1, 0]]); // 0.0182
+ *   gkdLoss([[2, 0]], [[1, 0]]); // 0.0183
  * Source: TRL 1.10, GKDTrainer.generalized_jsd_loss ("batchmean").
  */
 export const gkdLoss: DistillationLoss<JensenShannonOptions> = /* @__PURE__ */ divergence("gkdLoss", (options: JensenShannonOptions, where) => {
   const term = jensenShannonTerm(options, where), { temperature = 1 } = options, scale = 1 / (temperature * temperature);
-  return (s, logS, t, logT) => {
-    const [value, slope] = term(s, logS, t, logT);
-    return [scale * value, scale * slope];
+  return (s, logS, t, logT, slope) => {
+    const value = term(s, logS, t, logT, slope);
+    slope.forEach((g, c) => (slope[c] = scale * g));
+    return scale * value;
   };
 });
 

@@ -15,7 +15,7 @@ import { plackettLuceRow } from "./plackettLuceRow.ts";
  * @returns float32 [Q] ("none") or []. A list without items takes no part. `withGrad`: `grad`, softmax(scores) - softmax(relevance)
  * @throws RangeError for other shapes or offsets, weights or a mask that are none
  * @example
- *   listNetLoss([[2, 1, 0]], [[1, 0, 0]]); // 0.8315
+ *   listNetLoss([[2, 1, 0]], [[1, 0, 0]]); // 1.0434
  * Source: Cao, Qin, Liu, Tsai, Li, "Learning to rank: from pairwise approach to listwise approach", ICML 2007 (top one).
  */
 export const listNetLoss: ListLoss = /* @__PURE__ */ listLoss("listNetLoss", () => (s, y, grad) => {

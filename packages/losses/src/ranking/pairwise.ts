@@ -78,7 +78,7 @@ export interface LambdaOptions extends NdcgOptions {
  * @returns float32 [Q] ("none") or []; a list without relevant items: 0. `withGrad`: `grad`
  * @throws RangeError for other shapes or offsets, a sigma that is not positive, a k below 1, weights or a mask that are none
  * @example
- *   lambdaLoss([[2, 1, 0]], [[0, 1, 0]]); // 0.5969
+ *   lambdaLoss([[2, 1, 0]], [[0, 1, 0]]); // 0.5257
  * Source: Burges, "From RankNet to LambdaRank to LambdaMART" (2010); Wang, Li, Golbandi, Bendersky, Najork, "The LambdaLoss framework", CIKM 2018.
  */
 export const lambdaLoss: ListLoss<LambdaOptions> = /* @__PURE__ */ listLoss("lambdaLoss", (options: LambdaOptions, where) => {
