@@ -1,7 +1,7 @@
 import { expectClose, expectExact, finiteDifferenceGradient, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { core } from "./resident.ts";
-import { expRow, sigmoidRow, similarityPass, type Similarity } from "./similarity.ts";
+import { checkVectors, expRow, sigmoidRow, similarityPass, type Similarity } from "./similarity.ts";
 
 const KINDS: readonly Similarity[] = ["dot", "cosine", "squaredEuclidean", "euclidean"];
 const random = testRandom(5);
@@ -112,6 +112,16 @@ describe("similarityPass", () => {
       row.fill(1);
     }, true)!.left;
     expectExact(collect(true), [...collect(false)]);
+  });
+});
+
+describe("checkVectors", () => {
+  it("lets matrices through and says what it refuses", () => {
+    expectExact(checkVectors("f", "x", [[1, 2]], 2), { shape: [1, 2], data: [1, 2] });
+    expect(checkVectors("f", "x", { data: new Float32Array(0), shape: [0, 3] }).shape).toEqual([0, 3]);
+    expect(() => checkVectors("f", "x", [1, 2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: f: expected \`x\` of shape [N, F], F >= 1, got [2]]`);
+    expect(() => checkVectors("f", "x", [[], []])).toThrowErrorMatchingInlineSnapshot(`[RangeError: f: expected \`x\` of shape [N, F], F >= 1, got [2, 0]]`);
+    expect(() => checkVectors("f", "x", [[1, 2]], 3)).toThrowErrorMatchingInlineSnapshot(`[RangeError: f: expected \`x\` of shape [N, 3], got [1, 2]]`);
   });
 });
 

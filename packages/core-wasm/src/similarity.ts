@@ -1,4 +1,4 @@
-import { rangeError } from "@logits/tensor";
+import { asFloat32, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
 import * as binary from "#wasm/similarity";
 import { family } from "./family.ts";
 import { gemm, gemmScratch } from "./matmul.ts";
@@ -135,6 +135,25 @@ export function expRow(row: Float32Array, scale: number, top: number): number {
  */
 export function sigmoidRow(row: Float32Array, scale: number, bias: number): number {
   return kernels().f32_sigmoid_row(pointerOfRow("sigmoidRow", row), row.length, scale, bias);
+}
+
+/**
+ * Vectors as rows of a matrix, checked: what a caller of `similarityPass` begins with.
+ *
+ * @param where - for messages
+ * @param argument - its name
+ * @param x - float32 [N, F], F at least 1
+ * @param features - F, where another argument has said it
+ * @returns the matrix
+ * @throws RangeError for another shape
+ * @example
+ *   checkVectors("myLoss", "embeddings", [[1, 2], [3, 4]]).shape; // [2, 2]
+ * Source: this library.
+ */
+export function checkVectors(where: string, argument: string, x: TensorLike, features?: number): Tensor<"float32"> {
+  const z = asFloat32(where, argument, x), { shape } = z;
+  if (shape.length !== 2 || shape[1] === 0 || shape[1] !== (features ?? shape[1])) throw rangeError(where, argument, features === undefined ? "of shape [N, F], F >= 1" : `of shape [N, ${features}]`, `[${shape.join(", ")}]`);
+  return z;
 }
 
 function pointerOfRow(where: string, row: Float32Array): number {

@@ -68,10 +68,10 @@ describe("supConLoss", () => {
 
 describe("losses of labelled embeddings", () => {
   it("say what they refuse", () => {
-    expect(() => supConLoss([1, 2], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`embeddings\` of shape [N, F], got [2]]`);
+    expect(() => supConLoss([1, 2], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`embeddings\` of shape [N, F], F >= 1, got [2]]`);
     expect(() => supConLoss([[1], [2]], [0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`labels\` of shape [2], got [1]]`);
-    expect(() => supConLoss([[], []], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`embeddings\` with at least one feature, got shape [2, 0]]`);
-    expect(() => supConLoss([[1], [2]], [0, 1], { references: [[1, 2]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`references\` of shape [M, 1], got [1, 2]]`);
+    expect(() => supConLoss([[], []], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`embeddings\` of shape [N, F], F >= 1, got [2, 0]]`);
+    expect(() => supConLoss([[1], [2]], [0, 1], { references: [[1, 2]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`references\` of shape [N, 1], got [1, 2]]`);
     expect(() => supConLoss([[1], [2]], [0, 1], { references: [[1]], referenceLabels: [1, 2] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`referenceLabels\` of shape [1], got [2]]`);
     expect(() => supConLoss([[1], [2]], [0, 1], { references: [[1]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`referenceLabels\` of shape [1], got [0]]`);
   });
@@ -190,10 +190,10 @@ describe("infoNceLoss", () => {
 
   it("says what it refuses", () => {
     expect(() => infoNceLoss([[1], [2]], [[1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`keys\` of shape [2 or more, 1], got [1, 1]]`);
-    expect(() => infoNceLoss([[1]], [[1, 2]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`keys\` of shape [1 or more, 1], got [1, 2]]`);
+    expect(() => infoNceLoss([[1]], [[1, 2]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`keys\` of shape [N, 1], got [1, 2]]`);
     expect(() => infoNceLoss([[1]], [[1]], { targets: [[1, 0]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`targets\` of shape [1, 1], got [1, 2]]`);
     expect(() => infoNceLoss([[1]], [[1]], { targets: [[-1]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`targets\` finite and not negative, got -1 at row 0, column 0]`);
-    expect(() => infoNceLoss([[]], [[]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`queries\` with at least one feature, got shape [1, 0]]`);
+    expect(() => infoNceLoss([[]], [[]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`queries\` of shape [N, F], F >= 1, got [1, 0]]`);
   });
 });
 

@@ -1,4 +1,4 @@
-import { exp, log1p } from "@logits/statistics";
+import { exp, log } from "@logits/statistics";
 import { checkPositive, rangeError } from "@logits/tensor";
 import { pairLoss, type PairLoss, type PairLossOptions } from "../pairs/pairLoss.ts";
 import { weightRow } from "../pairs/rows.ts";
@@ -57,7 +57,8 @@ export const hardNegativeContrastiveLoss: PairLoss<HardNegativeContrastiveLossOp
       const slopes = own.map((v) => {
         // e_p and G_p relative to the largest negative; G_p / e_p = (R / e_p - tauPlus N) / (1 - tauPlus) where the limit does not hold.
         const inverse = exp(scale * (top - v)), free = (ratio * inverse - tauPlus * n) / (1 - tauPlus), least = floor * inverse, limited = !(free >= least), g = limited ? least : free;
-        value += log1p(g);
+        // g is at least N exp(-2 / T).
+        value += log(1 + g);
         if (!limited) total += inverse / ((1 + g) * (1 - tauPlus));
         // d log(1 + g) / d (scale s_p): g falls with e_p only through the division.
         return -(limited ? least : (ratio * inverse) / (1 - tauPlus)) / (1 + g);

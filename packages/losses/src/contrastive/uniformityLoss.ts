@@ -1,6 +1,7 @@
-import { expRow, similarityPass } from "@logits/core-wasm/similarity";
+import { checkVectors, expRow, similarityPass } from "@logits/core-wasm/similarity";
 import { log } from "@logits/statistics";
-import { Tensor, asFloat32, checkShape, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { takingPart } from "../pairs/rows.ts";
 
 /** Options of `uniformityLoss`. */
 export interface UniformityLossOptions extends LossOptions {
@@ -22,10 +23,7 @@ export interface UniformityLossOptions extends LossOptions {
  * Source: Wang, Isola, "Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere", ICML 2020, section 4.1.
  */
 export const uniformityLoss: Loss<[embeddings: TensorLike], UniformityLossOptions> = /* @__PURE__ */ defineLoss("uniformityLoss", 1, (where, [embeddings]: [TensorLike], options: UniformityLossOptions) => {
-  const { sharpness = 2 } = options, z = asFloat32(where, "embeddings", embeddings);
-  checkShape(where, "embeddings", z, ["N", "F"]);
-  const [n, features] = z.shape;
-  if (features === 0) throw rangeError(where, "embeddings", "with at least one feature", `shape [${n}, 0]`);
+  const { sharpness = 2 } = options, z = checkVectors(where, "embeddings", embeddings), [n, features] = z.shape;
   if (!(sharpness > 0 && sharpness <= 20)) throw rangeError(where, "sharpness", "in (0, 20]", `${sharpness}`);
   const { rows, weights } = batchWeights(where, n, options, 2), pairs = rows.length * (rows.length - 1);
   return {
@@ -48,7 +46,7 @@ export const uniformityLoss: Loss<[embeddings: TensorLike], UniformityLossOption
 
 /** The rows of a loss with one value that take part by `where` [N], and the weight [1] of the value: 0 where fewer than `least` do. */
 export function batchWeights(where: string, n: number, options: LossOptions, least: number): { rows: number[]; weights: Float32Array } {
-  const mask = options.where === undefined ? undefined : rowWeights(where, n, { where: options.where }), rows = Array.from({ length: n }, (_, i) => i).filter((i) => mask?.[i] !== 0);
+  const mask = options.where === undefined ? undefined : rowWeights(where, n, { where: options.where }), rows = takingPart(n, mask);
   const weight = options.weight === undefined ? undefined : rowWeights(where, 1, { weight: options.weight });
   return { rows, weights: Float32Array.of(rows.length < least ? 0 : weight ? weight[0] : 1) };
 }

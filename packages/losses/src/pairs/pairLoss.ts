@@ -1,5 +1,5 @@
-import { similarityPass, type Similarity } from "@logits/core-wasm/similarity";
-import { Tensor, asFloat32, asInt32, checkShape, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { checkVectors, similarityPass, type Similarity } from "@logits/core-wasm/similarity";
+import { Tensor, asInt32, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 
 /** Options of a loss over the pairs of a batch. */
 export interface PairLossOptions extends LossOptions {
@@ -45,11 +45,8 @@ export type PairLoss<Options extends PairLossOptions = PairLossOptions> = Loss<[
  */
 export function pairLoss<Options extends PairLossOptions = PairLossOptions>(name: string, similarity: Similarity | ((options: Options) => Similarity), plan: (options: Options, pairs: Pairs, where: string) => PairPlan): PairLoss<Options> {
   return defineLoss(name, 2, (where, [embeddings, labels]: [TensorLike, TensorLike], options: Options) => {
-    const z = asFloat32(where, "embeddings", embeddings), { references, referenceLabels, ignoreIndex } = options;
-    checkShape(where, "embeddings", z, ["N", "F"]);
-    const [n, features] = z.shape, y = asLabels(where, "labels", labels, n), r = references === undefined ? undefined : asFloat32(where, "references", references);
-    if (features === 0) throw rangeError(where, "embeddings", "with at least one feature", `shape [${n}, 0]`);
-    if (r && (r.shape.length !== 2 || r.shape[1] !== features)) throw rangeError(where, "references", `of shape [M, ${features}]`, `[${r.shape.join(", ")}]`);
+    const z = checkVectors(where, "embeddings", embeddings), { references, referenceLabels, ignoreIndex } = options, [n, features] = z.shape;
+    const y = asLabels(where, "labels", labels, n), r = references === undefined ? undefined : checkVectors(where, "references", references, features);
     const share = rowWeights(where, n, options), rows = Array.from(y.keys()).filter((i) => share?.[i] !== 0 && y[i] !== ignoreIndex), rowLabels = Int32Array.from(rows, (i) => y[i]);
     const columnLabels = r ? asLabels(where, "referenceLabels", referenceLabels ?? [], r.shape[0]) : rowLabels, counts = new Map<number, number>(), self = r === undefined;
     for (const label of columnLabels) counts.set(label, (counts.get(label) ?? 0) + 1);

@@ -1,5 +1,8 @@
-import { expRow } from "@logits/core-wasm/similarity";
-import { log, sigmoid, softplus } from "@logits/statistics";
+import { expRow, sigmoidRow } from "@logits/core-wasm/similarity";
+import { log } from "@logits/statistics";
+
+/** The rows that take part: those without weights, or of a weight above 0. */
+export const takingPart = (n: number, weights: Float32Array | undefined): number[] => Array.from({ length: n }, (_, i) => i).filter((i) => weights?.[i] !== 0);
 
 /**
  * Cross-entropy of a row of similarities with weights q over its columns, and the row turned into coefficient d value / d s.
@@ -43,27 +46,25 @@ export function decoupledRow(s: Float32Array, scale: number, kind: ArrayLike<num
   for (let j = 0; j < m; j++) {
     if (kind[j] > 0) {
       places.push(j);
-      kept.push(scale * s[j]);
+      kept.push(s[j]);
     }
     if (kind[j] >= 0) s[j] = -Infinity;
     else if (!(s[j] <= top)) top = s[j];
   }
   // Without a negative every exponential is 0, whatever they are measured from.
   const sum = expRow(s, scale, top === -Infinity ? 0 : top), all = sum === 0 ? -Infinity : log(sum) + scale * top, count = places.length;
-  const slopes = kept.map((own) => {
-    value += softplus(all - own);
-    const sigma = sigmoid(all - own);
-    slope += sigma;
-    return sigma;
+  // The place of a positive becomes the sigmoid of what the negatives are above it.
+  places.forEach((j, p) => {
+    s[j] = all - scale * kept[p];
+    value += sigmoidRow(s.subarray(j, j + 1), 1, 0);
+    slope += s[j];
   });
   if (coefficient !== undefined) {
     const a = (coefficient * scale) / count, k = sum === 0 ? 0 : (a * slope) / sum;
-    for (let j = 0; j < m; j++) s[j] *= k;
-    places.forEach((j, p) => (s[j] = -a * slopes[p]));
+    for (let j = 0; j < m; j++) s[j] *= kind[j] > 0 ? -a : k;
   }
   return value / count;
 }
-
 
 /** `expRow`, and for a scale of 0 ones: 0 stays 0 there, whatever the similarity. Returns the sum. */
 export function weightRow(s: Float32Array, scale: number, top: number): number {

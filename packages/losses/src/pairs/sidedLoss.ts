@@ -1,6 +1,7 @@
-import { similarityPass, type Similarity } from "@logits/core-wasm/similarity";
-import { Tensor, asFloat32, checkShape, rangeError, rowWeights, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import { checkVectors, similarityPass, type Similarity } from "@logits/core-wasm/similarity";
+import { Tensor, rangeError, rowWeights, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
 import type { PairRow } from "./pairLoss.ts";
+import { takingPart } from "./rows.ts";
 
 /** Options of a loss on the similarities of two sides. */
 export interface SidedLossOptions extends LossOptions {
@@ -21,19 +22,10 @@ export interface Sides {
 
 /** Checks both sides of a loss; `[left, right]` are their names. */
 export function sidesOf(where: string, names: readonly [string, string], left: TensorLike, right: TensorLike, options: LossOptions, more: boolean): Sides {
-  const a = asFloat32(where, names[0], left), b = asFloat32(where, names[1], right);
-  checkShape(where, names[0], a, ["N", "F"]);
-  checkShape(where, names[1], b, [more ? "M" : "N", "F"]);
-  const [n, features] = a.shape, [m] = b.shape;
-  if (features === 0) throw rangeError(where, names[0], "with at least one feature", `shape [${n}, 0]`);
-  if (b.shape[1] !== features || (more ? m < n : m !== n)) throw rangeError(where, names[1], `of shape [${n}${more ? " or more" : ""}, ${features}]`, `[${b.shape.join(", ")}]`);
-  const weights = rowWeights(where, n, options), rows: number[] = [], columns: number[] = [];
-  for (let i = 0; i < m; i++) {
-    if (i < n && weights?.[i] === 0) continue;
-    if (i < n) rows.push(i);
-    columns.push(i);
-  }
-  return { left: a, right: b, rows, columns, weights };
+  const a = checkVectors(where, names[0], left), [n, features] = a.shape, b = checkVectors(where, names[1], right, features), [m] = b.shape;
+  if (more ? m < n : m !== n) throw rangeError(where, names[1], `of shape [${n}${more ? " or more" : ""}, ${features}]`, `[${b.shape.join(", ")}]`);
+  const weights = rowWeights(where, n, options), rows = takingPart(n, weights);
+  return { left: a, right: b, rows, columns: [...rows, ...takingPart(m, undefined).slice(n)], weights };
 }
 
 /** A pass over the similarities of both sides: the value of each row, and the gradients of the sides. */
