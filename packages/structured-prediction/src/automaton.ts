@@ -41,3 +41,8 @@ export function automaton(labels: number, next: ArrayLike<number>, accepting: Ar
   }
   return minimised(labels, next, accepting, start);
 }
+
+/** Whether the sequence without labels is possible: it is where there is no constraint. */
+export function acceptsNothing(constraint: Automaton | undefined): boolean {
+  return constraint === undefined || (constraint.start >= 0 && constraint.accepting[constraint.start] === 1);
+}

@@ -1,10 +1,12 @@
 import { core } from "@logits/core-wasm";
-import { lossChecks, testRandom, type Plain } from "@logits/testkit";
+import { expectClose, lossChecks, testRandom, type Plain } from "@logits/testkit";
 import { tensor } from "@logits/tensor";
 import { describe, expect, it } from "vitest";
+import { lengthBetween } from "./constraints/counts.ts";
 import { crfLoss } from "./crfLoss.ts";
 import { fromFlair, fromPytorchCrf } from "./importChain.ts";
 import { LinearChain } from "./linearChain.ts";
+import { ngramScores } from "./ngrams.ts";
 
 const random = testRandom(11);
 const normal = (shape: readonly number[], scale = 1): Plain => ({ shape, data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => scale * random.normal()) });
@@ -43,6 +45,24 @@ describe("crfLoss", () => {
     expect(crfLoss(e, A, [[0, 1, 0], [0, 0, 0]], { reduction: "none" }).data[0]).toBe(Infinity);
   });
 
+  it("takes transitions that differ from row to row, constraints and n-grams as a chain does, and leaves out sequences of weight 0", () => {
+    const e = normal([B, T, C]), varying = normal([B, T, C, C]), A = normal([C, C]), constraint = lengthBetween(["a", "b", "c"], { atLeast: 2 }), ngrams = ngramScores(C, [{ labels: [0, 1, 2], score: 0.7 }, { labels: [2, 2], score: -0.3 }]);
+    const wild = { ...e, data: e.data.map((v, k) => (Math.floor(k / (T * C)) === 1 ? NaN : v)) };
+    const lengths = [3, 0, 2, 3], weight = [1, 0, 2, 0.5], upstream = Float32Array.from([-1, 0, -2, -0.5]);
+    for (const [transitions, options, chain] of [
+      [varying, {}, () => LinearChain.varying(e, varying, { lengths })],
+      [A, { constraint, ngrams }, () => new LinearChain(LinearChain.compile(A, { ngrams }), e, { lengths })],
+    ] as const) {
+      const want = chain().logProbWithGrad(labels, { upstream });
+      const got = crfLoss.withGrad(wild, transitions, labels, { ...options, lengths, weight, reduction: "sum" });
+      expectClose(got.loss.data[0], want.value.reduce((sum, v, b) => sum + (weight[b] === 0 ? 0 : -weight[b] * v), 0), { rtol: 1e-6 });
+      for (const name of ["emissions", "transitions", "start", "end"] as const) expectClose(got.grads[name], want.grads[name], { atol: 1e-6, label: name });
+      if (want.grads.ngrams) expectClose(got.grads.ngrams!, want.grads.ngrams, { atol: 1e-6 });
+      expectClose(crfLoss(wild, transitions, labels, { ...options, lengths, weight, reduction: "sum" }), got.loss, { rtol: 1e-6 });
+    }
+    expect(crfLoss(wild, A, labels, { where: [0, 0, 0, 0] }).data[0]).toBe(0);
+  });
+
   it("says what is wrong", () => {
     const refused = (f: () => unknown): string => { try { f(); } catch (error) { return (error as Error).message; } throw new Error("accepted"); };
     const e = normal([1, 2, 2]), A = tensor([[0, 0], [0, 0]]);
@@ -53,16 +73,26 @@ describe("crfLoss", () => {
       refused(() => crfLoss(e, A, [[-1, 2]], { ignoreIndex: -1 })),
       refused(() => crfLoss.withGrad(e, A, [[0, 1]], { upstream: [1, 2] })),
       refused(() => crfLoss({ ...e, data: new Float32Array(4).fill(-Infinity) }, A, [[0, 1]])),
+      refused(() => crfLoss(e, tensor([[0, NaN], [0, 0]]), [[0, 1]])),
+      refused(() => crfLoss(e, tensor([[0]]), [[0, 1]])),
+      refused(() => crfLoss(e, A, [[0, 1]], { lengths: [3] })),
+      refused(() => crfLoss.withGrad({ ...e, data: Float32Array.of(0, NaN, 0, 0) }, A, [[0, 1]])),
+      refused(() => crfLoss(e, { data: new Float32Array(8), shape: [1, 2, 2, 2] }, [[0, 1]], { constraint: lengthBetween(["a", "b"], { atLeast: 1 }) })),
       refused(() => fromFlair(tensor([[0, 1], [1, 0]]), ["A", "B"])),
       refused(() => fromPytorchCrf({ transitions: tensor([[0, 1], [1, 0]]), start_transitions: [0], end_transitions: [0, 0] })),
     ]).toMatchInlineSnapshot(`
       [
         "crfLoss: expected \`emissions\` of shape [B, T, C], got [1, 2]",
         "crfLoss: expected \`labels\` of shape [1, 2], got [2]",
-        "LinearChain.score: expected \`labels\` in [0, 2), got 2 at index 1",
+        "crfLoss: expected \`labels\` in [0, 2), got 2 at index 1",
         "crfLoss: expected \`labels\` in [0, 2) or -1, got 2 at index 1",
         "crfLoss.withGrad: expected \`upstream\` of shape [], got [2]",
-        "LinearChain.logProb: expected \`emissions\` with a label sequence that has a finite score, got none in batch item 0",
+        "crfLoss: expected \`emissions\` with a label sequence that has a finite score, got none in batch item 0",
+        "crfLoss: expected \`transitions\` finite or -Infinity, got NaN at index 1",
+        "crfLoss: expected \`transitions\` of shape [2, 2] or [1, 2, 2, 2], got [1, 1]",
+        "crfLoss: expected \`lengths[0]\` an integer in [0, 2], got 3",
+        "crfLoss.withGrad: expected \`emissions\` finite or -Infinity, got NaN or +Infinity in batch item 0",
+        "crfLoss: expected \`constraint\` with transitions of shape [2, 2], got [1, 2, 2, 2]",
         "fromFlair: expected \`labels\` with <START> and <STOP>, got A, B",
         "fromPytorchCrf: expected \`start_transitions\` of shape [2], got [1]",
       ]

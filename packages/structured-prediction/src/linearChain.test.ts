@@ -150,6 +150,24 @@ describe("batches", () => {
     expect([...one.topK(2).score]).toEqual([0, -Infinity]);
   });
 
+  it("gives the same bits with pauses: topK, maxMarginals and massOf; and stops on abort", async () => {
+    const C = 5, given = { e: matrix(9000, C, 2), A: matrix(C, C, 1, 0.1), start: list(C, 1), end: list(C, 1) };
+    const chain = new LinearChain(LinearChain.compile(tensor(given.A), { start: tensor(given.start), end: tensor(given.end) }), tensor(given.e), { offsets: [0, 8000, 8000, 9000] });
+    const even = automaton(C, Array.from({ length: 2 * C }, (_, k) => (k % C === 0 ? 1 - Math.floor(k / C) : Math.floor(k / C))), [1, 0]);
+    let turns = 0;
+    const beat = setInterval(() => turns++, 0), shares: number[] = [], options = { onProgress: (share: number) => shares.push(share) };
+    const [ranking, best, mass] = [await chain.topKAsync(3, options), await chain.maxMarginalsAsync(), await chain.massOfAsync(even)];
+    clearInterval(beat);
+    expect(turns).toBeGreaterThan(2);
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+    expect(ranking).toEqual(chain.topK(3));
+    expect(best).toEqual(chain.maxMarginals());
+    expect(mass).toEqual(chain.massOf(even));
+    const stopped = { signal: AbortSignal.abort(new Error("stop")) };
+    for (const work of [chain.topKAsync(2, stopped), chain.maxMarginalsAsync(stopped), chain.massOfAsync(even, stopped)]) await expect(work).rejects.toThrow("stop");
+    await expect(chain.topKAsync(0)).rejects.toThrow("LinearChain.topKAsync: expected `k`");
+  });
+
   it("asks the constraint about the sequence without labels, in every query", () => {
     const model = LinearChain.compile(tensor([[0, 0], [0, 0]]), { constraint: automaton(2, [1, 1, 1, 1], [0, 1]) });
     const both = new LinearChain(model, tensor([[1, 0]]), { offsets: [0, 0, 1] });

@@ -1,9 +1,12 @@
 import { chainForwardBackward, chainViterbi, type ChainSums } from "@logits/core-wasm/chains";
-import { exp, log } from "@logits/statistics";
-import { Tensor, asFloat32, asMask, checkInteger, rangeError, type RandomSource, type TensorLike } from "@logits/tensor";
-import type { Automaton } from "./automaton.ts";
+import { exp } from "@logits/statistics";
+import { asFloat32, asMask, checkInteger, partOf, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type RandomSource, type Steps, type Tensor, type TensorLike } from "@logits/tensor";
+import { acceptsNothing, type Automaton } from "./automaton.ts";
+import { GradientSums, type ChainGradients } from "./chainGradients.ts";
 import { ChainModel, labelsOf, type ChainModelOptions } from "./chainModel.ts";
+import { conditionalsOf, type Conditionals } from "./conditionals.ts";
 import { intersect } from "./constraints/algebra.ts";
+import { expectedMatches, walk } from "./matches.ts";
 import { backwardMessages, bestPaths, forwardMessages, type StateRows } from "./messages.ts";
 import type { NgramScores } from "./ngrams.ts";
 import { Sequences, type SequenceOptions } from "./sequences.ts";
@@ -31,19 +34,19 @@ export interface ChainRewards {
   readonly transitions?: TensorLike;
 }
 
-/** Gradients of `logProbWithGrad` and `logPartitionWithGrad`. */
-export interface ChainGradients {
-  readonly emissions: Tensor<"float32">;
-  /** [C, C]; [..., T, C, C] where the transitions differ from row to row. */
-  readonly transitions: Tensor<"float32">;
-  /** [C]. */
-  readonly start: Tensor<"float32">;
-  readonly end: Tensor<"float32">;
-  /** [G], where the model has n-grams: of their scores. */
-  readonly ngrams?: Tensor<"float32">;
+/** The best sequences, best first. */
+export interface ChainRanking {
+  /** int32 [k, ...]; -1 where there are fewer sequences. */
+  readonly labels: Tensor<"int32">;
+  /** float64 [k * B], rank by rank; -Infinity where there are fewer. */
+  readonly score: Float64Array;
 }
 
 const NAME = "LinearChain";
+
+let named: (where: string, model: ChainModel, emissions: TensorLike, options: GivenOptions) => LinearChain;
+/** A chain inside another function, which messages name. */
+export const chainWithin = (where: string, model: ChainModel, emissions: TensorLike, options: GivenOptions): LinearChain => named(where, model, emissions, options);
 
 /**
  * The linear-chain conditional random field: p(y) = exp(score(y)) / Z over sequences of labels.
@@ -64,6 +67,8 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   /** Emissions of the model's states, float32 [N, S]. */
   readonly #emissions: Float32Array;
   readonly #transitions: Float32Array | undefined;
+  /** What messages name, where it is not the query. */
+  #where: string | undefined;
   #sums: ChainSums | undefined;
   #filtered: Float32Array | undefined;
 
@@ -117,7 +122,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   }
 
   score(labels: TensorLike): Float64Array {
-    const y = this.#sequences.read(`${NAME}.score`, "labels", labels);
+    const y = this.#sequences.read(this.#at("score"), "labels", labels);
     return this.#each((_, from, to) => this.#scoreOf(y, from, to));
   }
 
@@ -151,24 +156,34 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
    *
    * @returns `labels`, int32 [k, ...]; `score`, float64 [k * B], rank by rank
    */
-  topK(k: number): { readonly labels: Tensor<"int32">; readonly score: Float64Array } {
-    checkInteger(`${NAME}.topK`, "k", k, 1, 0x7fffffff);
-    this.#checkNumbers("topK");
+  topK(k: number): ChainRanking {
+    return runSteps(this.#topK("topK", k));
+  }
+
+  /** `topK` with pauses, at least every 16 ms but for the forward pass: the same bits. Rejects with the reason of `signal`. */
+  async topKAsync(k: number, options: LongWorkOptions = {}): Promise<ChainRanking> {
+    return runStepsAsync(this.#topK("topKAsync", k), options);
+  }
+
+  *#topK(method: string, k: number): Steps<ChainRanking> {
+    checkInteger(this.#at(method), "k", k, 1, 0x7fffffff);
+    this.#checkNumbers(method);
     const n = this.#sequences.count, labels = new Int32Array(k * n).fill(-1), score = new Float64Array(k * this.batch).fill(-Infinity);
-    this.#each((b, from, to) => {
+    for (const [b, from, to] of this.#items()) {
       if (from === to) {
-        if (!this.#emptyAllowed) throw noSupport("topK", b);
-        return (score[b] = 0);
+        if (!acceptsNothing(this.model.constraint)) throw this.#noSupport(method, b);
+        score[b] = 0;
+        continue;
       }
-      const rows = this.#stateRows(from, to);
-      const found = bestPaths(rows, forwardMessages(rows, true), k);
-      if (found.length === 0) throw noSupport("topK", b);
+      const rows = this.#stateRows(from, to), half = (to - from) / n / 2;
+      const messages = yield* partOf(forwardMessages(rows, true), from / n, half);
+      const found = yield* partOf(bestPaths(rows, messages, k), from / n + half, half);
+      if (found.length === 0) throw this.#noSupport(method, b);
       for (const [m, { path, score: s }] of found.entries()) {
         labels.set(path, m * n + from);
         score[m * this.batch + b] = s;
       }
-      return 0;
-    });
+    }
     return { labels: this.#sequences.labels(labels, [k]), score };
   }
 
@@ -178,7 +193,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
    * @returns int32 [count, ...], -1 in padding
    */
   sample(random: RandomSource, count: number): Tensor<"int32"> {
-    checkInteger(`${NAME}.sample`, "count", count, 0, 0x7fffffff);
+    checkInteger(this.#at("sample"), "count", count, 0, 0x7fffffff);
     const n = this.#sequences.count, labels = new Int32Array(count * n);
     const conditionals = this.#conditionals("sample");
     const { labelOf } = this.model.states;
@@ -208,15 +223,27 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   /** The score of the best sequence in which the label stands in that row: float32 [..., T, C]; -Infinity where none is possible, 0 in padding. */
   maxMarginals(): Tensor<"float32"> {
-    this.#checkNumbers("maxMarginals");
-    const C = this.labels, { labelOf } = this.model.states, S = labelOf.length;
-    const out = new Float32Array(this.#sequences.count * C).fill(-Infinity);
-    this.#each((_, from, to) => {
-      if (from === to) return 0;
-      const rows = this.#stateRows(from, to), forward = forwardMessages(rows, true), backward = backwardMessages(rows, true);
-      for (let t = 0; t < to - from; t++) for (let s = 0; s < S; s++) out[(from + t) * C + labelOf[s]] = Math.max(out[(from + t) * C + labelOf[s]], forward[t * S + s] + backward[t * S + s]);
-      return 0;
-    });
+    return runSteps(this.#maxMarginals("maxMarginals"));
+  }
+
+  /** `maxMarginals` with pauses, at least every 16 ms but for the forward pass: the same bits. Rejects with the reason of `signal`. */
+  async maxMarginalsAsync(options: LongWorkOptions = {}): Promise<Tensor<"float32">> {
+    return runStepsAsync(this.#maxMarginals("maxMarginalsAsync"), options);
+  }
+
+  *#maxMarginals(method: string): Steps<Tensor<"float32">> {
+    this.#checkNumbers(method);
+    const n = this.#sequences.count, C = this.labels, { labelOf } = this.model.states, S = labelOf.length;
+    const out = new Float32Array(n * C).fill(-Infinity);
+    for (const [, from, to] of this.#items()) {
+      if (from === to) continue;
+      const rows = this.#stateRows(from, to), half = (to - from) / n / 2;
+      const forward = yield* partOf(forwardMessages(rows, true), from / n, half), backward = yield* partOf(backwardMessages(rows), from / n + half, half);
+      for (let t = 0; t < to - from; t++) {
+        for (let s = 0; s < S; s++) out[(from + t) * C + labelOf[s]] = Math.max(out[(from + t) * C + labelOf[s]], forward[t * S + s] + backward[t * S + s]);
+        if ((t & 4095) === 4095) yield (from + t) / n;
+      }
+    }
     return this.#sequences.floats(out, [C]);
   }
 
@@ -241,7 +268,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   /** The mean of a sum of rewards over the sequence, [B]: sum_t emissions[t, y_t] + sum_(t > 0) transitions[y_(t-1), y_t]. */
   expectation(rewards: ChainRewards): Float64Array {
-    const where = `${NAME}.expectation`, C = this.labels;
+    const where = this.#at("expectation"), C = this.labels;
     const emissions = rewards.emissions === undefined ? undefined : this.#sequences.readFloats(where, "emissions", rewards.emissions, [C]);
     let transitions: Float32Array | undefined;
     if (rewards.transitions !== undefined) {
@@ -275,7 +302,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
    * @param labels - one or more labels
    */
   spanProbability(item: number, from: number, labels: ArrayLike<number>): number {
-    const where = `${NAME}.spanProbability`, { offsets } = this.#sequences;
+    const where = this.#at("spanProbability"), { offsets } = this.#sequences;
     checkInteger(where, "item", item, 0, this.batch - 1);
     checkInteger(where, "from", from, 0, offsets[item + 1] - offsets[item] - 1);
     checkInteger(where, "labels.length", labels.length, 1, offsets[item + 1] - offsets[item] - from);
@@ -284,7 +311,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     const conditionals = this.#conditionals("spanProbability");
     // Backwards: the probability of each state of the last label, then of the label before given what follows.
     let weights = new Map<number, number>();
-    for (let s = 0; s < labelOf.length; s++) if (labelOf[s] === labels[labels.length - 1]) weights.set(s, conditionals.marginal(item, first + labels.length - 1, s));
+    for (let s = 0; s < labelOf.length; s++) if (labelOf[s] === labels[labels.length - 1]) weights.set(s, conditionals.marginal(first + labels.length - 1, s));
     for (let k = labels.length - 2; k >= 0; k--) {
       const before = new Map<number, number>();
       for (const [state, weight] of weights) {
@@ -337,15 +364,29 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
    * @throws RangeError for another number of labels, transitions that differ from row to row, an item without a possible sequence
    */
   massOf(language: Automaton): Float64Array {
-    const { transitions, start, end, constraint, ngrams } = this.model, C = this.labels, where = `${NAME}.massOf`;
+    return runSteps(this.#massOf("massOf", language));
+  }
+
+  /** `massOf` with pauses between sequences: the same bits. Rejects with the reason of `signal`. */
+  async massOfAsync(language: Automaton, options: LongWorkOptions = {}): Promise<Float64Array> {
+    return runStepsAsync(this.#massOf("massOfAsync", language), options);
+  }
+
+  *#massOf(method: string, language: Automaton): Steps<Float64Array> {
+    const { transitions, start, end, constraint, ngrams } = this.model, C = this.labels, where = this.#at(method);
     if (language.labels !== C) throw rangeError(where, "language", `over ${C} labels`, `one over ${language.labels}`);
     if (this.#transitions) throw rangeError(where, "language", "with transitions that are the same in each row", "a chain of LinearChain.varying");
     const total = this.logPartition();
-    this.#checkSupport("massOf", total);
+    this.#checkSupport(method, total);
+    yield 0;
     const model = new ChainModel(where, { data: transitions, shape: [C, C] }, C, { start, end, constraint: constraint === undefined ? language : intersect(constraint, language), ...(ngrams && { ngrams }) });
     try {
-      const within = new LinearChain(model, { data: this.#sequences.rows, shape: [this.#sequences.count, C] }, { offsets: this.#sequences.offsets }).logPartition();
-      return within.map((z, b) => Math.min(1, exp(z - total[b])));
+      const mass = new Float64Array(this.batch), { rows } = this.#sequences;
+      for (const [b, from, to] of this.#items()) {
+        mass[b] = Math.min(1, exp(new LinearChain(model, { data: rows.subarray(from * C, to * C), shape: [to - from, C] }).logPartition()[0] - total[b]));
+        yield (b + 1) / this.batch;
+      }
+      return mass;
     } finally {
       model.dispose();
     }
@@ -353,32 +394,19 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   /** logProb with its gradients: the indicator of the labels less the marginals, times `upstream` [B] (default 1). */
   logProbWithGrad(labels: TensorLike, options: { readonly upstream?: TensorLike } = {}): { readonly value: Float64Array; readonly grads: ChainGradients } & { readonly grads: Record<string, Tensor<"float32">> } {
-    const y = this.#sequences.read(`${NAME}.logProbWithGrad`, "labels", labels);
+    const y = this.#sequences.read(this.#at("logProbWithGrad"), "labels", labels);
     const upstream = this.#upstream("logProbWithGrad", options.upstream);
     // The pass that gives the marginals gives log Z too: it goes before whatever asks for that alone.
-    const gradients = this.#gradients("logProbWithGrad", upstream.map((u) => -u));
-    const value = this.logProb(labels);
-    const C = this.labels;
-    this.#each((b, from, to) => {
-      for (let t = from; t < to; t++) {
-        gradients.emissions[t * C + y[t]] += upstream[b];
-        if (t > from) gradients.transitions[(this.#transitions ? t * C * C : 0) + y[t - 1] * C + y[t]] += upstream[b];
-      }
-      if (to > from) {
-        gradients.start[y[from]] += upstream[b];
-        gradients.end[y[to - 1]] += upstream[b];
-      }
-      this.#walk(y, from, to, (_, history, label) => this.#addMatches(gradients.ngrams, history, label, upstream[b]));
-      return 0;
-    });
-    return { value, grads: this.#asTensors(gradients) };
+    const gradients = this.#gradients("logProbWithGrad", upstream.map((u) => -u)), value = this.logProb(labels);
+    gradients.addLabels(y, upstream);
+    return { value, grads: gradients.tensors() };
   }
 
   /** logPartition with its gradients: the marginals, times `upstream` [B] (default 1). */
   logPartitionWithGrad(options: { readonly upstream?: TensorLike } = {}): { readonly value: Float64Array; readonly grads: ChainGradients } {
     const upstream = this.#upstream("logPartitionWithGrad", options.upstream);
     const gradients = this.#gradients("logPartitionWithGrad", upstream);
-    return { value: this.logPartition(), grads: this.#asTensors(gradients) };
+    return { value: this.logPartition(), grads: gradients.tensors() };
   }
 
   /** logProbOfAny with its gradients: marginals among the allowed less marginals, times `upstream` [B] (default 1). */
@@ -386,53 +414,28 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     const where = "logProbOfAnyWithGrad", upstream = this.#upstream(where, options.upstream);
     const masked = this.#masked(where, allowed), own = this.#gradients(where, upstream.map((u) => -u)), among = masked.#gradients(where, upstream);
     const logZ = this.logPartition(), value = masked.logPartition().map((z, b) => Math.min(0, z - logZ[b]));
-    for (const name of ["emissions", "transitions", "start", "end", "ngrams"] as const) among[name].forEach((v, k) => (own[name][k] += v));
-    return { value, grads: this.#asTensors(own) };
+    own.add(among);
+    return { value, grads: own.tensors() };
   }
 
   #upstream(where: string, given: TensorLike | undefined): Float64Array {
     if (given === undefined) return new Float64Array(this.batch).fill(1);
-    const x = asFloat32(`${NAME}.${where}`, "upstream", given);
-    if (x.size !== this.batch) throw rangeError(`${NAME}.${where}`, "upstream", `of shape [${this.batch}]`, `[${x.shape.join(", ")}]`);
+    const x = asFloat32(this.#at(where), "upstream", given);
+    if (x.size !== this.batch) throw rangeError(this.#at(where), "upstream", `of shape [${this.batch}]`, `[${x.shape.join(", ")}]`);
     return Float64Array.from(x.data);
   }
 
-  #asTensors({ emissions, transitions, start, end, ngrams }: Gradients): ChainGradients & Record<string, Tensor<"float32">> {
-    const C = this.labels, of = (x: Float64Array): Float32Array => Float32Array.from(x);
-    return {
-      emissions: this.#sequences.floats(of(emissions), [C]),
-      transitions: this.#transitions ? this.#sequences.floats(of(transitions), [C, C]) : new Tensor("float32", [C, C], of(transitions)),
-      start: new Tensor("float32", [C], of(start)), end: new Tensor("float32", [C], of(end)),
-      ...(this.model.ngrams && { ngrams: new Tensor("float32", [ngrams.length], of(ngrams)) }),
-    };
-  }
-
   /** sum_b weights[b] times the gradient of log Z of item b, in float64. */
-  #gradients(where: string, weights: Float64Array): Gradients {
-    const C = this.labels, { chain, labelOf } = this.model.states, arcs = chain.arcs.sources.length;
+  #gradients(where: string, weights: Float64Array): GradientSums {
     const sums = this.#run({ marginals: true, pairs: this.#transitions ? "rows" : "counts" });
     this.#checkSupport(where, sums.logPartition);
-    const emissions = Float64Array.from(this.#byLabel(sums.marginals!)), transitions = new Float64Array(this.#transitions ? this.#sequences.count * C * C : C * C), start = new Float64Array(C), end = new Float64Array(C), ngrams = new Float64Array(this.model.ngrams?.ngrams.length ?? 0);
-    this.#each((b, from, to) => {
-      const weight = weights[b];
-      const edges = to > from ? C : 0;
-      for (let j = 0; j < edges; j++) {
-        start[j] += weight * emissions[from * C + j];
-        end[j] += weight * emissions[(to - 1) * C + j];
-      }
-      for (let k = from * C; k < to * C; k++) emissions[k] *= weight;
-      if (this.#transitions) for (let k = from * C * C; k < to * C * C; k++) transitions[k] = weight * sums.pairs![k];
-      else for (let j = 0; j < labelOf.length; j++) for (let k = chain.arcs.starts[j]; k < chain.arcs.starts[j + 1]; k++) transitions[labelOf[chain.arcs.sources[k]] * C + labelOf[j]] += weight * sums.pairs![b * arcs + k];
-      this.#expectedMatches(sums, b, from, to, (history, label, p) => this.#addMatches(ngrams, history, label, weight * p));
-      return 0;
-    });
-    return { emissions, transitions, start, end, ngrams };
+    return new GradientSums(this.model, this.#sequences, this.#transitions !== undefined, sums, this.#byLabel(sums.marginals!), weights);
   }
 
   /** The same distribution, where only allowed labels are possible. */
   #masked(where: string, allowed: TensorLike): LinearChain {
-    const C = this.labels, mask = asMask(`${NAME}.${where}`, "allowed", allowed);
-    const of = this.#sequences.readFloats(`${NAME}.${where}`, "allowed", { data: Float32Array.from(mask.data), shape: mask.shape }, [C]);
+    const C = this.labels, mask = asMask(this.#at(where), "allowed", allowed);
+    const of = this.#sequences.readFloats(this.#at(where), "allowed", { data: Float32Array.from(mask.data), shape: mask.shape }, [C]);
     const rows = this.#sequences.rows.map((v, k) => (of[k] === 1 ? v : -Infinity));
     const masked = new LinearChain(this.model, { data: rows, shape: [this.#sequences.count, C] }, { offsets: this.#sequences.offsets, ...(this.#transitions && { transitions: { data: this.#transitions, shape: [this.#sequences.count, C, C] } }) });
     return masked;
@@ -458,16 +461,16 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     return (this.#sums = sums);
   }
 
-  /** Whether the constraint allows the sequence without labels. */
-  get #emptyAllowed(): boolean {
-    const { constraint } = this.model;
-    return constraint === undefined || (constraint.start >= 0 && constraint.accepting[constraint.start] === 1);
-  }
-
   /** Totals of the kernels, in place: they know states after a label; the sequence without one is for the constraint to allow. */
   #withoutRows(totals: Float64Array): Float64Array {
-    if (!this.#emptyAllowed) this.#each((b, from, to) => (from === to ? (totals[b] = -Infinity) : 0));
+    if (!acceptsNothing(this.model.constraint)) this.#each((b, from, to) => (from === to ? (totals[b] = -Infinity) : 0));
     return totals;
+  }
+
+  /** Each sequence with its rows [from, to). */
+  *#items(): Generator<readonly [b: number, from: number, to: number], void, void> {
+    const { offsets } = this.#sequences;
+    for (let b = 0; b < this.batch; b++) yield [b, offsets[b], offsets[b + 1]];
   }
 
   #each(f: (b: number, from: number, to: number) => number): Float64Array {
@@ -478,7 +481,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   #scoreOf(y: Int32Array, from: number, to: number): number {
     let added = 0;
     const { ngrams } = this.model;
-    if (!this.#walk(y, from, to, (_, history, label) => (added += ngrams!.scores[history * this.labels + label]))) return -Infinity;
+    if (!walk(this.model, y, from, to, (history, label) => (added += ngrams!.scores[history * this.labels + label]))) return -Infinity;
     if (from === to) return 0;
     const { transitions, start, end } = this.model, C = this.labels, { rows } = this.#sequences;
     let score = start[y[from]] + end[y[to - 1]] + added;
@@ -487,36 +490,6 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
       if (t > from) score += this.#transitions ? this.#transitions[(t * C + y[t - 1]) * C + y[t]] : transitions[y[t - 1] * C + y[t]];
     }
     return score;
-  }
-
-  /** Whether the constraint and the n-grams allow the labels of these rows; `visit` sees the history before each label where there are n-grams. */
-  #walk(y: Int32Array, from: number, to: number, visit: (t: number, history: number, label: number) => void): boolean {
-    const { machine } = this.model;
-    if (!machine) return true;
-    let q = machine.start;
-    for (let t = from; t < to && q >= 0; t++) {
-      if (machine.history) visit(t, machine.history[q], y[t]);
-      q = machine.next[q * machine.labels + y[t]];
-    }
-    return q >= 0 && machine.accepting[q] === 1;
-  }
-
-  /** Adds to each n-gram that a label completes. */
-  #addMatches(to: Float64Array, history: number, label: number, weight: number): void {
-    const { starts, indices } = this.model.ngrams!.matches, at = history * this.labels + label;
-    for (let k = starts[at]; k < starts[at + 1]; k++) to[indices[k]] += weight;
-  }
-
-  /** How often each label is expected after each history in an item; nothing without n-grams. `sums` with marginals and counts. */
-  #expectedMatches(sums: ChainSums, b: number, from: number, to: number, visit: (history: number, label: number, expected: number) => void): void {
-    const { machine, states: { chain, labelOf, after } } = this.model;
-    if (!machine?.history || from === to) return;
-    const { starts, sources } = chain.arcs, S = labelOf.length;
-    for (let j = 0; j < S; j++) {
-      const first = sums.marginals![from * S + j];
-      if (first > 0) visit(machine.history[machine.start], labelOf[j], first);
-      for (let k = starts[j]; k < starts[j + 1]; k++) visit(machine.history[after![sources[k]]], labelOf[j], sums.pairs![b * sources.length + k]);
-    }
   }
 
   #stateRows(from: number, to: number): StateRows {
@@ -565,7 +538,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
       } else if (transitions) {
         for (let j = 0; j < labelOf.length; j++) for (let k = chain.arcs.starts[j]; k < chain.arcs.starts[j + 1]; k++) total += times(pairs![b * arcs + k], transitions[labelOf[chain.arcs.sources[k]] * C + labelOf[j]]);
       }
-      if (ngrams) this.#expectedMatches(sums, b, from, to, (history, label, p) => (total += p * ngrams.scores[history * C + label]));
+      if (ngrams && to > from) expectedMatches(this.model, sums, b, from, (history, label, p) => (total += p * ngrams.scores[history * C + label]));
       return total;
     });
   }
@@ -576,64 +549,41 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     if (logZ.some(Number.isNaN)) this.#checkSupport(method, logZ.map((z) => (Number.isNaN(z) ? z : 0)));
   }
 
+  #at(method: string): string {
+    return this.#where ?? `${NAME}.${method}`;
+  }
+
+  #noSupport(method: string, b: number): RangeError {
+    return rangeError(this.#at(method), "emissions", "with a label sequence that has a finite score", `none in batch item ${b}`);
+  }
+
   #checkSupport(method: string, totals: Float64Array): void {
     const b = totals.findIndex((z) => !(z > -Infinity));
     if (b < 0) return;
-    if (Number.isNaN(totals[b])) throw rangeError(`${NAME}.${method}`, "emissions", "finite or -Infinity", `NaN or +Infinity in batch item ${b}`);
-    throw noSupport(method, b);
+    if (Number.isNaN(totals[b])) throw rangeError(this.#at(method), "emissions", "finite or -Infinity", `NaN or +Infinity in batch item ${b}`);
+    throw this.#noSupport(method, b);
   }
 
   #checkSame(method: string, other: LinearChain): void {
-    if (other.labels !== this.labels || other.#sequences.offsets.join() !== this.#sequences.offsets.join()) throw rangeError(`${NAME}.${method}`, "other", `over ${this.labels} labels and sequences of the same lengths`, `one over ${other.labels} labels`);
-    if (other.model.ngrams !== undefined && other.model.ngrams !== this.model.ngrams) throw rangeError(`${NAME}.${method}`, "other", "without n-grams or with the same ones", "one with other n-grams");
-    if (other.model.constraint !== undefined && other.model.constraint !== this.model.constraint) throw rangeError(`${NAME}.${method}`, "other", "without a constraint or with the same one", "one with another constraint");
+    if (other.labels !== this.labels || other.#sequences.offsets.join() !== this.#sequences.offsets.join()) throw rangeError(this.#at(method), "other", `over ${this.labels} labels and sequences of the same lengths`, `one over ${other.labels} labels`);
+    if (other.model.ngrams !== undefined && other.model.ngrams !== this.model.ngrams) throw rangeError(this.#at(method), "other", "without n-grams or with the same ones", "one with other n-grams");
+    if (other.model.constraint !== undefined && other.model.constraint !== this.model.constraint) throw rangeError(this.#at(method), "other", "without a constraint or with the same one", "one with another constraint");
   }
 
   /** How likely each state is, and each state before a given one: what sampling and spans need. */
   #conditionals(method: string): Conditionals {
     const sums = this.#run({ marginals: true });
     this.#checkSupport(method, sums.logPartition);
-    const { states } = this.model, { chain } = states, { arcs } = chain, S = states.labelOf.length, { offsets, count } = this.#sequences;
-    const marginals = sums.marginals!;
-    if (this.#filtered === undefined) this.#filtered = chainForwardBackward(chain, { data: this.#emissions, shape: [count, S] }, { ...this.#rowOptions(), filtered: true }).filtered!;
-    const filtered = this.#filtered, far = sums.extended > 0;
-    const messages = new Map<number, Float64Array>();
-    const rowsOf = (b: number): StateRows => this.#stateRows(offsets[b], offsets[b + 1]);
-    const views = new Map<number, StateRows>();
-    /** log P(y_t = source | rows up to t), up to a constant. */
-    const logWeight = (b: number, t: number, source: number): number => {
-      if (!far) return filtered[t * S + source] > 0 ? log(filtered[t * S + source]) : -Infinity;
-      if (!messages.has(b)) messages.set(b, forwardMessages(rowsOf(b), false));
-      return messages.get(b)![(t - offsets[b]) * S + source];
-    };
-    const sources = (b: number, t: number, state: number, visit: (source: number, p: number) => void): void => {
-      if (!views.has(b)) views.set(b, rowsOf(b));
-      const view = views.get(b)!, from = arcs.starts[state], to = arcs.starts[state + 1];
-      const scores = new Float64Array(to - from);
-      let top = -Infinity, sum = 0;
-      for (let k = from; k < to; k++) top = Math.max(top, (scores[k - from] = logWeight(b, t - 1, arcs.sources[k]) + view.transition(t - offsets[b], k)));
-      for (let k = 0; k < scores.length; k++) sum += scores[k] = top === -Infinity ? 0 : exp(scores[k] - top);
-      for (let k = from; k < to; k++) visit(arcs.sources[k], scores[k - from] / sum);
-    };
-    return {
-      marginal: (_, t, state) => marginals[t * S + state],
-      sources,
-      draw: (b, t, next, u) => {
-        let rest = u, chosen = -1;
-        const visit = (state: number, p: number): void => {
-          if (rest >= 0 && p > 0) {
-            chosen = state;
-            rest -= p;
-          }
-        };
-        if (next >= 0) sources(b, t + 1, next, visit);
-        else {
-          let total = 0;
-          for (let s = 0; s < S; s++) total += marginals[t * S + s];
-          for (let s = 0; s < S; s++) visit(s, marginals[t * S + s] / total);
-        }
-        return chosen;
-      },
+    const { states } = this.model, { offsets, count } = this.#sequences;
+    this.#filtered ??= chainForwardBackward(states.chain, { data: this.#emissions, shape: [count, states.labelOf.length] }, { ...this.#rowOptions(), filtered: true }).filtered!;
+    return conditionalsOf(states, sums, this.#filtered, offsets, (b) => this.#stateRows(offsets[b], offsets[b + 1]));
+  }
+
+  static {
+    named = (where, model, emissions, options) => {
+      const chain = new LinearChain(model, emissions, options);
+      chain.#where = where;
+      return chain;
     };
   }
 }
@@ -645,19 +595,4 @@ interface Parameters {
   readonly end: Float32Array | undefined;
   readonly varying: Float32Array | undefined;
   readonly ngrams: NgramScores | undefined;
-}
-
-type Gradients = Record<"emissions" | "transitions" | "start" | "end" | "ngrams", Float64Array>;
-
-interface Conditionals {
-  /** P(state in row t), rows counted over all sequences. */
-  marginal(b: number, t: number, state: number): number;
-  /** P(source in row t - 1 | state in row t). */
-  sources(b: number, t: number, state: number, visit: (source: number, p: number) => void): void;
-  /** The state of row t for a uniform u, given the state of the row after it (-1: the last row). */
-  draw(b: number, t: number, next: number, u: number): number;
-}
-
-function noSupport(method: string, b: number): RangeError {
-  return rangeError(`${NAME}.${method}`, "emissions", "with a label sequence that has a finite score", `none in batch item ${b}`);
 }

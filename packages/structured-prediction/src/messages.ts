@@ -1,4 +1,5 @@
 import { exp, log } from "@logits/statistics";
+import { partOf, type Steps } from "@logits/tensor";
 import type { ChainStates } from "./chainModel.ts";
 
 /** One sequence for the float64 recursions: rows of states, and the transitions into each row where they differ. */
@@ -12,14 +13,30 @@ export interface StateRows {
   transition(t: number, k: number): number;
 }
 
+/** Arcs of a piece of work: a few milliseconds. */
+const PIECE = 1 << 16;
+
+function rowsOfPiece({ states: { chain: { arcs } } }: StateRows): number {
+  return Math.max(1, Math.floor(PIECE / Math.max(1, arcs.sources.length)));
+}
+
 /**
  * The forward recursion in float64, over logarithms or over best scores: for queries that need every message of a sequence and are not the ones made often.
  * messages[t, j] = emission(t, j) + combine_i (messages[t - 1, i] + transition). float64 [T, S].
  */
-export function forwardMessages(rows: StateRows, best: boolean): Float64Array {
-  const { states: { chain: { arcs: { starts, sources }, states: S }, start }, length } = rows;
-  const out = new Float64Array(length * S);
-  for (let t = 0; t < length; t++) {
+export function* forwardMessages(rows: StateRows, best: boolean): Steps<Float64Array> {
+  const { length } = rows, out = new Float64Array(length * rows.states.chain.states), piece = rowsOfPiece(rows);
+  for (let t = 0; t < length; t += piece) {
+    forwardRows(rows, best, out, t, Math.min(length, t + piece));
+    yield (t + 1) / length;
+  }
+  return out;
+}
+
+// The loops stand in functions of their own: engines compile those better than loops of a generator.
+function forwardRows(rows: StateRows, best: boolean, out: Float64Array, from: number, to: number): void {
+  const { states: { chain: { arcs: { starts, sources }, states: S }, start } } = rows;
+  for (let t = from; t < to; t++) {
     for (let j = 0; j < S; j++) {
       let top = t === 0 ? start[j] : -Infinity;
       if (t > 0) {
@@ -33,36 +50,31 @@ export function forwardMessages(rows: StateRows, best: boolean): Float64Array {
       out[t * S + j] = top + rows.emission(t, j);
     }
   }
-  return out;
 }
 
-/** The backward recursion likewise, without the emission of its own row: messages[t, i] = combine_j (transition + emission(t + 1, j) + messages[t + 1, j]); the last row is `end`. */
-export function backwardMessages(rows: StateRows, best: boolean): Float64Array {
-  const { states: { chain, end }, length } = rows;
-  const { reversed: { starts, sources: targets, index }, states: S } = chain;
-  const out = new Float64Array(length * S);
-  for (let t = length - 1; t >= 0; t--) {
-    for (let i = 0; i < S; i++) {
-      if (t === length - 1) {
-        out[t * S + i] = end[i];
-        continue;
-      }
-      const value = (k: number): number => rows.transition(t + 1, index[k]) + rows.emission(t + 1, targets[k]) + out[(t + 1) * S + targets[k]];
-      let top = -Infinity;
-      for (let k = starts[i]; k < starts[i + 1]; k++) top = Math.max(top, value(k));
-      if (!best && top > -Infinity) {
-        let sum = 0;
-        for (let k = starts[i]; k < starts[i + 1]; k++) sum += exp(value(k) - top);
-        top += log(sum);
-      }
-      out[t * S + i] = top;
-    }
+/** The backward recursion of best scores likewise, without the emission of its own row: messages[t, i] = max_j (transition + emission(t + 1, j) + messages[t + 1, j]); the last row is `end`. */
+export function* backwardMessages(rows: StateRows): Steps<Float64Array> {
+  const { length } = rows, out = new Float64Array(length * rows.states.chain.states), piece = rowsOfPiece(rows);
+  for (let t = length; t > 0; t -= piece) {
+    backwardRows(rows, out, t, Math.max(0, t - piece));
+    yield (length - t + 1) / length;
   }
   return out;
 }
 
+function backwardRows(rows: StateRows, out: Float64Array, from: number, to: number): void {
+  const { states: { chain, end }, length } = rows, { reversed: { starts, sources: targets, index }, states: S } = chain;
+  for (let t = from - 1; t >= to; t--) {
+    for (let i = 0; i < S; i++) {
+      let top = t === length - 1 ? end[i] : -Infinity;
+      if (t < length - 1) for (let k = starts[i]; k < starts[i + 1]; k++) top = Math.max(top, rows.transition(t + 1, index[k]) + rows.emission(t + 1, targets[k]) + out[(t + 1) * S + targets[k]]);
+      out[t * S + i] = top;
+    }
+  }
+}
+
 /** The k best paths, best first, from the forward messages of best scores: paths that differ are found when they are asked for. */
-export function bestPaths(rows: StateRows, delta: Float64Array, k: number): { path: Int32Array; score: number }[] {
+export function* bestPaths(rows: StateRows, delta: Float64Array, k: number): Steps<{ path: Int32Array; score: number }[]> {
   const { states: { chain: { arcs: { starts, sources }, states: S }, end, labelOf }, length } = rows;
   // The m-th best way to reach a state in a row; candidates are the next best ways through each arc.
   interface Way { readonly score: number; readonly arc: number; readonly rank: number }
@@ -114,9 +126,10 @@ export function bestPaths(rows: StateRows, delta: Float64Array, k: number): { pa
     return node.ways[m];
   };
   /** `way` of rank 1 or more, its rows in order: a way asks for one of the row before, and calls as deep as a sequence is long have no room on the stack. */
-  const nextWay = (t: number, j: number, m: number): Way | undefined => {
+  const nextWay = function* (t: number, j: number, m: number): Steps<Way | undefined> {
     const asked: [number, number, number][] = [];
     for (let [row, state, rank] = [t, j, m]; row > 0; row--) {
+      if ((row & 1023) === 0) yield 0;
       const node = nodeOf(row, state);
       if (node.ended || node.ways.length > rank) break;
       asked.push([row, state, rank]);
@@ -124,7 +137,10 @@ export function bestPaths(rows: StateRows, delta: Float64Array, k: number): { pa
       if (!last) break;
       [state, rank] = [sources[last.arc], last.rank + 1];
     }
-    for (const [row, state, rank] of asked.toReversed()) way(row, state, rank);
+    for (const [n, [row, state, rank]] of asked.toReversed().entries()) {
+      way(row, state, rank);
+      if ((n & 1023) === 1023) yield 0;
+    }
     return way(t, j, m);
   };
 
@@ -143,9 +159,10 @@ export function bestPaths(rows: StateRows, delta: Float64Array, k: number): { pa
       path[t] = labelOf[state];
       const { arc, rank: before2 } = way(t, state, m)!;
       if (t > 0) [state, m] = [sources[arc], before2];
+      if ((t & 1023) === 0) yield out.length / k;
     }
     out.push({ path, score });
-    const next = nextWay(length - 1, j, rank + 1);
+    const next = yield* partOf(nextWay(length - 1, j, rank + 1), out.length / k, 0);
     if (next) finals[at] = { j, rank: rank + 1, score: next.score + end[j] };
     else finals.splice(at, 1);
   }

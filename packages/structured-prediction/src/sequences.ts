@@ -1,4 +1,5 @@
 import { Tensor, asFloat32, asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { lasting } from "./lasting.ts";
 
 /** How sequences lie in the emissions: one [T, C]; padded [B, T, C] with lengths; or row after row [N, C] with offsets. */
 export interface SequenceOptions {
@@ -101,11 +102,6 @@ export class Sequences {
     this.#source.forEach((from, row) => out.set(x.data.subarray(from * size, (from + 1) * size), row * size));
     return out;
   }
-}
-
-/** The data of a tensor for later: those of a resident one move when memory grows, so they are copied. */
-function lasting<D extends "float32" | "int32">(x: Tensor<D>): Tensor<D>["data"] {
-  return (typeof (x as { readonly dispose?: unknown }).dispose === "function" ? x.data.slice() : x.data) as Tensor<D>["data"];
 }
 
 function checkedOffsets(where: string, given: TensorLike, rows: number): Int32Array {

@@ -140,6 +140,9 @@ describe("HiddenMarkovModel.fit", () => {
     expect(shares.at(-1)).toBe(1);
     expect(shares).toEqual(shares.toSorted((a, b) => a - b));
     await expect(HiddenMarkovModel.fitAsync(symbols, { ...options, random: randomSource(1, 0), signal: AbortSignal.abort(new Error("stop")) })).rejects.toThrow("stop");
+    const scores = tensor(Array.from({ length: 200 }, (_, t) => [Math.sin(t), Math.cos(t * 1.7)]));
+    expect(JSON.stringify(await HiddenMarkovModel.fitTransitionsAsync(scores))).toBe(JSON.stringify(HiddenMarkovModel.fitTransitions(scores)));
+    await expect(HiddenMarkovModel.fitTransitionsAsync(scores, { signal: AbortSignal.abort(new Error("stop")) })).rejects.toThrow("stop");
   });
 
   it("keeps what is impossible at the start impossible, and the row of a state that nothing needs", () => {

@@ -142,14 +142,23 @@ export class HiddenMarkovModel {
    * @throws RangeError as `fit`, and for NaN or +Infinity (its row is named); ConvergenceError after `maxIterations`
    */
   static fitTransitions(logLikelihoods: TensorLike, options: BaumWelchOptions & Pick<HiddenMarkovStart, "from"> = {}): HiddenMarkovModel {
-    const where = `${NAME}.fitTransitions`;
+    return runSteps(HiddenMarkovModel.#transitionSteps(`${NAME}.fitTransitions`, logLikelihoods, options));
+  }
+
+  /** `fitTransitions` with pauses, at least every 16 ms: the same bits. Rejects with the reason of `signal`. */
+  static async fitTransitionsAsync(logLikelihoods: TensorLike, options: BaumWelchOptions & Pick<HiddenMarkovStart, "from"> & LongWorkOptions = {}): Promise<HiddenMarkovModel> {
+    const { signal, onProgress } = options;
+    return runStepsAsync(HiddenMarkovModel.#transitionSteps(`${NAME}.fitTransitionsAsync`, logLikelihoods, options), { ...(signal && { signal }), ...(onProgress && { onProgress }) });
+  }
+
+  static *#transitionSteps(where: string, logLikelihoods: TensorLike, options: BaumWelchOptions & Pick<HiddenMarkovStart, "from">): Steps<HiddenMarkovModel> {
     const sequences = new Sequences(where, logLikelihoods, options.from?.states, options), C = sequences.width, { rows, offsets } = sequences;
     const bad = rows.findIndex((v) => !(v < Infinity));
     if (bad >= 0) throw rangeError(where, "logLikelihoods", "finite or -Infinity", `${rows[bad]} in row ${Math.floor(bad / C)}`);
     const settings = checkedSettings(where, options, sequences.count);
     if (options.from && options.from.symbols > 0) throw rangeError(where, "from", "a model of given log-likelihoods", `one of ${options.from.symbols} symbols`);
     const start = options.from ? parametersOf(options.from) : { initial: new Float64Array(C).fill(1 / C), transitions: new Float64Array(C * C).fill(1 / C), emissions: new Float64Array(0) };
-    return HiddenMarkovModel.#fromOptimum(where, runSteps(baumWelch(where, start, { offsets, symbols: undefined, scores: rows }, settings)), sequences.count);
+    return HiddenMarkovModel.#fromOptimum(where, yield* baumWelch(where, start, { offsets, symbols: undefined, scores: rows }, settings), sequences.count);
   }
 
   /**

@@ -1,7 +1,8 @@
 import { chainViterbi } from "@logits/core-wasm/chains";
 import { asFloat32, asInt32, asMask, checkInteger, checkPositive, rangeError, Tensor, type TensorLike } from "@logits/tensor";
-import type { Automaton } from "../automaton.ts";
+import { acceptsNothing, type Automaton } from "../automaton.ts";
 import { ChainModel } from "../chainModel.ts";
+import { lasting } from "../lasting.ts";
 import { LinearChain } from "../linearChain.ts";
 import type { Alignment } from "./alignment.ts";
 import { checkedBiases, type TransitionBiases } from "./biases.ts";
@@ -103,7 +104,7 @@ export class SpanDecoder {
     if (model.constraint) {
       const gathered = new Float32Array(n * S);
       for (let t = 0, at = 0; t < n; t++) for (let s = 0; s < S; s++) gathered[at++] = emissions[t * C + labelOf[s]];
-      const { states, scores } = n === 0 ? { states: new Int32Array(0), scores: Float64Array.of(emptyScore(model)) } : best(where, model, rows, gathered);
+      const { states, scores } = n === 0 ? { states: new Int32Array(0), scores: Float64Array.of(acceptsNothing(model.constraint) ? 0 : -Infinity) } : best(where, model, rows, gathered);
       return this.#decoded(where, rows, emissions, gathered, states.map((s) => labelOf[s]), scores[0]);
     }
     const { states, scores } = best(where, model, rows, emissions);
@@ -179,7 +180,7 @@ function tokenRows(where: string, logits: TensorLike, C: number, { alignment, of
     ends = Int32Array.from(last);
   }
   // A resident tensor's data moves when memory grows, and probabilities are computed later.
-  const data = typeof (logits as { readonly dispose?: unknown }).dispose === "function" ? x.data.slice() : x.data;
+  const data = lasting(x, logits);
   return { count: T, data, tokens, ends, start, end, text: alignment?.text };
 }
 
@@ -195,11 +196,6 @@ function best(where: string, { states: { chain, labelOf } }: ChainModel, { token
     }
     throw error;
   }
-}
-
-/** The labelling of no tokens: possible unless the constraint wants some. */
-function emptyScore({ constraint }: ChainModel): number {
-  return constraint && (constraint.start < 0 || constraint.accepting[constraint.start] === 0) ? -Infinity : 0;
 }
 
 function ownScores(given: TensorLike | undefined, argument: string, size: number): Float32Array {

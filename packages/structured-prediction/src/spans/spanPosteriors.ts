@@ -1,5 +1,6 @@
 import { chainForwardBackward } from "@logits/core-wasm/chains";
 import { exp } from "@logits/statistics";
+import { runSteps } from "@logits/tensor";
 import type { ChainStates } from "../chainModel.ts";
 import { forwardMessages } from "../messages.ts";
 
@@ -61,7 +62,7 @@ export class SpanPosteriors {
     this.#filtered = alike ? sums.marginals! : sums.filtered!;
     this.#chain = chain;
     this.#reversed = reversed;
-    if (sums.extended > 0) this.#far = forwardMessages({ states: { chain, labelOf, ...edges }, length: n, emission: (t, s) => emissions[t * S + s], transition: (_, k) => arcs.scores[k] }, false);
+    if (sums.extended > 0) this.#far = runSteps(forwardMessages({ states: { chain, labelOf, ...edges }, length: n, emission: (t, s) => emissions[t * S + s], transition: (_, k) => arcs.scores[k] }, false));
     this.#ofType = Array.from({ length: types }, (_, type) => Int32Array.from(labelOf.keys()).filter((s) => typeOf[labelOf[s]] === type));
     this.#now = new Float64Array(S);
     this.#next = new Float64Array(S);

@@ -1,4 +1,5 @@
 import { Tensor, rangeError, readJson, type TensorLike } from "@logits/tensor";
+import { acceptsNothing } from "../automaton.ts";
 import type { ChainModel } from "../chainModel.ts";
 import { checkModel, fingerprint, numbers, toNumbers } from "./chainState.ts";
 import { ChainStep, logSum } from "./chainStep.ts";
@@ -58,7 +59,7 @@ export class ChainFilter {
   get finalLogPartition(): number {
     const { constraint, states } = this.model;
     if (this.#messages) return this.#logPartition + logSum(this.#messages.map((v, j) => v + states.end[j]));
-    return constraint && (constraint.start < 0 || constraint.accepting[constraint.start] === 0) ? -Infinity : 0;
+    return acceptsNothing(constraint) ? 0 : -Infinity;
   }
 
   /**

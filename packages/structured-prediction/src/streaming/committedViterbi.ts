@@ -1,4 +1,5 @@
 import { checkInteger, rangeError, readJson, type TensorLike } from "@logits/tensor";
+import { acceptsNothing } from "../automaton.ts";
 import type { ChainModel } from "../chainModel.ts";
 import { impossibleRow } from "./chainFilter.ts";
 import { checkModel, fingerprint, numberLists, numbers, toNumbers } from "./chainState.ts";
@@ -131,14 +132,14 @@ export class CommittedViterbi {
   /**
    * The labels of the rows that wait, if the sequence ends here, and the score of the whole sequence; it can go on.
    *
-   * @returns `labels`, int32; `score`, in float64: -Infinity never, 0 before the first row
+   * @returns `labels`, int32; `score`, in float64: -Infinity never, 0 before the first row where no row is a sequence too
    * @throws RangeError where no sequence that agrees with the labels given out may end here
    */
   finish(): { readonly labels: Int32Array; readonly score: number } {
     const { labelOf, end } = this.model.states, scores = this.#scores;
-    if (!scores) return { labels: new Int32Array(0), score: 0 };
+    if (!scores && acceptsNothing(this.model.constraint)) return { labels: new Int32Array(0), score: 0 };
     let best = -1, top = -Infinity;
-    for (let j = 0; j < scores.length; j++) if (scores[j] + end[j] > top) top = scores[(best = j)] + end[j];
+    if (scores) for (let j = 0; j < scores.length; j++) if (scores[j] + end[j] > top) top = scores[(best = j)] + end[j];
     if (best < 0) throw rangeError("CommittedViterbi.finish", "this", "where a sequence may end", `none of ${this.#rows} rows`, this.#forced > 0 ? "A larger maxLag keeps more paths" : undefined);
     const labels = new Int32Array(this.waiting);
     for (let k = labels.length - 1, state = best; k >= 0; k--) {

@@ -177,6 +177,12 @@ describe("CommittedViterbi", () => {
     }
   });
 
+  it("does not end before a row where the constraint forbids the sequence without labels", () => {
+    const odd = automaton(2, [1, 0, 0, 1], [0, 1]), model = LinearChain.compile(tensor([[0, 0], [0, 0]]), { constraint: odd });
+    expect(() => new CommittedViterbi(model).finish()).toThrowErrorMatchingInlineSnapshot(`[RangeError: CommittedViterbi.finish: expected \`this\` where a sequence may end, got none of 0 rows]`);
+    expect(new CommittedViterbi(LinearChain.compile(tensor([[0, 0], [0, 0]]))).finish()).toEqual({ labels: new Int32Array(0), score: 0 });
+  });
+
   it("breaks ties as argmax does", () => {
     for (let n = 0; n < 50; n++) {
       const integers = (size: number): number[] => Array.from({ length: size }, () => random.integer(3));
