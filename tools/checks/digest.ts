@@ -2,6 +2,7 @@ import {
   argsort, configureWasm, entropy, entmax15, erf, exp, expm1, gumbelSoftmax, log, log1p, logitStatistics, logSoftmax, logSumExp, matmul, sampleCategorical, sigmoid, softmax, softplus,
   sparsemax, sum, tanh, topK, twoPassSoftmax,
 } from "@logits/core-wasm";
+import { drawToken } from "@logits/core-wasm/sampling";
 import { exp as exp64, log as log64, pow } from "@logits/statistics";
 import { Tensor, randomSource } from "@logits/tensor";
 
@@ -37,6 +38,10 @@ export function digest(): Record<string, string> {
   over("topK", (x) => { const { values, indices } = topK(x, 3); return [values, indices]; });
   over("gumbelSoftmax", (x) => gumbelSoftmax(x, { temperature: 0.7, seed: 5 }));
   over("sampleCategorical", (x) => sampleCategorical(x, 4, { seed: 5 }));
+  over("drawToken", (x) => [{ topP: 0.9 }, { topK: 7 }, { minP: 0.01 }, { typicalP: 0.8 }, { eta: 0.01 }, {}].map((rules) => {
+    const { token, kept, logProbability, drawLogProbability, entropy } = drawToken("digest", x.data.subarray(0, x.shape[1]), 0, { temperature: 0.8, ...rules }, 0.7);
+    return new Tensor("float32", [5], Float32Array.of(token, kept, logProbability, drawLogProbability, entropy));
+  }));
   for (const [name, f] of Object.entries({ exp, log, log1p, expm1, tanh, erf, sigmoid, softplus })) over(name, (x) => f(x), finite);
   out.matmul = fnv(matmul(finite([65, 70], 3), finite([70, 33], 3)).data, "");
   over("logitStatistics", (x) => Object.values(logitStatistics(x, { temperature: 1.7 })));

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { env } from "@huggingface/transformers";
 import * as tf from "@tensorflow/tfjs";
 import { onnxModel } from "../../packages/testkit/src/onnxWriter.ts";
-import { FLOWER_WEIGHTS, flowerModel, flowers, intents, writeText, writeTokens } from "./models.ts";
+import { FLOWER_WEIGHTS, flowerModel, flowers, intents, writeLanguageModel, writeText, writeTokens } from "./models.ts";
 
 // "my/intents" is a model on the Hub, "/flowers/model.json" a file of the page's own server; nothing else can be fetched.
 const served = new Map<string, string | Uint8Array>();
@@ -16,7 +16,8 @@ env.fetch = (input, init) => globalThis.fetch(input, init);
 env.cacheDir = "cache";
 writeText("intents");
 writeTokens("names");
-for (const name of ["intents", "names"]) for (const file of ["config.json", "tokenizer.json", "tokenizer_config.json", "onnx/model.onnx"]) served.set(`https://huggingface.co/my/${name}/resolve/main/${file}`, readFileSync(`${name}/${file}`));
+writeLanguageModel("words");
+for (const name of ["intents", "names", "words"]) for (const file of ["config.json", "tokenizer.json", "tokenizer_config.json", "onnx/model.onnx"]) served.set(`https://huggingface.co/my/${name}/resolve/main/${file}`, readFileSync(`${name}/${file}`));
 
 writeFileSync("flowers.onnx", onnxModel({ ...flowerModel(), outputs: flowerModel().outputs.slice(0, 1) }));
 writeFileSync("flowers-tapped.onnx", onnxModel(flowerModel()));
