@@ -58,7 +58,7 @@ export function structuralSimilarityRef(x: ArrayLike<number>, t: ArrayLike<numbe
 }
 
 /** The soft skeleton, from minima over a cross and maxima over a square. */
-export function softSkeletonRef(f: readonly number[], height: number, width: number, iterations: number): number[] {
+export function softSkeletonRef(f: readonly number[], width: number, iterations: number): number[] {
   const pool = (g: readonly number[], best: (...v: number[]) => number, square: boolean): number[] => g.map((_, i) => {
     const y = Math.floor(i / width), x = i % width;
     return best(...g.filter((_v, j) => Math.abs(Math.floor(j / width) - y) <= 1 && Math.abs((j % width) - x) <= 1 && (square || Math.floor(j / width) === y || j % width === x)));
@@ -73,7 +73,7 @@ export function softSkeletonRef(f: readonly number[], height: number, width: num
 }
 
 /** 1 - the harmonic mean of how much of each skeleton lies in the other mask. */
-export function clDiceRef(p: readonly number[], t: readonly number[], height: number, width: number, { iterations = 3, smooth = 1 }: { iterations?: number; smooth?: number }): number {
-  const [a, b] = [p, t].map((f) => softSkeletonRef(f, height, width, iterations)), ratio = (s: number[], m: readonly number[]): number => (sum(s.map((v, i) => v * m[i])) + smooth) / (sum(s) + smooth);
+export function clDiceRef(p: readonly number[], t: readonly number[], width: number, { iterations = 3, smooth = 1 }: { iterations?: number; smooth?: number }): number {
+  const [a, b] = [p, t].map((f) => softSkeletonRef(f, width, iterations)), ratio = (s: number[], m: readonly number[]): number => (sum(s.map((v, i) => v * m[i])) + smooth) / (sum(s) + smooth);
   return 1 - (2 * ratio(a, t) * ratio(b, p)) / (ratio(a, t) + ratio(b, p));
 }
