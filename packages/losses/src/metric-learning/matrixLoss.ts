@@ -53,7 +53,10 @@ function matrixLoss<Options extends LossOptions & { readonly distance?: Similari
         const values = new Float64Array(n), s: Float32Array[] = [], g = coefficients && rows.map(() => new Float64Array(count));
         similarityPass({ data: z.data, rows }, undefined, features, measure, (_, row) => s.push(row.slice()), false);
         rows.forEach((at, i) => {
-          if (weights[at] > 0) values[at] = value(i, lists[i][0], lists[i][1], s, g, coefficients ? coefficients[at] : 0);
+          if (s[i].some((x) => x !== x)) {
+            values[at] = NaN;
+            g?.[i].fill(NaN);
+          } else if (weights[at] > 0) values[at] = value(i, lists[i][0], lists[i][1], s, g, coefficients ? coefficients[at] : 0);
         });
         return { values, gradients: () => ({ grad: new Tensor("float32", z.shape, similarityPass({ data: z.data, rows }, undefined, features, measure, (i, row) => row.set(g![i]), true)!.left) }) };
       },

@@ -51,8 +51,12 @@ export const tripletMarginLoss: PairLoss<TripletMarginOptions> = /* @__PURE__ */
     } else if (mining === "semihard") {
       count = positives.length;
       for (const p of positives) {
-        const farther = negatives.filter((n) => d[n] > d[p]);
-        triplet(p, farther.length > 0 ? extreme(d, farther, -1) : extreme(d, negatives, 1));
+        let best = -1;
+        for (let k = 0; k < negatives.length; k++) {
+          const n = negatives[k];
+          if (d[n] > d[p] && (best < 0 || d[n] < d[best])) best = n;
+        }
+        triplet(p, best < 0 ? extreme(d, negatives, 1) : best);
       }
     } else if (smooth) for (const p of positives) for (const n of negatives) triplet(p, n);
     else {
@@ -83,6 +87,6 @@ export const tripletMarginLoss: PairLoss<TripletMarginOptions> = /* @__PURE__ */
 /** The column with the largest (sign 1) or smallest (-1) distance. */
 export function extreme(d: ArrayLike<number>, columns: Int32Array, sign: 1 | -1): number {
   let best = columns[0];
-  for (const j of columns) if (sign * (d[j] - d[best]) > 0) best = j;
+  for (let k = 1; k < columns.length; k++) if (sign * (d[columns[k]] - d[best]) > 0) best = columns[k];
   return best;
 }

@@ -41,16 +41,25 @@ function made<Options extends DistanceOptions>(name: string, measure: (options: 
     return {
       counts: (i) => needs === "none" || (positives(i) > 0 && (needs === "positive" || positives(i) < partners)),
       row(i, x, coefficient) {
-        let p = 0, n = 0;
+        let p = 0, n = 0, broken = false;
         for (let j = 0; j < m; j++) {
+          if (x[j] !== x[j]) broken = true;
           if (columnLabels[j] !== rowLabels[i]) far[n++] = j;
           else if (!self || j !== i) near[p++] = j;
           if (turned) x[j] = origin - x[j];
         }
+        if (broken) {
+          x.fill(NaN);
+          return NaN;
+        }
         if (coefficient === undefined) return row(x, near.subarray(0, p), far.subarray(0, n), undefined);
         slopes.fill(0);
         const value = row(x, near.subarray(0, p), far.subarray(0, n), slopes), factor = turned ? -coefficient : coefficient;
-        for (let j = 0; j < m; j++) x[j] = factor * slopes[j];
+        // Slopes next to nothing become 0: products of subnormal numbers take a hundred times as long.
+        for (let j = 0; j < m; j++) {
+          const slope = factor * slopes[j];
+          x[j] = slope < 1e-30 && slope > -1e-30 ? 0 : slope;
+        }
         return value;
       },
     };
@@ -61,15 +70,17 @@ function made<Options extends DistanceOptions>(name: string, measure: (options: 
  * log(least + sum_j exp(scale (x[j] - base))) over the listed columns, and what adds factor times its slopes; least is 0 or 1. -Infinity where nothing is summed.
  */
 export function logSum(x: ArrayLike<number>, columns: Int32Array, scale: number, base: number, least: 0 | 1): [value: number, add: (slopes: Float64Array, factor: number) => void] {
+  const terms = new Float64Array(columns.length);
   let top = least === 1 ? 0 : -Infinity;
-  for (const j of columns) top = Math.max(top, scale * (x[j] - base));
+  for (let k = 0; k < terms.length; k++) top = Math.max(top, (terms[k] = scale * (x[columns[k]] - base)));
   if (top === -Infinity) return [top, () => undefined];
   let sum = least === 1 ? exp(-top) : 0;
-  for (const j of columns) sum += exp(scale * (x[j] - base) - top);
+  for (let k = 0; k < terms.length; k++) sum += terms[k] = exp(terms[k] - top);
   return [
     top + log(sum),
     (slopes, factor) => {
-      for (const j of columns) slopes[j] += ((factor * scale) / sum) * exp(scale * (x[j] - base) - top);
+      const share = (factor * scale) / sum;
+      for (let k = 0; k < terms.length; k++) slopes[columns[k]] += share * terms[k];
     },
   ];
 }

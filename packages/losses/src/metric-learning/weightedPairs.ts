@@ -77,8 +77,13 @@ export const multiSimilarityLoss: PairLoss<MultiSimilarityOptions> = /* @__PURE_
 
 /** The pairs of an anchor that are harder than its other side, by the mining of multi-similarity. */
 export function minedPairs(s: ArrayLike<number>, positives: Int32Array, negatives: Int32Array, epsilon: number): [positives: Int32Array, negatives: Int32Array] {
-  const nearest = negatives.reduce((top, j) => Math.max(top, s[j]), -Infinity), farthest = positives.reduce((low, j) => Math.min(low, s[j]), Infinity);
-  return [positives.filter((j) => s[j] - epsilon < nearest), negatives.filter((j) => s[j] + epsilon > farthest)];
+  const near = new Int32Array(positives.length), far = new Int32Array(negatives.length);
+  let nearest = -Infinity, farthest = Infinity, p = 0, n = 0;
+  for (let k = 0; k < far.length; k++) nearest = Math.max(nearest, s[negatives[k]]);
+  for (let k = 0; k < near.length; k++) farthest = Math.min(farthest, s[positives[k]]);
+  for (let k = 0; k < near.length; k++) if (s[positives[k]] - epsilon < nearest) near[p++] = positives[k];
+  for (let k = 0; k < far.length; k++) if (s[negatives[k]] + epsilon > farthest) far[n++] = negatives[k];
+  return [near.subarray(0, p), far.subarray(0, n)];
 }
 
 /**
