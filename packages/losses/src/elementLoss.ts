@@ -75,8 +75,9 @@ export function elementWeights(where: string, shape: readonly number[], targets:
 
 /** Refuses targets outside [low, high] where they take part. */
 export function checkTargets(where: string, targets: Float32Array, weights: ArrayLike<number> | undefined, [low, high]: readonly [number, number]): void {
-  const bad = targets.findIndex((t, i) => !(t >= low && t <= high) && weights?.[i] !== 0);
-  if (bad >= 0) throw rangeError(where, "targets", high === Infinity ? `of at least ${low}` : `in [${low}, ${high}]`, `${targets[bad]} at index ${bad}`);
+  for (let i = 0; i < targets.length; i++) {
+    if (!(targets[i] >= low && targets[i] <= high) && weights?.[i] !== 0) throw rangeError(where, "targets", high === Infinity ? `of at least ${low}` : `in [${low}, ${high}]`, `${targets[i]} at index ${i}`);
+  }
 }
 
 /** a b, where 0 times anything is 0. */

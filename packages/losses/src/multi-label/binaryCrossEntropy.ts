@@ -1,6 +1,6 @@
-import { sigmoid, softplus } from "@logits/statistics";
 import { asFloat32, rangeError, type LossOptions, type TensorLike } from "@logits/tensor";
-import { elementLoss, times, type ElementLoss } from "../elementLoss.ts";
+import { elementLoss, type ElementLoss } from "../elementLoss.ts";
+import { logisticLoss, logisticSlope } from "../logistic.ts";
 import { checkRange } from "../range.ts";
 
 /** Options of `binaryCrossEntropy`. */
@@ -33,13 +33,7 @@ export const binaryCrossEntropy: ElementLoss<BinaryCrossEntropyOptions> = /* @__
   checkRange(where, "labelSmoothing", labelSmoothing, 0, 1);
   if (classes !== 1 && classes !== shape[shape.length - 1]) throw rangeError(where, "posWeight", `a number or [${shape[shape.length - 1]}]`, `[${classes}]`);
   return {
-    value(x, t, _, i) {
-      const s = smooth(t), z = x - margin * (2 * t - 1);
-      return times(s, weights[i % classes] * softplus(-z)) + times(1 - s, softplus(z));
-    },
-    slope(x, t, _, i) {
-      const s = smooth(t), z = x - margin * (2 * t - 1);
-      return (1 - s) * sigmoid(z) - weights[i % classes] * s * sigmoid(-z);
-    },
+    value: (x, t, _, i) => logisticLoss(x - margin * (2 * t - 1), smooth(t), weights[i % classes]),
+    slope: (x, t, _, i) => logisticSlope(x - margin * (2 * t - 1), smooth(t), weights[i % classes]),
   };
 }, [0, 1]);

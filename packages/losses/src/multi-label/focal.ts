@@ -1,12 +1,8 @@
 import { pow, sigmoid, softplus } from "@logits/statistics";
 import type { LossOptions } from "@logits/tensor";
 import { elementLoss, times, type ElementLoss } from "../elementLoss.ts";
+import { logisticLoss, logisticSlope } from "../logistic.ts";
 import { checkRange } from "../range.ts";
-
-/** Binary cross-entropy of a logit. */
-function crossEntropyOf(x: number, t: number): number {
-  return times(t, softplus(-x)) + times(1 - t, softplus(x));
-}
 
 /** gamma u^(gamma - 1) b, where b is of the order of u: finite for gamma < 1 at u = 0. */
 export function focusSlope(u: number, gamma: number, b: number): number {
@@ -40,10 +36,10 @@ export const sigmoidFocalLoss: ElementLoss<SigmoidFocalOptions> = /* @__PURE__ *
   if (alpha !== null) checkRange(where, "alpha", alpha, 0, 1);
   const share = (t: number): number => (alpha === null ? 1 : alpha * t + (1 - alpha) * (1 - t)), miss = (x: number, t: number): number => t * sigmoid(-x) + (1 - t) * sigmoid(x);
   return {
-    value: (x, t) => share(t) * times(pow(miss(x, t), gamma), crossEntropyOf(x, t)),
+    value: (x, t) => share(t) * times(pow(miss(x, t), gamma), logisticLoss(x, t)),
     slope(x, t) {
       const u = miss(x, t), p = sigmoid(x), q = sigmoid(-x);
-      return share(t) * (pow(u, gamma) * ((1 - t) * p - t * q) + focusSlope(u, gamma, crossEntropyOf(x, t)) * (1 - 2 * t) * p * q);
+      return share(t) * (pow(u, gamma) * logisticSlope(x, t) + focusSlope(u, gamma, logisticLoss(x, t)) * (1 - 2 * t) * p * q);
     },
   };
 }, [0, 1]);
@@ -70,12 +66,11 @@ export interface QualityFocalOptions extends LossOptions {
  */
 export const qualityFocalLoss: ElementLoss<QualityFocalOptions> = /* @__PURE__ */ elementLoss("qualityFocalLoss", ({ beta = 2 }: QualityFocalOptions, where) => {
   checkRange(where, "beta", beta, 0);
-  const gap = (x: number, t: number): number => (1 - t) * sigmoid(x) - t * sigmoid(-x);
   return {
-    value: (x, t) => times(pow(Math.abs(gap(x, t)), beta), crossEntropyOf(x, t)),
+    value: (x, t) => times(pow(Math.abs(logisticSlope(x, t)), beta), logisticLoss(x, t)),
     slope(x, t) {
-      const d = gap(x, t), u = Math.abs(d);
-      return pow(u, beta) * d + focusSlope(u, beta, crossEntropyOf(x, t)) * (d < 0 ? -1 : 1) * sigmoid(x) * sigmoid(-x);
+      const d = logisticSlope(x, t), u = Math.abs(d);
+      return pow(u, beta) * d + focusSlope(u, beta, logisticLoss(x, t)) * (d < 0 ? -1 : 1) * sigmoid(x) * sigmoid(-x);
     },
   };
 }, [0, 1]);
@@ -106,10 +101,10 @@ export const varifocalLoss: ElementLoss<VarifocalOptions> = /* @__PURE__ */ elem
   checkRange(where, "alpha", alpha, 0);
   checkRange(where, "gamma", gamma, 0);
   return {
-    value: (x, q) => (q > 0 ? q * crossEntropyOf(x, q) : alpha * times(pow(sigmoid(x), gamma), softplus(x))),
+    value: (x, q) => (q > 0 ? q * logisticLoss(x, q) : alpha * times(pow(sigmoid(x), gamma), softplus(x))),
     slope(x, q) {
       const p = sigmoid(x);
-      return q > 0 ? q * ((1 - q) * p - q * sigmoid(-x)) : alpha * pow(p, gamma) * (p + gamma * softplus(x) * sigmoid(-x));
+      return q > 0 ? q * logisticSlope(x, q) : alpha * pow(p, gamma) * (p + gamma * softplus(x) * sigmoid(-x));
     },
   };
 }, [0, 1]);

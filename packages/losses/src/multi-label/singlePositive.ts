@@ -1,6 +1,7 @@
 import { sigmoid, softplus } from "@logits/statistics";
 import type { LossOptions } from "@logits/tensor";
 import { elementLoss, times, type ElementLoss } from "../elementLoss.ts";
+import { logisticLoss, logisticSlope } from "../logistic.ts";
 import { checkRange } from "../range.ts";
 
 /** Options of `entropyMaximizationLoss`. */
@@ -30,12 +31,11 @@ export interface EntropyMaximizationOptions extends LossOptions {
 export const entropyMaximizationLoss: ElementLoss<EntropyMaximizationOptions> = /* @__PURE__ */ elementLoss("entropyMaximizationLoss", ({ alpha = 0.2, beta = 0.02 }: EntropyMaximizationOptions, where) => {
   checkRange(where, "alpha", alpha, 0);
   checkRange(where, "beta", beta, 0);
-  const crossEntropyOf = (x: number, t: number): number => times(t, softplus(-x)) + times(1 - t, softplus(x));
   return {
-    value: (x, t) => (t > 0 ? t * softplus(-x) : t < 0 ? beta * crossEntropyOf(x, -t) : -alpha * crossEntropyOf(x, sigmoid(x))),
+    value: (x, t) => (t > 0 ? t * softplus(-x) : t < 0 ? beta * logisticLoss(x, -t) : -alpha * logisticLoss(x, sigmoid(x))),
     slope(x, t) {
       const p = sigmoid(x), q = sigmoid(-x);
-      return t > 0 ? -t * q : t < 0 ? beta * ((1 + t) * p + t * q) : alpha * times(p * q, x);
+      return t > 0 ? -t * q : t < 0 ? beta * logisticSlope(x, -t) : alpha * times(p * q, x);
     },
   };
 }, [-1, 1]);

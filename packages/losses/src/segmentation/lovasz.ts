@@ -5,13 +5,13 @@ import { regionsOf, type RegionLoss, type RegionOptions } from "./regions.ts";
 /** The Lovasz extension of the Jaccard loss over errors: hinges of logits, or distances of probabilities. */
 function lovaszLoss(name: string, defaults: Pick<RegionOptions, "activation" | "absent">, hinge: boolean): RegionLoss {
   return defineLoss(name, 2, (where, [logits, targets]: [TensorLike, TensorLike], options: RegionOptions) => {
-    const { p, t, w, units, shape, weights, present, unitOf, gradient } = regionsOf(where, logits, targets, options, defaults);
+    const { p, t, w, units, shape, weights, present, unit, gradient } = regionsOf(where, logits, targets, options, defaults);
     return {
       shape,
       weights,
       pass(coefficients) {
         const values = new Float64Array(units), dp = new Float64Array(coefficients ? p.length : 0), members = Array.from({ length: units }, (): number[] => []);
-        for (let i = 0; i < p.length; i++) if (w[i] !== 0) members[unitOf(i)].push(i);
+        for (let i = 0; i < p.length; i++) if (w[i] !== 0) members[unit[i]].push(i);
         members.forEach((elements, u) => {
           if (weights[u] === 0 || (options.absent === "zero" && present[u] === 0)) return;
           const errors = Float64Array.from(elements, (i) => (hinge ? 1 - (2 * t[i] - 1) * p[i] : Math.abs(t[i] - p[i]))), total = elements.reduce((sum, i) => sum + t[i], 0);

@@ -30,8 +30,8 @@ export function planeLoss<Options extends PlaneOptions = PlaneOptions>(name: str
         const values = new Float64Array(size === 0 ? 0 : x.size / size), grad = new Float32Array(coefficients ? x.size : 0);
         for (let m = 0; m < values.length; m++) {
           if (weights?.[m] === 0) continue;
-          const own = x.data.subarray(m * size, (m + 1) * size), p = activation === "sigmoid" ? Float64Array.from(own, sigmoid) : Float64Array.from(own), slopes = coefficients && new Float64Array(size);
-          values[m] = plane(p, Float64Array.from(t.data.subarray(m * size, (m + 1) * size)), height, width, coefficients ? coefficients[m] : 0, slopes);
+          const own = x.data.subarray(m * size, (m + 1) * size), p = activation === "sigmoid" ? new Float64Array(own).map(sigmoid) : new Float64Array(own), slopes = coefficients && new Float64Array(size);
+          values[m] = plane(p, new Float64Array(t.data.subarray(m * size, (m + 1) * size)), height, width, coefficients ? coefficients[m] : 0, slopes);
           slopes?.forEach((d, i) => (grad[m * size + i] = activation === "sigmoid" ? d * p[i] * (1 - p[i]) : d));
         }
         return { values, gradients: () => ({ grad: new Tensor("float32", x.shape, grad) }) };

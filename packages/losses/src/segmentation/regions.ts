@@ -29,8 +29,8 @@ export interface Regions {
   readonly weights: Float32Array;
   /** Whether a unit has a target. */
   readonly present: Uint8Array;
-  /** The unit of an element. */
-  unitOf(i: number): number;
+  /** The unit of each element. */
+  readonly unit: Int32Array;
   /** The gradient with respect to the logits from that with respect to p, which is 0 where nothing takes part. */
   gradient(dp: Float64Array): Tensor<"float32">;
 }
@@ -62,24 +62,29 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
     sameShape(where, "targets", given.shape, flat ? scores.shape : x.shape);
     t = flat ? given.data : scoreRows(where, "targets", given, { axis: options.axis ?? -1 }).z.data;
   }
-  for (let i = 0; i < w.length; i++) w[i] = kept?.[Math.floor(i / classes)] === 0 || (!labelled && t[i] === ignoreIndex) ? 0 : 1;
+  for (let r = 0, i = 0; r < rows; r++) for (let c = 0; c < classes; c++, i++) w[i] = (kept !== undefined && kept[r] === 0) || (!labelled && t[i] === ignoreIndex) ? 0 : 1;
   checkTargets(where, t, w, [0, 1]);
-  const p = activation === "softmax" ? softmaxRows(z.data, classes) : activation === "sigmoid" ? Float64Array.from(z.data, sigmoid) : Float64Array.from(z.data);
-  const images = per === "image" ? scores.shape[0] : 1, units = images * classes, each = z.size / images, shape = per === "image" ? [images, classes] : [classes];
-  const unitOf = (i: number): number => Math.floor(i / each) * classes + (i % classes), present = new Uint8Array(units), seen = new Uint8Array(units), weights = rowWeights(where, shape, { weight }) ?? new Float32Array(units).fill(1);
-  for (let i = 0; i < w.length; i++) if (w[i] !== 0) {
-    seen[unitOf(i)] = 1;
-    if (t[i] > 0) present[unitOf(i)] = 1;
+  const p = activation === "softmax" ? softmaxRows(z.data, classes) : new Float64Array(z.data);
+  if (activation === "sigmoid") for (let i = 0; i < p.length; i++) p[i] = sigmoid(p[i]);
+  const images = per === "image" ? scores.shape[0] : 1, units = images * classes, each = rows / images, shape = per === "image" ? [images, classes] : [classes];
+  const unit = new Int32Array(z.size), present = new Uint8Array(units), seen = new Uint8Array(units), weights = rowWeights(where, shape, { weight }) ?? new Float32Array(units).fill(1);
+  for (let r = 0, i = 0; r < rows; r++) for (let c = 0, at = Math.floor(r / each) * classes; c < classes; c++, i++) {
+    unit[i] = at + c;
+    if (w[i] !== 0) seen[at + c] = 1;
+    if (w[i] !== 0 && t[i] > 0) present[at + c] = 1;
   }
   for (let u = 0; u < units; u++) if (seen[u] === 0 || (absent === "skip" && present[u] === 0)) weights[u] = 0;
   return {
-    p, t, w, classes, units, shape, weights, present, unitOf,
+    p, t, w, classes, units, shape, weights, present, unit,
     gradient(dp) {
       const grad = new Float32Array(dp.length);
       for (let row = 0; row < dp.length; row += classes) {
         // p is not read where nothing takes part: it may be NaN there.
         let mean = 0, some = false;
-        for (let i = row; i < row + classes; i++) if (dp[i] !== 0) [mean, some] = [mean + p[i] * dp[i], true];
+        for (let i = row; i < row + classes; i++) if (dp[i] !== 0) {
+          mean += p[i] * dp[i];
+          some = true;
+        }
         for (let i = row; some && i < row + classes; i++) grad[i] = activation === "softmax" ? p[i] * (dp[i] - mean) : dp[i] === 0 ? 0 : dp[i] * (activation === "sigmoid" ? p[i] * (1 - p[i]) : 1);
       }
       return scores.gradient(grad);
@@ -118,11 +123,11 @@ export interface RegionPlan {
 export function regionLoss<Options extends RegionOptions = RegionOptions>(name: string, plan: (options: Options, where: string) => RegionPlan): RegionLoss<Options> {
   return defineLoss(name, 2, (where, [logits, targets]: [TensorLike, TensorLike], options: Options) => {
     const { terms, joint = false, map } = plan(options, where), { weight } = options;
-    const { p, t, w, classes, units, shape, weights, present, unitOf, gradient } = regionsOf(where, logits, targets, joint ? { ...options, weight: undefined } : options), { absent = "skip" } = options;
+    const { p, t, w, classes, units, shape, weights, present, unit, gradient } = regionsOf(where, logits, targets, joint ? { ...options, weight: undefined } : options), { absent = "skip" } = options;
     const a = map === undefined ? p : p.map((x) => map(x)[0]), sums = new Float64Array(6 * units), scales = new Float64Array(units).fill(1);
     for (let i = 0; i < p.length; i++) {
       if (w[i] === 0) continue;
-      const at = 6 * unitOf(i);
+      const at = 6 * unit[i];
       sums[at] += a[i] * t[i];
       sums[at + 1] += a[i];
       sums[at + 2] += t[i];
@@ -151,12 +156,14 @@ export function regionLoss<Options extends RegionOptions = RegionOptions>(name: 
         }
         return {
           values,
-          gradients: () => ({
-            grad: gradient(p.map((x, i) => {
-              const u = unitOf(i), g = groupOf(u), c = w[i] * coefficients![g] * scales[u];
-              return c === 0 ? 0 : c * (slopes[3 * g] * t[i] + slopes[3 * g + 1] + 2 * slopes[3 * g + 2] * a[i]) * (map === undefined ? 1 : map(x)[1]);
-            })),
-          }),
+          gradients: () => {
+            const dp = new Float64Array(p.length);
+            for (let i = 0; i < dp.length; i++) {
+              const u = unit[i], g = joint ? groupOf(u) : u, c = w[i] * coefficients![g] * scales[u];
+              if (c !== 0) dp[i] = c * (slopes[3 * g] * t[i] + slopes[3 * g + 1] + 2 * slopes[3 * g + 2] * a[i]) * (map === undefined ? 1 : map(p[i])[1]);
+            }
+            return { grad: gradient(dp) };
+          },
         };
       },
     };
