@@ -4,6 +4,7 @@ import { logits } from "../inputs.ts";
 import { peak, peakGflops } from "../peak.ts";
 import { logSumExpOf } from "../reference.ts";
 import type { Contender } from "../types.ts";
+import { supConCase } from "./contrastive.ts";
 import type { Case, Outcome, Suite } from "./suite.ts";
 import { versus } from "./versus.ts";
 
@@ -175,10 +176,10 @@ function plainCrossEntropy(x: Float32Array, y: Int32Array, classes: number): Flo
 }
 
 /** One list, in the order of the table. */
-const CASES: readonly Case[] = [crossEntropyCase(32, 151_936), crossEntropyCase(256, 1000), crossEntropyCase(50_000, 10), linearCrossEntropyCase(128, 768, 32_000), sphericalCase(32, 32)];
+const CASES: readonly Case[] = [crossEntropyCase(32, 151_936), crossEntropyCase(256, 1000), crossEntropyCase(50_000, 10), linearCrossEntropyCase(128, 768, 32_000), sphericalCase(32, 32), supConCase(2048, 256)];
 
 export const losses: Suite = {
   name: "losses",
-  about: "cross-entropy of a linear layer beside the peers' product and softmax, losses whose cost does not depend on the vocabulary",
+  about: "cross-entropy of a linear layer beside the peers' product and softmax, losses whose cost does not depend on the vocabulary, losses over all pairs of a batch",
   cases: CASES,
 };
