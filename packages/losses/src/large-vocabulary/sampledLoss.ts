@@ -78,7 +78,6 @@ export function sampledPlan(where: string, hidden: TensorLike, weights: TensorLi
             if (db) for (let k = 0; k < count; k++) db[indices[k]] += z[i * count + k];
           }
           indices.forEach((v, k) => sums.add(v, 1, dw, k * width));
-          for (let i = 0; i < rows; i++) if (!takes(i)) dh.fill(0, i * width, (i + 1) * width);
           return { grads: { hidden: new Tensor("float32", [rows, width], dh), weights: sums.finish(), ...(db && { bias: new Tensor("float32", [words], db) }) } } as SampledGradients;
         },
       };
