@@ -52,6 +52,41 @@ describe("drawToken", () => {
     });
   }
 
+  it("keeps what topP is defined to keep in long rows, whether or not the guess from a sixteenth of the blocks holds", () => {
+    const n = 20003, random = testRandom(4), normal = Float32Array.from({ length: n }, () => random.normal());
+    const block = (c: number): number => (c >> 6) % 16;
+    const rows: Record<string, (v: number, c: number) => number> = {
+      normal: (v) => 3 * v,
+      flat: (v) => 0.01 * v,
+      equal: () => 0,
+      ties: (v) => Math.round(v),
+      "mass where the guess looks": (v, c) => v + (block(c) === 0 ? 6 : 0),
+      "mass where it does not look": (v, c) => v + (block(c) === 0 ? -6 : 0),
+      "nothing where it looks": (v, c) => (block(c) === 0 ? -INF : 2 * v),
+      "nothing elsewhere": (v, c) => (block(c) === 0 ? 2 * v : -INF),
+      "one token": (v, c) => (c === 777 ? 40 : v),
+    };
+    for (const [name, make] of Object.entries(rows)) for (const [value, temperature] of [[0.3, 1], [0.97, 0.7]]) {
+      const x = normal.map(make), { order, least, most } = ruleRef(x, distancesRef(x, temperature), "topP", value), { kept } = distribution(x, { temperature, topP: value }), label = `${name} ${value} ${temperature}`;
+      expect(kept.length, label).toBeGreaterThanOrEqual(least);
+      expect(kept.length, label).toBeLessThanOrEqual(most);
+      expect(kept, label).toEqual(order.slice(0, kept.length).sort((a, b) => a - b));
+    }
+  });
+
+  it("keeps what the other rules are defined to keep in long rows", () => {
+    const x = row("normal", 20003, 6), d = distancesRef(x, 0.9);
+    for (const [rule, value] of [["topK", 1], ["topK", 50], ["topK", 4000], ["minP", 0.05], ["minP", 1e-4], ["typicalP", 0.3], ["typicalP", 0.95], ["eta", 0.001], ["surprise", 5]] as const) {
+      const { order, least, most } = ruleRef(x, d, rule, value), { kept } = distribution(x, { temperature: 0.9, [rule]: value });
+      expect(kept.length, rule).toBeGreaterThanOrEqual(least);
+      expect(kept.length, rule).toBeLessThanOrEqual(most);
+      const missing = new Set(kept);
+      if (rule !== "typicalP") expect(order.slice(0, kept.length).every((c) => missing.has(c)), rule).toBe(true);
+      // The key of typical tokens is rounded to float32, so that neighbours at the cut may change places.
+      else expect(order.slice(0, kept.length - 3).filter((c) => !missing.has(c)).length, rule).toBeLessThanOrEqual(1);
+    }
+  });
+
   it("applies several rules in their order, each to what is left", () => {
     for (const kind of Object.keys(KINDS)) for (const n of SIZES) {
       const x = row(kind, n, 7 * n), temperature = 1.3, rules = { topK: 50, topP: 0.83, minP: 0.02, typicalP: 0.77, eta: 0.03 };
@@ -149,6 +184,11 @@ describe("drawToken", () => {
     expect(draw([-INF, -INF])).toThrowErrorMatchingInlineSnapshot(`[RangeError: test: expected \`logits\` with a possible token in every row, got only -Infinity in row 2]`);
     expect(draw([1, 2], { edit: (x: Float32Array) => void x.fill(-INF) })).toThrowErrorMatchingInlineSnapshot(`[RangeError: test: expected \`logits\` with a possible token in every row, got only -Infinity in row 2]`);
     expect(draw([1, -INF], { allowed: Int32Array.of(1) })).toThrowErrorMatchingInlineSnapshot(`[RangeError: test: expected \`allowed\` with a possible token, got none in row 2]`);
+    // Memory is at least a MiB, so that a row of this length makes it grow under a view of it.
+    const view = core.alloc([3]), size = core.memory.buffer.byteLength / 16;
+    const long = core.alloc([size]);
+    expect(() => drawToken(where, long.data, 2, { temperature: 1 }, 0.5)).toThrowErrorMatchingInlineSnapshot(`[RangeError: test: expected \`logits\` with its elements, got a detached buffer. Pass the tensor itself, or a copy]`);
+    for (const tensor of [view, long]) tensor.dispose();
     expect(draw([1, -INF], { allowed: new Int32Array(0) })).toThrowErrorMatchingInlineSnapshot(`[RangeError: test: expected \`allowed\` with a possible token, got none in row 2]`);
   });
 });

@@ -126,8 +126,10 @@ function layout(n: number): { x: number; out: number; maxima: number; blocks: nu
 
 type Layout = ReturnType<typeof layout>;
 
-/** Puts a row where the kernels read it; its address. */
-function place(row: TokenRow, { x, xs }: Layout, copy: boolean): number {
+/** Puts a row of n scores where the kernels read it; its address. */
+function place(where: string, row: TokenRow, n: number, { x, xs }: Layout, copy: boolean): number {
+  // The memory may have grown since: a view of it would be empty now.
+  if (row.length !== n) throw rangeError(where, "logits", "with its elements", "a detached buffer", "Pass the tensor itself, or a copy");
   if (row instanceof Float32Array) floatView().set(row, x >> 2);
   else if (row instanceof Uint16Array) {
     new Uint16Array(wasmMemory().buffer, xs, row.length).set(row);
@@ -181,8 +183,8 @@ function statistics(where: string, index: number, x: number, n: number, at: Layo
  * Source: folklore.
  */
 export function tokenStatistics(where: string, row: TokenRow, index: number): TokenStatistics {
-  const at = layout(row.length);
-  const { top, best, logPartition, entropy, margin } = statistics(where, index, place(row, at, false), row.length, at);
+  const n = row.length, at = layout(n);
+  const { top, best, logPartition, entropy, margin } = statistics(where, index, place(where, row, n, at, false), n, at);
   return { top, best, logPartition, entropy, margin };
 }
 
@@ -273,7 +275,7 @@ function etaSurprise(eta: number, half: number, moment: number): number {
  */
 export function drawToken(where: string, row: TokenRow, index: number, rules: TokenRules, u: number, options: TokenOptions = {}): TokenDraw {
   const k = kernels(), n = row.length, at = layout(n), { edit, allowed, probabilities } = options;
-  const x = place(row, at, edit !== undefined);
+  const x = place(where, row, n, at, edit !== undefined);
   const { half, moment, ...raw } = statistics(where, index, x, n, at);
   let { top, best } = raw;
   if (edit) {
