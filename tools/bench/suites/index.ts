@@ -4,8 +4,9 @@ import { matmul } from "./matmul.ts";
 import { ood } from "./ood.ts";
 import { latency, logsumexp, softmax, topk } from "./rows.ts";
 import { sampling } from "./sampling.ts";
+import { segments } from "./segments.ts";
 import { structured } from "./structured.ts";
 import type { Suite } from "./suite.ts";
 import { temperature } from "./temperature.ts";
 
-export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, structured, ood, losses, sampling, latency];
+export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, structured, segments, ood, losses, sampling, latency];
