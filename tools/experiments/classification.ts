@@ -106,7 +106,7 @@ function against(scores: Readonly<Record<string, Float64Array[]>>, base: string)
 
 if (process.argv[1] === import.meta.filename) {
   const only = process.argv[2], folder = join(import.meta.dirname, "../../docs/data/experiments");
-  for (const [name, result] of [["noise", () => noise({ seeds: 3, epochs: 40, rows: 5000 })], ["tail", () => tail({ seeds: 5, epochs: 60, rows: 500 })]] as const) {
+  for (const [name, result] of [["noise", () => noise({ seeds: 3, epochs: 40, rows: 5000 })], ["tail", () => tail({ seeds: 5, epochs: 40, rows: 500 })]] as const) {
     if (only !== undefined && only !== name) continue;
     const start = performance.now(), found = result();
     console.log(name, `${((performance.now() - start) / 1000).toFixed(0)} s`, found);

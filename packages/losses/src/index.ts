@@ -1,1 +1,13 @@
-export { crossEntropy } from "./classification/crossEntropy.ts";
+export { crossEntropy, type CrossEntropyOptions } from "./classification/crossEntropy.ts";
+export { focalLoss, type FocalOptions } from "./classification/focal.ts";
+export { smoothLabels, softCrossEntropy, type SoftCrossEntropyOptions } from "./classification/softCrossEntropy.ts";
+export { binaryCrossEntropy, type BinaryCrossEntropyOptions } from "./multi-label/binaryCrossEntropy.ts";
+export { huberLoss, squaredErrorLoss, type HuberOptions } from "./regression/robust.ts";
+export { diceLoss, type DiceOptions } from "./segmentation/overlap.ts";
+export { tripletMarginLoss, type TripletMarginOptions } from "./metric-learning/triplet.ts";
+export { supConLoss, type SupConLossOptions } from "./contrastive/supConLoss.ts";
+export { infoNceLoss } from "./contrastive/infoNceLoss.ts";
+export { distillationLoss } from "./distillation/distillationLoss.ts";
+export { dpoLoss, type DpoOptions } from "./preference/dpoLoss.ts";
+export { listNetLoss } from "./ranking/listwise.ts";
+export { linearCrossEntropy, type LinearCrossEntropyOptions } from "./large-vocabulary/linearCrossEntropy.ts";

@@ -22,7 +22,7 @@ export interface SupConLossOptions extends PairLossOptions {
  *   supConLoss([[1, 0], [1, 0], [0, 1]], [0, 0, 1], { temperature: 1 }); // log(e + 1) - 1
  * Source: Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, equation 2.
  */
-export const supConLoss: PairLoss<SupConLossOptions> = pairLoss("supConLoss", "cosine", ({ temperature = 0.1 }, { rowLabels, columnLabels, self, positives }, where) => {
+export const supConLoss: PairLoss<SupConLossOptions> = /* @__PURE__ */ pairLoss("supConLoss", "cosine", ({ temperature = 0.1 }, { rowLabels, columnLabels, self, positives }, where) => {
   checkPositive(where, "temperature", temperature);
   const m = columnLabels.length, q = new Float64Array(m), d = new Uint8Array(m).fill(1);
   let last = 0;
