@@ -123,6 +123,8 @@ export interface GrpoOptions extends LossOptions {
   readonly clip?: number | readonly [low: number, high: number];
   /** The largest ratio that counts where the advantage is negative (dual clip). Default none. */
   readonly maxRatio?: number;
+  /** SAPO: a smooth gate in place of the clip, its steepness where the advantage is positive and where it is not (1 and 1.05 in the paper's experiments). Default none. */
+  readonly gate?: readonly [positive: number, negative: number];
   /** Weight of the divergence from `reference`. Default 0. */
   readonly beta?: number;
   /** float32, log-probabilities of the reference, the shape of `logProbs`. */
@@ -133,6 +135,7 @@ export interface GrpoOptions extends LossOptions {
  * The clipped policy loss of PPO and GRPO, for each token.
  *
  *   loss[b, t] = -min(r A, clip(r, 1 - low, 1 + high) A) + beta (exp(d) - d - 1),   r = exp(logProbs - oldLogProbs),   d = reference - logProbs
+ *   `gate`: -(4 / g) sigmoid(g (r - 1)) A in place of the minimum
  *
  * The mean over all tokens is DAPO's and BNPO's; GRPO's mean of means is `weight: 1 / length` with "sum" over the number of answers, Dr. GRPO's a constant `weight` with "sum".
  * GSPO: one value for each answer, of mean log-probabilities.
@@ -140,19 +143,24 @@ export interface GrpoOptions extends LossOptions {
  * @param logProbs - float32 [B, T], the policy's log-probabilities of the tokens
  * @param oldLogProbs - float32 [B, T], those at sampling. No gradient
  * @param advantages - float32 [B, T], of each token's answer. No gradient
- * @param options - `clip` (0.2), `maxRatio`, `beta` (0), `reference`, and those of every loss; `where` [B, T]
+ * @param options - `clip` (0.2), `maxRatio`, `gate`, `beta` (0), `reference`, and those of every loss; `where` [B, T]
  * @returns float32 [B, T] ("none") or []. `withGrad`: `grad` [B, T]
  * @throws RangeError for other shapes, a beta without a reference, weights or a mask that are none
  * @example
  *   grpoLoss([[-1]], [[-1.1]], [[2]]); // -2.2103
- * Source: Schulman et al., "Proximal policy optimization algorithms" (2017); Shao et al., "DeepSeekMath" (2024); the divergence's estimate: Schulman, "Approximating KL divergence" (2020).
+ * Source: Schulman et al., "Proximal policy optimization algorithms" (2017); Shao et al., "DeepSeekMath" (2024); the divergence's estimate: Schulman, "Approximating KL divergence" (2020); Gao et al., "Soft adaptive policy optimization" (2025).
  */
 export const grpoLoss: Loss<[logProbs: TensorLike, oldLogProbs: TensorLike, advantages: TensorLike], GrpoOptions> = /* @__PURE__ */ elementsLoss("grpoLoss", ["logProbs", "oldLogProbs", "advantages"], (options: GrpoOptions, where, shape) => {
-  const { clip = 0.2, maxRatio = Infinity, beta = 0 } = options, [low, high] = typeof clip === "number" ? [clip, clip] : clip;
+  const { clip = 0.2, maxRatio = Infinity, gate, beta = 0 } = options, [low, high] = typeof clip === "number" ? [clip, clip] : clip;
   const reference = beta === 0 ? undefined : asFloat32(where, "reference", options.reference as TensorLike);
   checkPositive(where, "maxRatio", maxRatio === Infinity ? 1 : maxRatio);
+  gate?.forEach((g) => checkPositive(where, "gate", g));
   if (reference !== undefined && `${reference.shape}` !== `${shape}`) throw rangeError(where, "reference", `of shape [${shape.join(", ")}]`, `[${reference.shape.join(", ")}]`);
   const gain = (r: number, a: number): readonly [number, number] => {
+    if (gate !== undefined) {
+      const g = gate[a > 0 ? 0 : 1], p = sigmoid(g * (r - 1));
+      return [((4 * a) / g) * p, p === 1 ? 0 : 4 * a * p * (1 - p) * r];
+    }
     const free = Math.min(r, maxRatio), held = Math.min(Math.max(r, 1 - low), 1 + high);
     return free * a <= held * a ? [free * a, r < maxRatio ? r * a : 0] : [held * a, 0];
   };

@@ -54,3 +54,9 @@ export function grpoRef(x: number, old: number, a: number, low: number, high: nu
   const r = Math.exp(x - old), d = reference - x;
   return -Math.min(Math.min(r, max) * a, Math.min(Math.max(r, 1 - low), 1 + high) * a) + beta * (Math.exp(d) - d - 1);
 }
+
+/** -(4 / g) sigma(g (r - 1)) A. */
+export function sapoRef(x: number, old: number, a: number, [positive, negative]: readonly [number, number]): number {
+  const g = a > 0 ? positive : negative;
+  return (-4 / g) * sg(g * (Math.exp(x - old) - 1)) * a;
+}

@@ -1,7 +1,7 @@
 import { batchLossChecks, expectClose, lossChecks, testRandom, type LossCase } from "@logits/testkit";
 import { describe, it } from "vitest";
 import * as losses from "./index.ts";
-import { answers, coverageRef, grpoRef, ls, plainPairs, referencePairs } from "./preference.ref.ts";
+import { answers, coverageRef, grpoRef, ls, plainPairs, referencePairs, sapoRef } from "./preference.ref.ts";
 
 const random = testRandom(5);
 const list = (scale: number, of = (x: number) => x, rows = 6) => ({ dtype: "float32" as const, shape: [rows], data: Float32Array.from({ length: rows }, () => of(scale * random.normal())) });
@@ -74,12 +74,12 @@ describe("coverageLoss", () => {
 });
 
 describe("grpoLoss", () => {
-  const reference = list(0.3), cases: LossCase[] = [{}, { clip: [0.1, 0.3] as const }, { maxRatio: 1.2, clip: 0.05 }].map((options) => ({ name: JSON.stringify(options), arguments: [list(0.3), list(0.3), list(2)], options }));
+  const reference = list(0.3), cases: LossCase[] = [{}, { clip: [0.1, 0.3] as const }, { maxRatio: 1.2, clip: 0.05 }, { gate: [1, 1.05] }].map((options) => ({ name: JSON.stringify(options), arguments: [list(0.3), list(0.3), list(2)], options }));
   it.each(lossChecks({
     name: "grpoLoss",
     loss: losses.grpoLoss,
     cases,
-    reference: ([[x], [old], [a]], { clip = 0.2, maxRatio = Infinity }) => grpoRef(x, old, a, ...(typeof clip === "number" ? ([clip, clip] as const) : (clip as [number, number])), maxRatio, 0, 0),
+    reference: ([[x], [old], [a]], { clip = 0.2, maxRatio = Infinity, gate }) => gate ? sapoRef(x, old, a, gate) : grpoRef(x, old, a, ...(typeof clip === "number" ? ([clip, clip] as const) : (clip as [number, number])), maxRatio, 0, 0),
     bound,
     gradientBound,
     extreme: false, // a ratio of e^10000

@@ -218,8 +218,8 @@ export const gkdLoss: DistillationLoss<JensenShannonOptions> = /* @__PURE__ */ d
 
 /** Options of TRL's GRPO losses. */
 export interface TrlGrpoOptions extends LossOptions {
-  /** How tokens are averaged: "dapo" and "bnpo" over all, "grpo" over each answer and then over answers, "dr_grpo" by `maxCompletionLength`. Default "dapo". */
-  readonly lossType?: "dapo" | "bnpo" | "grpo" | "dr_grpo";
+  /** How tokens are averaged: "dapo" and "bnpo" over all, "grpo" and "sapo" over each answer and then over answers, "dr_grpo" by `maxCompletionLength`. Default "dapo". */
+  readonly lossType?: "dapo" | "bnpo" | "grpo" | "dr_grpo" | "sapo";
   /** Default 0.2. */
   readonly epsilon?: number;
   /** Default `epsilon`. */
@@ -230,6 +230,10 @@ export interface TrlGrpoOptions extends LossOptions {
   readonly beta?: number;
   /** float32 [B, T], with a beta. */
   readonly reference?: TensorLike;
+  /** Default 1. */
+  readonly sapoTemperaturePos?: number;
+  /** Default 1.05. */
+  readonly sapoTemperatureNeg?: number;
   /** Of "dr_grpo". */
   readonly maxCompletionLength?: number;
 }
@@ -242,7 +246,7 @@ export interface TrlGrpoOptions extends LossOptions {
  * @param logProbs - float32 [B, T]
  * @param oldLogProbs - float32 [B, T]. No gradient
  * @param advantages - float32 [B, T]; TRL's [B] repeated over the tokens. No gradient
- * @param options - `lossType` ("dapo"), `epsilon` (0.2), `epsilonHigh`, `delta`, `beta` (0), `reference`, `maxCompletionLength`, `where` [B, T] (the completion mask). `reduction` and `weight` are those of the lossType
+ * @param options - `lossType` ("dapo"), `epsilon` (0.2), `epsilonHigh`, `delta`, `sapoTemperaturePos` (1), `sapoTemperatureNeg` (1.05), `beta` (0), `reference`, `maxCompletionLength`, `where` [B, T] (the completion mask). `reduction` and `weight` are those of the lossType
  * @returns float32 []. `withGrad`: `grad` [B, T]
  * @throws RangeError for an unknown lossType, and as `grpoLoss` of the family
  * @example
@@ -250,13 +254,13 @@ export interface TrlGrpoOptions extends LossOptions {
  * Source: TRL 1.10, GRPOTrainer.
  */
 export const grpoLoss: Loss<[logProbs: TensorLike, oldLogProbs: TensorLike, advantages: TensorLike], TrlGrpoOptions> = /* @__PURE__ */ chosen(3, (options: TrlGrpoOptions, [logProbs]) => {
-  const { lossType = "dapo", epsilon = 0.2, epsilonHigh = epsilon, delta: maxRatio, maxCompletionLength = 0 } = options, { shape: [answers, tokens], size } = asFloat32("grpoLoss", "logProbs", logProbs);
+  const { lossType = "dapo", epsilon = 0.2, epsilonHigh = epsilon, delta: maxRatio, sapoTemperaturePos = 1, sapoTemperatureNeg = 1.05, maxCompletionLength = 0 } = options, { shape: [answers, tokens], size } = asFloat32("grpoLoss", "logProbs", logProbs);
   if (lossType === "dr_grpo") checkPositive("grpoLoss", "maxCompletionLength", maxCompletionLength);
   const mask = options.where === undefined ? undefined : asMask("grpoLoss", "where", options.where).data, weight = new Float32Array(size);
   for (let b = 0; b < answers; b++) {
     const row = mask?.subarray(b * tokens, (b + 1) * tokens), length = row === undefined ? tokens : row.reduce((sum, m) => sum + m, 0);
-    weight.fill(1 / (answers * (lossType === "grpo" ? Math.max(1, length) : maxCompletionLength || 1)), b * tokens, (b + 1) * tokens);
+    weight.fill(1 / (answers * (lossType !== "dr_grpo" ? Math.max(1, length) : maxCompletionLength || 1)), b * tokens, (b + 1) * tokens);
   }
   const all = { reduction: "mean", weight: undefined }, own = { reduction: "sum", weight: new Tensor("float32", [answers, tokens], weight) };
-  return [grpo, { clip: [epsilon, epsilonHigh], maxRatio, ...named("grpoLoss", { dapo: all, bnpo: all, grpo: own, dr_grpo: own }, lossType) }];
+  return [grpo, { clip: [epsilon, epsilonHigh], maxRatio, ...named("grpoLoss", { dapo: all, bnpo: all, grpo: own, dr_grpo: own, sapo: { ...own, gate: [sapoTemperaturePos, sapoTemperatureNeg] } }, lossType) }];
 });
