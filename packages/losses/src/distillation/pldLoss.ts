@@ -1,4 +1,4 @@
-import { exp } from "@logits/statistics";
+import { sortOrder } from "@logits/statistics";
 import { plackettLuceRow } from "../ranking/plackettLuceRow.ts";
 import type { LabelledDistillationLoss } from "./dkdLoss.ts";
 import { logSoftmaxRow, studentLoss, type DistillationOptions } from "./studentLoss.ts";
@@ -21,8 +21,13 @@ import { logSoftmaxRow, studentLoss, type DistillationOptions } from "./studentL
  * Source: Bassam, Zhu, Bian, "PLD: a choice-theoretic list-wise knowledge distillation", NeurIPS 2025; the paper has T = 1.
  */
 export const pldLoss: LabelledDistillationLoss<DistillationOptions> = /* @__PURE__ */ studentLoss("pldLoss", 3, () => (s, t, grad, y) => {
-  const order = Int32Array.from(t.keys()).sort((a, b) => t[b] - t[a]), first = order.indexOf(y);
+  const p = new Float64Array(t.length);
+  logSoftmaxRow(t, p);
+  if (t[0] !== t[0]) {
+    grad.fill(NaN);
+    return NaN;
+  }
+  const order = sortOrder(t.map((x) => -x)), first = order.indexOf(y);
   order.copyWithin(1, 0, first)[0] = y;
-  logSoftmaxRow(t);
-  return plackettLuceRow(s, order, (k) => exp(t[order[k]]), grad);
+  return plackettLuceRow(s, order, (k) => p[order[k]], grad);
 });

@@ -67,11 +67,15 @@ export function studentLoss<Arguments extends readonly [logits: TensorLike, teac
 
     /** A row divided by the temperature; its standard deviation where it is standardised. */
     function load(out: Float64Array, data: Float32Array, r: number): number {
-      let mean = 0, square = 0;
-      for (let c = 0; c < classes; c++) mean += (out[c] = data[r * classes + c]) / classes;
-      if (standardize) for (let c = 0; c < classes; c++) square += (out[c] -= mean) * out[c];
-      const spread = standardize ? Math.sqrt(square / (classes - 1)) : 1, scale = (spread > 0 ? spread : 1) * temperature;
-      for (let c = 0; c < classes; c++) out[c] /= scale;
+      const at = r * classes;
+      let mean = 0, square = 0, scale = temperature;
+      if (standardize) {
+        for (let c = 0; c < classes; c++) mean += data[at + c] / classes;
+        for (let c = 0; c < classes; c++) square += (data[at + c] - mean) * (data[at + c] - mean);
+      }
+      const spread = Math.sqrt(square / (classes - 1));
+      if (spread > 0) scale *= spread;
+      for (let c = 0; c < classes; c++) out[c] = (data[at + c] - mean) / scale;
       return spread;
     }
   });
