@@ -30,6 +30,15 @@ describe("labelSums", () => {
     expectExact(z.data, before);
   });
 
+  it("gives a row the same bits wherever it stands", () => {
+    for (const cols of [5, 10, 48, 49]) {
+      const { z, y } = rowsOf(7, cols), all: number[][] = [], alone: number[][] = [];
+      labelSums("test", z, y, (...given) => void all.push([given[1], given[2], given[3], given[5], given[6]]));
+      for (let row = 0; row < 7; row++) labelSums("test", new Tensor("float32", [1, cols], z.data.slice(row * cols, (row + 1) * cols)), y.slice(row, row + 1), (...given) => void alone.push([given[1], given[2], given[3], given[5], given[6]]));
+      alone.forEach((numbers, row) => expectExact(numbers, all[row]));
+    }
+  });
+
   it("keeps the digits of 1 - p where p is near 1", () => {
     const z = new Tensor("float32", [1, 3], Float32Array.of(30, 0, -2)), got: number[] = [];
     labelSums("test", z, Int32Array.of(0), (_, gap, others, _max, _scales, own, logSum) => void got.push(gap, others, own, logSum));

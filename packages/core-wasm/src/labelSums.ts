@@ -11,6 +11,9 @@ const kernels: () => {
 /** Elements in memory at a time: 256 KiB stay in the cache between copy, kernels and copy. */
 const CHUNK = 65536;
 
+/** Rows of up to this many columns go four at a time in the kernel; the last ones are filled up, so that a row's bits do not depend on where it stands. */
+const NARROW = 48;
+
 /** What a row gets for its gradient: `scale` times exp(z[c] - max), and `label` at its label. */
 export interface LabelScales {
   scale: number;
@@ -40,16 +43,17 @@ export function labelSums(where: string, z: Tensor<"float32">, labels: Int32Arra
   const [rows, cols] = z.shape;
   if (labels.length !== rows) throw rangeError(where, "labels", `of length ${rows}`, `${labels.length}`);
   if (grad !== undefined && grad.length !== z.size) throw rangeError(where, "grad", `of length ${z.size}`, `${grad.length}`);
-  const step = Math.max(1, Math.floor(CHUNK / cols)), most = Math.min(step, rows), scales: LabelScales = { scale: 0, label: 0 };
+  const step = Math.max(1, Math.floor(CHUNK / cols)), pad = (count: number): number => (cols > NARROW ? count : (count + 3) & ~3), most = pad(Math.min(step, rows)), scales: LabelScales = { scale: 0, label: 0 };
   // Sums, scales, labels, rows.
   const at = scratch(52 * most + 16 + 4 * most * cols), pScales = at + 40 * most, pLabels = pScales + 8 * most, px = (pLabels + 4 * most + 15) & ~15;
   checkAttached(where, "z", z);
   const { f32_label_sums, f32_label_gradient } = kernels(), view = floatView(), sums = new Float64Array(wasmMemory().buffer, at, 5 * most);
   for (let first = 0; first < rows; first += step) {
-    const count = Math.min(step, rows - first), begin = first * cols, end = begin + count * cols, px4 = px >>> 2;
+    const count = Math.min(step, rows - first), filled = pad(count), begin = first * cols, end = begin + count * cols, px4 = px >>> 2;
     view.set(begin === 0 && end === z.size ? z.data : z.data.subarray(begin, end), px4);
-    intView().set(labels.subarray(first, first + count), pLabels >>> 2);
-    f32_label_sums(px, pLabels, at, count, cols);
+    view.fill(0, px4 + count * cols, px4 + filled * cols);
+    intView().fill(0, pLabels >>> 2, (pLabels >>> 2) + filled).set(labels.subarray(first, first + count), pLabels >>> 2);
+    f32_label_sums(px, pLabels, at, filled, cols);
     for (let r = 0; r < count; r++) {
       scales.scale = scales.label = 0;
       visit(first + r, sums[5 * r + 1], sums[5 * r + 2], sums[5 * r], scales, sums[5 * r + 3], sums[5 * r + 4]);

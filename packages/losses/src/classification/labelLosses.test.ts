@@ -13,6 +13,7 @@ import { hierarchicalCrossEntropyLoss } from "./hierarchical.ts";
 import { classBalancedWeights, ldamLoss, ldamMargins, logitAdjustedLoss, seesawLoss } from "./longTail.ts";
 import { coralLoss, cornLoss, earthMoversLoss } from "./ordinal.ts";
 import { polyLoss } from "./poly.ts";
+import { binaryCrossEntropy } from "../multi-label/binaryCrossEntropy.ts";
 import { bootstrapLoss, forwardCorrectionLoss, normalizedCrossEntropyLoss, symmetricCrossEntropyLoss, taylorCrossEntropyLoss } from "./robust.ts";
 
 type Reference = (z: ArrayLike<number>, y: number, options: any) => number;
@@ -22,9 +23,9 @@ const noise = [[0.7, 0.1, 0.1, 0.1, 0], [0, 1, 0, 0, 0], [0.2, 0.2, 0.2, 0.2, 0.
 const losses: readonly (readonly [name: string, loss: LossLike, reference: Reference, options: readonly object[], extreme?: number | false])[] = [
   ["focalLoss", focalLoss, ref.focalRef, [{}, { gamma: 0 }, { gamma: 0.5 }, { gamma: 3.7, alpha: [0.5, 1, 2, 0, 0.1] }]],
   ["polyLoss", polyLoss, (z, y, { epsilon = 2 }) => ref.ceRef(z, y) + epsilon * ref.qRef(z, y), [{}, { epsilon: -1 }]],
-  ["[paper:cross-entropy-loss-functions-theoretical-analysis-and-applications] compSumLoss", compSumLoss, ref.compSumRef, [{}, { tau: 1.5 }, { tau: 2 }]],
+  ["compSumLoss", compSumLoss, ref.compSumRef, [{}, { tau: 1.5 }, { tau: 2 }]],
   ["compSumLoss below 1", compSumLoss, ref.compSumRef, [{ tau: 0 }, { tau: 0.5 }], 10],
-  ["[paper:if-your-data-distribution-shifts-use-self-learning] generalizedCrossEntropyLoss", generalizedCrossEntropyLoss, ref.gceRef, [{}, { q: 0 }, { q: 1 }, { q: 0.8, threshold: 0.1 }]],
+  ["generalizedCrossEntropyLoss", generalizedCrossEntropyLoss, ref.gceRef, [{}, { q: 0 }, { q: 1 }, { q: 0.8, threshold: 0.1 }]],
   ["labelMaeLoss", labelMaeLoss, (z, y) => 2 * ref.qRef(z, y), [{}]],
   ["symmetricCrossEntropyLoss", symmetricCrossEntropyLoss, ref.sceRef, [{}, { alpha: 6, beta: 0.1, logZero: -2 }]],
   ["taylorCrossEntropyLoss", taylorCrossEntropyLoss, ref.taylorRef, [{}, { order: 1 }, { order: 6 }]],
@@ -32,10 +33,10 @@ const losses: readonly (readonly [name: string, loss: LossLike, reference: Refer
   ["bootstrapLoss", bootstrapLoss, ref.bootstrapRef, [{}, { beta: 0.3 }]],
   ["bootstrapLoss, hard", bootstrapLoss, ref.bootstrapRef, [{ target: "hard" }], false], // at a tie of the argmax the definition has a kink
   ["forwardCorrectionLoss", forwardCorrectionLoss, ref.forwardRef, [{ noise }], 50],
-  ["[paper:label-distributionally-robust-losses-for-multi-class-classification-consistency] ldrLoss", ldrLoss, ref.ldrRef, [{}, { lambda: 0.5, margin: 0.3 }, { lambda: 5, margin: 1 }], 20], // scores and margins are added in float32
+  ["ldrLoss", ldrLoss, ref.ldrRef, [{}, { lambda: 0.5, margin: 0.3 }, { lambda: 5, margin: 1 }], 20], // scores and margins are added in float32
   ["aldrLoss", aldrLoss, ref.aldrRef, [{}, { lambda: 3, margin: 0.5, alpha: 4 }], 20],
   ["logitAdjustedLoss", logitAdjustedLoss, ref.adjustedRef, [{ prior: five }, { prior: five, tau: 1.5 }, { prior: five, tau: 0 }], 20],
-  ["[paper:rethinking-the-value-of-labels-for-improving-class-imbalanced] [paper:transicd-transformer-based-code-wise-attention-model-for-explainable] ldamLoss", ldamLoss, ref.ldamRef, [{ margins: [0.5, 0.1, 0.2, 0, 0.3], scale: 5 }]],
+  ["ldamLoss", ldamLoss, ref.ldamRef, [{ margins: [0.5, 0.1, 0.2, 0, 0.3], scale: 5 }]],
   ["confidencePenaltyLoss", confidencePenaltyLoss, (z, y, { beta = 0.1 }) => ref.ceRef(z, y) - beta * ref.entropyRef(z), [{}, { beta: 1.5 }]],
   ["hierarchicalCrossEntropyLoss", hierarchicalCrossEntropyLoss, ref.hierarchicalRef, [{ parents: [5, 5, 6, 6, 7, 7, 7, -1] }, { parents: [5, 5, 6, 6, 7, 7, 7, -1], alpha: 0.4 }], 20],
   ["sparsemaxLoss", sparsemaxLoss, (z, y) => ref.entmaxRef(z, y, { alpha: 2 }), [{}]],
@@ -94,7 +95,7 @@ describe("limits", () => {
     expectClose(sure.map((i) => many.data[i]), sure.map((i) => ce.loss.data[i]), { rtol: 4e-7 });
   });
 
-  it("ldrLoss goes from the Crammer-Singer hinge over cross-entropy to a linear loss", () => {
+  it("ldrLoss goes from the Crammer-Singer hinge over cross-entropy to a linear loss [paper:label-distributionally-robust-losses-for-multi-class-classification-consistency]", () => {
     const rows = Array.from({ length: 40 }, (_, b) => Array.from(z.data.subarray(5 * b, 5 * b + 5)));
     expectClose(ldrLoss(z, y, { reduction: "none" }).data, ce.loss.data.map((v) => v - Math.log(5)), { atol: 1e-6 });
     expectClose(ldrLoss(z, y, { lambda: 1e-3, margin: 1, reduction: "none" }).data, rows.map((row, b) => Math.max(...row.map((v, c) => v - row[y.data[b]] + Number(c !== y.data[b])))), { atol: 1e-3 * Math.log(5) + 1e-5 });
@@ -114,9 +115,12 @@ describe("limits", () => {
     expectClose(entmaxLoss(z, y, { alpha: 1.01, reduction: "none" }).data, ce.loss.data, { rtol: 0.05, atol: 0.05 });
   });
 
-  it("compSumLoss with tau 2 is half of labelMaeLoss; symmetricCrossEntropyLoss with alpha 0 is a multiple", () => {
+  it("compSumLoss joins sums of exponentials, generalised cross-entropy and labelMaeLoss [paper:cross-entropy-loss-functions-theoretical-analysis-and-applications]", () => {
     const mae = labelMaeLoss(z, y, { reduction: "none" }).data;
     expectClose(compSumLoss(z, y, { tau: 2, reduction: "none" }).data, mae.map((v) => v / 2), { rtol: 3e-7 });
+    for (const tau of [1.2, 1.7]) expectClose(compSumLoss(z, y, { tau, reduction: "none" }).data, generalizedCrossEntropyLoss(z, y, { q: tau - 1, reduction: "none" }).data, { rtol: 3e-7 });
+    const u = Array.from({ length: 40 }, (_, b) => Array.from(z.data.subarray(5 * b, 5 * b + 5)).reduce((sum, v, c) => (c === y.data[b] ? sum : sum + Math.exp(v - z.data[5 * b + y.data[b]])), 0));
+    for (const tau of [0, 0.5]) expectClose(compSumLoss(z, y, { tau, reduction: "none" }).data, u.map((v) => ((1 + v) ** (1 - tau) - 1) / (1 - tau)), { rtol: 1e-6 });
     expectClose(generalizedCrossEntropyLoss(z, y, { q: 1, reduction: "none" }).data, mae.map((v) => v / 2), { rtol: 3e-7 });
     expectClose(symmetricCrossEntropyLoss(z, y, { alpha: 0, beta: 1, reduction: "none" }).data, mae.map((v) => 2 * v), { rtol: 3e-7 });
     expectClose(taylorCrossEntropyLoss(z, y, { order: 1, reduction: "none" }).data, mae.map((v) => v / 2), { rtol: 3e-7 });
@@ -189,10 +193,26 @@ describe("seesawLoss", () => {
 });
 
 describe("weights and margins of classes", () => {
-  it("ldamMargins fall with the fourth root", () => {
+  it("ldamMargins fall with the fourth root, and are equal for equal counts [paper:rethinking-the-value-of-labels-for-improving-class-imbalanced]", () => {
     expectExact(ldamMargins([16, 1]).data, [0.25, 0.5]);
     expectExact(ldamMargins([7, 7, 7], 0.2).data, Float32Array.of(0.2, 0.2, 0.2));
     expectClose(ldamMargins([10, 1000]).data[0] / ldamMargins([10, 1000]).data[1], 100 ** 0.25, { rtol: 2e-7 });
+  });
+
+  it("LDAM's form for independent labels is a binary cross-entropy of lowered logits [paper:transicd-transformer-based-code-wise-attention-model-for-explainable]", () => {
+    const margins = ldamMargins([100, 10, 1]).data, z = [[0.5, -1, 2]], t = [[1, 0, 1]], lowered = z.map((row) => row.map((v, c) => v - t[0][c] * margins[c]));
+    expectClose(binaryCrossEntropy(lowered, t).item(), [0, 1, 2].reduce((sum, c) => sum + Math.log1p(Math.exp(t[0][c] === 1 ? margins[c] - z[0][c] : z[0][c])) / 3, 0), { rtol: 3e-7 });
+    expectClose(margins[2] / margins[0], 100 ** 0.25, { rtol: 2e-7 });
+    expectClose(ldamLoss(z, [0], { margins: [0, 0, 0], scale: 1 }).item(), crossEntropy(z, [0]).item(), { rtol: 2e-7 });
+  });
+
+  it("generalised cross-entropy of the predicted class is robust pseudo-labelling: sure rows learn most [paper:if-your-data-distribution-shifts-use-self-learning]", () => {
+    const z = [[4, 0, 0], [0.1, 0, 0]], { loss, grad } = generalizedCrossEntropyLoss.withGrad(z, [0, 0], { q: 0.8, reduction: "none" });
+    z.forEach((row, b) => {
+      const p = ref.softmaxRef(row);
+      expectClose(loss.data[b], (1 - p[0] ** 0.8) / 0.8, { rtol: 1e-6 });
+      expectClose(grad.data.subarray(3 * b, 3 * b + 3), p.map((v, c) => p[0] ** 0.8 * (v - Number(c === 0))), { atol: 1e-7 });
+    });
   });
 
   it("classBalancedWeights sum to C, from equal to inverse counts", () => {

@@ -26,9 +26,9 @@ describe("entropyLoss", () => {
 });
 
 describe("brierLoss", () => {
-  it.each(lossChecks({ name: "[paper:the-closeness-of-in-context-learning-and-weight-shifting] brierLoss", loss: brierLoss, cases: [one("6 x 5", {}, normals([6, 5]), targets([6, 5], 2))], reference: ([z, t]) => brierRef(z, t), ...bounds }))("$name", ({ run }) => run());
+  it.each(lossChecks({ name: "brierLoss", loss: brierLoss, cases: [one("6 x 5", {}, normals([6, 5]), targets([6, 5], 2))], reference: ([z, t]) => brierRef(z, t), ...bounds }))("$name", ({ run }) => run());
 
-  it("is half of it that softmax regression minimises: the gradient is the softmax's Jacobian times the residual", () => {
+  it("[paper:the-closeness-of-in-context-learning-and-weight-shifting] is half of it that softmax regression minimises: the gradient is the softmax's Jacobian times the residual", () => {
     const z = [0.5, -1, 2, 0], t = [0.1, 0.2, 0.3, 0.4], p = softmaxRef(z);
     const jacobian = p.map((a, i) => p.map((b, j) => (i === j ? a : 0) - a * b)), residual = p.map((a, i) => a - t[i]);
     expectClose(brierLoss.withGrad([z], [t]).grad.data, jacobian.map((row) => 2 * dot(row, residual)), { atol: 1e-7 });
@@ -81,7 +81,7 @@ describe("jensenShannonConsistencyLoss", () => {
 describe("earlyLearningLoss", () => {
   const [{ arguments: [z, y] }] = labelCases([[6, 5]]);
   it.each(lossChecks({
-    name: "[paper:early-learning-regularization-prevents-memorization-of-noisy-labels] earlyLearningLoss",
+    name: "earlyLearningLoss",
     loss: earlyLearningLoss,
     cases: [{}, { lambda: 7 }].map((options) => one(`6 x 5 ${JSON.stringify(options)}`, options, z, y, targets([6, 5]))),
     reference: ([x, [label], t], options) => elrRef(x, label, t, options),
@@ -90,7 +90,7 @@ describe("earlyLearningLoss", () => {
     extreme: 100,
   }))("$name", ({ run }) => run());
 
-  it("has the gradient of the paper: cross-entropy's, and -lambda p (t - <p, t>) / (1 - <p, t>)", () => {
+  it("has the gradient of the paper [paper:early-learning-regularization-prevents-memorization-of-noisy-labels]: cross-entropy's, and -lambda p (t - <p, t>) / (1 - <p, t>)", () => {
     const x = [0.5, -1, 2], t = [0.6, 0.2, 0.1], p = softmaxRef(x), pt = dot(p, t);
     expectClose(earlyLearningLoss.withGrad([x], [1], [t]).grad.data, p.map((v, c) => v - Number(c === 1) - (3 * v * (t[c] - pt)) / (1 - pt)), { atol: 2e-7 });
     expectClose(earlyLearningLoss([x], [1], [t], { lambda: 0 }).item(), crossEntropy([x], [1]).item(), { rtol: 2e-7 });
