@@ -78,6 +78,12 @@ describe("losses of labelled embeddings", () => {
 });
 
 describe("ntXentLoss", () => {
+  it("is the mean over pairs, as optax and pytorch-metric-learning take it, with the number of positives as weight", () => {
+    const z = matrix(7, 3), y = labels(0, 1, 0, 2, 1, 0, 3), weight = Float32Array.of(2, 1, 2, 0, 1, 2, 0), { values } = ntXentRef(z.data, y.data, 3, { temperature: 0.2 });
+    // Rows without a partner (3 and 6) are negatives all the same: their weight would leave them out, so it is 1; having no positive they do not count.
+    expectClose(ntXentLoss(z, y, { temperature: 0.2, weight: weight.map((w) => w || 1) }).item(), values.reduce((s, v, i) => s + weight[i] * v, 0) / 8, { rtol: 2e-6 });
+  });
+
   it("leaves rows of one group out of the negatives [paper:g-simclr-self-supervised-contrastive-learning-with-guided-projection]", () => {
     const z = matrix(8, 3), y = labels(0, 1, 2, 3, 0, 1, 2, 3), groups = Int32Array.of(0, 0, 1, 2, 0, 0, 1, 2);
     const value = (x: ArrayLike<number>): number => ntXentRef(x, y.data, 3, { groups }).values.reduce((a, b) => a + b, 0) / 8;

@@ -2,12 +2,12 @@ import { pow } from "@logits/statistics";
 import { Tensor, checkPositive, defineLoss, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { sidesOf } from "../pairs/sidedLoss.ts";
 
-/** Squared distance of two vectors at length 1, and its gradients: of which one is wanted. */
+/** Squared distance of two vectors at length 1, and its gradients. */
 export interface Paired {
   /** |x / |x| - y / |y||^2, float64: it keeps its digits where both nearly agree. 2 where one is zero. */
   readonly square: number;
-  /** Adds `slope` times the gradient of the square with respect to x to `to`, and of y to `other`. */
-  push(slope: number, to: Float32Array, other?: Float32Array): void;
+  /** Adds `slope` times the gradients of the square with respect to x and to y to `to` and `other`. */
+  push(slope: number, to: Float32Array, other: Float32Array): void;
 }
 
 /** Row i of both sides. */
@@ -30,10 +30,37 @@ export function pairedRow(x: Float32Array, y: Float32Array, i: number, features:
       for (let at = from; at < from + features; at++) {
         const u = a * x[at], v = b * y[at];
         to[at] += 2 * slope * a * (dot * u - v);
-        if (other) other[at] += 2 * slope * b * (dot * v - u);
+        other[at] += 2 * slope * b * (dot * v - u);
       }
     },
   };
+}
+
+/**
+ * Makes a loss of the squared distance d of two rows at length 1: its value, and with d above 0 its derivative. `gradients` names them.
+ */
+function pairedLoss<Options extends LossOptions, Gradients extends object>(
+  name: string,
+  names: readonly [string, string],
+  plan: (options: Options, where: string) => (d: number) => [value: number, slope: number],
+  gradients: (first: Tensor<"float32">, second: Tensor<"float32">) => Gradients,
+): Loss<[TensorLike, TensorLike], Options, Gradients> {
+  return defineLoss(name, 2, (where, [first, second]: [TensorLike, TensorLike], options: Options) => {
+    const { left, right, rows, weights } = sidesOf(where, names, first, second, options, false), [n, features] = left.shape, of = plan(options, where);
+    return {
+      shape: [n],
+      weights,
+      pass(coefficients) {
+        const values = new Float64Array(n), a = new Float32Array(left.size), b = new Float32Array(right.size);
+        for (const i of rows) {
+          const { square, push } = pairedRow(left.data, right.data, i, features), [value, slope] = of(square);
+          values[i] = value;
+          if (coefficients && square > 0) push(coefficients[i] * slope, a, b);
+        }
+        return { values, gradients: () => gradients(new Tensor("float32", left.shape, a), new Tensor("float32", right.shape, b)) };
+      },
+    };
+  });
 }
 
 /** Options of `alignmentLoss`. */
@@ -57,44 +84,18 @@ export interface AlignmentLossOptions extends LossOptions {
  * Source: Wang, Isola, "Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere", ICML 2020, section 4.1.
  */
 export const alignmentLoss: Loss<[first: TensorLike, second: TensorLike], AlignmentLossOptions, { readonly grads: { readonly first: Tensor<"float32">; readonly second: Tensor<"float32"> } }> =
-  /* @__PURE__ */ defineLoss("alignmentLoss", 2, (where, [first, second]: [TensorLike, TensorLike], options: AlignmentLossOptions) => {
-    const { alpha = 2 } = options, { left, right, rows, weights } = sidesOf(where, ["first", "second"], first, second, options, false), [n, features] = left.shape;
+  /* @__PURE__ */ pairedLoss("alignmentLoss", ["first", "second"], ({ alpha = 2 }: AlignmentLossOptions, where) => {
     checkPositive(where, "alpha", alpha);
-    return {
-      shape: [n],
-      weights,
-      pass(coefficients) {
-        const values = new Float64Array(n), a = new Float32Array(left.size), b = new Float32Array(right.size);
-        for (const i of rows) {
-          const { square, push } = pairedRow(left.data, right.data, i, features);
-          values[i] = pow(square, alpha / 2);
-          if (coefficients && square > 0) push((coefficients[i] * alpha * values[i]) / (2 * square), a, b);
-        }
-        return { values, gradients: () => ({ grads: { first: new Tensor("float32", left.shape, a), second: new Tensor("float32", right.shape, b) } }) };
-      },
+    return (d) => {
+      const value = pow(d, alpha / 2);
+      return [value, (alpha * value) / (2 * d)];
     };
-  });
+  }, (first, second) => ({ grads: { first, second } }));
 
 /** A loss of predictions and targets with the gradient of the predictions: the targets are constants, as in the papers. */
 export type PredictionLoss = Loss<[predictions: TensorLike, targets: TensorLike], LossOptions>;
 
-const prediction = (name: string, factor: number, offset: number): PredictionLoss =>
-  defineLoss(name, 2, (where, [predictions, targets]: [TensorLike, TensorLike], options: LossOptions) => {
-    const { left, right, rows, weights } = sidesOf(where, ["predictions", "targets"], predictions, targets, options, false), [n, features] = left.shape;
-    return {
-      shape: [n],
-      weights,
-      pass(coefficients) {
-        const values = new Float64Array(n), grad = new Float32Array(left.size);
-        for (const i of rows) {
-          const { square, push } = pairedRow(left.data, right.data, i, features);
-          values[i] = factor * square + offset;
-          if (coefficients) push(coefficients[i] * factor, grad);
-        }
-        return { values, gradients: () => ({ grad: new Tensor("float32", left.shape, grad) }) };
-      },
-    };
-  });
+const prediction = (name: string, factor: number, offset: number): PredictionLoss => pairedLoss(name, ["predictions", "targets"], () => (d) => [factor * d + offset, factor], (grad) => ({ grad }));
 
 /**
  * Loss of BYOL: the squared distance of prediction and target on the unit sphere. The target is a constant (stop-gradient). For the paper's loss add it with the views exchanged.
