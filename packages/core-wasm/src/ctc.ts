@@ -106,7 +106,8 @@ export function ctcSums(where: string, sequence: CtcSequence, { grad, coefficien
     if (b < blocks - 1) ints.copyWithin(states >> 2, (states + count * row) >> 2, (states + (count + 1) * row) >> 2);
   }
   const end = (states + (frames === 0 ? 0 : sizeOf(blocks - 1)) * row) >> 2, [lm, le, om, oe] = [view[end + 4 + S], ints[end + part + 4 + S], view[end + 2 * part + 4 + S], ints[end + 3 * part + 4 + S]];
-  const top = Math.max(S === 0 ? ZERO : le, oe), sum = (S === 0 ? 0 : lm * 2 ** Math.max(le - top, -200)) + om * 2 ** Math.max(oe - top, -200);
+  // Of mantissas with 24 bits, what lies 2^30 below the other does not count.
+  const top = Math.max(S === 0 ? ZERO : le, oe), share = (m: number, e: number): number => (top - e > 30 ? 0 : m / (1 << (top - e))), sum = (S === 0 ? 0 : share(lm, le)) + share(om, oe);
   // In [1, 4).
   const high = sum >= 2, mantissa = sums.some((v) => !(v > 0 && v < Infinity)) ? NaN : high ? sum / 2 : sum, exponent = mantissa === 0 ? 0 : top + Number(high);
   if (grad === undefined && posteriors === undefined) return { mantissa, exponent, sums };

@@ -132,7 +132,7 @@ export function pointerBeam({ scores, allowed = (position, prefix) => !prefix.in
         if (!(x < Infinity)) throw rangeError(where, "scores", "finite, or -Infinity", `${x} at position ${n} after [${positions.join(", ")}]`);
         return allowed(n, positions) ? x : -Infinity;
       });
-      if (row.length === 0 || row.every((x) => x === -Infinity)) continue;
+      if (row.every((x) => x === -Infinity)) continue;
       logSoftmax(row).data.forEach((own, n) => { if (own > -Infinity) next.push({ positions: [...positions, n], logProb: logProb + own }); });
     }
     // Stable: at equal probability the smaller position.
