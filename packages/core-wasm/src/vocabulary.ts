@@ -167,7 +167,7 @@ function runBlock(
   const view = floatView(), doubles = new Float64Array(view.buffer), bytes = byteView();
   const possible = (v: number): boolean => bias === undefined || bias[v] !== -Infinity;
   let words = 0, uniformMass = 0;
-  for (let v = 0; v < count && smoothing > 0; v++) {
+  for (let v = 0; v < (smoothing > 0 ? count : 0); v++) {
     if (!possible(v)) continue;
     words++;
     uniformMass += classWeights ? classWeights[v] : 1;
@@ -217,7 +217,7 @@ function runBlock(
   /** Weights and biases of words to scratch; the address of the weights. */
   const loadWords = (ids: Int32Array | undefined, first: number, length: number): number => {
     const source = weights.data, to = at.w >>> 2;
-    for (let j = 0; j < length && (bias || smoothing); j++) {
+    for (let j = 0; j < (bias || smoothing ? length : 0); j++) {
       const v = ids ? ids[j] : first + j;
       if (bias) view[(at.bias >>> 2) + j] = bias[v];
       view[(at.uniform >>> 2) + j] = possible(v) ? u * (classWeights ? classWeights[v] : 1) : 0;
@@ -257,7 +257,7 @@ function runBlock(
       dots[i] += t * logit;
       if (early && t >= skip) bytes[at.marks + position] = 1;
     });
-    for (let j = 0; early && j < length; j++) if (bytes[at.marks + j]) kept[(first + j) >>> 3] |= 1 << ((first + j) & 7);
+    for (let j = 0; j < (early ? length : 0); j++) if (bytes[at.marks + j]) kept[(first + j) >>> 3] |= 1 << ((first + j) & 7);
   }
   K.f64_vocabulary_finish(at.max, at.half, at.tilt, lanes, at.finish);
   const logSums = f64(at.finish), entropies = f64(at.finish + 8 * lanes), totals = f64(at.totals), halves = f64(at.half), scale = f32(at.scale), parts = f32(at.coefficients);

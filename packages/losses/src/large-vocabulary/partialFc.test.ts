@@ -69,7 +69,7 @@ describe("partialFcLoss [paper:killing-two-birds-with-one-stone-efficient-and-ro
 });
 
 describe("hardestNegativesLoss", () => {
-  const PAPER = "[paper:ngame-negative-mining-aware-mini-batching-for-extreme-classification]", positives = Uint8Array.from({ length: 40 }, (_, i) => Number([0, 9, 17, 21, 35, 38].includes(i)));
+  const positives = Uint8Array.from({ length: 40 }, (_, i) => Number([0, 9, 17, 21, 35, 38].includes(i)));
   /** The definition, with all irrelevant scores sorted. */
   const reference = (s: ArrayLike<number>, y: number, { count = 100, margin = 0.3, temperature = 0.1 }: any, relevant: (c: number) => boolean): number => {
     const hard = Array.from(s, (v, c) => [v, c]).filter(([, c]) => c !== y && !relevant(c)).sort((a, b) => b[0] - a[0]).slice(0, count).map(([v]) => v).filter((v) => v - s[y] + margin > 0), p = hard.map((v) => (temperature === Infinity ? 1 : Math.exp(v / temperature))), total = temperature === Infinity ? 1 : p.reduce((a, c) => a + c, 0);
@@ -79,9 +79,9 @@ describe("hardestNegativesLoss", () => {
     name: "hardestNegativesLoss", loss: hardestNegativesLoss, labels: { argument: 1, classes: 8 }, reference: ([s, [y]], options) => reference(s, y, options, () => false), extreme: 5,
     cases: [["three", { count: 3 }], ["all, unweighted", { temperature: Infinity, margin: 1 }], ["soft", { temperature: 2, margin: 0.5, count: 4 }]].map(([name, options]) => ({ name: name as string, options: options as object, arguments: [normals(5, 8), { dtype: "int32", shape: [5], data: Int32Array.of(0, 7, 2, 2, 4) }] as LossArgument[] })),
     bound: { rtol: 1e-6, atol: 1e-7 }, gradientBound: { atol: 2e-5, rtol: 1e-5 }, differences: { step: 1e-6 },
-  }))(`${PAPER} $name`, ({ run }) => run());
+  }))("[paper:ngame-negative-mining-aware-mini-batching-for-extreme-classification] $name", ({ run }) => run());
 
-  it(`${PAPER} never takes a relevant class`, () => {
+  it("[paper:ngame-negative-mining-aware-mini-batching-for-extreme-classification] never takes a relevant class", () => {
     const s = normals(5, 8), labels = [0, 1, 1, 5, 3], options = { positives: { data: positives, shape: [5, 8] }, count: 2, margin: 5, reduction: "none" as const }, { loss, grad } = hardestNegativesLoss.withGrad(s, labels, options);
     labels.forEach((y, i) => {
       expectClose(loss.data[i], reference(s.data.subarray(8 * i, 8 * i + 8), y, options, (c) => positives[8 * i + c] === 1), { rtol: 1e-6 });

@@ -6,7 +6,6 @@ import { crossEntropy } from "../classification/index.ts";
 import { blackOutLoss, countNoise, denseRows, estimateLogPartition, importanceSampledLoss, linearCrossEntropy, logUniformNoise, memoryBankLoss, nceLoss, sampleNegatives, sampledBinaryLoss, sampledSoftmaxLoss, samplingCorrection, type Negatives, type SampledLoss } from "./index.ts";
 import { sampledRefs } from "./sampledLoss.ref.ts";
 
-const PAPER = "[paper:on-sampling-based-training-criteria-for-neural-language-modeling]";
 const random = testRandom(21);
 const normals = (count: number, scale = 1): Float32Array => Float32Array.from({ length: count }, () => scale * random.normal());
 const words = 12, width = 3, rows = 5;
@@ -40,7 +39,7 @@ describe.each(SPECS)("%s", (name, loss, own, reference) => {
     cases: [{ name: "words that may repeat", arguments: make(), options: { ...own, negatives } }, { name: "different words, bias", arguments: make(), options: { ...own, negatives: different, bias } }],
     // Logits of 3 products; products of the gradient over 7 samples.
     bound: { atol: 5e-6, rtol: 1e-6 }, gradientBound: { atol: 1e-5, rtol: 1e-6 }, extreme: /black/.test(name) ? false : 30,
-  }))(`${PAPER} $name`, ({ run }) => run());
+  }))("[paper:on-sampling-based-training-criteria-for-neural-language-modeling] $name", ({ run }) => run());
 });
 
 describe("sampled losses", () => {
@@ -53,7 +52,7 @@ describe("sampled losses", () => {
     }
   });
 
-  it(`${PAPER} are cross-entropy where every word is drawn once`, () => {
+  it("[paper:on-sampling-based-training-criteria-for-neural-language-modeling] are cross-entropy where every word is drawn once", () => {
     const all = sampleNegatives(noise, words, randomSource(2), { unique: true }), want = linearCrossEntropy.withGrad(x, w, y);
     for (const loss of [sampledSoftmaxLoss, importanceSampledLoss]) {
       const got = loss.withGrad(x, w, y, { negatives: all });
@@ -63,7 +62,7 @@ describe("sampled losses", () => {
     }
   });
 
-  it(`${PAPER} importance sampling has the mean Z, and the binary criteria have the sums that they promise`, () => {
+  it("[paper:on-sampling-based-training-criteria-for-neural-language-modeling] importance sampling has the mean Z, and the binary criteria have the sums that they promise", () => {
     // Every outcome of two draws, weighed by its probability: expectations without an error of simulation.
     const row = [Float64Array.from(x.data.subarray(0, width)), Float64Array.from(w.data)], z = (v: number): number => row[0].reduce((sum, value, d) => sum + value * row[1][v * width + d], 0);
     let partition = 0;
@@ -84,7 +83,7 @@ describe("sampled losses", () => {
     expectClose(sums.compensated, full((v) => words * Math.exp(noise.logProbability(v))), { rtol: 3e-6 });
   });
 
-  it(`${PAPER} are at their minimum where the corrected logits are the log-probabilities`, () => {
+  it("[paper:on-sampling-based-training-criteria-for-neural-language-modeling] are at their minimum where the corrected logits are the log-probabilities", () => {
     // p log s(z) + a E log(1 - s(z)), summed over the words: its derivative at log p - correction is 0.
     const p = Float64Array.from({ length: words }, (_, v) => (v + 2) / 90), sigmoid = (t: number): number => 1 / (1 + Math.exp(-t));
     for (const criterion of ["monteCarlo", "importance", "compensated"] as const) {

@@ -2,7 +2,6 @@ import { expectClose, expectExact, lossChecks, testRandom, type LossArgument } f
 import { describe, expect, it } from "vitest";
 import { SphericalHead, sphericalZLoss, type SphericalShape } from "./index.ts";
 
-const PAPER = "[paper:the-z-loss-a-shift-and-scale-invariant-classification]";
 const random = testRandom(41);
 const normals = (count: number): Float32Array => Float32Array.from({ length: count }, () => random.normal());
 const ref = (o: ArrayLike<number>, y: number, { sharpness: a = 1, threshold: b = 10 }: SphericalShape): number => {
@@ -16,9 +15,9 @@ describe("sphericalZLoss", () => {
     cases: [["plain", {}], ["another shape", { sharpness: 3, threshold: 0.5 }]].map(([name, options]) => ({ name: name as string, options: options as object, arguments: [{ dtype: "float32", shape: [5, 6], data: normals(30) }, { dtype: "int32", shape: [5], data: Int32Array.of(0, 5, 2, 2, 4) }] as LossArgument[] })),
     // Sums in float64, one rounding.
     bound: { rtol: 1e-6, atol: 1e-7 }, gradientBound: { atol: 2e-6, rtol: 1e-6 },
-  }))(`${PAPER} $name`, ({ run }) => run());
+  }))("[paper:the-z-loss-a-shift-and-scale-invariant-classification] $name", ({ run }) => run());
 
-  it(`${PAPER} does not change when outputs are shifted, scaled, or turned among those that are no label`, () => {
+  it("[paper:the-z-loss-a-shift-and-scale-invariant-classification] does not change when outputs are shifted, scaled, or turned among those that are no label", () => {
     const o = Float64Array.from(normals(4)), value = (x: ArrayLike<number>): number => sphericalZLoss([Array.from(x)], [0], { threshold: 1 }).item(), want = value(o);
     // Exact in the outputs; float32 of the arguments limits them.
     expectClose(value(o.map((v) => 8 * v + 4)), want, { rtol: 2e-6 });
@@ -66,7 +65,7 @@ describe("SphericalHead", () => {
     return { loss, dx, dw };
   };
 
-  it(`${PAPER} has the loss and gradient of all logits, and makes the step of the whole matrix, 200 times`, () => {
+  it("[paper:the-z-loss-a-shift-and-scale-invariant-classification] has the loss and gradient of all logits, and makes the step of the whole matrix, 200 times", () => {
     const start = normals(classes * width), head = SphericalHead.from({ data: start, shape: [classes, width] }, options), w = Float64Array.from(start);
     for (let step = 0; step < 200; step++) {
       // Two rows share a label now and then.
