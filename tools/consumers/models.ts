@@ -193,14 +193,19 @@ export function nextWord(seed = 3): { words: readonly string[]; logits: Float32A
   return { words: VOCABULARY, logits };
 }
 
+/** That model; `half`: its logits in half precision. */
+export function languageModel(half = false): OnnxModel {
+  const size = VOCABULARY.length;
+  return {
+    inputs: [{ name: "input_ids", type: "int64", shape: ["batch", "sequence"] }],
+    outputs: [{ name: "logits", type: half ? "float16" : "float32", shape: ["batch", "sequence", size] }],
+    nodes: half ? [node("Gather", ["table", "input_ids"], "wide"), node("Cast", ["wide"], "logits", { to: 10 })] : [node("Gather", ["table", "input_ids"], "logits")],
+    initializers: [floats("table", [size, size], [...nextWord().logits])],
+  };
+}
+
 /** That model as a folder; `config` goes into generation_config.json. The logits are looked up, so that they are the same bits in every runtime. */
 export function writeLanguageModel(folder: string, config: object = {}): void {
-  const size = VOCABULARY.length;
-  write(folder, { model_type: "gpt2", architectures: ["GPT2LMHeadModel"], n_layer: 1, n_head: 1, n_embd: 1, vocab_size: size, eos_token_id: null, bos_token_id: 2 }, {
-    inputs: [{ name: "input_ids", type: "int64", shape: ["batch", "sequence"] }],
-    outputs: [{ name: "logits", shape: ["batch", "sequence", size] }],
-    nodes: [node("Gather", ["table", "input_ids"], "logits")],
-    initializers: [floats("table", [size, size], [...nextWord().logits])],
-  });
+  write(folder, { model_type: "gpt2", architectures: ["GPT2LMHeadModel"], n_layer: 1, n_head: 1, n_embd: 1, vocab_size: VOCABULARY.length, eos_token_id: null, bos_token_id: 2 }, languageModel());
   writeFileSync(join(folder, "generation_config.json"), JSON.stringify(config));
 }

@@ -9,8 +9,10 @@ import { AutoModelForCausalLM, AutoTokenizer, Tensor, env } from "@huggingface/t
 import { Sampler } from "@logits/sampling";
 import { expectClose } from "@logits/testkit";
 import { build } from "esbuild";
+import * as ort from "onnxruntime-web";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { nextWord, writeLanguageModel } from "./models.ts";
+import { onnxModel } from "../../packages/testkit/src/onnxWriter.ts";
+import { languageModel, nextWord, writeLanguageModel } from "./models.ts";
 
 // generate() of the real package with a model of two words that the test writes: what the package does alone, and with a sampler inside.
 
@@ -114,6 +116,27 @@ describe("generate of Transformers.js", () => {
     const stale = sampler.generateOptions({ max_new_tokens: 3 });
     await model.generate({ ...prompt(4), ...stale });
     await expect(model.generate({ ...prompt(4), ...stale })).rejects.toThrow("Call generateOptions anew for every generate");
+  });
+});
+
+describe("a loop over ONNX Runtime", () => {
+  it("draws what generate draws, from float32 and from half precision", async () => {
+    ort.env.wasm.numThreads = 1;
+    const options = { temperature: 0.9, topP: 0.9, repetitionPenalty: 1.2, seed: 21 };
+    const loop = async (half: boolean): Promise<number[]> => {
+      const session = await ort.InferenceSession.create(onnxModel(languageModel(half))), sampler = new Sampler(options), text = [4, 5];
+      while (text.length < 40) {
+        const { logits: all } = await session.run({ input_ids: new ort.Tensor("int64", BigInt64Array.from(text.slice(-1), BigInt), [1, 1]) });
+        const { tokens } = sampler.sample({ data: all.data, dims: all.dims.slice(1), type: all.type }, { tokens: text, promptLength: 2 });
+        text.push(tokens.at(0));
+      }
+      return text;
+    };
+    const model = await load("words"), sampler = new Sampler(options);
+    expect(await loop(false)).toEqual(idsOf(await model.generate({ ...prompt(4, 5), ...sampler.generateOptions({ max_new_tokens: 38 }) })));
+    const half = await loop(true);
+    expect(half).toHaveLength(40);
+    expect(half.every((id) => id >= 4 && id < size)).toBe(true);
   });
 });
 

@@ -74,11 +74,11 @@ export interface TokenRules {
   readonly topK?: number;
   /** The smallest set of the most probable tokens with at least this probability, in (0, 1]. */
   readonly topP?: number;
-  /** Tokens with at least this share of the largest probability, in [0, 1]. */
+  /** Tokens with at least this share of the largest probability, 0 or in [2^-126, 1]. */
   readonly minP?: number;
   /** The smallest set, with at least this probability, of the tokens whose surprise is nearest to the entropy; in (0, 1]. */
   readonly typicalP?: number;
-  /** Tokens with a probability of at least min(eta, sqrt(eta) exp(-entropy)), in (0, 1). */
+  /** Tokens with a probability of at least min(eta, sqrt(eta) exp(-entropy)), 0 or in [2^-126, 1). */
   readonly eta?: number;
   /** Tokens with at most this surprise, in nats. */
   readonly surprise?: number;

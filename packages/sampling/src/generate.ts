@@ -50,13 +50,13 @@ export class GenerationRun {
   }
 
   /** The caller's options and ours. */
-  options<T extends object>(given: T): T & GenerateOptions {
+  options<T extends object>(given: T): Omit<T, keyof GenerateOptions> & GenerateOptions {
     const where = "Sampler.generateOptions";
     if (this.#sampler.options.guidance) throw typeError(where, "guidance", "with `sample`, where the scores of two models meet", "a sampler with guidance", "generate runs one model: call sample in a loop of your own");
     for (const [name, value] of Object.entries(given)) {
       const silent = Object.hasOwn(DECIDED, name) ? DECIDED[name] : undefined;
       if (silent === undefined || value === undefined || value === null || silent.includes(value)) continue;
-      throw typeError(where, name, "left to the sampler", typeof value === "object" || typeof value === "function" ? `a ${typeof value}` : `${value as string}`, todo(name));
+      throw typeError(where, name, "left to the sampler", typeof value === "object" || typeof value === "function" ? `${typeof value === "object" ? "an" : "a"} ${typeof value}` : `${value as string}`, todo(name));
     }
     return { ...given, do_sample: false, num_beams: 1, temperature: 1, top_k: 0, num_return_sequences: 1, repetition_penalty: 1, guidance_scale: 1, logits_processor: processorList((ids, logits) => this.#step(ids, logits)) };
   }
@@ -109,6 +109,7 @@ function todo(name: string): string {
     case "generation_config": return "Pass its other fields by themselves";
     case "guidance_scale": return "Use `guidance` of the sampler, in a loop of your own";
     case "num_beams": case "num_beam_groups": case "num_return_sequences": case "penalty_alpha": return "One token is drawn for each row: repeat the prompt for more";
+    case "do_sample": return "It draws wherever its temperature is above 0";
     default: return "Give it to `new Sampler`";
   }
 }

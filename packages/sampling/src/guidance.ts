@@ -1,4 +1,3 @@
-import { topK } from "@logits/core-wasm/select";
 import { log } from "@logits/statistics";
 import { Tensor, asFloat32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
 
@@ -66,7 +65,14 @@ export function guideRow(where: string, x: Float32Array, references: readonly Fl
 
 /** The score from which a token is plausible. */
 function plausible(x: Float32Array, { plausibility = 0.1, k = 1 }: PlausibilityOptions): number {
-  const largest = topK(x, Math.min(k, x.length)).values.data;
+  // The k largest so far, the largest first. k is small: topK's binary would weigh more than all of this.
+  const largest = new Float32Array(Math.min(k, x.length)).fill(-Infinity);
+  for (const v of x) {
+    let at = largest.length - 1;
+    if (!(v > largest[at])) continue;
+    for (; at > 0 && largest[at - 1] < v; at--) largest[at] = largest[at - 1];
+    largest[at] = v;
+  }
   return largest[largest.length - 1] + log(plausibility);
 }
 

@@ -76,10 +76,13 @@ export function checkOptions(where: string, options: SamplerOptions): void {
   if (temperature === 0) throw typeError(where, "mirostat", "with a temperature above 0", "temperature 0");
 }
 
+/** Smaller shares of the largest probability are 0 in float32: a rule that asks for less keeps everything. */
+const LEAST = 2 ** -126;
+
 /** The rules of a sampler, without those that keep everything. */
 export function rulesOf(options: SamplerOptions): TokenRules {
   const { temperature = 1, topK, topP = 1, minP = 0, typicalP = 1, eta = 0 } = options;
-  return { temperature, ...(topK !== undefined && { topK }), ...(topP < 1 && { topP }), ...(minP > 0 && { minP }), ...(typicalP < 1 && { typicalP }), ...(eta > 0 && { eta }) };
+  return { temperature, ...(topK !== undefined && { topK }), ...(topP < 1 && { topP }), ...(minP >= LEAST && { minP }), ...(typicalP < 1 && { typicalP }), ...(eta >= LEAST && { eta }) };
 }
 
 /** Tokens and what is added to their scores. */

@@ -151,7 +151,7 @@ describe("Sampler", () => {
   it("all rules at their limits change nothing, or leave one token", () => {
     const p = new Sampler({ seed: 1 }).distribution(LOGITS), best = LOGITS.indexOf(Math.max(...LOGITS)), one = new Float32Array(V);
     one[best] = 1;
-    for (const options of [{ topK: V }, { topK: 10 * V }, { topP: 1 }, { minP: 0 }, { typicalP: 1 }, { eta: 0 }, { repetitionPenalty: 1 }]) expectExact(new Sampler({ seed: 1, ...options }).distribution(LOGITS).data, p.data);
+    for (const options of [{ topK: V }, { topK: 10 * V }, { topP: 1 }, { minP: 0 }, { minP: 1e-320 }, { typicalP: 1 }, { eta: 0 }, { eta: 1e-320 }, { repetitionPenalty: 1 }]) expectExact(new Sampler({ seed: 1, ...options }).distribution(LOGITS).data, p.data);
     for (const options of [{ topK: 1 }, { topP: 1e-9 }, { minP: 1 }, { temperature: 2 ** -126 }, { temperature: 0, seed: undefined }, { mirostat: { surprise: 1e-9 } }]) expectExact(new Sampler({ seed: 1, ...options }).distribution(LOGITS).data, one);
     expect(new Sampler({ seed: 1, eta: 0.999 }).sample(LOGITS, { position: 0 }).candidates.item()).toBeGreaterThan(0);
   });

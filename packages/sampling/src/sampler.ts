@@ -129,7 +129,7 @@ export class Sampler {
    *   sampler.result.logProbabilities;
    * Source: `generate` of @huggingface/transformers 4.3.1.
    */
-  generateOptions<const T extends object = object>(options?: T): T & GenerateOptions {
+  generateOptions<const T extends object = object>(options?: T): Omit<T, keyof GenerateOptions> & GenerateOptions {
     this.reset();
     this.#run = new GenerationRun(this);
     return this.#run.options((options ?? {}) as T);
