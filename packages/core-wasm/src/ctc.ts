@@ -56,7 +56,7 @@ function laid(where: string, { scores, labels }: CtcSequence, parts: number, ext
   ints.fill(0, names >> 2, states >> 2);
   ints.set(labels, (names >> 2) + 1);
   labels.forEach((label, i) => { if (i > 0 && label !== labels[i - 1]) ints[(skips >> 2) + 1 + i] = -1; });
-  return { frames, columns, width, row, held, x, e, out, names, skips, states, beta, after, shares, blocks: Math.max(1, Math.ceil(frames / held)) };
+  return { frames, columns, width, row, held, x, e, out, names, skips, states, beta, after, shares, blocks: Math.ceil(frames / held) };
 }
 
 /**
@@ -97,7 +97,7 @@ export function ctcSums(where: string, sequence: CtcSequence, { grad, coefficien
     f32_ctc_frames(x, e, out, count, classes, columns);
   };
   const totals = new Float64Array(wasmMemory().buffer, out, 2 * held);
-  for (let b = 0; b < blocks && frames > 0; b++) {
+  for (let b = 0; b < blocks; b++) {
     const count = sizeOf(b);
     if (blocks > 1) kept.push(ints.slice(states >> 2, (states + row) >> 2));
     load(b);
@@ -168,7 +168,7 @@ export function ctcPath(where: string, sequence: CtcSequence): Int32Array | unde
     f32_ctc_frames(x, e, out, count, classes, columns);
     f32_ctc_best(x, out, names, skips, states + row, count, columns, blank, width);
   };
-  for (let b = 0; b < blocks && frames > 0; b++) {
+  for (let b = 0; b < blocks; b++) {
     kept.push(view.slice(states >> 2, (states + row) >> 2));
     run(b);
     if (b < blocks - 1) view.copyWithin(states >> 2, (states + sizeOf(b) * row) >> 2, (states + (sizeOf(b) + 1) * row) >> 2);
@@ -177,7 +177,7 @@ export function ctcPath(where: string, sequence: CtcSequence): Int32Array | unde
   if (!(Math.max(own, last) > -Infinity)) return undefined;
   // The state of the frame in hand: behind label i, or at it.
   let i = S, at = own >= last && S > 0;
-  for (let b = blocks - 1; b >= 0 && frames > 0; b--) {
+  for (let b = blocks - 1; b >= 0; b--) {
     if (blocks > 1 && b < blocks - 1) {
       view.set(kept[b], states >> 2);
       run(b);

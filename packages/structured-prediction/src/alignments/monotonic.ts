@@ -88,11 +88,11 @@ export function monotonicMarginals(scores: TensorLike, { steps, window }: Monoto
   const alpha = new Float64Array(T * S), beta = new Float64Array(T * S), out = new Float32Array(T * S);
   for (let t = 0; t < T; t++) for (let s = 0; s < S; s++) {
     let sum = t === 0 ? 0 : -Infinity;
-    for (let d = 0; t > 0 && d <= Math.min(longest, s); d++) sum = logAddExp(sum, alpha[(t - 1) * S + s - d] + weight(d));
+    if (t > 0) for (let d = 0; d <= Math.min(longest, s); d++) sum = logAddExp(sum, alpha[(t - 1) * S + s - d] + weight(d));
     alpha[t * S + s] = sum + x[t * S + s];
   }
   let logPartition = T === 0 ? 0 : -Infinity;
-  for (let s = 0; T > 0 && s < S; s++) logPartition = logAddExp(logPartition, alpha[(T - 1) * S + s]);
+  if (T > 0) for (let s = 0; s < S; s++) logPartition = logAddExp(logPartition, alpha[(T - 1) * S + s]);
   for (let t = T - 2; t >= 0; t--) for (let s = 0; s < S; s++) {
     let sum = -Infinity;
     for (let d = 0; d <= Math.min(longest, S - 1 - s); d++) sum = logAddExp(sum, weight(d) + x[(t + 1) * S + s + d] + beta[(t + 1) * S + s + d]);
