@@ -76,7 +76,11 @@ export function elrRef(z: Row, y: number, t: Row, { lambda = 3 }: { lambda?: num
 export function entmaxRef(z: Row, y: number, { alpha = 1.5 }: { alpha?: number }): number {
   const x = Array.from(z, (v) => (alpha - 1) * (v - Math.max(...Array.from(z)))), of = (tau: number): number[] => x.map((v) => Math.max(0, v - tau) ** (1 / (alpha - 1)));
   let low = -1, high = 0;
-  for (let i = 0; i < 60; i++) of((low + high) / 2).reduce((a, b) => a + b) >= 1 ? (low = (low + high) / 2) : (high = (low + high) / 2);
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    if (of(middle).reduce((a, b) => a + b) >= 1) low = middle;
+    else high = middle;
+  }
   const p = of(low);
   return (1 - p.reduce((sum, v) => sum + v ** alpha, 0)) / (alpha * (alpha - 1)) + dot(p, x) / (alpha - 1) - x[y] / (alpha - 1);
 }

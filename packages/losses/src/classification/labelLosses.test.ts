@@ -20,7 +20,8 @@ type Reference = (z: ArrayLike<number>, y: number, options: any) => number;
 const noise = [[0.7, 0.1, 0.1, 0.1, 0], [0, 1, 0, 0, 0], [0.2, 0.2, 0.2, 0.2, 0.2], [0, 0.5, 0, 0.5, 0], [0.05, 0.05, 0.1, 0.1, 0.7]], five = [3, 100, 17, 1, 40];
 
 /** Name, loss, definition, options, and the size of predictions up to which the true value fits float32 and is not at a kink. */
-const losses: readonly (readonly [name: string, loss: LossLike, reference: Reference, options: readonly object[], extreme?: number | false])[] = [
+type Entry = readonly [name: string, loss: LossLike, reference: Reference, options: readonly object[], extreme?: number | false];
+const losses: readonly Entry[] = [
   ["focalLoss", focalLoss, ref.focalRef, [{}, { gamma: 0 }, { gamma: 0.5 }, { gamma: 3.7, alpha: [0.5, 1, 2, 0, 0.1] }]],
   ["polyLoss", polyLoss, (z, y, { epsilon = 2 }) => ref.ceRef(z, y) + epsilon * ref.qRef(z, y), [{}, { epsilon: -1 }]],
   ["compSumLoss", compSumLoss, ref.compSumRef, [{}, { tau: 1.5 }, { tau: 2 }]],
@@ -37,6 +38,7 @@ const losses: readonly (readonly [name: string, loss: LossLike, reference: Refer
   ["aldrLoss", aldrLoss, ref.aldrRef, [{}, { lambda: 3, margin: 0.5, alpha: 4 }], 20],
   ["logitAdjustedLoss", logitAdjustedLoss, ref.adjustedRef, [{ prior: five }, { prior: five, tau: 1.5 }, { prior: five, tau: 0 }], 20],
   ["ldamLoss", ldamLoss, ref.ldamRef, [{ margins: [0.5, 0.1, 0.2, 0, 0.3], scale: 5 }]],
+  ["seesawLoss", seesawLoss, ref.seesawRef, [{ counts: five, gradient: "exact" }, { counts: five, gradient: "exact", p: 2, q: 0.5 }], false], // at ties of scores the definition has a kink
   ["confidencePenaltyLoss", confidencePenaltyLoss, (z, y, { beta = 0.1 }) => ref.ceRef(z, y) - beta * ref.entropyRef(z), [{}, { beta: 1.5 }]],
   ["hierarchicalCrossEntropyLoss", hierarchicalCrossEntropyLoss, ref.hierarchicalRef, [{ parents: [5, 5, 6, 6, 7, 7, 7, -1] }, { parents: [5, 5, 6, 6, 7, 7, 7, -1], alpha: 0.4 }], 20],
   ["sparsemaxLoss", sparsemaxLoss, (z, y) => ref.entmaxRef(z, y, { alpha: 2 }), [{}]],
@@ -48,7 +50,7 @@ const losses: readonly (readonly [name: string, loss: LossLike, reference: Refer
   ["earthMoversLoss", earthMoversLoss, ref.earthRef, [{}]],
 ];
 
-describe.each(losses)("%s", (name, loss, reference, options, extreme = 1e3) => {
+describe.each(losses.map((entry) => ({ name: entry[0], entry })))("$name", ({ entry: [name, loss, reference, options, extreme = 1e3] }) => {
   // Ordinal labels go up to the number of logits, trees to that of nodes.
   const most = /^(coral|corn)/.test(name) ? 6 : name.startsWith("hierarchical") ? 8 : 5;
   it.each(lossChecks({

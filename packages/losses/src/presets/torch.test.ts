@@ -1,4 +1,5 @@
 import { expectClose, expectExact } from "@logits/testkit";
+import type { TensorLike } from "@logits/tensor";
 import { describe, expect, it } from "vitest";
 import fixtures from "./fixtures/torch.json" with { type: "json" };
 import * as torch from "./torch.ts";
@@ -27,7 +28,7 @@ describe("presets of torch", () => {
     const loss = (torch as unknown as Record<string, TorchLoss>)[name];
     for (const { shape, x, t, tShape, options, up, value, grad } of cases.filter((one) => one.loss === name)) {
       const label = `${name} ${JSON.stringify(options)} [${shape}] [${tShape}]`, args = [{ data: Float32Array.from(x), shape }, { data: Float32Array.from(t), shape: tShape }] as const;
-      const integers = /crossEntropy|nll|multiMargin|multilabelMargin/.test(name) && !(name === "crossEntropy" && `${shape}` === `${tShape}`) ? ([args[0], { data: Int32Array.from(t), shape: tShape }] as const) : args;
+      const integers: readonly [TensorLike, TensorLike] = /crossEntropy|nll|multiMargin|multilabelMargin/.test(name) && !(name === "crossEntropy" && `${shape}` === `${tShape}`) ? [args[0], { data: Int32Array.from(t), shape: tShape }] : args;
       const given = { ...options, upstream: Float32Array.from(up) }, got = loss.withGrad(...integers, given);
       // Rounded twice where a sum is divided; 8 digits in the file.
       expectClose(got.loss.data, value.map(Number), { rtol: 1e-6, atol: 1e-6, label });
