@@ -5,21 +5,30 @@ export { ABI_VERSION } from "./lib/abi";
 // Elements whose exponentials are summed in float32 lanes before they are added in float64.
 const BLOCK: usize = 256;
 
-// x[j] = exp(scale (x[j] - top)) in place; returns their sum   x: f32[length], scale > 0. -Infinity gives 0; NaN stays NaN.
+const IMPOSSIBLE: usize = memory.data<f32>([-Infinity]);
+
+// exp(scale (x - top)); 0 where x is -Infinity, whatever the scale.
+// @ts-ignore: decorator
+@inline
+function weight(x: v128, scale: v128, top: v128, impossible: v128): v128 {
+  return v128.andnot(exp(f32x4.mul(scale, f32x4.sub(x, top))), f32x4.eq(x, impossible));
+}
+
+// x[j] = exp(scale (x[j] - top)) in place; returns their sum   x: f32[length], scale >= 0. -Infinity gives 0; NaN stays NaN.
 export function f32_exp_row(x: usize, length: i32, scale: f32, top: f32): f64 {
-  const s = f32x4.splat(scale), t = f32x4.splat(top), rest = <usize>length & 3;
+  const s = f32x4.splat(scale), t = f32x4.splat(top), impossible = v128.load32_splat(IMPOSSIBLE), rest = <usize>length & 3;
   let total: f64 = 0;
   for (const end = x + ((<usize>length & ~3) << 2); x < end; ) {
     let sum = f32x4.splat(0);
     for (const stop = min(x + (BLOCK << 2), end); x < stop; x += 16) {
-      const e = exp(f32x4.mul(s, f32x4.sub(v128.load(x), t)));
+      const e = weight(v128.load(x), s, t, impossible);
       v128.store(x, e);
       sum = f32x4.add(sum, e);
     }
     total += sumLanes(sum);
   }
   if (rest) {
-    const e = exp(f32x4.mul(s, f32x4.sub(loadTail(x, rest, f32x4.splat(-Infinity)), t)));
+    const e = weight(loadTail(x, rest, impossible), s, t, impossible);
     storeTail(x, rest, e);
     total += sumLanes(e);
   }

@@ -165,6 +165,14 @@ describe("expRow", () => {
     }, false);
   });
 
+  it("gives ones at the scale 0, but 0 for what is impossible", () => {
+    similarityPass({ data: Float32Array.of(1) }, { data: normal(6) }, 1, "dot", (_, row) => {
+      row[1] = row[5] = -Infinity;
+      expect(expRow(row, 0, 3)).toBe(4);
+      expectExact(row, [1, 0, 1, 1, 1, 0]);
+    }, false);
+  });
+
   it("says what it refuses", () => {
     expect(() => expRow(new Float32Array(4), 1, 0)).toThrowErrorMatchingInlineSnapshot(`[RangeError: expRow: expected \`row\` of similarityPass, got an array outside of WebAssembly memory]`);
   });

@@ -106,8 +106,8 @@ export function similarityPass(left: ComparedRows, right: ComparedRows | undefin
  *
  *   row[j] = exp(scale (row[j] - top))
  *
- * @param row - a row that `similarityPass` handed out, or a part of it; -Infinity becomes 0, NaN stays NaN
- * @param scale - above 0
+ * @param row - a row that `similarityPass` handed out, or a part of it; -Infinity becomes 0 whatever the scale, NaN stays NaN
+ * @param scale - at least 0
  * @param top - what the largest exponent is measured from
  * @returns the sum, float32 over 256 elements, float64 across these
  * @throws RangeError if the row does not lie in WebAssembly memory

@@ -1,7 +1,7 @@
+import { expRow } from "@logits/core-wasm/similarity";
 import { exp } from "@logits/statistics";
-import { rangeError } from "@logits/tensor";
 import { pairLoss, type PairLoss, type PairLossOptions } from "../pairs/pairLoss.ts";
-import { weightRow, withoutPositives } from "../pairs/rows.ts";
+import { checkRange } from "../range.ts";
 
 /** Options of `cacrLoss`. */
 export interface CacrLossOptions extends PairLossOptions {
@@ -27,18 +27,26 @@ export interface CacrLossOptions extends PairLossOptions {
  *   cacrLoss([[1, 0], [1, 0], [0, 1], [0, 1]], [0, 0, 1, 1]); // 0 - 2
  * Source: Zheng et al., "Contrastive Attraction and Contrastive Repulsion for Representation Learning", TMLR 2023.
  */
-export const cacrLoss: PairLoss<CacrLossOptions> = /* @__PURE__ */ pairLoss("cacrLoss", "cosine", ({ positiveSharpness = 1, negativeSharpness = 1 }, pairs, where) => {
-  for (const [name, value] of [["positiveSharpness", positiveSharpness], ["negativeSharpness", negativeSharpness]] as const) {
-    if (!(value >= 0 && value < Infinity)) throw rangeError(where, name, "finite and at least 0", `${value}`);
-  }
-  const { columnLabels, self, positives } = pairs, m = columnLabels.length, kept = new Float32Array(m);
+export const cacrLoss: PairLoss<CacrLossOptions> = /* @__PURE__ */ pairLoss("cacrLoss", "cosine", ({ positiveSharpness = 1, negativeSharpness = 1 }, { rowLabels, columnLabels, self, positives }, where) => {
+  checkRange(where, "positiveSharpness", positiveSharpness, 0);
+  checkRange(where, "negativeSharpness", negativeSharpness, 0);
+  const m = columnLabels.length, kept = new Float32Array(m);
   return {
     counts: (i) => positives(i) > 0 && m - positives(i) > (self ? 1 : 0),
     row(i, s, coefficient) {
-      let attraction = 0, repulsion = 0, mass = 0;
+      const places: number[] = [];
+      let top = -Infinity, low = Infinity, attraction = 0, repulsion = 0, mass = 0;
       kept.set(s);
-      const { places, own, top } = withoutPositives(s, i, pairs), low = own.reduce((a, b) => Math.min(a, b));
-      const cost = (j: number): number => 2 - 2 * kept[j], sum = weightRow(s, 2 * negativeSharpness, top);
+      for (let j = 0; j < m; j++) {
+        if (columnLabels[j] === rowLabels[i]) {
+          if (!(self && i === j)) {
+            places.push(j);
+            if (!(s[j] >= low)) low = s[j];
+          }
+          s[j] = -Infinity;
+        } else if (!(s[j] <= top)) top = s[j];
+      }
+      const cost = (j: number): number => 2 - 2 * kept[j], sum = expRow(s, 2 * negativeSharpness, top);
       for (let j = 0; j < m; j++) if (s[j] !== 0) repulsion += (s[j] / sum) * cost(j);
       const weights = places.map((j) => exp(2 * positiveSharpness * (low - kept[j])));
       for (const weight of weights) mass += weight;

@@ -97,9 +97,9 @@ describe("ntXentLoss", () => {
   it("says what it refuses", () => {
     expect(() => ntXentLoss([[1], [2]], [0, 0], { temperature: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ntXentLoss: expected \`temperature\` a finite number > 0, got 0]`);
     expect(() => ntXentLoss([[1], [2]], [0, 0], { groups: [0, 1], references: [[1]], referenceLabels: [0] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ntXentLoss: expected \`groups\` without \`references\`, got both]`);
-    expect(() => hardNegativeContrastiveLoss([[1], [2]], [0, 0], { beta: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: hardNegativeContrastiveLoss: expected \`beta\` finite and at least 0, got -1]`);
+    expect(() => hardNegativeContrastiveLoss([[1], [2]], [0, 0], { beta: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: hardNegativeContrastiveLoss: expected \`beta\` a finite number >= 0, got -1]`);
     expect(() => hardNegativeContrastiveLoss([[1], [2]], [0, 0], { tauPlus: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: hardNegativeContrastiveLoss: expected \`tauPlus\` in [0, 1), got 1]`);
-    expect(() => cacrLoss([[1], [2]], [0, 0], { positiveSharpness: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: cacrLoss: expected \`positiveSharpness\` finite and at least 0, got -1]`);
+    expect(() => cacrLoss([[1], [2]], [0, 0], { positiveSharpness: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: cacrLoss: expected \`positiveSharpness\` a finite number >= 0, got -1]`);
   });
 });
 
@@ -281,8 +281,8 @@ describe("vicRegLoss and barlowTwinsLoss", () => {
     expectExact(vicRegLoss([[1]], [[2]]).item(), 0);
     expectExact(vicRegLoss([[1], [-1]], [[1], [-1]]).item(), 0);
     expectClose(barlowTwinsLoss([[1], [-1]], [[-1], [1]]).item(), 4, { rtol: 3e-5 });
-    expect(() => vicRegLoss([[1]], [[1]], { variance: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: vicRegLoss: expected \`variance\` finite and not negative, got -1]`);
-    expect(() => barlowTwinsLoss([[1]], [[1]], { redundancy: NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: barlowTwinsLoss: expected \`redundancy\` finite and not negative, got NaN]`);
+    expect(() => vicRegLoss([[1]], [[1]], { variance: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: vicRegLoss: expected \`variance\` a finite number >= 0, got -1]`);
+    expect(() => barlowTwinsLoss([[1]], [[1]], { redundancy: NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: barlowTwinsLoss: expected \`redundancy\` a finite number >= 0, got NaN]`);
   });
 });
 

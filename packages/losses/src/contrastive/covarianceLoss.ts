@@ -1,6 +1,7 @@
 import { matmul } from "@logits/core-wasm/gemm";
-import { Tensor, defineLoss, rangeError, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, defineLoss, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { sidesOf } from "../pairs/sidedLoss.ts";
+import { checkRange } from "../range.ts";
 import { batchWeights } from "./uniformityLoss.ts";
 
 /** A loss of two views of a batch, with the gradients of both. */
@@ -61,10 +62,6 @@ function viewsLoss<Options extends LossOptions>(
   });
 }
 
-function checkWeights(where: string, weights: object): void {
-  for (const [name, value] of Object.entries(weights)) if (!(value >= 0 && value < Infinity)) throw rangeError(where, name, "finite and not negative", `${value}`);
-}
-
 /**
  * VICReg: views agree, features vary, features do not covary.
  *
@@ -82,7 +79,7 @@ function checkWeights(where: string, weights: object): void {
  * Source: Bardes, Ponce, LeCun, "VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning", ICLR 2022, equations 1 to 6.
  */
 export const vicRegLoss: ViewsLoss<VicRegLossOptions> = /* @__PURE__ */ viewsLoss("vicRegLoss", ({ invariance = 25, variance = 25, covariance = 1 }, where) => {
-  checkWeights(where, { invariance, variance, covariance });
+  for (const [name, weight] of Object.entries({ invariance, variance, covariance })) checkRange(where, name, weight, 0);
   return (a, b, coefficient, da, db, raw) => {
     const [count, features] = a.z.shape, size = count * features;
     let value = 0;
@@ -130,7 +127,7 @@ export const vicRegLoss: ViewsLoss<VicRegLossOptions> = /* @__PURE__ */ viewsLos
  * Source: Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", ICML 2021, equation 1; lambda and the batch normalisation from the authors' code.
  */
 export const barlowTwinsLoss: ViewsLoss<BarlowTwinsLossOptions> = /* @__PURE__ */ viewsLoss("barlowTwinsLoss", ({ redundancy = 0.0051 }, where) => {
-  checkWeights(where, { redundancy });
+  checkRange(where, "redundancy", redundancy, 0);
   return (a, b, coefficient, da, db) => {
     const [count, features] = a.z.shape, sides = [a, b], scales = sides.map(({ z, squares }) => {
       const scale = squares.map((v) => 1 / Math.sqrt(v + 1e-5));

@@ -1,7 +1,8 @@
+import { expRow } from "@logits/core-wasm/similarity";
 import { exp, log } from "@logits/statistics";
-import { checkPositive, rangeError } from "@logits/tensor";
+import { checkPositive } from "@logits/tensor";
 import { pairLoss, type PairLoss, type PairLossOptions } from "../pairs/pairLoss.ts";
-import { weightRow, withoutPositives } from "../pairs/rows.ts";
+import { checkRange, checkShare } from "../range.ts";
 
 /** Options of `hardNegativeContrastiveLoss`. */
 export interface HardNegativeContrastiveLossOptions extends PairLossOptions {
@@ -29,22 +30,31 @@ export interface HardNegativeContrastiveLossOptions extends PairLossOptions {
  *   hardNegativeContrastiveLoss([[1, 0], [1, 0], [0, 1], [0, 1]], [0, 0, 1, 1], { temperature: 1, tauPlus: 0, beta: 0 }); // log(1 + 2 / e)
  * Source: Robinson et al., "Contrastive Learning with Hard Negative Samples", ICLR 2021, equations 3 to 5; Chuang et al., "Debiased Contrastive Learning", NeurIPS 2020.
  */
-export const hardNegativeContrastiveLoss: PairLoss<HardNegativeContrastiveLossOptions> = /* @__PURE__ */ pairLoss("hardNegativeContrastiveLoss", "cosine", ({ temperature = 0.5, beta = 1, tauPlus = 0.1 }, pairs, where) => {
+export const hardNegativeContrastiveLoss: PairLoss<HardNegativeContrastiveLossOptions> = /* @__PURE__ */ pairLoss("hardNegativeContrastiveLoss", "cosine", ({ temperature = 0.5, beta = 1, tauPlus = 0.1 }, { rowLabels, columnLabels, self, positives }, where) => {
   checkPositive(where, "temperature", temperature);
-  if (!(beta >= 0 && beta < Infinity)) throw rangeError(where, "beta", "finite and at least 0", `${beta}`);
-  if (!(tauPlus >= 0 && tauPlus < 1)) throw rangeError(where, "tauPlus", "in [0, 1)", `${tauPlus}`);
-  const { columnLabels, self, positives } = pairs, m = columnLabels.length, kept = new Float32Array(m), light = new Float32Array(m), scale = 1 / temperature, count = (i: number): number => m - positives(i) - (self ? 1 : 0);
+  checkRange(where, "beta", beta, 0);
+  checkShare(where, "tauPlus", tauPlus);
+  const m = columnLabels.length, kept = new Float32Array(m), light = new Float32Array(m), scale = 1 / temperature, count = (i: number): number => m - positives(i) - (self ? 1 : 0);
   return {
     counts: (i) => positives(i) > 0 && count(i) > 0,
     row(i, s, coefficient) {
-      const n = count(i), { places, own, top } = withoutPositives(s, i, pairs);
-      let value = 0, total = 0;
+      const places: number[] = [], own: number[] = [], n = count(i);
+      let top = -Infinity, value = 0, total = 0;
+      for (let j = 0; j < m; j++) {
+        if (columnLabels[j] === rowLabels[i]) {
+          if (!(self && i === j)) {
+            places.push(j);
+            own.push(s[j]);
+          }
+          s[j] = -Infinity;
+        } else if (!(s[j] <= top)) top = s[j];
+      }
       // Sums of e^beta and e^(1 + beta), both relative to the largest negative.
       kept.set(s);
-      const lightSum = weightRow(s, beta * scale, top);
+      const lightSum = expRow(s, beta * scale, top);
       light.set(s);
       s.set(kept);
-      const heavySum = weightRow(s, (1 + beta) * scale, top), ratio = (n * heavySum) / lightSum, floor = n * exp(-scale * (1 + top));
+      const heavySum = expRow(s, (1 + beta) * scale, top), ratio = (n * heavySum) / lightSum, floor = n * exp(-scale * (1 + top));
       const slopes = own.map((v) => {
         // e_p and G_p relative to the largest negative; G_p / e_p = (R / e_p - tauPlus N) / (1 - tauPlus) where the limit does not hold.
         const inverse = exp(scale * (top - v)), free = (ratio * inverse - tauPlus * n) / (1 - tauPlus), least = floor * inverse, limited = !(free >= least), g = limited ? least : free;

@@ -1,6 +1,5 @@
 import { expRow, sigmoidRow } from "@logits/core-wasm/similarity";
 import { log } from "@logits/statistics";
-import type { Pairs } from "./pairLoss.ts";
 
 /** The rows that take part: those without weights, or of a weight above 0. */
 export const takingPart = (n: number, weights: Float32Array | undefined): number[] => Array.from({ length: n }, (_, i) => i).filter((i) => weights?.[i] !== 0);
@@ -65,28 +64,4 @@ export function decoupledRow(s: Float32Array, scale: number, kind: ArrayLike<num
     for (let j = 0; j < m; j++) s[j] *= kind[j] > 0 ? -a : k;
   }
   return value / count;
-}
-
-/** `expRow`, and for a scale of 0 ones: 0 stays 0 there, whatever the similarity. Returns the sum. */
-export function weightRow(s: Float32Array, scale: number, top: number): number {
-  if (scale > 0) return expRow(s, scale, top);
-  let sum = 0;
-  for (let j = 0; j < s.length; j++) sum += s[j] = s[j] === -Infinity ? 0 : 1;
-  return sum;
-}
-
-/** Takes positives and the row itself out of a row: they become -Infinity. Returns their columns and values, and the largest of the others. */
-export function withoutPositives(s: Float32Array, i: number, { rowLabels, columnLabels, self }: Pairs): { places: number[]; own: number[]; top: number } {
-  const places: number[] = [], own: number[] = [];
-  let top = -Infinity;
-  for (let j = 0; j < s.length; j++) {
-    if (columnLabels[j] === rowLabels[i]) {
-      if (!(self && i === j)) {
-        places.push(j);
-        own.push(s[j]);
-      }
-      s[j] = -Infinity;
-    } else if (!(s[j] <= top)) top = s[j];
-  }
-  return { places, own, top };
 }
