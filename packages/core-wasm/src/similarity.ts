@@ -75,7 +75,7 @@ export function similarityPass(left: ComparedRows, right: ComparedRows | undefin
     // Sums of H = G / dS over its rows and columns; without a right side both in one.
     const leftSums = new Float64Array(distance ? n : 0), rightSums = right ? new Float64Array(distance ? m : 0) : leftSums, kept = new Float32Array(similarity === "euclidean" ? m : 0);
     const bytes = gemmScratch(Math.max(m, features), Math.max(m, features, height)), { f32_distances } = kernels();
-    for (let first = 0; first < n && m > 0; first += height) {
+    for (let first = m > 0 ? 0 : n; first < n; first += height) {
       const count = Math.min(height, n - first), at = tile.pointer, from = z.pointer + 4 * first * features, rows = { at: from, row: features, col: 1 };
       gemm(rows, { at: r.pointer, row: 1, col: features }, { at, row: m, col: 1 }, count, m, features, false, scratch(bytes));
       for (let i = 0; i < count; i++) {

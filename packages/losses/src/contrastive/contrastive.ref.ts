@@ -123,6 +123,10 @@ export const decoupledSoftmaxRef = (z: ArrayLike<number>, set: ArrayLike<number>
 export const softTopKRef = (z: ArrayLike<number>, k: number, alpha = 1): number[] => {
   const y = (t: number): number[] => Array.from(z, (v) => 1 / (1 + Math.exp(-alpha * (v + t))));
   let [from, to] = [-1e3, 1e3];
-  for (let step = 0; step < 100; step++) sum(y((from + to) / 2)) < k ? (from = (from + to) / 2) : (to = (from + to) / 2);
+  for (let step = 0; step < 100; step++) {
+    const middle = (from + to) / 2;
+    if (sum(y(middle)) < k) from = middle;
+    else to = middle;
+  }
   return y((from + to) / 2);
 };

@@ -154,7 +154,7 @@ export function softTopKGrad(y: TensorLike, upstream: TensorLike, options: SoftT
       mass += v;
       along += v * g.data[at];
     }
-    for (let at = from; mass > 0 && at < from + classes; at++) out[at] = alpha * p.data[at] * (1 - p.data[at]) * (g.data[at] - along / mass);
+    if (mass > 0) for (let at = from; at < from + classes; at++) out[at] = alpha * p.data[at] * (1 - p.data[at]) * (g.data[at] - along / mass);
   }
   return new Tensor("float32", p.shape, out);
 }

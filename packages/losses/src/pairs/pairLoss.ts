@@ -60,7 +60,7 @@ export function pairLoss<Options extends PairLossOptions = PairLossOptions>(name
       weights,
       pass(coefficients) {
         const values = new Float64Array(n);
-        const grads = similarityPass({ data: z.data, rows }, r, features, similarity instanceof Function ? similarity(options) : similarity, (i, row) => {
+        const grads = similarityPass({ data: z.data, rows }, r, features, typeof similarity === "function" ? similarity(options) : similarity, (i, row) => {
           const at = rows[i];
           if (weights[at] > 0) values[at] = planned.row(i, row, coefficients?.[at]);
           else row.fill(0);
