@@ -71,8 +71,7 @@ describe("limits", () => {
     expectClose(nPairLoss(three, labels).item(), tripletMarginLoss(three, labels, { smooth: true, margin: 0, distance: "dot" }).item(), { rtol: 1e-6 });
   });
 
-  it("a memory bank that is the batch gives the triplets of the batch and those with itself [paper:susana-distancia-is-all-you-need-enforcing-class-separability]", () => {
-    // Class means as the bank: the proto-triplet loss.
+  it("class means as the memory bank: each row against its own and the other one", () => {
     const means = [0, 1].map((c) => z[0].map((__, f) => z.filter((___, i) => y[i] === c).reduce((sum, row) => sum + row[f] / 2, 0))), got = tripletMarginLoss(z.slice(0, 4), y.slice(0, 4), { references: means, referenceLabels: [0, 1], margin: 1, reduction: "none" }).data;
     z.slice(0, 4).forEach((row, i) => {
       const d = means.map((m) => Math.hypot(...m.map((v, f) => v - row[f])));
