@@ -125,3 +125,40 @@ describe("dissimilarity coefficient [paper:weakly-supervised-instance-segmentati
     expect(Math.abs(mean(estimates) - exact)).toBeLessThan(4 * deviation); // four standard errors
   });
 });
+
+describe("elastic features [paper:elastic-feature-consolidation-for-cold-start-exemplar-free-incremental]", () => {
+  const { featureMatrix, driftLoss, movedMeans } = recipe<{ featureMatrix(z: Rows, w: Rows): Rows; driftLoss(f: Rows, g: Rows, e: Rows, lambda: number, damping: number): { loss: number; grad: Rows }; movedMeans(m: Rows, f: Rows, g: Rows, e: Rows, sigma: number): Float32Array[] }>(
+    "elastic-features", ["featureMatrix", "driftLoss", "movedMeans"], modules);
+  const weights = rows(5, 3), features = rows(8, 3), head = (x: ArrayLike<number>, w: ArrayLike<number> = weights.data): number[] => lists(w, 3).map((row) => dot(row, x)), logits = rows(8, 5);
+  logits.data.set(lists(features.data, 3).flatMap((x) => head(x)));
+  const matrix = featureMatrix(logits, weights), quadratic = (d: number[]): number => dot(d, lists(matrix.data, 3).map((row) => dot(row, d)));
+
+  it("is half the curvature of the divergence to a moved feature: KL = d E d / 2 to second order", () => {
+    const d = [0.3, -0.2, 0.5].map((v) => v * 1e-3);
+    const kl = mean(lists(features.data, 3).map((x) => {
+      const a = logSoftmaxRef(head(x)), b = logSoftmaxRef(head(x.map((v, j) => v + d[j])));
+      return a.reduce((sum, l, c) => sum + Math.exp(l) * (l - b[c]), 0);
+    }));
+    expectClose(quadratic(d) / 2, kl, { rtol: 2e-3 }); // the third order
+    // Positive semidefinite, and blind to a shift of all classes' weights.
+    for (let i = 0; i < 50; i++) expect(quadratic([random.normal(), random.normal(), random.normal()])).toBeGreaterThan(-1e-6);
+    expectClose(featureMatrix(logits, new Tensor("float32", [5, 3], weights.data.map((v, i) => v + [1, 2, -1][i % 3]))).data, matrix.data, { atol: 1e-5 });
+  });
+
+  it("holds features, with its gradient", () => {
+    const before = rows(8, 3), value = (x: ArrayLike<number>): number => mean(lists(x, 3).map((f, n) => {
+      const d = f.map((v, j) => v - before.data[3 * n + j]);
+      return 10 * quadratic(d) + 0.1 * dot(d, d);
+    })), { loss, grad } = driftLoss(features, before, matrix, 10, 0.1);
+    expectClose(loss, value(features.data), { rtol: 1e-5 });
+    expectClose(grad.data, finiteDifferenceGradient(value, features.data), { rtol: 1e-4, atol: 1e-4 });
+  });
+
+  it("moves means along with the rows near them", () => {
+    const means = rows(2, 3), before = new Tensor("float32", features.shape, features.data.map((v, i) => v - [0.5, 0, -0.25][i % 3]));
+    movedMeans(means, features, before, matrix, 0.2).forEach((m, k) => expectClose(m, [0.5, 0, -0.25].map((v, j) => v + means.data[3 * k + j]), { atol: 1e-6 }));
+    // Only the row at a mean has moved, and with a small sigma it alone counts.
+    const olds = rows(3, 3, (i) => [0, 0, 0, 4, 4, 4, -4, 4, 0][i]), news = rows(3, 3, (i) => [1, 0, 0, 4, 4, 4, -4, 4, 0][i]), identity = rows(3, 3, (i) => (i % 4 === 0 ? 1 : 0));
+    expectClose(movedMeans(rows(1, 3, () => 0), news, olds, identity, 0.05)[0], [1, 0, 0], { atol: 1e-6 });
+  });
+});
