@@ -2,6 +2,8 @@ import {
   argsort, configureWasm, entropy, entmax15, erf, exp, expm1, gumbelSoftmax, log, log1p, logitStatistics, logSoftmax, logSumExp, matmul, sampleCategorical, sigmoid, softmax, softplus,
   sparsemax, sum, tanh, topK, twoPassSoftmax,
 } from "@logits/core-wasm";
+import { ctcSums } from "@logits/core-wasm/alignments";
+import { labelSums } from "@logits/core-wasm/labels";
 import { drawToken } from "@logits/core-wasm/sampling";
 import { exp as exp64, log as log64, pow } from "@logits/statistics";
 import { Tensor, randomSource } from "@logits/tensor";
@@ -42,6 +44,19 @@ export function digest(): Record<string, string> {
     const { token, kept, logProbability, drawLogProbability, entropy } = drawToken("digest", x.data.subarray(0, x.shape[1]), 0, { temperature: 0.8, ...rules }, 0.7);
     return new Tensor("float32", [5], Float32Array.of(token, kept, logProbability, drawLogProbability, entropy));
   }));
+  over("labelSums", (x) => {
+    const grad = new Float32Array(x.size), sums: number[] = [];
+    labelSums("digest", x, Int32Array.from({ length: x.shape[0] }, (_, i) => i % x.shape[1]), (row, gap, others, max, scales) => {
+      sums.push(gap, others, max);
+      scales.scale = 1 / (1 + others);
+      scales.label = row;
+    }, grad);
+    return [new Tensor("float32", [sums.length], Float32Array.from(sums)), new Tensor("float32", [x.size], grad)];
+  }, finite);
+  over("ctcSums", (x) => {
+    const grad = new Float32Array(x.size), { mantissa, exponent } = ctcSums("digest", { scores: x, classes: x.shape[1], labels: Int32Array.of(1, 2).subarray(0, x.shape[0]), blank: 0 }, { grad });
+    return [new Tensor("float32", [2], Float32Array.of(mantissa, exponent)), new Tensor("float32", [x.size], grad)];
+  }, finite);
   for (const [name, f] of Object.entries({ exp, log, log1p, expm1, tanh, erf, sigmoid, softplus })) over(name, (x) => f(x), finite);
   out.matmul = fnv(matmul(finite([65, 70], 3), finite([70, 33], 3)).data, "");
   over("logitStatistics", (x) => Object.values(logitStatistics(x, { temperature: 1.7 })));
