@@ -1,3 +1,4 @@
+import { core } from "@logits/core-wasm";
 import { randomSource } from "@logits/tensor";
 import { chiSquareSurvival } from "@logits/statistics";
 import { expectClose, expectExact, finiteDifferenceGradient, lossChecks, testRandom, type LossArgument } from "@logits/testkit";
@@ -126,6 +127,18 @@ describe("sampled losses", () => {
     // The formula takes the number of draws as if it had been fixed: that is off by some per cent of a word where half of all words are drawn, as here (measured 11), and by less where few are.
     expectClose(seen, expected, { rtol: 0.15 });
     for (let v = 0; v < 8; v++) expect(sampleNegatives(q, 8, source, { unique: true }).logExpected(v)).toBe(0);
+  });
+
+  it("take resident weights, which memory that grows moves", () => {
+    const large = Float32Array.from({ length: 300 * 64 }, () => random.normal()), hidden = { data: normals(100 * 64), shape: [100, 64] }, labels = Int32Array.from({ length: 100 }, () => random.integer(300)), many = sampleNegatives(countNoise(new Float32Array(300).fill(1)), 4000, randomSource(3));
+    const resident = core.alloc([300, 64]);
+    resident.data.set(large);
+    const before = core.memory.buffer.byteLength, got = sampledSoftmaxLoss.withGrad(hidden, resident, labels, { negatives: many }), want = sampledSoftmaxLoss.withGrad(hidden, { data: large, shape: [300, 64] }, labels, { negatives: many });
+    expect(core.memory.buffer.byteLength).toBeGreaterThan(before);
+    expectExact(got.loss.data, want.loss.data);
+    expectExact(got.grads.hidden.data, want.grads.hidden.data);
+    expectExact(got.grads.weights.values.data, want.grads.weights.values.data);
+    resident.dispose();
   });
 
   it("refuse what does not fit", () => {

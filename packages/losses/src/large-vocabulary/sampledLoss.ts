@@ -49,36 +49,33 @@ export function sampledPlan(where: string, hidden: TensorLike, weights: TensorLi
     weights: weighting,
     pass(coefficients?: Float64Array) {
       // Rows that take no part may hold NaN, which 0 would not remove from a product.
-      const h = new Tensor("float32", [rows, width], x.data.slice()), gathered = new Tensor("float32", [count, width], new Float32Array(count * width));
-      for (let i = 0; i < rows; i++) if (!takes(i)) h.data.fill(0, i * width, (i + 1) * width);
-      indices.forEach((v, k) => gathered.data.set(w.data.subarray(v * width, (v + 1) * width), k * width));
-      const z = matmul(h, gathered, { transposeB: true }).data, values = new Float64Array(rows), slopes = new Float64Array(rows), samples = new Float64Array(count), logExpected = Float64Array.from(indices, (v) => negatives.logExpected(v));
-      const hits = options.removeHits ?? removeHits;
-      for (let i = 0; i < rows; i++) {
-        if (!takes(i)) continue;
-        const label = y[i];
+      const h = x.data.map((v, i) => (takes(Math.floor(i / width)) ? v : 0)), gathered = new Float32Array(count * width), hidden = { data: h, shape: [rows, width] }, sampled = { data: gathered, shape: [count, width] };
+      indices.forEach((v, k) => gathered.set(w.data.subarray(v * width, (v + 1) * width), k * width));
+      const z = matmul(hidden, sampled, { transposeB: true }).data, values = new Float64Array(rows), slopes = new Float64Array(rows), samples = new Float64Array(count), logExpected = Float64Array.from(indices, (v) => negatives.logExpected(v)), hits = options.removeHits ?? removeHits;
+      y.forEach((label, i) => {
+        if (!takes(i)) return;
         let logit = 0;
-        for (let d = 0; d < width; d++) logit += h.data[i * width + d] * w.data[label * width + d];
+        for (let d = 0; d < width; d++) logit += h[i * width + d] * w.data[label * width + d];
         indices.forEach((v, k) => (samples[k] = hits && v === label ? -Infinity : scale * (z[i * count + k] + (bias ? bias.data[v] : 0))));
-        const [value, slope] = row(scale * (logit + (bias ? bias.data[label] : 0)), samples, negatives.logExpected(label), logExpected), factor = coefficients === undefined ? 0 : coefficients[i] * scale;
+        const [value, slope] = row(scale * (logit + (bias ? bias.data[label] : 0)), samples, negatives.logExpected(label), logExpected), factor = coefficients ? coefficients[i] * scale : 0;
         values[i] = value;
         slopes[i] = factor * slope;
-        for (let k = 0; k < count; k++) z[i * count + k] = factor * samples[k];
-      }
+        samples.forEach((g, k) => (z[i * count + k] = factor * g));
+      });
       return {
         values,
         gradients() {
-          const d = new Tensor("float32", [rows, count], z), dh = matmul(d, gathered).data, dw = matmul(d, h, { transposeA: true }).data, sums = new RowSums([words, width]), db = bias && new Float32Array(words);
-          for (let i = 0; i < rows; i++) {
-            if (!takes(i)) continue;
-            const label = y[i];
-            for (let f = 0; f < width; f++) dh[i * width + f] += slopes[i] * w.data[label * width + f];
-            sums.add(label, slopes[i], h.data, i * width);
-            if (db) db[label] += slopes[i];
-            if (db) for (let k = 0; k < count; k++) db[indices[k]] += z[i * count + k];
-          }
+          const d = { data: z, shape: [rows, count] }, dh = matmul(d, sampled), dw = matmul(d, hidden, { transposeA: true }).data, sums = new RowSums([words, width]), db = bias && new Float32Array(words);
+          y.forEach((label, i) => {
+            if (!takes(i)) return;
+            for (let f = 0; f < width; f++) dh.data[i * width + f] += slopes[i] * w.data[label * width + f];
+            sums.add(label, slopes[i], h, i * width);
+            if (!db) return;
+            db[label] += slopes[i];
+            indices.forEach((v, k) => (db[v] += z[i * count + k]));
+          });
           indices.forEach((v, k) => sums.add(v, 1, dw, k * width));
-          return { grads: { hidden: new Tensor("float32", [rows, width], dh), weights: sums.finish(), ...(db && { bias: new Tensor("float32", [words], db) }) } } as SampledGradients;
+          return { grads: { hidden: dh, weights: sums.finish(), ...(db && { bias: new Tensor("float32", [words], db) }) } };
         },
       };
     },
