@@ -13,7 +13,7 @@ const modules = { "@logits/tensor": tensors, "@logits/losses/classification": cl
 const random = testRandom(17), normal = (...shape: number[]): Rows => new Tensor("float32", shape, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.normal()));
 
 describe("recipes", () => {
-  it("partial cross-entropy counts annotated pixels alone [paper:learning-to-segment-from-scribbles-using-multi-scale-adversarial]", () => {
+  it("partial cross-entropy counts annotated pixels alone", () => {
     const { partialCrossEntropy, hardCrossEntropy } = recipe<{ partialCrossEntropy(z: Rows, y: tensors.Tensor<"int32">): { loss: number; grad: Rows }; hardCrossEntropy(z: Rows, y: tensors.Tensor<"int32">, share?: number, least?: number): { loss: Rows; grad: Rows } }>("partial-cross-entropy", ["partialCrossEntropy", "hardCrossEntropy"], modules);
     const z = normal(2, 3, 2, 2), y = new Tensor("int32", [2, 2, 2], Int32Array.of(0, -1, 1, 1, -1, 2, -1, 0)), w = [1 - 2 / 5, 1 - 2 / 5, 1 - 1 / 5];
     const definition = (x: ArrayLike<number>): number => y.data.reduce((sum, label, i) => sum + (label < 0 ? 0 : (w[label] * -Math.log(softmaxRef([0, 1, 2].map((c) => x[(Math.floor(i / 4) * 3 + c) * 4 + (i % 4)]))[label])) / 5), 0);
