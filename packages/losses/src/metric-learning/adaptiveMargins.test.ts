@@ -180,7 +180,7 @@ it("messages", () => {
       "arcFaceLoss: expected \`labels\` of shape [1], got [2]",
       "arcFaceLoss: expected \`weights\` with a multiple of 2 rows, got 3",
       "arcFaceLoss: expected \`scale\` a finite number > 0, got 0",
-      "combinedMargin: expected \`angle\` in [0, pi], got 4",
+      "arcFaceMargin: expected \`margin\` in [0, pi], got 4",
       "magFaceLoss: expected \`norms\` [l, u] with 0 < l < u, got [2, 1]",
       "sphereFace2Loss: expected \`balance\` in (0, 1), got 1",
       "sphereFace2Bias: expected \`classes\` an integer >= 2, got 1",

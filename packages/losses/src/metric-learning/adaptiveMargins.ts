@@ -5,7 +5,7 @@ import { sineCosine } from "./angle.ts";
 import { classBatch, classLoss, type ClassBatch, type ClassLoss } from "./classCosines.ts";
 import { logSum } from "./tupleLoss.ts";
 import { softmaxOf, type CosineSoftmaxOptions, type MarginOptions } from "./marginSoftmax.ts";
-import { combinedMargin } from "./targetMargins.ts";
+import { arcFaceMargin } from "./targetMargins.ts";
 
 /** Options of `curricularFaceLoss`. */
 export interface CurricularFaceOptions extends MarginOptions {
@@ -56,7 +56,7 @@ export const curricularFaceLoss: ClassLoss<CurricularFaceOptions> = /* @__PURE__
       if (hard) f[j] = c * (curriculum + c);
     }
   };
-  return softmaxOf({ scale, target: combinedMargin(1, margin, 0), others }, batch, where);
+  return softmaxOf({ scale, target: arcFaceMargin(margin), others }, batch, where);
 });
 
 /**
@@ -80,7 +80,7 @@ export const magFaceLoss: ClassLoss<MagFaceOptions> = /* @__PURE__ */ classLoss(
   const row = softmaxOf({
     scale,
     target: (c, i) => {
-      const a = Math.max(least, Math.min(most, norm(i))), m = low + growth * (a - least), [sine, cosine] = sineCosine(m), [t, slope] = combinedMargin(1, m, 0)(c);
+      const a = Math.max(least, Math.min(most, norm(i))), m = low + growth * (a - least), [sine, cosine] = sineCosine(m), [t, slope] = arcFaceMargin(m)(c);
       return [t, slope, a === norm(i) ? -growth * (c < -cosine ? sine + m * cosine : Math.sqrt((1 - c) * (1 + c)) * cosine + c * sine) : 0];
     },
   }, batch, where);

@@ -1,6 +1,7 @@
 import { expRow, similarityPass } from "@logits/core-wasm/similarity";
 import { exp, log, log1p } from "@logits/statistics";
-import { asFloat32, asInt32, checkInteger, checkLabels, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { checkInteger, checkLabels, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { floats, integers, labelledWeights, taking } from "./arguments.ts";
 
 /** Options of a loss on the cosines of embeddings with class vectors. */
 export interface ClassLossOptions extends LossOptions {
@@ -44,14 +45,9 @@ export type ClassRow = (cosines: Float32Array, i: number, coefficient: number | 
 
 /** Checks the arguments of a loss on cosines with class vectors. */
 export function classBatch(where: string, [embeddings, weights, labels]: readonly [TensorLike, TensorLike, TensorLike], { centers = 1, ignoreIndex }: ClassLossOptions = {}): ClassBatch {
-  const z = asFloat32(where, "embeddings", embeddings), w = asFloat32(where, "weights", weights), labelled = asInt32(where, "labels", labels);
-  checkShape(where, "embeddings", z, ["B", "F"]);
-  checkShape(where, "weights", w, ["C", "F"]);
-  const [rows, features] = z.shape, vectors = w.shape[0];
-  if (w.shape[1] !== features) throw rangeError(where, "weights", `of shape [C, ${features}]`, `[${w.shape.join(", ")}]`);
+  const z = floats(where, "embeddings", embeddings, ["B", "F"]), [rows, features] = z.shape, w = floats(where, "weights", weights, ["C", features]), [vectors] = w.shape, labelled = integers(where, "labels", labels, [rows]);
   checkInteger(where, "centers", centers, 1, vectors);
   if (vectors % centers > 0) throw rangeError(where, "weights", `with a multiple of ${centers} rows`, `${vectors}`);
-  if (labelled.shape.length !== 1 || labelled.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${labelled.shape.join(", ")}]`);
   checkLabels(where, "labels", labelled, vectors / centers, ignoreIndex);
   const dot = (a: Float32Array, i: number, b: Float32Array, k: number): number => {
     let sum = 0;
@@ -74,10 +70,8 @@ export function classBatch(where: string, [embeddings, weights, labels]: readonl
  */
 export function classLoss<Options extends ClassLossOptions = ClassLossOptions>(name: string, plan: (options: Options, batch: ClassBatch, where: string) => ClassRow, reduced = true): ClassLoss<Options> {
   return defineLoss(name, 3, (where, args: [TensorLike, TensorLike, TensorLike], options: Options) => {
-    const batch = classBatch(where, args, options), { z, w, y, radial, norm, vectorNorm, cosine, nearest } = batch, [rows, features] = z.shape, { ignoreIndex } = options;
-    let weights = rowWeights(where, rows, options);
-    if (ignoreIndex !== undefined) weights = Float32Array.from(y, (label, i) => (label === ignoreIndex ? 0 : weights ? weights[i] : 1));
-    const row = plan(options, batch, where), active = Array.from(y.keys()).filter((i) => weights?.[i] !== 0);
+    const batch = classBatch(where, args, options), { z, w, y, radial, norm, vectorNorm, cosine, nearest } = batch, [rows, features] = z.shape, weights = labelledWeights(rowWeights(where, rows, options), y, options.ignoreIndex);
+    const row = plan(options, batch, where), active = taking(rows, weights);
     return {
       shape: [rows],
       weights,
@@ -99,7 +93,8 @@ export function classLoss<Options extends ClassLossOptions = ClassLossOptions>(n
             // d cosine / d z of the label, (w / |w| - c z / |z|) / |z|, in float64: margins make it large where the difference is small.
             for (const i of active) {
               const k = pulled[i], zs = norm(i), ws = vectorNorm(k), c = cosine(i, k), pull = zs === 0 || ws === 0 ? 0 : pulls[i], along = radial[i] === 0 ? 0 : radial[i] / zs;
-              for (let f = 0; f < features && (pull !== 0 || along !== 0); f++) {
+              if (pull === 0 && along === 0) continue;
+              for (let f = 0; f < features; f++) {
                 const a = z.data[i * features + f] / zs, b = pull === 0 ? 0 : w.data[k * features + f] / ws;
                 left[i * features + f] += (pull * (b - c * a)) / zs + along * zs * a;
                 right![k * features + f] += pull === 0 ? 0 : (pull * (a - c * b)) / ws;

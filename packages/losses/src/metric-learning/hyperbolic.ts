@@ -1,5 +1,6 @@
 import { exp, log, log1p } from "@logits/statistics";
-import { asFloat32, asInt32, checkLabels, checkPositive, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { checkLabels, checkPositive, defineLoss, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { floats, integers, labelledWeights, taking } from "./arguments.ts";
 
 /** Options of hyperbolic losses. */
 export interface HyperbolicOptions extends LossOptions {
@@ -70,16 +71,11 @@ export const hyperbolicCrossEntropy: Loss<
   HyperbolicOptions,
   { readonly grads: { readonly embeddings: Tensor<"float32">; readonly points: Tensor<"float32">; readonly normals: Tensor<"float32"> } }
 > = /* @__PURE__ */ defineLoss("hyperbolicCrossEntropy", 4, (where, args: [TensorLike, TensorLike, TensorLike, TensorLike], options: HyperbolicOptions) => {
-  const { curvature: c = 1, clip = 1, ignoreIndex } = options, names = ["embeddings", "points", "normals"], [z, p, a] = names.map((name, k) => asFloat32(where, name, args[k])), labels = asInt32(where, "labels", args[3]), y = labels.data;
-  [z, p, a].forEach((x, k) => checkShape(where, names[k], x, [k === 0 ? "B" : "C", "F"]));
+  const { curvature: c = 1, clip = 1, ignoreIndex } = options, z = floats(where, "embeddings", args[0], ["B", "F"]), [rows, features] = z.shape, p = floats(where, "points", args[1], ["C", features]), [classes] = p.shape;
+  const a = floats(where, "normals", args[2], [classes, features]), labels = integers(where, "labels", args[3], [rows]), y = labels.data;
   checkPositive(where, "curvature", c);
-  const [rows, features] = z.shape, [classes] = p.shape;
-  for (const [k, x] of [[1, p], [2, a]] as const) if (x.shape[1] !== features || x.shape[0] !== classes) throw rangeError(where, names[k], `of shape [${classes}, ${features}]`, `[${x.shape.join(", ")}]`);
-  if (labels.shape.length !== 1 || y.length !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${labels.shape.join(", ")}]`);
   checkLabels(where, "labels", labels, classes, ignoreIndex);
-  let weights = rowWeights(where, rows, options);
-  if (ignoreIndex !== undefined) weights = Float32Array.from(y, (label, i) => (label === ignoreIndex ? 0 : weights ? weights[i] : 1));
-  const active = Array.from(y.keys()).filter((i) => weights?.[i] !== 0), each = Array.from({ length: classes }, (_, k) => k);
+  const weights = labelledWeights(rowWeights(where, rows, options), y, ignoreIndex), active = taking(rows, weights), each = Array.from({ length: classes }, (_, k) => k);
   return {
     shape: [rows],
     ...(weights && { weights }),
@@ -135,10 +131,9 @@ export const hyperbolicCrossEntropy: Loss<
  * Source: Narayan and Patel, "Hyp-OC: Hyperbolic One Class Classification for Face Anti-Spoofing", FG 2024; its published code has arctan in place of artanh and pairs only the two halves of a batch.
  */
 export const hyperbolicConfusionLoss: Loss<[embeddings: TensorLike], HyperbolicOptions> = /* @__PURE__ */ defineLoss("hyperbolicConfusionLoss", 1, (where, [embeddings]: [TensorLike], options: HyperbolicOptions) => {
-  const { curvature: c = 1, clip = 1 } = options, z = asFloat32(where, "embeddings", embeddings);
-  checkShape(where, "embeddings", z, ["N", "F"]);
+  const { curvature: c = 1, clip = 1 } = options, z = floats(where, "embeddings", embeddings, ["N", "F"]);
   checkPositive(where, "curvature", c);
-  const [n, features] = z.shape, share = rowWeights(where, n, options), rows = Array.from({ length: n }, (_, i) => i).filter((i) => share?.[i] !== 0), count = rows.length, weights = share ?? new Float32Array(n).fill(1);
+  const [n, features] = z.shape, share = rowWeights(where, n, options), rows = taking(n, share), count = rows.length, weights = share ?? new Float32Array(n).fill(1);
   if (count < 2) weights.fill(0);
   return {
     shape: [n],

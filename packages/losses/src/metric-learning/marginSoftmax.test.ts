@@ -104,6 +104,6 @@ describe("margins as functions", () => {
   it("say what they cannot be", () => {
     expect(() => sphereFaceMargin(1.5)).toThrowErrorMatchingInlineSnapshot(`[RangeError: sphereFaceMargin: expected \`margin\` an integer >= 1, got 1.5]`);
     expect(() => combinedMargin(9, 0, 0)).toThrowErrorMatchingInlineSnapshot(`[RangeError: combinedMargin: expected \`multiple\` in (0, 8), got 9]`);
-    expect(() => arcFaceMargin(-0.1)).toThrowErrorMatchingInlineSnapshot(`[RangeError: combinedMargin: expected \`angle\` in [0, pi], got -0.1]`);
+    expect(() => arcFaceMargin(-0.1)).toThrowErrorMatchingInlineSnapshot(`[RangeError: arcFaceMargin: expected \`margin\` in [0, pi], got -0.1]`);
   });
 });

@@ -1,6 +1,6 @@
 import { checkPositive } from "@logits/tensor";
 import { classLoss, softmaxRow, type ClassBatch, type ClassLoss, type ClassLossOptions, type ClassRow } from "./classCosines.ts";
-import { combinedMargin, cosFaceMargin, sphereFaceMargin, type TargetMargin } from "./targetMargins.ts";
+import { arcFaceMargin, combinedMargin, cosFaceMargin, sphereFaceMargin, type TargetMargin } from "./targetMargins.ts";
 
 /** Options of a softmax over cosines. */
 export interface CosineSoftmaxOptions extends ClassLossOptions {
@@ -133,7 +133,7 @@ export const cosFaceLoss: ClassLoss<MarginOptions> = /* @__PURE__ */ marginSoftm
  *   arcFaceLoss([[1, 0]], [[1, 0], [0, 1]], [0], { scale: 8 }); // log(1 + exp(-8 cos 0.5))
  * Source: Deng et al., "ArcFace", CVPR 2019, eq. 3; Deng et al., "Sub-center ArcFace", ECCV 2020.
  */
-export const arcFaceLoss: ClassLoss<MarginOptions> = /* @__PURE__ */ marginSoftmax("arcFaceLoss", 64, ({ margin = 0.5 }) => combinedMargin(1, margin, 0));
+export const arcFaceLoss: ClassLoss<MarginOptions> = /* @__PURE__ */ marginSoftmax("arcFaceLoss", 64, ({ margin = 0.5 }) => arcFaceMargin(margin));
 
 /**
  * SphereFace (A-Softmax): a multiple of the label's angle; scores keep the length of the embedding.

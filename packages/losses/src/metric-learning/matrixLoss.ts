@@ -1,8 +1,9 @@
 import { similarityPass, type Similarity } from "@logits/core-wasm/similarity";
 import { exp, softplus } from "@logits/statistics";
-import { asFloat32, asInt32, checkPositive, checkShape, defineLoss, rangeError, rowWeights, Tensor, type LossOptions, type TensorLike } from "@logits/tensor";
+import { checkPositive, defineLoss, rangeError, rowWeights, Tensor, type LossOptions, type TensorLike } from "@logits/tensor";
 import type { PairLoss } from "../pairs/pairLoss.ts";
 import { sineCosine } from "./angle.ts";
+import { floats, integers, labelledWeights, taking } from "./arguments.ts";
 import { logSum } from "./tupleLoss.ts";
 
 /** Options of losses that hold the matrix of distances. */
@@ -37,11 +38,8 @@ type MatrixRow = (a: number, positives: Int32Array, negatives: Int32Array, s: re
 /** Makes a loss whose anchors look at the similarities of their positives too: the matrix is held, N x N float32, and for the gradient as much in float64. Anchors need a positive and a negative. */
 function matrixLoss<Options extends LossOptions & { readonly distance?: Similarity }>(name: string, similarity: Similarity, plan: (options: Options, where: string) => MatrixRow): PairLoss<Options> {
   return defineLoss(name, 2, (where, [embeddings, labels]: [TensorLike, TensorLike], options: Options) => {
-    const z = asFloat32(where, "embeddings", embeddings), y = asInt32(where, "labels", labels);
-    checkShape(where, "embeddings", z, ["N", "F"]);
-    const [n, features] = z.shape, measure = options.distance ?? similarity;
-    if (y.shape.length !== 1 || y.size !== n) throw rangeError(where, "labels", `of shape [${n}]`, `[${y.shape.join(", ")}]`);
-    const share = rowWeights(where, n, options), rows = Array.from(y.data.keys()).filter((i) => share?.[i] !== 0 && y.data[i] !== options.ignoreIndex), count = rows.length, all = Int32Array.from({ length: count }, (_, i) => i);
+    const z = floats(where, "embeddings", embeddings, ["N", "F"]), [n, features] = z.shape, y = integers(where, "labels", labels, [n]), measure = options.distance ?? similarity;
+    const share = labelledWeights(rowWeights(where, n, options), y.data, options.ignoreIndex), rows = taking(n, share), count = rows.length, all = Int32Array.from({ length: count }, (_, i) => i);
     const value = plan(options, where), lists = rows.map((at, i) => [all.filter((j) => j !== i && y.data[rows[j]] === y.data[at]), all.filter((j) => y.data[rows[j]] !== y.data[at])]), weights = new Float32Array(n);
     rows.forEach((at, i) => {
       if (lists[i].every((list) => list.length > 0)) weights[at] = share ? share[at] : 1;

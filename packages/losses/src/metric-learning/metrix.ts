@@ -1,6 +1,7 @@
 import { similarityPass } from "@logits/core-wasm/similarity";
 import { exp, log, log1p } from "@logits/statistics";
-import { asFloat32, checkPositive, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { checkPositive, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { floats, taking } from "./arguments.ts";
 
 /** Options of `metrixLoss`. */
 export interface MetrixOptions extends LossOptions {
@@ -29,15 +30,10 @@ export interface MetrixOptions extends LossOptions {
  */
 export const metrixLoss: Loss<[embeddings: TensorLike, mixed: TensorLike, agreement: TensorLike], MetrixOptions, { readonly grads: { readonly embeddings: Tensor<"float32">; readonly mixed: Tensor<"float32"> } }> =
   /* @__PURE__ */ defineLoss("metrixLoss", 3, (where, [embeddings, mixed, agreement]: [TensorLike, TensorLike, TensorLike], options: MetrixOptions) => {
-    const { alpha = 2, beta = 50, base = 0.5 } = options, z = asFloat32(where, "embeddings", embeddings), r = asFloat32(where, "mixed", mixed), a = asFloat32(where, "agreement", agreement);
-    checkShape(where, "embeddings", z, ["N", "F"]);
-    checkShape(where, "mixed", r, ["M", "F"]);
+    const { alpha = 2, beta = 50, base = 0.5 } = options, z = floats(where, "embeddings", embeddings, ["N", "F"]), [n, features] = z.shape, r = floats(where, "mixed", mixed, ["M", features]), [m] = r.shape, a = floats(where, "agreement", agreement, [n, m]);
     checkPositive(where, "alpha", alpha);
     checkPositive(where, "beta", beta);
-    const [n, features] = z.shape, m = r.shape[0];
-    if (r.shape[1] !== features) throw rangeError(where, "mixed", `of shape [M, ${features}]`, `[${r.shape.join(", ")}]`);
-    if (a.shape.length !== 2 || a.shape[0] !== n || a.shape[1] !== m) throw rangeError(where, "agreement", `of shape [${n}, ${m}]`, `[${a.shape.join(", ")}]`);
-    const weights = rowWeights(where, n, options), rows = Array.from({ length: n }, (_, i) => i).filter((i) => weights?.[i] !== 0);
+    const weights = rowWeights(where, n, options), rows = taking(n, weights);
     for (const i of rows) for (let j = i * m; j < (i + 1) * m; j++) if (!(a.data[j] >= 0 && a.data[j] <= 1)) throw rangeError(where, "agreement", "in [0, 1]", `${a.data[j]} in row ${i}, column ${j % m}`);
     return {
       shape: [n],

@@ -1,6 +1,7 @@
 import { similarityPass, type Similarity } from "@logits/core-wasm/similarity";
 import { exp, log } from "@logits/statistics";
-import { asFloat32, asInt32, checkShape, rangeError, Tensor, type RandomSource, type TensorLike } from "@logits/tensor";
+import { asFloat32, Tensor, type RandomSource, type TensorLike } from "@logits/tensor";
+import { floats, integers } from "./arguments.ts";
 import { extreme } from "./triplet.ts";
 import { minedPairs } from "./weightedPairs.ts";
 
@@ -14,10 +15,7 @@ export interface MinedPairs {
 
 /** Visits each row with its distances or similarities, and its positives and negatives. */
 function mine(where: string, embeddings: TensorLike, labels: TensorLike, similarity: Similarity, visit: (i: number, x: Float32Array, positives: Int32Array, negatives: Int32Array) => void): number {
-  const z = asFloat32(where, "embeddings", embeddings), y = asInt32(where, "labels", labels);
-  checkShape(where, "embeddings", z, ["N", "F"]);
-  const [n, features] = z.shape, all = Int32Array.from({ length: n }, (_, j) => j);
-  if (y.shape.length !== 1 || y.size !== n) throw rangeError(where, "labels", `of shape [${n}]`, `[${y.shape.join(", ")}]`);
+  const z = floats(where, "embeddings", embeddings, ["N", "F"]), [n, features] = z.shape, y = integers(where, "labels", labels, [n]), all = Int32Array.from({ length: n }, (_, j) => j);
   similarityPass({ data: z.data }, undefined, features, similarity, (i, row) => visit(i, row, all.filter((j) => j !== i && y.data[j] === y.data[i]), all.filter((j) => y.data[j] !== y.data[i])), false);
   return features;
 }

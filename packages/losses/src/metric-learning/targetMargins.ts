@@ -35,7 +35,12 @@ export function cosFaceMargin(margin: number): TargetMargin {
  * Source: Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019, eq. 3; the second branch from its published code.
  */
 export function arcFaceMargin(margin: number): TargetMargin {
-  return combinedMargin(1, margin, 0);
+  if (!(margin >= 0 && margin <= Math.PI)) throw rangeError("arcFaceMargin", "margin", "in [0, pi]", `${margin}`);
+  const [sine, cosine] = sineCosine(margin);
+  return (c) => {
+    const s = Math.sqrt((1 - c) * (1 + c));
+    return c < -cosine ? [c - margin * sine, 1] : [c * cosine - s * sine, cosine + (c * sine) / Math.max(s, LEAST_SINE)];
+  };
 }
 
 /**
@@ -78,14 +83,13 @@ export function sphereFaceMargin(margin: number): TargetMargin {
  */
 export function combinedMargin(multiple: number, angle: number, cosine: number): TargetMargin {
   if (!(multiple > 0 && multiple < 8)) throw rangeError("combinedMargin", "multiple", "in (0, 8)", `${multiple}`);
-  if (!(angle >= 0 && angle <= Math.PI)) throw rangeError("combinedMargin", "angle", "in [0, pi]", `${angle}`);
-  const [sine, cos] = sineCosine(angle);
+  const arc = arcFaceMargin(angle);
   return (c) => {
-    const s = Math.sqrt((1 - c) * (1 + c)), least = Math.max(s, LEAST_SINE);
-    if (multiple !== 1) {
-      const [sin, t] = sineCosine(multiple * arcCosine(c) + angle);
-      return [t - cosine, (multiple * sin) / least];
+    if (multiple === 1) {
+      const [t, slope] = arc(c);
+      return [t - cosine, slope];
     }
-    return c < -cos ? [c - angle * sine - cosine, 1] : [c * cos - s * sine - cosine, cos + (c * sine) / least];
+    const [sin, t] = sineCosine(multiple * arcCosine(c) + angle);
+    return [t - cosine, (multiple * sin) / Math.max(Math.sqrt((1 - c) * (1 + c)), LEAST_SINE)];
   };
 }

@@ -1,5 +1,6 @@
 import { exp, softplus } from "@logits/statistics";
-import { asFloat32, asInt32, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { floats, integers } from "./arguments.ts";
 
 /** Options of `tripletListLoss`. */
 export interface TripletListOptions extends LossOptions {
@@ -26,10 +27,8 @@ export interface TripletListOptions extends LossOptions {
  * Source: Schroff, Kalenichenko, Philbin, "FaceNet", CVPR 2015, eq. 3.
  */
 export const tripletListLoss: Loss<[embeddings: TensorLike, triplets: TensorLike], TripletListOptions> = /* @__PURE__ */ defineLoss("tripletListLoss", 2, (where, [embeddings, triplets]: [TensorLike, TensorLike], options: TripletListOptions) => {
-  const { margin = 0.2, smooth = false, distance = "euclidean" } = options, z = asFloat32(where, "embeddings", embeddings), t = asInt32(where, "triplets", triplets);
-  checkShape(where, "embeddings", z, ["N", "F"]);
+  const { margin = 0.2, smooth = false, distance = "euclidean" } = options, z = floats(where, "embeddings", embeddings, ["N", "F"]), t = integers(where, "triplets", triplets, ["T", 3]);
   const [n, features] = z.shape, [count] = t.shape, weights = rowWeights(where, count, options), root = distance === "euclidean";
-  if (t.shape.length !== 2 || t.shape[1] !== 3) throw rangeError(where, "triplets", "of shape [T, 3]", `[${t.shape.join(", ")}]`);
   t.data.forEach((row, k) => {
     if (row < 0 || row >= n) throw rangeError(where, "triplets", `rows in [0, ${n})`, `${row} in triplet ${Math.floor(k / 3)}`);
   });

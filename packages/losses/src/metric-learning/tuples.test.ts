@@ -1,5 +1,5 @@
 import { batchLossChecks, testRandom, type BatchValues, type LossCase } from "@logits/testkit";
-import { describe, expect, it } from "vitest";
+import { describe, it } from "vitest";
 import { contrastiveLoss, marginLoss, thresholdConsistentMarginLoss } from "./pairwise.ts";
 import { fastApLoss, rankedListLoss } from "./ranked.ts";
 import { tripletMarginLoss } from "./triplet.ts";
