@@ -156,6 +156,7 @@ describe("vocabularyPass", () => {
     expectClose([got.losses[0], got.entropy[0]], [Math.log(1 + Math.E), Math.log(1 + Math.E) - Math.E / (1 + Math.E)], { atol: 1e-6 });
     expect(Array.from(got.topIndices.subarray(0, 4))).toEqual([2, 1, -1, -1]);
     expect([got.losses[1], got.logSumExp[1], got.entropy[1]]).toEqual([NaN, NaN, NaN]);
+    expect([got.argmax[1], ...got.topIndices.subarray(4)]).toEqual([-1, -1, -1, -1, -1]);
     expectClose(vocabularyPass("test", { ...problem, rows: Int32Array.of(0) }, Float64Array.of(1, 0)).gradients!.bias, [0, 1 / (1 + Math.E) - 1, Math.E / (1 + Math.E), 0], { atol: 1e-6 });
     expect(vocabularyPass("test", { ...problem, rows: Int32Array.of(0), labels: Int32Array.of(0, 0) }).losses[0]).toBe(Infinity);
   });

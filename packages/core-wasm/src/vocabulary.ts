@@ -54,7 +54,7 @@ export interface VocabularyProblem {
   readonly k: number;
 }
 
-/** One value for each of the B rows; 0 (an index: -1) where a row takes no part. */
+/** One value for each of the B rows; 0 (an index: -1) where a row takes no part. A row with a logit of NaN or +Infinity: NaN, and indices of -1. */
 export interface VocabularyStatistics {
   readonly losses: Float64Array;
   readonly logSumExp: Float64Array;
@@ -266,11 +266,13 @@ function runBlock(
     const b = rows[i], L = logSums[i];
     out.logSumExp[b] = L;
     out.entropy[b] = entropies[i];
-    out.argmax[b] = best[i];
+    // Among logits that are no numbers nothing is largest.
+    const orderly = L === L;
+    if (orderly) out.argmax[b] = best[i];
     const square = zLoss && zLoss * (labels && classWeights ? classWeights[labels[b]] : 1);
     out.losses[b] = mass[i] * L - dots[i] - totals[i] + (square ? square * L * L : 0);
     const values = f32(at.values + 4 * i * k, k), indices = new Int32Array(view.buffer, at.indices + 4 * i * k, k);
-    const order = Array.from(values.keys()).sort((p, q) => values[q] - values[p] || indices[p] - indices[q] || 0);
+    const order = (orderly ? Array.from(values.keys()) : []).sort((p, q) => values[q] - values[p] || indices[p] - indices[q] || 0);
     order.forEach((from, to) => {
       out.topLogits[b * k + to] = values[from];
       out.topIndices[b * k + to] = indices[from];

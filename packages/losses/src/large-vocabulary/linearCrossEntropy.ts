@@ -21,7 +21,7 @@ export interface LinearCrossEntropyOptions extends LossOptions {
   readonly topK?: number;
 }
 
-/** What the pass knows about each row beside its loss; rows that take no part: 0, indices -1. */
+/** What the pass knows about each row beside its loss; rows that take no part: 0, indices -1. A row with a logit of NaN or +Infinity: NaN, indices -1. */
 export interface LinearStatistics {
   /** float32 [B]: log Z. */
   readonly logSumExp: Tensor<"float32">;
@@ -167,7 +167,7 @@ export const linearSoftCrossEntropy: Loss<[hidden: TensorLike | CsrMatrix, weigh
  * @param weights - float32 [V, D]
  * @param labels - int32 [B] or [...], in [0, V)
  * @param options - `topK`, `bias`, `softCap`, `where`, `ignoreIndex`
- * @returns the statistics; a row with a logit that is NaN or +Infinity: NaN
+ * @returns the statistics; a row with a logit that is NaN or +Infinity: NaN, indices -1
  * @throws as `linearCrossEntropy`
  * @example
  *   linearStatistics([[1, 0]], [[2, 5], [0, 7]], [0]).accuracy; // 1

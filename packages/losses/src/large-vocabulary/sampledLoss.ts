@@ -54,8 +54,9 @@ export function sampledPlan(where: string, hidden: TensorLike, weights: TensorLi
       const z = matmul(hidden, sampled, { transposeB: true }).data, values = new Float64Array(rows), slopes = new Float64Array(rows), samples = new Float64Array(count), logExpected = Float64Array.from(indices, (v) => negatives.logExpected(v)), hits = options.removeHits ?? removeHits;
       y.forEach((label, i) => {
         if (!takes(i)) return;
+        const own = w.data;
         let logit = 0;
-        for (let d = 0; d < width; d++) logit += h[i * width + d] * w.data[label * width + d];
+        for (let d = 0; d < width; d++) logit += h[i * width + d] * own[label * width + d];
         indices.forEach((v, k) => (samples[k] = hits && v === label ? -Infinity : scale * (z[i * count + k] + (bias ? bias.data[v] : 0))));
         const [value, slope] = row(scale * (logit + (bias ? bias.data[label] : 0)), samples, negatives.logExpected(label), logExpected), factor = coefficients ? coefficients[i] * scale : 0;
         values[i] = value;
@@ -68,7 +69,8 @@ export function sampledPlan(where: string, hidden: TensorLike, weights: TensorLi
           const d = { data: z, shape: [rows, count] }, dh = matmul(d, sampled), dw = matmul(d, hidden, { transposeA: true }).data, sums = new RowSums([words, width]), db = bias && new Float32Array(words);
           y.forEach((label, i) => {
             if (!takes(i)) return;
-            for (let f = 0; f < width; f++) dh.data[i * width + f] += slopes[i] * w.data[label * width + f];
+            const own = w.data;
+            for (let f = 0; f < width; f++) dh.data[i * width + f] += slopes[i] * own[label * width + f];
             sums.add(label, slopes[i], h, i * width);
             if (!db) return;
             db[label] += slopes[i];
