@@ -86,3 +86,21 @@ describe("similarity distillation", () => {
     expectClose(grad.data, finiteDifferenceGradient(value, f.data), { atol: 1e-5 });
   });
 });
+
+describe("soft labels from a map", () => {
+  type Stored = { classes: Int32Array; scores: Float32Array; size: number; kept: number };
+  const { cropLabel, mixed } = recipe<{ cropLabel(stored: Stored, box: readonly number[], count: number): Rows; mixed(p: Rows, q: Rows, share: number): Rows }>("relabel", ["cropLabel", "mixed"], modules);
+  const map = (of: (x: number, y: number, c: number) => number, size = 5, kept = 3): Stored => ({ size, kept, classes: Int32Array.from({ length: size * size * kept }, (_, i) => i % kept), scores: Float32Array.from({ length: size * size * kept }, (_, i) => of(Math.floor(i / kept) % size, Math.floor(i / kept / size), i % kept)) });
+
+  it("averages what lies in the box, and is the target of a soft cross-entropy [paper:re-labeling-imagenet-from-single-to-multi-labels-from]", () => {
+    expectClose(cropLabel(map((_x, _y, c) => c), [0.13, 0.4, 0.77, 0.9], 4).data, core.softmax([0, 1, 2, 0]).data, { atol: 1e-6 });
+    const any = map(() => random.normal()), mean = [0, 1, 2].map((c) => any.scores.reduce((sum, v, i) => sum + (i % 3 === c ? v / 25 : 0), 0));
+    expectClose(cropLabel(any, [0, 0, 1, 1], 3).data, core.softmax(mean).data, { atol: 1e-6 });
+    // Scores that are linear in the place have the value of the middle of a box within the map: bilinear samples are exact.
+    const [left, top, right, bottom] = [0.2, 0.3, 0.66, 0.81], x = (5 * (left + right)) / 2 - 0.5, y = (5 * (top + bottom)) / 2 - 0.5;
+    expectClose(cropLabel(map((u, v, c) => (c === 0 ? u : c === 1 ? 2 * v : 0)), [left, top, right, bottom], 3).data, core.softmax([x, 2 * y, 0]).data, { atol: 1e-6 });
+    const p = cropLabel(any, [0, 0, 0.5, 0.5], 3), q = cropLabel(any, [0.5, 0.5, 1, 1], 3), target = mixed(p, q, 0.3), z = rows(1, 3), { grads } = classification.softCrossEntropy.withGrad(z, [Array.from(target.data)]);
+    expectClose(target.data.reduce((a, b) => a + b, 0), 1, { atol: 1e-6 });
+    expectClose(grads.logits.data, core.softmax(z).data.map((v, c) => v - target.data[c]), { atol: 1e-6 });
+  });
+});
