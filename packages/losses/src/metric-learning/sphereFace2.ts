@@ -74,7 +74,7 @@ export const sphereFace2Loss: ClassLoss<SphereFace2Options> = /* @__PURE__ */ cl
  * @returns b
  * @throws RangeError for fewer classes
  * @example
- *   sphereFace2Bias(10); // 13.05
+ *   sphereFace2Bias(10); // 12.95
  * Source: Wen et al., "SphereFace2", ICLR 2022, appendix; its published code.
  */
 export function sphereFace2Bias(classes: number, options: SphereFace2Options = {}): number {

@@ -27,7 +27,7 @@ export interface TripletMarginOptions extends DistanceOptions {
  * @returns float32 [N] ("none") or []; anchors without a positive or without a negative count for nothing. `withGrad`: `grad`. At a distance of 0 its gradient is taken as 0; mining has none
  * @throws RangeError for shapes that do not fit, weights or a mask that are none
  * @example
- *   tripletMarginLoss([[0, 0], [1, 0], [1.1, 0], [5, 0]], [0, 0, 1, 1], { reduction: "none" }); // [0.1, 1.1, 3.05, 0]
+ *   tripletMarginLoss([[0, 0], [1, 0], [1.1, 0], [5, 0]], [0, 0, 1, 1], { reduction: "none" }); // [0.05, 0.55, 3.5, 0.05]
  * Source: Schroff, Kalenichenko, Philbin, "FaceNet", CVPR 2015, eq. 3 and section 3.2 (margin, semihard); Hermans, Beyer, Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017 (distances that are not squared, hard mining, softplus, mean of those above 0).
  */
 export const tripletMarginLoss: PairLoss<TripletMarginOptions> = /* @__PURE__ */ distanceLoss("tripletMarginLoss", "euclidean", ({ margin = 0.2, smooth = false, mining = "all", average = "all" }: TripletMarginOptions) => {
