@@ -104,3 +104,18 @@ describe("soft labels from a map", () => {
     expectClose(grads.logits.data, core.softmax(z).data.map((v, c) => v - target.data[c]), { atol: 1e-6 });
   });
 });
+
+describe("attention maps and distances", () => {
+  type Features = readonly Float32Array[];
+  const { attentionTransfer, relationalDistances } = recipe<Record<"attentionTransfer" | "relationalDistances", (student: Features, teacher: Features) => { loss: number; grad: Float64Array[] }>>("feature-distillation", ["attentionTransfer", "relationalDistances"], {});
+  const features = (n: number, width: number): Float32Array[] => Array.from({ length: n }, () => rows(1, width).data.slice()), split = (x: ArrayLike<number>, width: number): Float64Array[] => Array.from({ length: x.length / width }, (_, i) => Float64Array.from({ length: width }, (_, f) => x[i * width + f]));
+
+  it("have the gradients of their values, and do not depend on scale", () => {
+    for (const of of [attentionTransfer, relationalDistances]) {
+      const f = features(5, 3), t = features(5, 4), { loss, grad } = of(f, t), flat = Float32Array.from(f.flatMap((row) => Array.from(row)));
+      expectClose(grad.flatMap((row) => Array.from(row)), finiteDifferenceGradient((x) => of(split(x, 3) as unknown as Features, t).loss, flat), { atol: 1e-7 });
+      expectClose(of(f.map((row) => row.map((v) => 4 * v)), t).loss, loss, { rtol: 1e-6 });
+      expectClose(of(f, f.map((row) => row.map((v) => 2 * v))).loss, 0, { atol: 1e-12 });
+    }
+  });
+});
