@@ -5,6 +5,7 @@ import * as classification from "../classification/index.ts";
 import * as multiLabel from "../multi-label/index.ts";
 import * as regression from "../regression/index.ts";
 import * as segmentation from "./index.ts";
+import { concordanceRef } from "../regression/regression.ref.ts";
 import { sigmoidRef, softmaxRef, structuralSimilarityRef } from "./segmentation.ref.ts";
 
 const { Tensor } = tensors;
@@ -73,5 +74,17 @@ describe("recipes", () => {
     expectClose(loss, regression.scaleInvariantSnrLoss(signal, target).item() + error(guess.data), { rtol: 1e-6 });
     expectClose(grads.mask.data, finiteDifferenceGradient(error, guess.data), { atol: 1e-5, rtol: 1e-6 });
     expectClose(enhancementLoss(mask, mask, signal, target).loss, regression.scaleInvariantSnrLoss(signal, target).item(), { rtol: 1e-6 });
+  });
+
+  it("the graph of labels has rows that sum to 1, and traits learn by concordance [paper:exploiting-emotional-dependencies-with-graph-convolutional-networks-for-facial]", () => {
+    const { labelAdjacency, emotionLoss } = recipe<{ labelAdjacency(r: Rows, threshold?: number, share?: number): Rows; emotionLoss(...args: unknown[]): { loss: number; grads: { traits: Rows } } }>("label-graph", ["labelAdjacency", "emotionLoss"], modules);
+    const r = new Tensor("float32", [4, 4], Float32Array.of(1, 0.5, -0.3, 0, 0.5, 1, 0.05, 0, -0.3, 0.05, 1, 0, 0, 0, 0, 1));
+    // A: rows [.5 .25 .25 0], [.5 .5 0 0], [.5 0 .5 0], [0 0 0 .5]; D = 1, 1, 1, .5; then the transpose.
+    expectClose(labelAdjacency(r).data, [0.5, 0.5, 0.5, 0, 0.25, 0.5, 0, 0, 0.25, 0, 0.5, 0, 0, 0, 0, 1], { atol: 1e-6 });
+    const z = normal(5, 3), traits = normal(5, 2), targets = normal(5, 2), y = [0, 1, 2, 0, 1], { loss, grads } = emotionLoss(z, y, traits, targets);
+    const ccc = (x: ArrayLike<number>): number => [0, 1].reduce((s, f) => s + concordanceRef(Array.from(x).filter((_, i) => i % 2 === f), Array.from(targets.data).filter((_, i) => i % 2 === f)) / 2, 0);
+    expectClose(loss, classification.crossEntropy(z, y).item() + ccc(traits.data), { rtol: 1e-6 });
+    expectClose(grads.traits.data, finiteDifferenceGradient(ccc, traits.data), { atol: 1e-6 });
+    expectClose(emotionLoss(z, y, targets, targets).loss, classification.crossEntropy(z, y).item(), { atol: 1e-6 });
   });
 });
