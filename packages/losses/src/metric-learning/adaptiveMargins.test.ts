@@ -65,7 +65,7 @@ describe.each(specs)("$name", ({ name, loss, reference, options }) => {
   it.each(lossChecks({
     name,
     loss,
-    cases: options.flatMap((o) => [classCase(5, 3, 4, o, { centers: o.centers, seed: 3 }), classCase(4, 6, 5, o, { centers: o.centers, seed: 8 })]),
+    cases: options.flatMap((o) => [classCase(5, 3, 4, o, { centers: o.centers, seed: 3 }), classCase(3, 4, 5, o, { centers: o.centers, seed: 8 })]),
     reference: ([z, w, [y]], o: any) => reference(z, w, y, o),
     bound: { rtol: 1e-6, atol: 4e-6 }, // cosines are float32 sums, 1e-7 each, times the scale
     gradientBound: { rtol: 1e-5, atol: 1e-5 },
@@ -73,7 +73,7 @@ describe.each(specs)("$name", ({ name, loss, reference, options }) => {
     shared: [1],
     labels: { argument: 2, classes: 5 },
     extreme: false,
-  }).filter(({ name: check }) => !/label|ignoreIndex/.test(check) || check.startsWith("4 x 6")))("$name", ({ run }) => run());
+  }).filter(({ name: check }) => !/label|ignoreIndex/.test(check) || check.startsWith("3 x 4")))("$name", ({ run }) => run());
 });
 
 describe("adaFaceLoss", () => {

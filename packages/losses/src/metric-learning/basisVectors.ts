@@ -65,5 +65,5 @@ export function equiangularBasisVectors(classes: number, features: number, rando
     }
     if (most <= maxCosine + 1e-6) return new Tensor("float32", [classes, features], v);
   }
-  throw new ConvergenceError(`${where}: expected cosines of at most ${maxCosine}, got ${most} after ${steps} steps. Allow a larger \`maxCosine\` or more \`steps\`.`, steps, most);
+  throw new ConvergenceError(`${where}: expected cosines of at most ${maxCosine}, got ${most.toFixed(4)} after ${steps} steps. Allow a larger \`maxCosine\` or more \`steps\`.`, steps, most);
 }
