@@ -1,6 +1,7 @@
 import { sigmoid } from "@logits/statistics";
+import { checkPositive } from "@logits/tensor";
 import { matthews } from "../segmentation/overlap.ts";
-import { overlap, regionLoss, type RegionLoss, type RegionOptions, type RegionTerms } from "../segmentation/regions.ts";
+import { checkOneOf, overlap, regionLoss, type RegionLoss, type RegionOptions, type RegionTerms } from "../segmentation/regions.ts";
 
 /** Options of `anyLoss`. */
 export interface AnyLossOptions extends RegionOptions {
@@ -36,22 +37,26 @@ function rates(value: (sensitivity: number, specificity: number) => readonly [va
  *   anyLoss([[2], [-1], [1]], [[1], [0], [0]]); // near 1 / 3
  * Source: Han, Moniz, Chawla, "AnyLoss: transforming classification metrics into loss functions", KDD 2024, equations 2 to 8.
  */
-export const anyLoss: RegionLoss<AnyLossOptions> = /* @__PURE__ */ regionLoss("anyLoss", ({ metric = "f-score", amplification = 73, beta = 1 }: AnyLossOptions) => ({
-  map: (p) => {
-    const a = sigmoid(amplification * (p - 0.5));
-    return [a, amplification * a * (1 - a)];
-  },
-  terms:
-    metric === "f-score" ? overlap(1 + beta * beta, 0, 0, 1, beta * beta)
-    : metric === "matthews" ? matthews(1e-5)
-    : metric === "balanced-accuracy" ? rates((s, r) => [(s + r) / 2, 0.5, 0.5])
-    : metric === "geometric-mean" ? rates((s, r) => {
-      const g = Math.sqrt(s * r);
-      return [g, g === 0 ? 0 : r / (2 * g), g === 0 ? 0 : s / (2 * g)];
-    })
-    : ([tp, p, t, , , n], slopes) => {
-      slopes[0] = -2 / n;
-      slopes[1] = 1 / n;
-      return (p + t - 2 * tp) / n;
+export const anyLoss: RegionLoss<AnyLossOptions> = /* @__PURE__ */ regionLoss("anyLoss", ({ metric = "f-score", amplification = 73, beta = 1 }: AnyLossOptions, where) => {
+  checkOneOf(where, "metric", metric, ["accuracy", "balanced-accuracy", "f-score", "geometric-mean", "matthews"]);
+  checkPositive(where, "amplification", amplification);
+  return {
+    map: (p) => {
+      const a = sigmoid(amplification * (p - 0.5));
+      return [a, amplification * a * (1 - a)];
     },
-}));
+    terms:
+      metric === "f-score" ? overlap(1 + beta * beta, 0, 0, 1, beta * beta)
+      : metric === "matthews" ? matthews(1e-5)
+      : metric === "balanced-accuracy" ? rates((s, r) => [(s + r) / 2, 0.5, 0.5])
+      : metric === "geometric-mean" ? rates((s, r) => {
+        const g = Math.sqrt(s * r);
+        return [g, g === 0 ? 0 : r / (2 * g), g === 0 ? 0 : s / (2 * g)];
+      })
+      : ([tp, p, t, , , n], slopes) => {
+        slopes[0] = -2 / n;
+        slopes[1] = 1 / n;
+        return (p + t - 2 * tp) / n;
+      },
+  };
+});

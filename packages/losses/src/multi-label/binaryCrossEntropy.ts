@@ -1,7 +1,7 @@
-import { asFloat32, rangeError, type LossOptions, type TensorLike } from "@logits/tensor";
+import type { LossOptions, TensorLike } from "@logits/tensor";
 import { elementLoss, type ElementLoss } from "../elementLoss.ts";
 import { logisticLoss, logisticSlope } from "../logistic.ts";
-import { checkRange } from "../range.ts";
+import { checkRange, perClass } from "../range.ts";
 
 /** Options of `binaryCrossEntropy`. */
 export interface BinaryCrossEntropyOptions extends LossOptions {
@@ -29,9 +29,9 @@ export interface BinaryCrossEntropyOptions extends LossOptions {
  * Source: Goodfellow, Bengio, Courville, Deep Learning (2016), 6.2.2.2; the margin: Li et al., "GridFormer", AAAI 2024.
  */
 export const binaryCrossEntropy: ElementLoss<BinaryCrossEntropyOptions> = /* @__PURE__ */ elementLoss("binaryCrossEntropy", ({ posWeight = 1, labelSmoothing = 0, margin = 0 }: BinaryCrossEntropyOptions, where, shape) => {
-  const weights = typeof posWeight === "number" ? Float32Array.of(posWeight) : asFloat32(where, "posWeight", posWeight).data, classes = weights.length, smooth = (t: number): number => t * (1 - labelSmoothing) + labelSmoothing / 2;
+  if (typeof posWeight === "number") checkRange(where, "posWeight", posWeight, 0);
+  const weights = typeof posWeight === "number" ? Float32Array.of(posWeight) : perClass(where, "posWeight", posWeight, shape[shape.length - 1]), classes = weights.length, smooth = (t: number): number => t * (1 - labelSmoothing) + labelSmoothing / 2;
   checkRange(where, "labelSmoothing", labelSmoothing, 0, 1);
-  if (classes !== 1 && classes !== shape[shape.length - 1]) throw rangeError(where, "posWeight", `a number or [${shape[shape.length - 1]}]`, `[${classes}]`);
   return {
     value: (x, t, _, i) => logisticLoss(x - margin * (2 * t - 1), smooth(t), weights[i % classes]),
     slope: (x, t, _, i) => logisticSlope(x - margin * (2 * t - 1), smooth(t), weights[i % classes]),

@@ -187,7 +187,8 @@ describe("fixtures of torch", () => {
 it("says what is wrong", () => {
   expect(() => binaryCrossEntropy([1, 2], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`targets\` of shape [2], got [1]]`);
   expect(() => binaryCrossEntropy([1, 2], [1, 2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`targets\` in [0, 1], got 2 at index 1]`);
-  expect(() => binaryCrossEntropy([[1, 2]], [[1, 0]], { posWeight: [1, 2, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`posWeight\` a number or [2], got [3]]`);
+  expect(() => binaryCrossEntropy([[1, 2]], [[1, 0]], { posWeight: [1, 2, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`posWeight\` of shape [2], got [3]]`);
+  expect(() => anyLoss([[1]], [[1]], { metric: "recall" as "accuracy" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: anyLoss: expected \`metric\` one of accuracy, balanced-accuracy, f-score, geometric-mean, matthews, got recall]`);
   expect(() => binaryCrossEntropy([1], [1], { labelSmoothing: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`labelSmoothing\` in [0, 1], got 2]`);
   expect(() => sigmoidFocalLoss.withGrad([1], [1], { gamma: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sigmoidFocalLoss.withGrad: expected \`gamma\` a finite number >= 0, got -1]`);
   expect(() => asymmetricLoss([1], [1], { gradient: "half" as "exact" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: asymmetricLoss: expected \`gradient\` one of exact, official, got half]`);

@@ -1,6 +1,7 @@
 import { sigmoid } from "@logits/statistics";
 import { asFloat32, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { checkTargets, sameShape } from "../elementLoss.ts";
+import { checkOneOf } from "./regions.ts";
 
 /** Options of the losses of whole planes. `weight` and `where` are of planes. */
 export interface PlaneOptions extends LossOptions {
@@ -19,7 +20,8 @@ export function planeLoss<Options extends PlaneOptions = PlaneOptions>(name: str
   return defineLoss(name, 2, (where, [logits, targets]: [TensorLike, TensorLike], options: Options) => {
     const x = asFloat32(where, "logits", logits), t = asFloat32(where, "targets", targets), { activation = "sigmoid" } = options, plane = terms(options, where);
     if (x.shape.length < 2) throw rangeError(where, "logits", "of shape [..., H, W]", `[${x.shape.join(", ")}]`);
-    if (activation !== "sigmoid" && activation !== "none") throw rangeError(where, "activation", "one of sigmoid, none", `${activation}`);
+    if (x.size === 0) throw rangeError(where, "logits", "with at least one pixel", `shape [${x.shape.join(", ")}]`);
+    checkOneOf(where, "activation", activation, ["sigmoid", "none"]);
     sameShape(where, "targets", t.shape, x.shape);
     const shape = x.shape.slice(0, -2), [height, width] = x.shape.slice(-2), size = height * width, weights = rowWeights(where, shape, options);
     checkTargets(where, t.data, weights && t.data.map((_, i) => weights[Math.floor(i / size)]), [0, 1]);
@@ -27,7 +29,7 @@ export function planeLoss<Options extends PlaneOptions = PlaneOptions>(name: str
       shape,
       weights,
       pass(coefficients) {
-        const values = new Float64Array(size === 0 ? 0 : x.size / size), grad = new Float32Array(coefficients ? x.size : 0);
+        const values = new Float64Array(x.size / size), grad = new Float32Array(coefficients ? x.size : 0);
         for (let m = 0; m < values.length; m++) {
           if (weights?.[m] === 0) continue;
           const own = x.data.subarray(m * size, (m + 1) * size), p = activation === "sigmoid" ? new Float64Array(own).map(sigmoid) : new Float64Array(own), slopes = coefficients && new Float64Array(size);

@@ -36,7 +36,7 @@ export interface Regions {
 }
 
 /** Refuses another word. */
-function checkOneOf(where: string, argument: string, value: string, words: readonly string[]): void {
+export function checkOneOf(where: string, argument: string, value: string, words: readonly string[]): void {
   if (!words.includes(value)) throw rangeError(where, argument, `one of ${words.join(", ")}`, value);
 }
 

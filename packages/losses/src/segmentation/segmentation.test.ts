@@ -265,6 +265,7 @@ it("says what is wrong", () => {
   expect(() => diceLoss([[1, 2]], [0], { smooth: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`smooth\` a finite number >= 0, got -1]`);
   expect(() => tverskyLoss([[1, 2]], [0], { weight: [1, 2, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: tverskyLoss: expected \`weight\` of shape [2], got [3]]`);
   expect(() => structuralSimilarityLoss([[1, 2]], [[1, 0]], { window: 4 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: structuralSimilarityLoss: expected \`window\` an odd integer in [1, 9999], got 4]`);
+  expect(() => clDiceLoss({ data: new Float32Array(0), shape: [1, 0, 3] }, { data: new Float32Array(0), shape: [1, 0, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: clDiceLoss: expected \`logits\` with at least one pixel, got shape [1, 0, 3]]`);
   expect(() => clDiceLoss([1, 2], [1, 0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: clDiceLoss: expected \`logits\` of shape [..., H, W], got [2]]`);
   expect(() => boundaryLoss([[1, 2]], [[1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: boundaryLoss: expected \`distances\` of shape [1, 2], got [1, 1]]`);
   expect(() => signedDistance([1, 0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: signedDistance: expected \`masks\` of shape [..., H, W], got [2]]`);
