@@ -18,6 +18,8 @@ export interface Paper {
   /** Where the uncertain part was confirmed: the paper's section, or public code with its commit. */
   readonly confirmed?: string;
   readonly whyNone?: string;
+  /** For a planned row: what was looked for and not found. */
+  readonly note?: string;
   readonly status: "working" | "recipe" | "planned" | "none";
   /** `@logits/core-wasm#softmax`, for status "working". */
   readonly exports?: readonly string[];

@@ -66,7 +66,7 @@ for (let n = 0; n < 6; n++) {
   cases.push(caseOf(`constrained ${n}`, { ...drawn(3, 1 + (n % 4), 1.5, 0), constraint }, { ...drawn(3, 1 + (n % 4), 1.5, 0) }));
 }
 
-describe("LinearChain against enumeration [paper:bidirectional-lstm-crf-models-for-sequence-tagging]", () => {
+describe("LinearChain against enumeration [paper:bidirectional-lstm-crf-models-for-sequence-tagging] [paper:dependency-guided-lstm-crf-for-named-entity-recognition]", () => {
   it.each(distributionChecks(cases))("$name", ({ run }) => run());
 
   it("gives max-marginals, span probabilities, means and minimum Bayes risk as the enumeration does", () => {
@@ -119,7 +119,7 @@ describe("gradients", () => {
   });
 });
 
-describe("batches", () => {
+describe("batches [paper:dialogue-act-sequence-labeling-using-hierarchical-encoder-with-crf]", () => {
   it("answers a padded batch, ragged rows and single sequences alike, whatever stands in padding", () => {
     const C = 3, p = drawn(C, 4, 1, 0), lengths = [4, 0, 2];
     const model = LinearChain.compile(tensor(p.A), { start: tensor(p.start), end: tensor(p.end) });

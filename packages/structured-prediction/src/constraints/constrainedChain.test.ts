@@ -54,7 +54,7 @@ function caseOf(name: string, constraint: Automaton, p: Parameters, q: Parameter
 
 const cases = LANGUAGES.flatMap(([name, C, language]) => [[1, 0], [3, 0], [4, 0], [3, 0.2]].map(([T, impossible]) => caseOf(`${name}, T ${T}, ${impossible} impossible`, language, drawn(C, T, 1.5, impossible), drawn(C, T, 1.5))));
 
-describe("a chain on a language", () => {
+describe("a chain on a language [paper:tracking-discrete-and-continuous-entity-state-for-process-understanding]", () => {
   it.each(distributionChecks(cases))("[paper:constraining-linear-chain-crfs-to-regular-languages] $name", ({ run }) => run());
 
   it("[paper:constraining-linear-chain-crfs-to-regular-languages] is the plain chain where every sequence is allowed", () => {
