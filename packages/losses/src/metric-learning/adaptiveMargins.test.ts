@@ -178,7 +178,7 @@ it("messages", () => {
       "arcFaceLoss: expected \`embeddings\` of shape [B, F], got [2]",
       "arcFaceLoss: expected \`weights\` of shape [C, 2], got [1, 3]",
       "arcFaceLoss: expected \`labels\` of shape [1], got [2]",
-      "arcFaceLoss: expected \`weights\` with a multiple of 2 rows, got 3",
+      "arcFaceLoss: expected \`rows of weights / centers\` an integer in [1, 3], got 1.5",
       "arcFaceLoss: expected \`scale\` a finite number > 0, got 0",
       "arcFaceMargin: expected \`margin\` in [0, pi], got 4",
       "magFaceLoss: expected \`norms\` [l, u] with 0 < l < u, got [2, 1]",

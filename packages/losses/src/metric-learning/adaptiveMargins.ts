@@ -76,16 +76,16 @@ export const curricularFaceLoss: ClassLoss<CurricularFaceOptions> = /* @__PURE__
  */
 export const magFaceLoss: ClassLoss<MagFaceOptions> = /* @__PURE__ */ classLoss("magFaceLoss", ({ scale = 64, margins: [low, high] = [0.45, 0.8], norms: [least, most] = [10, 110], lambda = 35 }, batch, where) => {
   if (!(least > 0 && most > least)) throw rangeError(where, "norms", "[l, u] with 0 < l < u", `[${least}, ${most}]`);
-  const growth = (high - low) / (most - least), { norm, radial } = batch;
+  const growth = (high - low) / (most - least), { norm, radial } = batch, size = (i: number): number => Math.max(least, Math.min(most, norm(i)));
   const row = softmaxOf({
     scale,
     target: (c, i) => {
-      const a = Math.max(least, Math.min(most, norm(i))), m = low + growth * (a - least), [sine, cosine] = sineCosine(m), [t, slope] = arcFaceMargin(m)(c);
+      const a = size(i), m = low + growth * (a - least), [sine, cosine] = sineCosine(m), [t, slope] = arcFaceMargin(m)(c);
       return [t, slope, a === norm(i) ? -growth * (c < -cosine ? sine + m * cosine : Math.sqrt((1 - c) * (1 + c)) * cosine + c * sine) : 0];
     },
   }, batch, where);
   return (cosines, i, coefficient) => {
-    const a = Math.max(least, Math.min(most, norm(i)));
+    const a = size(i);
     if (coefficient !== undefined && a === norm(i)) radial[i] += coefficient * lambda * (1 / (most * most) - 1 / (a * a));
     return row(cosines, i, coefficient) + lambda * (a / (most * most) + 1 / a);
   };

@@ -1,6 +1,6 @@
 import { expRow, similarityPass } from "@logits/core-wasm/similarity";
 import { exp, log, log1p } from "@logits/statistics";
-import { checkInteger, checkLabels, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { checkInteger, checkLabels, defineLoss, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { floats, integers, labelledWeights, taking } from "./arguments.ts";
 
 /** Options of a loss on the cosines of embeddings with class vectors. */
@@ -46,8 +46,7 @@ export type ClassRow = (cosines: Float32Array, i: number, coefficient: number | 
 /** Checks the arguments of a loss on cosines with class vectors. */
 export function classBatch(where: string, [embeddings, weights, labels]: readonly [TensorLike, TensorLike, TensorLike], { centers = 1, ignoreIndex }: ClassLossOptions = {}): ClassBatch {
   const z = floats(where, "embeddings", embeddings, ["B", "F"]), [rows, features] = z.shape, w = floats(where, "weights", weights, ["C", features]), [vectors] = w.shape, labelled = integers(where, "labels", labels, [rows]);
-  checkInteger(where, "centers", centers, 1, vectors);
-  if (vectors % centers > 0) throw rangeError(where, "weights", `with a multiple of ${centers} rows`, `${vectors}`);
+  checkInteger(where, "rows of weights / centers", vectors / centers, 1, vectors);
   checkLabels(where, "labels", labelled, vectors / centers, ignoreIndex);
   const dot = (a: Float32Array, i: number, b: Float32Array, k: number): number => {
     let sum = 0;
