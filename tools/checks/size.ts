@@ -5,7 +5,8 @@ import { build } from "esbuild";
 
 /** What a page may weigh, and a family's binary. */
 export interface Budgets {
-  readonly bundles: readonly { readonly name: string; readonly code: string; readonly gzip: number }[];
+  /** `package`: the folder under packages/ from which `code` imports; default the umbrella. */
+  readonly bundles: readonly { readonly name: string; readonly package?: string; readonly code: string; readonly gzip: number }[];
   readonly wasm: { readonly brotli: number };
 }
 
@@ -26,7 +27,7 @@ export async function bundledGzip(code: string, resolveDir: string): Promise<num
 /** Every bundle and every binary. The packages must be built. */
 export async function weigh(root: string, budgets: Budgets): Promise<Weight[]> {
   const weights: Weight[] = [];
-  for (const { name, code, gzip } of budgets.bundles) weights.push({ name, compression: "gzip", bytes: await bundledGzip(code, join(root, "packages", "logits")), budget: gzip });
+  for (const { name, package: from = "logits", code, gzip } of budgets.bundles) weights.push({ name, compression: "gzip", bytes: await bundledGzip(code, join(root, "packages", from)), budget: gzip });
   const folder = join(root, "packages", "core-wasm", "wasm");
   const binaries = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith(".wasm")).sort() : [];
   if (binaries.length === 0) throw new Error(`size: expected binaries in packages/core-wasm/wasm, got none. Run the build first`);
