@@ -1,6 +1,7 @@
 import { expectClose } from "@logits/testkit";
 import { randomSource } from "@logits/tensor";
 import { describe, expect, it } from "vitest";
+import * as pml from "../presets/pytorch-metric-learning.ts";
 import * as losses from "./index.ts";
 import { extreme } from "./triplet.ts";
 import { matrixRef } from "./tuples.ref.ts";
@@ -93,6 +94,23 @@ describe("limits", () => {
 
   it("proxies on their own class: the value of the definition by hand", () => {
     expectClose(proxyAnchorLoss([[1, 0]], [[1, 0], [0, 1]], [0], { scale: 1, margin: 0 }).item(), (2 * Math.log(1 + Math.exp(-1)) + Math.log(2)) / 2, { rtol: 1e-6 });
+  });
+});
+
+describe("presets of pytorch-metric-learning", () => {
+  it("average over positive pairs, and a row without a positive stays a negative", () => {
+    const labels = [0, 0, 1, 2, 0], values = tupletMarginLoss(z, labels, { margin: (5.73 * Math.PI) / 180, reduction: "none" }).data, pairsOf = [2, 2, 0, 0, 2];
+    expectClose(pml.tupletMarginLoss(z, labels).item(), values.reduce((sum, v, i) => sum + pairsOf[i] * v, 0) / 6, { rtol: 1e-6 });
+    expect(pml.tupletMarginLoss.withGrad(z, labels).grad.row(3).data.some((g) => g !== 0)).toBe(true);
+  });
+
+  it("are 0 where nothing is above 0, and upstream multiplies the gradient", () => {
+    const far = [[1, 0], [1, 0], [-1, 0], [-1, 0]], { loss, grad } = pml.tripletMarginLoss.withGrad(far, [0, 0, 1, 1]);
+    expect(loss.item()).toBe(0);
+    expect(grad.data).toEqual(new Float32Array(8));
+    const one = pml.contrastiveLoss.withGrad(z, y).grad.data, three = pml.contrastiveLoss.withGrad(z, y, { upstream: 3 }).grad.data;
+    expectClose(three, one.map((g) => 3 * g), { rtol: 1e-6, atol: 1e-7 });
+    expect(pml.contrastiveLoss([[0, 0], [1, 1]], [0, 0]).item()).toBeCloseTo(1, 6);
   });
 });
 

@@ -59,7 +59,8 @@ function preset<Options extends object>(name: string, unit: boolean, parts: (opt
     let value = 0;
     for (const part of parts(options as Options)) {
       const { loss, options: own, over, factor = 1 } = part, counted = over === "nonZero" || over === "terms", scale = factor / (counted ? divisor(part, rows, y) || 1 : 1);
-      const weight = over === "pairs" ? Float32Array.from(y, (label) => y.reduce((count, other) => count + (other === label ? 1 : 0), -1)) : undefined;
+      // A row without a positive counts for nothing, but stays a negative: its weight is not 0.
+      const weight = over === "pairs" ? Float32Array.from(y, (label) => Math.max(1, y.reduce((count, other) => count + (other === label ? 1 : 0), -1))) : undefined;
       const { loss: got, grad } = loss.withGrad(rows, y, { ...own, ...(over === "terms" && { average: "sum" }), ...(weight && { weight }), reduction: counted ? "sum" : "mean", upstream: [scale * upstream] });
       value += scale * got.item();
       grad.data.forEach((g: number, k: number) => (total[k] += g));
