@@ -1,4 +1,4 @@
-import { checkAttached, rangeError, type Tensor } from "@logits/tensor";
+import { checkAttached, rangeError, Tensor } from "@logits/tensor";
 import * as binary from "#wasm/labels";
 import { family } from "./family.ts";
 import { floatView, intView, scratch, wasmMemory } from "./memory.ts";
@@ -6,6 +6,7 @@ import { floatView, intView, scratch, wasmMemory } from "./memory.ts";
 const kernels: () => {
   f32_label_sums(z: number, labels: number, out: number, rows: number, cols: number): void;
   f32_label_gradient(z: number, labels: number, scales: number, rows: number, cols: number): void;
+  f32_soft_cap(x: number, n: number, cap: number): void;
 } = /* @__PURE__ */ family("labels", binary);
 
 /** Elements in memory at a time: 256 KiB stay in the cache between copy, kernels and copy. */
@@ -67,4 +68,32 @@ export function labelSums(where: string, z: Tensor<"float32">, labels: Int32Arra
     f32_label_gradient(px, pLabels, pScales, count, cols);
     grad.set(view.subarray(px4, px4 + count * cols), begin);
   }
+}
+
+/**
+ * Scores that cannot leave (-cap, cap), with impossible ones impossible still.
+ *
+ *   y = cap tanh(x / cap);   d y / d x = 1 - (y / cap)^2
+ *
+ * @param where - for messages
+ * @param x - float32, any shape
+ * @param cap - finite and > 0; not checked here
+ * @returns float32, the shape of `x`; -Infinity where `x` is, cap for +Infinity, NaN for NaN. Within 5 ULP of float64
+ * @throws RangeError for a resident tensor whose memory is gone
+ * @example
+ *   softCapped("example", new Tensor("float32", [2], Float32Array.of(1, 100)), 30); // 0.9996, 29.92
+ * Source: Bello et al., "Neural Combinatorial Optimization with Reinforcement Learning", ICLR 2017 workshop.
+ */
+export function softCapped(where: string, x: Tensor<"float32">, cap: number): Tensor<"float32"> {
+  const { size } = x, out = new Float32Array(size), at = scratch(4 * Math.min(CHUNK, size + 3));
+  checkAttached(where, "x", x);
+  const { f32_soft_cap } = kernels(), view = floatView(), from = at >>> 2;
+  for (let first = 0; first < size; first += CHUNK) {
+    const count = Math.min(CHUNK, size - first), filled = (count + 3) & ~3;
+    view.fill(0, from + count, from + filled);
+    view.set(x.data.subarray(first, first + count), from);
+    f32_soft_cap(at, filled, cap);
+    out.set(view.subarray(from, from + count), first);
+  }
+  return new Tensor("float32", x.shape, out);
 }

@@ -1,2 +1,2 @@
 // What losses of log p[label] need; for @logits/losses, not part of the package's index.
-export { labelSums, type LabelScales } from "../labelSums.ts";
+export { labelSums, softCapped, type LabelScales } from "../labelSums.ts";

@@ -1,5 +1,5 @@
-import { tanh } from "@logits/statistics";
-import { checkPositive, Tensor, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { softCapped } from "@logits/core-wasm/labels";
+import { checkPositive, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { labelLoss, type LabelLoss } from "../labelLoss.ts";
 import { checkRange, checkShare, perClass } from "../range.ts";
 
@@ -38,7 +38,8 @@ export const crossEntropy: LabelLoss<CrossEntropyOptions> = /* @__PURE__ */ labe
   checkShare(where, "labelSmoothing", labelSmoothing);
   checkRange(where, "zLoss", zLoss, 0);
   const w = classWeight === undefined ? undefined : perClass(where, "classWeight", classWeight, classes);
-  const scores = softCap === undefined ? z : capped(where, z, softCap), x = scores.data, shares = labelSmoothing > 0 ? new Float64Array(rows) : undefined;
+  if (softCap !== undefined) checkPositive(where, "softCap", softCap);
+  const scores = softCap === undefined ? z : softCapped(where, z, softCap), x = scores.data, shares = labelSmoothing > 0 ? new Float64Array(rows) : undefined;
   let mass = 0;
   return {
     scores,
@@ -75,8 +76,3 @@ export const crossEntropy: LabelLoss<CrossEntropyOptions> = /* @__PURE__ */ labe
     },
   };
 });
-
-function capped(where: string, z: Tensor<"float32">, cap: number): Tensor<"float32"> {
-  checkPositive(where, "softCap", cap);
-  return new Tensor("float32", z.shape, z.data.map((v) => (v === -Infinity ? v : cap * tanh(v / cap))));
-}
