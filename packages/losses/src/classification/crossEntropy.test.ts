@@ -82,6 +82,20 @@ describe("crossEntropy", () => {
     expect(Math.abs(all.grad.data[1])).toBe(0);
   });
 
+  it("has the value Infinity and a finite gradient for an impossible label, whatever the options", () => {
+    for (const options of [{}, { labelSmoothing: 0.2 }, { softCap: 4 }, { zLoss: 0.1 }]) {
+      const { loss, grad } = crossEntropy.withGrad([[-Infinity, 0, 1]], [0], options);
+      expect(loss.item()).toBe(Infinity);
+      grad.data.forEach((g) => expect(g).toSatisfy(Number.isFinite));
+    }
+  });
+
+  it("takes no rows", () => {
+    const z = { data: new Float32Array(0), shape: [0, 3] }, y = new Int32Array(0);
+    expect(crossEntropy(z, y, { labelSmoothing: 0.1, softCap: 2 }).item()).toBe(0);
+    expect(crossEntropy.withGrad(z, y, { reduction: "none" }).grad.shape).toEqual([0, 3]);
+  });
+
   it("says what it refuses", () => {
     const call = (options: object) => () => crossEntropy([[1, 2]], [0], options);
     expect(call({ labelSmoothing: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: crossEntropy: expected \`labelSmoothing\` in [0, 1), got 1]`);

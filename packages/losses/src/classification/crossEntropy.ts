@@ -51,14 +51,14 @@ export const crossEntropy: LabelLoss<CrossEntropyOptions> = /* @__PURE__ */ labe
       mass = 0;
       for (let c = 0, i = row * classes; c < classes; c++, i++) {
         if (x[i] === -Infinity) continue;
-        const share = w === undefined ? 1 : w[c] / w[y[row]];
+        const factor = w === undefined ? 1 : w[c];
         possible++;
-        mass += share;
-        sum += share * (logZ - x[i]);
+        mass += factor;
+        sum += factor * (logZ - x[i]);
       }
-      shares[row] = labelSmoothing / possible;
-      mass *= shares[row];
-      return plain + shares[row] * sum;
+      const share = (shares[row] = labelSmoothing / possible / (w === undefined ? 1 : w[y[row]]));
+      mass *= share;
+      return plain + share * sum;
     },
     slope: () => 1 - labelSmoothing,
     ...((shares !== undefined || zLoss > 0) && { mass: (_: number, logZ: number) => mass + 2 * zLoss * logZ }),
@@ -66,12 +66,13 @@ export const crossEntropy: LabelLoss<CrossEntropyOptions> = /* @__PURE__ */ labe
       if (shares === undefined && softCap === undefined) return;
       for (let row = 0; row < rows; row++) {
         if (coefficients[row] === 0) continue;
-        const share = shares === undefined ? 0 : (coefficients[row] * shares[row]) / (w === undefined ? 1 : w[y[row]]);
-        for (let c = 0, i = row * classes; c < classes; c++, i++) {
-          if (x[i] === -Infinity) continue;
-          if (share !== 0) grad[i] -= share * (w === undefined ? 1 : w[c]);
-          if (softCap !== undefined) grad[i] *= 1 - (x[i] / softCap) * (x[i] / softCap);
+        const end = (row + 1) * classes;
+        if (shares !== undefined) {
+          const share = coefficients[row] * shares[row];
+          for (let c = 0, i = end - classes; i < end; c++, i++) if (x[i] !== -Infinity) grad[i] -= share * (w === undefined ? 1 : w[c]);
         }
+        if (softCap === undefined) continue;
+        for (let i = end - classes, inverse = 1 / softCap; i < end; i++) if (x[i] !== -Infinity) grad[i] *= 1 - x[i] * inverse * (x[i] * inverse);
       }
     },
   };
