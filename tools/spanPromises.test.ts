@@ -61,8 +61,9 @@ describe("promises about spans", () => {
     const fit = judged(population.slice(0, 1000)), test = judged(population.slice(1000));
     const platt = PlattScaling.fromJSON(JSON.parse(JSON.stringify(PlattScaling.fit(fit.map(({ p }) => logit(p)), Uint8Array.from(fit, ({ right }) => Number(right))))));
     const gap = (of: (p: number) => number): number => {
-      const bins = Map.groupBy(test, ({ p }) => Math.min(9, Math.floor(10 * of(p))));
-      return [...bins.values()].reduce((sum, bin) => sum + Math.abs(bin.reduce((a, { p, right }) => a + of(p) - Number(right), 0)), 0) / test.length;
+      const bins = new Float64Array(10);
+      for (const { p, right } of test) bins[Math.min(9, Math.floor(10 * of(p)))] += of(p) - Number(right);
+      return bins.reduce((sum, bin) => sum + Math.abs(bin), 0) / test.length;
     };
     // About 3,000 candidates in ten bins: noise of 0.02.
     expect(gap((p) => platt.at(logit(p)))).toBeLessThan(0.04);

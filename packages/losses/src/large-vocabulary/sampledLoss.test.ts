@@ -49,7 +49,7 @@ describe("sampled losses", () => {
   it("have the gradient of the bias", () => {
     for (const [, loss, own, reference] of SPECS) {
       const options = { ...own, negatives }, value = (b: Float64Array): number => Array.from(y.data as Int32Array, (label, i) => reference([Float64Array.from(x.data.subarray(i * width, (i + 1) * width)), Float64Array.from(w.data), Float64Array.of(label)], { ...options, bias: b })).reduce((a, c) => a + c, 0);
-      expectClose(loss.withGrad(x, w, y, { ...options, bias, reduction: "sum" }).grads.bias.data, finiteDifferenceGradient(value, Float64Array.from(bias)), { atol: 1e-5 });
+      expectClose(loss.withGrad(x, w, y, { ...options, bias, reduction: "sum" }).grads.bias!.data, finiteDifferenceGradient(value, Float64Array.from(bias)), { atol: 1e-5 });
     }
   });
 
