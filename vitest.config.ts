@@ -8,7 +8,7 @@ function sources(): { find: RegExp; replacement: string }[] {
   return readdirSync(root).flatMap((folder) => {
     const manifest = join(root, folder, "package.json");
     if (!existsSync(manifest)) return [];
-    const { name, exports } = JSON.parse(readFileSync(manifest, "utf8")) as { name: string; exports: Record<string, unknown> };
+    const { name, exports = {} } = JSON.parse(readFileSync(manifest, "utf8")) as { name: string; exports?: Record<string, unknown> };
     return Object.entries(exports).flatMap(([subpath, target]) => {
       const file = typeof target === "object" ? (target as { default: string }).default : "";
       if (!file.startsWith("./dist/")) return [];
