@@ -139,6 +139,13 @@ describe("special values", () => {
     const { loss, grad } = distLoss.withGrad([[1, 1], [1, 1]], [[0, 1], [1, 0]]);
     expect(loss.item()).toBe(2);
     expectExact(grad.data, [0, 0, 0, 0]);
+    // Sevenths, and a mean of seven, are rounded: the deviations are no variation.
+    const uniform = distLoss.withGrad([[0, 0, 0, 0, 0, 0, 0]], [[1, 2, 3, 0, 0, 0, 0]]), same = distLoss.withGrad(Array.from({ length: 7 }, () => [1, 0.3, -2]), Array.from({ length: 7 }, (_, i) => [i, 1, 0]), { beta: 0 });
+    expect([uniform.loss.item(), same.loss.item()]).toEqual([2, 1]);
+    expectExact([...uniform.grad.data, ...same.grad.data], new Float32Array(28));
+    // Rows that differ by a shift have the same probabilities up to a rounding.
+    expectExact(distLoss.withGrad([[0, 0.25], [5, 5.25], [9, 9.25]], [[1, 0], [0, 1], [2, 0]], { beta: 0 }).grad.data, new Float32Array(6));
+    expect(distLoss([[0, 0], [0, 0]], [[NaN, 0], [0, 1]], none).data[0]).toBe(NaN);
   });
 
   it("takes the classes from any axis", () => {

@@ -51,10 +51,12 @@ export const distLoss: DistillationLoss<DistOptions> = /* @__PURE__ */ defineLos
 
       /** Pearson's correlation of n elements of s and q; adds `scale` times its derivative by s. */
       function correlation(n: number, at: (i: number) => number, scale: number): number {
-        let ms = 0, mq = 0, ss = 0, qq = 0, sq = 0;
-        for (let i = 0; i < n; i++) {
-          ms += s[at(i)] / n;
-          mq += q[at(i)] / n;
+        // Means from the first element: what does not vary has no deviation from its mean, not a rounding that is divided by itself.
+        const s0 = n > 0 ? s[at(0)] : 0, q0 = n > 0 ? q[at(0)] : 0;
+        let ms = s0, mq = q0, ss = 0, qq = 0, sq = 0;
+        for (let i = 1; i < n; i++) {
+          ms += (s[at(i)] - s0) / n;
+          mq += (q[at(i)] - q0) / n;
         }
         for (let i = 0; i < n; i++) {
           const a = s[at(i)] - ms, b = q[at(i)] - mq;
@@ -62,7 +64,8 @@ export const distLoss: DistillationLoss<DistOptions> = /* @__PURE__ */ defineLos
           qq += b * b;
           sq += a * b;
         }
-        const norm = Math.sqrt(ss * qq), r = norm > 0 ? sq / norm : norm === 0 ? 0 : norm;
+        // A standard deviation below 1e-12 of the mean is that of the roundings of a softmax.
+        const flat = ss <= 1e-24 * n * ms * ms || qq <= 1e-24 * n * mq * mq, norm = Math.sqrt((flat ? 0 : ss) * qq), r = norm > 0 ? sq / norm : norm === 0 ? 0 : norm;
         if (norm > 0) for (let i = 0; i < n; i++) d[at(i)] += scale * ((q[at(i)] - mq) / norm - (r * (s[at(i)] - ms)) / ss);
         return r;
       }
