@@ -1,7 +1,7 @@
 import { Tensor, randomSource } from "@logits/tensor";
 import { distributionChecks, expectClose, expectExact, lossChecks, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { PlackettLuce, assignment, fitPlackettLuce, pointerBeam, pointerLoss, pointerScores, sinkhorn } from "./index.ts";
+import { PlackettLuce, assignment, fitPlackettLuce, pointerBeam, pointerLoss, pointerScores, sinkhorn, tiedRankingLogProb } from "./index.ts";
 
 const random = testRandom(17);
 
@@ -125,6 +125,35 @@ describe("fitPlackettLuce", () => {
     expect(() => fitPlackettLuce([[0, 5]], { items: 3 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitPlackettLuce: expected \`rankings\` in [0, 3), with -1 only at the end, got 5 at index 1]`);
     expect(() => fitPlackettLuce([0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitPlackettLuce: expected \`rankings\` of shape [M, K] with at least one ranking, got [2]]`);
     expect(() => fitPlackettLuce([[0, 1]], { prior: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: fitPlackettLuce: expected \`prior\` finite and not negative, got -1]`);
+  });
+});
+
+describe("tiedRankingLogProb", () => {
+  /** Every ranking with ties of n items. */
+  const weak = (n: number): number[][] => {
+    const of = (items: number[]): number[][][] => (items.length === 0 ? [[]] : Array.from({ length: 2 ** items.length - 1 }, (_, m) => items.filter((_, i) => ((m + 1) >> i) & 1)).flatMap((first) => of(items.filter((j) => !first.includes(j))).map((rest) => [first, ...rest])));
+    return of(Array.from({ length: n }, (_, j) => j)).map((places) => Array.from({ length: n }, (_, j) => places.findIndex((place) => place.includes(j))));
+  };
+
+  it("gives all rankings with ties probabilities that sum to 1", () => {
+    for (const [scores, delta] of [[[0.3, -1, 2], [0.7, 0.2]], [[1, 1, 1, 1], [1, 0, 0.5]], [[2, -3], [1]]] as [number[], number[]][]) {
+      expectClose(weak(scores.length).reduce((sum, ranks) => sum + Math.exp(tiedRankingLogProb(scores, ranks, { delta })), 0), 1, { rtol: 1e-12 });
+    }
+  });
+
+  it("is Plackett and Luce without ties, and knows its two-item case", () => {
+    expectClose(tiedRankingLogProb([0.5, 2, -1], [1, 0, 2], { delta: [] }), new PlackettLuce([0.5, 2, -1]).logProb([1, 0, 2])[0], { rtol: 1e-12 });
+    expectClose(tiedRankingLogProb([0, 0], [5, 5]), Math.log(1 / 3), { rtol: 1e-12 });
+    expectClose(tiedRankingLogProb([1, 0], [0, 0], { delta: [0.5] }), Math.log((0.5 * Math.exp(0.5)) / (Math.E + 1 + 0.5 * Math.exp(0.5))), { rtol: 1e-12 });
+    expect(tiedRankingLogProb([1, 0, 2], [0, 0, 0])).toBe(-Infinity);
+    expectClose(tiedRankingLogProb([1000, -1000], [0, 1]), Math.log(1 / (1 + Math.exp(-1000))), { atol: 1e-12 });
+    expect(tiedRankingLogProb([], [])).toBe(0);
+  });
+
+  it("has these messages", () => {
+    expect(() => tiedRankingLogProb([1, 2], [0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: tiedRankingLogProb: expected \`ranks\` of shape [2], got [1]]`);
+    expect(() => tiedRankingLogProb([1, -Infinity], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: tiedRankingLogProb: expected \`scores\` finite, got -Infinity at index 1]`);
+    expect(() => tiedRankingLogProb([1, 2], [0, 1], { delta: [-1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: tiedRankingLogProb: expected \`delta\` finite and not negative, got -1 at index 0]`);
   });
 });
 
