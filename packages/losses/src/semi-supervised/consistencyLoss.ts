@@ -24,7 +24,7 @@ export interface ConsistencyOptions extends RowLossOptions {
  * Source: Xie, Dai, Hovy, Luong, Le, "Unsupervised data augmentation for consistency training", NeurIPS 2020 (arXiv:1904.12848).
  */
 export const consistencyLoss: Loss<[logits: TensorLike, targetLogits: TensorLike], ConsistencyOptions> = /* @__PURE__ */ defineLoss("consistencyLoss", 2, (where, [logits, targetLogits], options) => {
-  const { temperature = 1, threshold = 0 } = options, { z, rows, classes, shape, weights, gradient } = scoreRows(where, "logits", logits, options), target = scoreRows(where, "targetLogits", targetLogits, { axis: options.axis ?? -1 });
+  const { temperature = 1, threshold = 0 } = options, least = Math.fround(threshold), { z, rows, classes, shape, weights, gradient } = scoreRows(where, "logits", logits, options), target = scoreRows(where, "targetLogits", targetLogits, { axis: options.axis ?? -1 });
   checkPositive(where, "temperature", temperature);
   if (!(threshold >= 0 && threshold <= 1)) throw rangeError(where, "threshold", "in [0, 1]", `${threshold}`);
   if (target.classes !== classes || target.shape.join() !== shape.join()) throw rangeError(where, "targetLogits", `of ${rows} rows and ${classes} classes like \`logits\``, `${target.rows} rows of ${target.classes}`);
@@ -37,7 +37,7 @@ export const consistencyLoss: Loss<[logits: TensorLike, targetLogits: TensorLike
       for (let i = 0; i < rows; i++) {
         const first = i * classes, end = first + classes;
         // NaN is no confidence below the threshold: it comes through.
-        if (weights?.[i] === 0 || q.subarray(first, end).every((x) => x < threshold)) continue;
+        if (weights?.[i] === 0 || q.subarray(first, end).every((x) => x < least)) continue;
         for (let k = first; k < end; k++) if (t[k] !== 0) values[i] += t[k] * (logT[k] - logP[k]);
         if (p) for (let k = first; k < end; k++) grad[k] = coefficients[i] * (p[k] - t[k]);
       }

@@ -38,7 +38,7 @@ export const doublyRobustLoss: Loss<[logits: TensorLike, pseudo: TensorLike, lab
     if (y.data[i] !== unlabelled) known++;
   }
   const ratio = known === 0 ? 0 : (alpha * all) / known, share = Float64Array.from(y.data, (label) => (label === unlabelled ? 0 : ratio));
-  const pseudoPlan = labelPlan(where, rows, { value: (logP, _, row) => -(1 - share[row]) * logP, slope: (_, __, row) => 1 - share[row] });
+  const pseudoPlan = labelPlan(where, rows, { value: (logP, _, row) => (share[row] === 1 ? 0 : -(1 - share[row]) * logP), slope: (_, __, row) => 1 - share[row] });
   // Rows without a label have the share 0: which class stands in does not matter.
   const labelled = labelPlan(where, { ...rows, y: y.data.map((label) => (label === unlabelled ? 0 : label)) }, { value: (logP, _, row) => (share[row] === 0 ? 0 : -share[row] * logP), slope: (_, __, row) => share[row] });
   return {

@@ -45,7 +45,7 @@ export const fairnessLoss: Loss<[logits: TensorLike], FairnessOptions> = /* @__P
   return batchPlan(rows, (mean) => {
     const parts = mean.map((m, c) => m * scale[c]), sum = parts.reduce((x, y) => x + y, 0), b = parts.map((x) => x / sum);
     const inner = b.reduce((total, x, c) => total + (a[c] * x) / (x + 1e-12), 0);
-    return { value: a.reduce((total, x, c) => total + x * log(b[c] + 1e-12), 0), slopes: b.map((x, c) => ((a[c] / (x + 1e-12) - inner) * scale[c]) / sum) };
+    return { value: a.reduce((total, x, c) => total + x * log(b[c] + 1e-12), 0), slopes: b.map((x, c) => (a[c] / (x + 1e-12) - inner) * x) };
   });
 });
 

@@ -96,17 +96,25 @@ describe("crossPseudoLoss [paper:semi-supervised-semantic-segmentation-with-cros
 });
 
 describe("negativeLabelLoss", () => {
-  it.each(lossChecks({ name: "negativeLabelLoss", loss: negativeLabelLoss, cases: [{ name: "complementary", arguments: [logits, labels] }], reference: ([z, [y]]) => -Math.log(p64(z).reduce((sum, p, c) => (c === y ? sum : sum + p), 0)), ...close, bound: { rtol: 3e-6, atol: 3e-6 }, labels: { argument: 1, classes: 4 }, extreme: false }))("$name", ({ run }) => run());
+  it.each(lossChecks({ name: "negativeLabelLoss", loss: negativeLabelLoss, cases: [{ name: "complementary", arguments: [logits, labels] }], reference: ([z, [y]]) => -Math.log(p64(z).reduce((sum, p, c) => (c === y ? sum : sum + p), 0)), ...close, bound: { rtol: 3e-6, atol: 3e-6 }, labels: { argument: 1, classes: 4 } }))("$name", ({ run }) => run());
 
   it("grows with the distance where the excluded class is nearly certain", () => {
     const { loss, grad } = negativeLabelLoss.withGrad([[60, 0]], [0]);
     expectClose(loss.item(), 60, { rtol: 1e-6 });
     expectClose(grad.data, [1, -1], { rtol: 1e-6 });
+    const far = negativeLabelLoss.withGrad([[300, 100, 100 + Math.LN2]], [0]);
+    expectClose(far.loss.item(), 200 - Math.log(3), { rtol: 1e-6 });
+    expectClose(far.grad.data, [1, -1 / 3, -2 / 3], { rtol: 1e-5 }); // 100 + log 2 is rounded to float32
     expect(negativeLabelLoss([[0, -Infinity]], [0]).item()).toBe(Infinity);
+    expectExact(negativeLabelLoss.withGrad([[0, -Infinity, -Infinity]], [1]).grad.data, [0, 0, 0]);
   });
 });
 
 describe("doublyRobustLoss [paper:doubly-robust-self-training]", () => {
+  it("never reads a pseudo-label that it takes back whole", () => {
+    expectClose(doublyRobustLoss([[0, -Infinity]], [1], [0]).item(), 0, { atol: 0 });
+  });
+
   const known = Int32Array.from(labels.data, (y, i) => (i % 3 === 0 ? y : -1)), teacher = Int32Array.from({ length: 8 }, () => random.integer(4));
   const values = (y: ArrayLike<number>): Float32Array => crossEntropy(logits, Int32Array.from(y), { reduction: "none" }).data;
 
@@ -180,8 +188,23 @@ describe("losses of the mean prediction [paper:pseudo-labeling-and-confirmation-
   it("is 0 at the prior, and -log C at the least", () => {
     expectClose(batchPriorLoss([[0, 0]]).item(), 0, { atol: 1e-7 });
     expectClose(negativeMeanEntropy([[0, 0, 0]]).item(), -Math.log(3), { rtol: 1e-7 });
-    expect(batchPriorLoss([[0, -Infinity]]).item()).toBe(Infinity);
+    const impossible = batchPriorLoss.withGrad([[0, -Infinity]]);
+    expect(impossible.loss.item()).toBe(Infinity);
+    expect(impossible.grad.data.every(Number.isFinite)).toBe(true);
     expect(() => batchPriorLoss([[0, 1]], { prior: [1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: batchPriorLoss: expected \`prior\` 2 frequencies, not all 0, got [1]]`);
+  });
+});
+
+describe("a batch that is answered with one class", () => {
+  // p of the other class is e^-200 and e^-150: the mean is e^-150 / 2, far below float32.
+  const collapsed = [[200, 0], [150, 0]];
+  it("has a finite loss, and a gradient where the class is nearest", () => {
+    const { loss, grad } = batchPriorLoss.withGrad(collapsed);
+    expectClose(loss.item(), Math.LN2 * -1 + (150 + Math.LN2) / 2, { rtol: 1e-6 });
+    expectClose(grad.data, [0, 0, 0.5, -0.5], { rtol: 1e-6, atol: 1e-20 });
+    expectClose(batchPriorLoss(collapsed, { weight: [1, 0] }).item(), 100 - Math.LN2, { rtol: 1e-6 });
+    expectClose(batchPriorLoss([[1e4, -1e4], [1e4, -1e4]]).item(), 1e4 - Math.LN2, { rtol: 1e-6 });
+    expectClose(negativeMeanEntropy.withGrad(collapsed).grad.data, [0, 0, 0, 0], { atol: 1e-30 });
   });
 });
 
