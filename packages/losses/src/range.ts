@@ -10,6 +10,11 @@ export function checkShare(where: string, argument: string, value: number): void
   if (!(value >= 0 && value < 1)) throw rangeError(where, argument, "in [0, 1)", `${value}`);
 }
 
+/** Checks that a name is one of those there are. */
+export function checkChoice(where: string, argument: string, value: string, choices: readonly string[]): void {
+  if (!choices.includes(value)) throw rangeError(where, argument, choices.map((choice) => `"${choice}"`).join(" or "), JSON.stringify(value) ?? `${value}`);
+}
+
 /** One number for each class, finite and at least 0. */
 export function perClass(where: string, argument: string, given: TensorLike, classes: number): Float32Array {
   const { data, shape } = asFloat32(where, argument, given), bad = data.findIndex((v) => !(v >= 0 && v < Infinity));

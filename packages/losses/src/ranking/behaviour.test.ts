@@ -100,6 +100,8 @@ describe("special values", () => {
   it("answers impossible and unknown scores", () => {
     expect(listMleLoss([[-Infinity, 0]], [[1, 0]]).item()).toBe(Infinity);
     expect(listMleLoss([[0, -Infinity]], [[1, 0]]).item()).toBe(0);
+    // An impossible item at the end is in no order, whatever its score does.
+    expectExact(listMleLoss.withGrad([[2, 1, -Infinity]], [[2, 1, 0]]).grad.data, [...listMleLoss.withGrad([[2, 1]], [[2, 1]]).grad.data, 0]);
     for (const loss of [listNetLoss, listMleLoss, rankNetLoss]) expect(loss([[NaN, 0]], [[1, 0]]).item()).toBe(NaN);
     expect([mannWhitneyLoss([1, 2], [1, 1]).item(), mannWhitneyLoss([1, 2], [0, 0]).item(), mannWhitneyLoss([], []).item()]).toEqual([0, 0, 0]);
     expect(listNetLoss({ shape: [0, 3], data: new Float32Array(0) }, { shape: [0, 3], data: new Float32Array(0) }).item()).toBe(0);
@@ -117,5 +119,9 @@ it("says what is wrong", () => {
   expect(() => plackettLuceLoss([[1, 2]], [[2]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: plackettLuceLoss: expected \`ranking\` different items in [0, 2), got 2 at index 0]`);
   expect(() => plackettLuceLoss([[1, 2]], [[0, 1, 0]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: plackettLuceLoss: expected \`ranking\` of shape [1, at most 2], got [1, 3]]`);
   expect(() => mannWhitneyLoss([1, 2], [1, 2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: mannWhitneyLoss: expected \`labels\` 0 or 1, got 2 at index 1]`);
+  expect(() => mannWhitneyLoss([1, 2], [1, 0], { surrogate: "hinge" as "logistic" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: mannWhitneyLoss: expected \`surrogate\` "logistic" or "squared-hinge", got "hinge"]`);
+  expect(() => lambdaLoss([[1, 2]], [[1, 0]], { weighting: "ndcg" as "lambdarank" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: lambdaLoss: expected \`weighting\` "lambdarank" or "ndcg-loss2", got "ndcg"]`);
+  expect(() => rankNetLoss([[1, 2]], [[1, NaN]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: rankNetLoss: expected \`relevance\` without NaN, got NaN at index 1. Leave items out with \`where\`]`);
+  for (const loss of [listwiseSoftmaxLoss, lambdaLoss, approxNdcgLoss]) expect(() => loss([[1, 2, 3]], [[1, 0, -1]])).toThrowError("expected `relevance` of at least 0, got -1 at index 2. Leave items out with `where`");
   expect(() => mannWhitneyLoss([[1, 2]], [[1, 0]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: mannWhitneyLoss: expected \`scores\` of shape [N], got [1, 2]]`);
 });

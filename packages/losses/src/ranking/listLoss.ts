@@ -14,8 +14,8 @@ export type ListLoss<Options extends ListOptions = ListOptions> = Loss<[scores: 
 /** The value of a list; writes its gradient (zeros before) by the scores. */
 export type ListTerms = (scores: Float64Array, relevance: Float64Array, grad: Float64Array) => number;
 
-/** Makes a loss of lists: one function gives value and gradient of the items that take part in one. A list without any takes no part. */
-export function listLoss<Options extends ListOptions = ListOptions>(name: string, terms: (options: Options, where: string) => ListTerms): ListLoss<Options> {
+/** Makes a loss of lists: one function gives value and gradient of the items that take part in one. A list without any takes no part. Relevance is at least `least`; NaN is none. */
+export function listLoss<Options extends ListOptions = ListOptions>(name: string, terms: (options: Options, where: string) => ListTerms, least: number = -Infinity): ListLoss<Options> {
   return defineLoss<[scores: TensorLike, relevance: TensorLike], Options>(name, 2, (where, [scores, relevance], options) => {
     const s = asFloat32(where, "scores", scores), y = asFloat32(where, "relevance", relevance), n = s.size, dims = `[${s.shape.join(", ")}]`;
     if (`${y.shape}` !== `${s.shape}`) throw rangeError(where, "relevance", `of shape ${dims}`, `[${y.shape.join(", ")}]`);
@@ -27,7 +27,11 @@ export function listLoss<Options extends ListOptions = ListOptions>(name: string
     const mask = options.where === undefined ? undefined : asMask(where, "where", options.where), items = mask && `${mask.shape}` === `${s.shape}` && (offsets === undefined || n !== lists) ? mask.data : undefined;
     const members = Array.from({ length: lists }, (_, q) => Array.from({ length: start(q + 1) - start(q) }, (_, i) => start(q) + i).filter((i) => items?.[i] !== 0));
     const weights = rowWeights(where, [lists], items ? { weight: options.weight } : options) ?? new Float32Array(lists).fill(1), each = terms(options, where);
-    members.forEach(({ length }, q) => length === 0 && (weights[q] = 0));
+    members.forEach((list, q) => {
+      if (list.length === 0) weights[q] = 0;
+      const bad = weights[q] === 0 ? undefined : list.find((i) => !(y.data[i] >= least));
+      if (bad !== undefined) throw rangeError(where, "relevance", least === 0 ? "of at least 0" : "without NaN", `${y.data[bad]} at index ${bad}`, "Leave items out with `where`");
+    });
     return {
       shape: [lists],
       weights,

@@ -13,7 +13,7 @@ import { plackettLuceRow } from "./plackettLuceRow.ts";
  * @param relevance - float32, the same shape; higher is better. No gradient
  * @param options - `offsets`, `where` (of lists or items), and those of every loss
  * @returns float32 [Q] ("none") or []. A list without items takes no part. `withGrad`: `grad`, softmax(scores) - softmax(relevance)
- * @throws RangeError for other shapes or offsets, weights or a mask that are none
+ * @throws RangeError for other shapes or offsets, relevance that is NaN, weights or a mask that are none
  * @example
  *   listNetLoss([[2, 1, 0]], [[1, 0, 0]]); // 1.0434
  * Source: Cao, Qin, Liu, Tsai, Li, "Learning to rank: from pairwise approach to listwise approach", ICML 2007 (top one).
@@ -34,12 +34,12 @@ export const listNetLoss: ListLoss = /* @__PURE__ */ listLoss("listNetLoss", () 
  * @param relevance - float32, the same shape, at least 0. No gradient
  * @param options - `offsets`, `where` (of lists or items), and those of every loss
  * @returns float32 [Q] ("none") or []; a list without relevant items: 0. `withGrad`: `grad`, (sum relevance) softmax(scores) - relevance
- * @throws RangeError as `listNetLoss`
+ * @throws RangeError as `listNetLoss`, and for relevance below 0
  * @example
  *   listwiseSoftmaxLoss([[2, 1, 0]], [[1, 0, 0]]); // 0.4076
  * Source: Bruch, Wang, Bendersky, Najork, "An analysis of the softmax cross entropy loss for learning-to-rank with binary relevance", ICTIR 2019.
  */
-export const listwiseSoftmaxLoss: ListLoss = /* @__PURE__ */ listLoss("listwiseSoftmaxLoss", () => softmaxTerm);
+export const listwiseSoftmaxLoss: ListLoss = /* @__PURE__ */ listLoss("listwiseSoftmaxLoss", () => softmaxTerm, 0);
 
 function softmaxTerm(s: Float64Array, y: Float64Array, grad: Float64Array): number {
   logSoftmaxRow(s);

@@ -1,5 +1,6 @@
 import { log2, pow, sigmoid, softplus } from "@logits/statistics";
 import { asFloat32, checkInteger, checkPositive, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { checkChoice } from "../range.ts";
 import { fallingOrder, listLoss, type ListLoss, type ListOptions } from "./listLoss.ts";
 
 /**
@@ -76,7 +77,7 @@ export interface LambdaOptions extends NdcgOptions {
  * @param relevance - float32, the same shape, grades from 0. No gradient
  * @param options - `weighting` ("lambdarank"), `k` (all; of the best DCG, and of the places of "lambdarank"), `sigma` (1), `gain` (2^relevance - 1), `offsets`, `where` (of lists or items), and those of every loss
  * @returns float32 [Q] ("none") or []; a list without relevant items: 0. `withGrad`: `grad`
- * @throws RangeError for other shapes or offsets, a sigma that is not positive, a k below 1, weights or a mask that are none
+ * @throws RangeError for other shapes or offsets, relevance below 0, a sigma that is not positive, a k below 1, another weighting, weights or a mask that are none
  * @example
  *   lambdaLoss([[2, 1, 0]], [[0, 1, 0]]); // 0.5257
  * Source: Burges, "From RankNet to LambdaRank to LambdaMART" (2010); Wang, Li, Golbandi, Bendersky, Najork, "The LambdaLoss framework", CIKM 2018.
@@ -84,6 +85,7 @@ export interface LambdaOptions extends NdcgOptions {
 export const lambdaLoss: ListLoss<LambdaOptions> = /* @__PURE__ */ listLoss("lambdaLoss", (options: LambdaOptions, where) => {
   const { weighting = "lambdarank", sigma = 1 } = options, { gains, discount } = ndcgParts(where, options);
   checkPositive(where, "sigma", sigma);
+  checkChoice(where, "weighting", weighting, ["lambdarank", "ndcg-loss2"]);
   return (s, y, grad) => {
     const place = new Int32Array(s.length), g = gains(y);
     fallingOrder(s).forEach((i, at) => (place[i] = at));
@@ -92,7 +94,7 @@ export const lambdaLoss: ListLoss<LambdaOptions> = /* @__PURE__ */ listLoss("lam
     for (let i = 0; i < s.length; i++) grad[i] *= sigma;
     return value;
   };
-});
+}, 0);
 
 /** Options of `approxNdcgLoss`. */
 export interface ApproxNdcgOptions extends NdcgOptions {
@@ -109,7 +111,7 @@ export interface ApproxNdcgOptions extends NdcgOptions {
  * @param relevance - float32, the same shape, grades from 0. No gradient
  * @param options - `temperature` (0.1), `gain` (2^relevance - 1), `offsets`, `where` (of lists or items), and those of every loss
  * @returns float32 [Q] ("none") or []; a list without relevant items: 0, and no gradient. `withGrad`: `grad`
- * @throws RangeError for other shapes or offsets, a temperature that is not positive, weights or a mask that are none
+ * @throws RangeError for other shapes or offsets, relevance below 0, a temperature that is not positive, weights or a mask that are none
  * @example
  *   approxNdcgLoss([[2, 1, 0]], [[0, 1, 0]]); // 0.3691
  * Source: Qin, Liu, Li, "A general approximation framework for direct optimization of information retrieval measures", Information Retrieval 13 (2010).
@@ -134,7 +136,7 @@ export const approxNdcgLoss: ListLoss<Omit<ApproxNdcgOptions, "k">> = /* @__PURE
     }
     return value;
   };
-});
+}, 0);
 
 /** Options of `mannWhitneyLoss`. */
 export interface MannWhitneyOptions extends LossOptions {
@@ -153,7 +155,7 @@ export interface MannWhitneyOptions extends LossOptions {
  * @param labels - float32 [N], 1 = positive, 0 = negative
  * @param options - `surrogate` ("logistic"), `margin` (1), and those of every loss; `weight` weighs positives
  * @returns float32 [N] ("none": of each positive its mean over the negatives, 0 for negatives) or []; 0 where there are no positives or no negatives. `withGrad`: `grad` [N]
- * @throws RangeError for other shapes, labels other than 0 and 1, a margin that is not positive, weights or a mask that are none
+ * @throws RangeError for other shapes, labels other than 0 and 1, a margin that is not positive, another surrogate, weights or a mask that are none
  * @example
  *   mannWhitneyLoss([2, 1, 0], [1, 0, 0]); // 0.2201
  * Source: Mann, Whitney, Annals of Mathematical Statistics 18 (1947); "Optimizing what matters: AUC-driven learning for robust neural retrieval" (2025); the squared hinge by a sort: Rust, Hocking, "A log-linear gradient descent algorithm for unbalanced binary classification" (2023).
@@ -163,6 +165,7 @@ export const mannWhitneyLoss: Loss<[scores: TensorLike, labels: TensorLike], Man
   if (shape.length !== 1) throw rangeError(where, "scores", "of shape [N]", `[${shape.join(", ")}]`);
   if (`${y.shape}` !== `${shape}`) throw rangeError(where, "labels", `of shape [${n}]`, `[${y.shape.join(", ")}]`);
   checkPositive(where, "margin", margin);
+  checkChoice(where, "surrogate", surrogate, ["logistic", "squared-hinge"]);
   const kept = Array.from(s.keys()).filter((i) => weights[i] !== 0), bad = kept.find((i) => y.data[i] !== 0 && y.data[i] !== 1);
   if (bad !== undefined) throw rangeError(where, "labels", "0 or 1", `${y.data[bad]} at index ${bad}`);
   const positives = kept.filter((i) => y.data[i] === 1), negatives = kept.filter((i) => y.data[i] === 0), m = negatives.length;

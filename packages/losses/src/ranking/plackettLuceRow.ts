@@ -17,7 +17,7 @@ export function plackettLuceRow(s: Float64Array, order: ArrayLike<number>, weigh
     sum += w;
     // Impossible items behind all others are in no order.
     if (w !== 0 && x !== own) value += w * (own - x);
-    grad[order[k]] += (sum === 0 || own === -Infinity ? 0 : sum * exp(x - own)) - w;
+    grad[order[k]] += own === -Infinity ? 0 : (sum === 0 ? 0 : sum * exp(x - own)) - w;
   }
   return value;
 }
