@@ -153,6 +153,7 @@ export interface GrpoOptions extends LossOptions {
 export const grpoLoss: Loss<[logProbs: TensorLike, oldLogProbs: TensorLike, advantages: TensorLike], GrpoOptions> = /* @__PURE__ */ elementsLoss("grpoLoss", ["logProbs", "oldLogProbs", "advantages"], (options: GrpoOptions, where, shape) => {
   const { clip = 0.2, maxRatio = Infinity, gate, beta = 0 } = options, [low, high] = typeof clip === "number" ? [clip, clip] : clip;
   const reference = beta === 0 ? undefined : asFloat32(where, "reference", options.reference as TensorLike);
+  for (const bound of [low, high]) if (!(bound >= 0)) throw rangeError(where, "clip", "at least 0, or [low, high] of that", `${clip}`);
   checkPositive(where, "maxRatio", maxRatio === Infinity ? 1 : maxRatio);
   gate?.forEach((g) => checkPositive(where, "gate", g));
   if (reference !== undefined && `${reference.shape}` !== `${shape}`) throw rangeError(where, "reference", `of shape [${shape.join(", ")}]`, `[${reference.shape.join(", ")}]`);

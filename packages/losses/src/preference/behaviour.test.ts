@@ -103,6 +103,7 @@ describe("special values", () => {
     expectClose(grads.chosen.data, [-rejected / (-p * (1 / -p)), -Math.exp(-1) / (1 - Math.exp(-1)), -Math.exp(-10) / (1 + Math.exp(-10))], { rtol: 1e-4 });
     expect(orpoLoss([0], [0]).item()).toBe(NaN);
     expect(orpoLoss([-1], [0]).item()).toBe(Infinity);
+    expect(orpoLoss.withGrad([-1], [0]).grads.rejected.item()).toBe(Infinity); // beta / (1 - p) grows without bound as p nears 1
     expect(orpoLoss([0.5], [-1]).item()).toBe(NaN);
   });
 
@@ -112,6 +113,10 @@ describe("special values", () => {
     expectClose(loss.data, [-1.2, Math.exp(0.5), -Math.exp(-0.5), 0.8], { rtol: 1e-6 });
     expectClose(grad.data, [0, Math.exp(0.5), -Math.exp(-0.5), 0], { rtol: 1e-6 });
     expectClose(grpoLoss([1], [0], [-1], { maxRatio: 2 }).item(), 2, { rtol: 1e-7 });
+  });
+
+  it("takes an option that is undefined for one that is not given", () => {
+    expectExact(simpoLoss([-1], [-2], { beta: undefined, gamma: undefined }), simpoLoss([-1], [-2]));
   });
 
   it("propagates NaN and answers empty batches", () => {
@@ -136,6 +141,7 @@ it("says what is wrong", () => {
   expect(() => ktoLoss([0], [0], [1], { kl: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ktoLoss: expected \`kl\` finite and at least 0, got -1]`);
   expect(() => bcoLoss([0], [0, 1], [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: bcoLoss: expected \`reference\` of shape [1], got [2]]`);
   expect(() => coverageLoss([0], { samples: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: coverageLoss: expected \`samples\` a finite number of at least 1, got 0]`);
+  expect(() => grpoLoss([0], [0], [0], { clip: [0.2, NaN] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: grpoLoss: expected \`clip\` at least 0, or [low, high] of that, got 0.2,NaN]`);
   expect(() => grpoLoss([0], [0], [0], { maxRatio: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: grpoLoss: expected \`maxRatio\` a finite number > 0, got 0]`);
   expect(() => grpoLoss([0], [0], [0], { beta: 1, reference: [0, 1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: grpoLoss: expected \`reference\` of shape [1], got [2]]`);
   expect(() => grpoLoss([0], [0], [0], { beta: 1 })).toThrowErrorMatchingInlineSnapshot(`[TypeError: grpoLoss: expected \`reference\` a tensor, typed array, { data, dims } or nested number arrays, got undefined]`);

@@ -42,7 +42,7 @@ export interface SimpoOptions extends SmoothedPreferenceOptions {
  * Source: Meng, Xia, Chen, "SimPO", NeurIPS 2024 (beta 2 to 2.5, gamma half of beta); Gupta et al., "AlphaPO", ICML 2025.
  */
 export const simpoLoss: PairLoss<SimpoOptions> = /* @__PURE__ */ pairLoss("simpoLoss", 2, (options: SimpoOptions, where) => {
-  const beta = strengthOf(where, { beta: 2, ...options }), { gamma = 1, alpha = 0 } = options, of = smoothedLogistic(where, options), f = powerReward(-alpha);
+  const { beta: given = 2, gamma = 1, alpha = 0 } = options, beta = strengthOf(where, { beta: given }), of = smoothedLogistic(where, options), f = powerReward(-alpha);
   return (a, b) => {
     const [fa, da] = f(a), [fb, db] = f(b), [value, slope] = of(beta * (fa - fb) - gamma);
     return [value, beta * slope * da, -beta * slope * db];
@@ -68,7 +68,8 @@ export const simpoLoss: PairLoss<SimpoOptions> = /* @__PURE__ */ pairLoss("simpo
 export const orpoLoss: PairLoss<PreferenceOptions> = /* @__PURE__ */ pairLoss("orpoLoss", 2, (options: PreferenceOptions, where) => {
   const beta = strengthOf(where, options);
   return (a, b) => {
-    const u = -expm1(a), v = -expm1(b), base = u + exp(a - b) * v;
+    // 0 - 0 is +0: a certain answer has odds of +Infinity.
+    const u = 0 - expm1(a), v = 0 - expm1(b), base = u + exp(a - b) * v;
     return [beta * softplus(b - a + log1mexp(a) - log1mexp(b)), -beta / base, (beta * u) / (v * base)];
   };
 });

@@ -21,6 +21,8 @@ it("names what is not there", () => {
   expect(() => trl.dpoLoss(...one, { lossType: "sft" as "ipo" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: dpoLoss: expected \`lossType\` one of sigmoid, sigmoid_norm, hinge, ipo, exo_pair, nca_pair, robust, bco_pair, sppo_hard, aot, aot_unpaired, apo_zero, apo_down, discopop, got sft]`);
   expect(() => trl.dpoLoss(...one, { lossType: "hinge", fDivergenceType: "forward_kl" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: dpoLoss: expected \`fDivergenceType\` reverse_kl with lossType hinge, got forward_kl]`);
   expect(() => trl.dpoLoss(...one, { fDivergenceType: "kl" as "forward_kl" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: dpoLoss: expected \`fDivergenceType\` one of reverse_kl, forward_kl, js_divergence, alpha_divergence, got kl]`);
+  expect(() => trl.dpoLoss(...one, { lossType: "bco_pair", beta: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: dpoLoss: expected \`beta\` a finite number > 0, got -1]`);
+  expect(() => trl.cpoLoss([0], [0], { lossType: "ipo", beta: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: cpoLoss: expected \`beta\` a finite number > 0, got 0]`);
   expect(() => trl.dpoLoss(...one, { lossType: "exo_pair" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: exoLoss: expected \`labelSmoothing\` in (0, 1/2), got 0]`);
   expect(() => trl.grpoLoss([[0]], [[0]], [[0]], { lossType: "dr_grpo" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: grpoLoss: expected \`maxCompletionLength\` a finite number > 0, got 0]`);
 });

@@ -4,7 +4,7 @@ import { divergence, type DistillationLoss } from "../distillation/divergence.ts
 import { jensenShannonTerm, type JensenShannonOptions } from "../distillation/divergences.ts";
 import { bcoLoss as bco, grpoLoss as grpo, ktoLoss as kto, type AnswerLoss, type KtoOptions } from "../preference/answerLosses.ts";
 import { aotLoss, apoDownLoss, apoZeroLoss, discopopLoss, exoLoss, ipoLoss, noiseContrastiveAlignmentLoss, robustDpoLoss, slicLoss, sppoLoss } from "../preference/dpoFamily.ts";
-import { dpoLoss as dpo, marginTerm, type DpoOptions, type SmoothedPreferenceOptions } from "../preference/dpoLoss.ts";
+import { dpoLoss as dpo, marginTerm, strengthOf, type DpoOptions, type SmoothedPreferenceOptions } from "../preference/dpoLoss.ts";
 import { pairLoss, type PairLoss, type ReferenceLoss } from "../preference/pairLoss.ts";
 import { cpoLoss as cpo, orpoLoss as orpo, rewardModelLoss, simpoLoss } from "../preference/withoutReference.ts";
 
@@ -51,7 +51,10 @@ export interface TrlDpoOptions extends LossOptions {
 }
 
 /** -log sigma(beta a) - log sigma(-beta b): `loss_type` "bco_pair". */
-const bcoPair = /* @__PURE__ */ pairLoss<readonly TensorLike[], SmoothedPreferenceOptions>("dpoLoss", 4, ({ beta = 0.1 }) => (a, b) => [softplus(-beta * a) + softplus(beta * b), -beta * sigmoid(-beta * a), beta * sigmoid(beta * b)]);
+const bcoPair = /* @__PURE__ */ pairLoss<readonly TensorLike[], SmoothedPreferenceOptions>("dpoLoss", 4, (options, where) => {
+  const beta = strengthOf(where, options);
+  return (a, b) => [softplus(-beta * a) + softplus(beta * b), -beta * sigmoid(-beta * a), beta * sigmoid(beta * b)];
+});
 
 /**
  * TRL's DPO losses under its names and defaults.
@@ -131,9 +134,12 @@ export interface TrlCpoOptions extends SmoothedPreferenceOptions {
 }
 
 const cpoHinge = /* @__PURE__ */ pairLoss<readonly TensorLike[], SmoothedPreferenceOptions>("cpoLoss", 2, (options, where) => marginTerm(where, options, (m) => (m >= 1 ? [0, 0] : [1 - m, -1])));
-const cpoIpo = /* @__PURE__ */ pairLoss<readonly TensorLike[], SmoothedPreferenceOptions>("cpoLoss", 2, ({ beta = 0.1 }) => (a, b) => {
-  const error = a - b - 1 / (2 * beta);
-  return [error * error, 2 * error, -2 * error];
+const cpoIpo = /* @__PURE__ */ pairLoss<readonly TensorLike[], SmoothedPreferenceOptions>("cpoLoss", 2, (options, where) => {
+  const target = 1 / (2 * strengthOf(where, options));
+  return (a, b) => {
+    const error = a - b - target;
+    return [error * error, 2 * error, -2 * error];
+  };
 });
 
 /**
