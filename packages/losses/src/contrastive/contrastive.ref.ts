@@ -57,7 +57,7 @@ export const hardNegativeRef = (z: ArrayLike<number>, y: ArrayLike<number>, f: n
 
 export const cacrRef = (z: ArrayLike<number>, y: ArrayLike<number>, f: number, options: any): Values =>
   labelled(z, y, f, options, true, (own, others) => {
-    const { positiveSharpness: a = 1, negativeSharpness: b = 1 } = options, weighed = (costs: number[], t: number): number => sum(costs.map((c) => c * Math.exp(t * c - logSumExp(costs.map((v) => t * v)))));
+    const { positiveSharpness: a = 1, negativeSharpness: b = 1 } = options, weighed = (costs: number[], t: number, all = logSumExp(costs.map((v) => t * v))): number => sum(costs.map((c) => c * Math.exp(t * c - all)));
     return weighed(own.map((v) => 2 - 2 * v), a) - weighed(others.map((v) => 2 - 2 * v), -b);
   });
 

@@ -73,6 +73,7 @@ describe("losses of labelled embeddings", () => {
     expect(() => supConLoss([[], []], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`embeddings\` of shape [N, F], F >= 1, got [2, 0]]`);
     expect(() => supConLoss([[1], [2]], [0, 1], { references: [[1, 2]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`references\` of shape [N, 1], got [1, 2]]`);
     expect(() => supConLoss([[1], [2]], [0, 1], { references: [[1]], referenceLabels: [1, 2] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`referenceLabels\` of shape [1], got [2]]`);
+    expect(() => supConLoss([[1], [2]], [0, 1], { referenceLabels: [0] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`referenceLabels\` with \`references\`, got no references]`);
     expect(() => supConLoss([[1], [2]], [0, 1], { references: [[1]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: supConLoss: expected \`referenceLabels\` of shape [1], got [0]]`);
   });
 });
@@ -97,6 +98,7 @@ describe("ntXentLoss", () => {
   it("says what it refuses", () => {
     expect(() => ntXentLoss([[1], [2]], [0, 0], { temperature: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ntXentLoss: expected \`temperature\` a finite number > 0, got 0]`);
     expect(() => ntXentLoss([[1], [2]], [0, 0], { groups: [0, 1], references: [[1]], referenceLabels: [0] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ntXentLoss: expected \`groups\` without \`references\`, got both]`);
+    expect(() => ntXentLoss([[1], [2]], [0, 0], { groups: [0] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ntXentLoss: expected \`groups\` of shape [2], got [1]]`);
     expect(() => hardNegativeContrastiveLoss([[1], [2]], [0, 0], { beta: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: hardNegativeContrastiveLoss: expected \`beta\` a finite number >= 0, got -1]`);
     expect(() => hardNegativeContrastiveLoss([[1], [2]], [0, 0], { tauPlus: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: hardNegativeContrastiveLoss: expected \`tauPlus\` in [0, 1), got 1]`);
     expect(() => cacrLoss([[1], [2]], [0, 0], { positiveSharpness: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: cacrLoss: expected \`positiveSharpness\` a finite number >= 0, got -1]`);
@@ -198,6 +200,7 @@ describe("infoNceLoss", () => {
     expect(() => infoNceLoss([[1]], [[1, 2]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`keys\` of shape [N, 1], got [1, 2]]`);
     expect(() => infoNceLoss([[1]], [[1]], { targets: [[1, 0]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`targets\` of shape [1, 1], got [1, 2]]`);
     expect(() => infoNceLoss([[1]], [[1]], { targets: [[-1]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`targets\` finite and not negative, got -1 at row 0, column 0]`);
+    expect(() => infoNceLoss([[1]], [[1]], { similarity: "euclidean" as "dot" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`similarity\` "cosine" or "dot", got "euclidean"]`);
     expect(() => infoNceLoss([[]], [[]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: infoNceLoss: expected \`queries\` of shape [N, F], F >= 1, got [1, 0]]`);
   });
 });

@@ -2,7 +2,7 @@ import { sigmoidRow } from "@logits/core-wasm/similarity";
 import { exp, softplus } from "@logits/statistics";
 import { Tensor, defineLoss, rangeError, type Loss, type TensorLike } from "@logits/tensor";
 import { crossEntropyRow } from "../pairs/rows.ts";
-import { sidedPass, sidedPlan, sidesOf, type SidedLossOptions } from "../pairs/sidedLoss.ts";
+import { sidedPass, sidedPlan, sidesOf, similarityOf, type SidedLossOptions } from "../pairs/sidedLoss.ts";
 
 /** Options of `clipLoss`. */
 export interface ClipLossOptions extends SidedLossOptions {
@@ -52,7 +52,7 @@ function along(g: Float32Array, s: Float32Array): number {
  * Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021, figure 3.
  */
 export const clipLoss: Loss<[images: TensorLike, texts: TensorLike], ClipLossOptions, { readonly grads: ImageTextGradients }> = /* @__PURE__ */ defineLoss("clipLoss", 2, (where, [images, texts]: [TensorLike, TensorLike], options: ClipLossOptions) => {
-  const { logScale = 2.659260036932778, similarity = "cosine" } = options, sides = sidesOf(where, ["images", "texts"], images, texts, options, false), scale = scaleOf(where, logScale);
+  const { logScale = 2.659260036932778 } = options, similarity = similarityOf(where, options), sides = sidesOf(where, ["images", "texts"], images, texts, options, false), scale = scaleOf(where, logScale);
   const n = sides.rows.length, q = new Float64Array(n), d = new Uint8Array(n).fill(1), kept = new Float32Array(n);
   let slope = 0;
   const row = (i: number, s: Float32Array, coefficient: number | undefined): number => {
@@ -88,7 +88,7 @@ export const clipLoss: Loss<[images: TensorLike, texts: TensorLike], ClipLossOpt
  * Source: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", ICCV 2023, section 3.2.
  */
 export const sigLipLoss: Loss<[images: TensorLike, texts: TensorLike], SigLipLossOptions, { readonly grads: ImageTextGradients & { readonly bias: Tensor<"float32"> } }> = /* @__PURE__ */ defineLoss("sigLipLoss", 2, (where, [images, texts]: [TensorLike, TensorLike], options: SigLipLossOptions) => {
-  const { logScale = 2.302585092994046, bias = -10, similarity = "cosine" } = options, sides = sidesOf(where, ["images", "texts"], images, texts, options, false), scale = scaleOf(where, logScale);
+  const { logScale = 2.302585092994046, bias = -10 } = options, similarity = similarityOf(where, options), sides = sidesOf(where, ["images", "texts"], images, texts, options, false), scale = scaleOf(where, logScale);
   if (!(Math.abs(bias) < Infinity)) throw rangeError(where, "bias", "finite", `${bias}`);
   const kept = new Float32Array(sides.rows.length);
   let slope = 0, shift = 0;

@@ -1,6 +1,6 @@
 import { asFloat32, checkPositive, defineLoss, rangeError, type Loss, type Tensor, type TensorLike } from "@logits/tensor";
 import { crossEntropyRow } from "../pairs/rows.ts";
-import { sidedPass, sidedPlan, sidesOf, type SidedLossOptions } from "../pairs/sidedLoss.ts";
+import { sidedPass, sidedPlan, sidesOf, similarityOf, type SidedLossOptions } from "../pairs/sidedLoss.ts";
 
 /** Options of `infoNceLoss` and `multipleNegativesRankingLoss`. */
 export interface InfoNceLossOptions extends SidedLossOptions {
@@ -17,7 +17,7 @@ export type InfoNceLoss = Loss<[queries: TensorLike, keys: TensorLike], InfoNceL
 
 const infoNce = (name: string, usual: number): InfoNceLoss =>
   defineLoss(name, 2, (where, [queries, keys]: [TensorLike, TensorLike], options: InfoNceLossOptions) => {
-    const { temperature = usual, inBatch = true, similarity = "cosine", targets } = options, sides = sidesOf(where, ["queries", "keys"], queries, keys, options, true), { rows, columns, left, right } = sides;
+    const { temperature = usual, inBatch = true, targets } = options, similarity = similarityOf(where, options), sides = sidesOf(where, ["queries", "keys"], queries, keys, options, true), { rows, columns, left, right } = sides;
     checkPositive(where, "temperature", temperature);
     const m = right.shape[0], t = targets === undefined ? undefined : asFloat32(where, "targets", targets);
     if (t && (t.shape.length !== 2 || t.shape[0] !== left.shape[0] || t.shape[1] !== m)) throw rangeError(where, "targets", `of shape [${left.shape[0]}, ${m}]`, `[${t.shape.join(", ")}]`);

@@ -1,4 +1,4 @@
-import { asInt32, checkPositive, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+import { asInt32, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
 import { pairLoss, type PairLoss, type PairLossOptions } from "../pairs/pairLoss.ts";
 import { crossEntropyRow, decoupledRow } from "../pairs/rows.ts";
 
@@ -11,11 +11,11 @@ export interface NtXentLossOptions extends PairLossOptions {
 }
 
 const ntXent = (name: string, decoupled: boolean): PairLoss<NtXentLossOptions> =>
-  pairLoss(name, "cosine", ({ temperature = 0.1, groups, references }, { rowLabels, columnLabels, self, rows, positives }, where) => {
+  pairLoss(name, "cosine", ({ temperature = 0.1, groups, references }, { rowLabels, columnLabels, self, rows, batch: n, positives }, where) => {
     checkPositive(where, "temperature", temperature);
     if (groups !== undefined && references !== undefined) throw rangeError(where, "groups", "without `references`", "both");
     const m = columnLabels.length, kind = new Int8Array(m), q = new Float64Array(m), group = groups === undefined ? undefined : asInt32(where, "groups", groups);
-    if (group) checkShape(where, "groups", group, ["N"]);
+    if (group && `${group.shape}` !== `${n}`) throw rangeError(where, "groups", `of shape [${n}]`, `[${group.shape.join(", ")}]`);
     const own = group && Int32Array.from(rows, (i) => group.data[i]), negatives = (i: number): number => {
       let count = 0;
       for (let j = 0; j < m; j++) {

@@ -21,6 +21,8 @@ export interface Pairs {
   positives(i: number): number;
   /** Index of row i in the batch. */
   readonly rows: readonly number[];
+  /** N, the rows that take part and the others. */
+  readonly batch: number;
 }
 
 /**
@@ -47,10 +49,11 @@ export function pairLoss<Options extends PairLossOptions = PairLossOptions>(name
   return defineLoss(name, 2, (where, [embeddings, labels]: [TensorLike, TensorLike], options: Options) => {
     const z = checkVectors(where, "embeddings", embeddings), { references, referenceLabels, ignoreIndex } = options, [n, features] = z.shape;
     const y = asLabels(where, "labels", labels, n), r = references === undefined ? undefined : checkVectors(where, "references", references, features);
+    if (referenceLabels !== undefined && r === undefined) throw rangeError(where, "referenceLabels", "with `references`", "no references");
     const share = rowWeights(where, n, options), rows = Array.from(y.keys()).filter((i) => share?.[i] !== 0 && y[i] !== ignoreIndex), rowLabels = Int32Array.from(rows, (i) => y[i]);
     const columnLabels = r ? asLabels(where, "referenceLabels", referenceLabels ?? [], r.shape[0]) : rowLabels, counts = new Map<number, number>(), self = r === undefined;
     for (const label of columnLabels) counts.set(label, (counts.get(label) ?? 0) + 1);
-    const planned = plan(options, { rowLabels, columnLabels, self, rows, positives: (i) => (counts.get(rowLabels[i]) ?? 0) - (self ? 1 : 0) }, where);
+    const planned = plan(options, { rowLabels, columnLabels, self, rows, batch: n, positives: (i) => (counts.get(rowLabels[i]) ?? 0) - (self ? 1 : 0) }, where);
     const weights = new Float32Array(n);
     rows.forEach((at, i) => {
       if (!planned.counts || planned.counts(i)) weights[at] = share ? share[at] : 1;

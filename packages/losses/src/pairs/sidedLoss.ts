@@ -1,5 +1,6 @@
 import { checkVectors, similarityPass, type Similarity } from "@logits/core-wasm/similarity";
 import { Tensor, rangeError, rowWeights, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import { checkChoice } from "../range.ts";
 import type { PairRow } from "./pairLoss.ts";
 import { takingPart } from "./rows.ts";
 
@@ -18,6 +19,12 @@ export interface Sides {
   /** Rows of the right side that stand in the columns: the same, and those beyond the left side's. Column i belongs to row i. */
   readonly columns: readonly number[];
   readonly weights: Float32Array | undefined;
+}
+
+/** How the sides are compared: "cosine" where nothing is said. */
+export function similarityOf(where: string, { similarity = "cosine" }: SidedLossOptions): "cosine" | "dot" {
+  checkChoice(where, "similarity", similarity, ["cosine", "dot"]);
+  return similarity;
 }
 
 /** Checks both sides of a loss; `[left, right]` are their names. */
