@@ -19,5 +19,7 @@ export const PANELS: readonly PanelEntry[] = [
   { id: "shift", title: "Shift", heading: "Shift: when promises break", prefers: "clinc", load: () => import("./shift.tsx") },
   { id: "intents", title: "Intents", heading: "Intents: a sentence in, a decision out", load: () => import("./intents.tsx") },
   { id: "teach", title: "Teach", heading: "Teach: your own classes in seconds", load: () => import("./teach.tsx") },
+  { id: "decoding", title: "Decoding", heading: "Decoding: the next word, rule by rule", load: () => import("./decoding.tsx") },
+  { id: "spans", title: "Spans", heading: "Spans: from token scores to names with probabilities", load: () => import("./spans.tsx") },
   { id: "speed", title: "Speed", heading: "Speed: on your own machine", load: () => import("./speed.tsx") },
 ];

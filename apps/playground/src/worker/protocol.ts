@@ -16,6 +16,8 @@ export interface Modules {
   readonly intents: typeof import("../jobs/intents.ts");
   readonly newIntents: typeof import("../jobs/newIntents.ts");
   readonly teach: typeof import("../jobs/teach.ts");
+  readonly decoding: typeof import("../jobs/decoding.ts");
+  readonly spans: typeof import("../jobs/spans.ts");
   readonly speed: typeof import("../jobs/speed.ts");
 }
 

@@ -13,6 +13,8 @@ const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> 
   intents: () => import("../jobs/intents.ts"),
   newIntents: () => import("../jobs/newIntents.ts"),
   teach: () => import("../jobs/teach.ts"),
+  decoding: () => import("../jobs/decoding.ts"),
+  spans: () => import("../jobs/spans.ts"),
   speed: () => import("../jobs/speed.ts"),
 };
 
