@@ -54,6 +54,15 @@ describe.each(["cpu", "wasm"])("tensorflowLoss on %s", (backend) => {
     expect(history.loss[1] as number).toBeLessThan(losses[29]);
   });
 
+  it("reads weights, masks and labels that are tensors", () => {
+    tf.tidy(() => {
+      const z = tf.tensor2d([[1, 2], [3, 4], [0, 5]]), each = { reduction: "none" } as const, plain = crossEntropy([[1, 2], [3, 4], [0, 5]], [0, 1, 1], each).data;
+      const [weight, where, y] = [tf.tensor1d([2, 1, 3]), tf.tensor1d([true, false, true], "bool"), tf.tensor1d([0, 1, 1], "int32")];
+      expectClose(tensorflowLoss(tf, crossEntropy, { ...each, weight, where })(z, y).dataSync() as Float32Array, [2 * plain[0], 0, 3 * plain[2]], { rtol: 1e-6 });
+      expect(() => tensorflowLoss(tf, crossEntropy)(z, y.toFloat())).toThrow("expected `labels` of integers (int32), got Float32Array");
+    });
+  });
+
   it("hands on the upstream of values that are not reduced, and several gradients", () => {
     tf.tidy(() => {
       const a = tf.tensor1d([1, 2, 3]), b = tf.tensor1d([4, 5, 6]);

@@ -29,7 +29,7 @@ type Target<T> = T | TensorLike;
  *
  * @param tf - `@tensorflow/tfjs` or tfjs-core
  * @param loss - any loss: `focalLoss`, `supConLoss`, `crfLoss`, ...
- * @param options - the options of the loss; `gradients`: names of the gradients in the order of the first arguments, for losses with `grads` (`["hidden", "weights"]` for `linearCrossEntropy`)
+ * @param options - the options of the loss, weights and masks as tensors of TensorFlow.js or as the loss takes them, read once; `gradients`: names of the gradients in the order of the first arguments, for losses with `grads` (`["hidden", "weights"]` for `linearCrossEntropy`)
  * @returns `(predictions, ...targets) => tensor`: scalar ("mean", "sum") or of the values' shape ("none"); arguments are tensors of TensorFlow.js, targets also anything that the loss takes. `model.compile` has them the other way round and
  *   wants targets of the outputs' shape: `loss: (y, logits) => focal(logits, y.argMax(-1))`
  * @throws TypeError where tf has no `customGrad` or the loss no `withGrad`; RangeError for a backend that cannot be read synchronously, a name that is no gradient, and whatever the loss refuses
@@ -42,8 +42,9 @@ export function tensorflowLoss<T extends TrainableTensor, Options extends LossOp
   const where = "tensorflowLoss";
   if (typeof tf?.customGrad !== "function") throw typeError(where, "tf", "TensorFlow.js with customGrad", describe(tf));
   if (typeof loss?.withGrad !== "function") throw typeError(where, "loss", "a loss with withGrad", describe(loss));
-  const { gradients: names, ...own } = options, { reduction = "mean" } = own as LossOptions, count = names?.length ?? 1;
-  const read = (argument: unknown): unknown => (isTensorFlowTensor(argument) ? new Tensor(argument.dtype === "int32" ? "int32" : "float32", argument.shape, dataOf(tf.getBackend(), argument) as Float32Array) : argument);
+  const read = (argument: unknown): unknown => (isTensorFlowTensor(argument) ? new Tensor(DTYPES[argument.dtype] ?? "float32", argument.shape, dataOf(tf.getBackend(), argument)) : argument);
+  // Weights and masks may be tensors too.
+  const { gradients: names, ...given } = options, own = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, read(value)])) as LossOptions, { reduction = "mean" } = own, count = names?.length ?? 1;
   return (...args: unknown[]): T => {
     const differentiable = args.slice(0, count) as T[], rest = args.slice(count).map(read);
     const run = (inputs: readonly unknown[], upstream?: TensorLike): { loss: Tensor<"float32">; grads: readonly Tensor<"float32">[] } => {
@@ -76,6 +77,8 @@ export function tensorflowLoss<T extends TrainableTensor, Options extends LossOp
   }
 }
 
+const DTYPES: Readonly<Record<string, "float32" | "int32" | "uint8">> = { int32: "int32", bool: "uint8" };
+
 /** TensorFlow.js takes a lone gradient as it is. */
 function listed<T>(grads: T[]): T | T[] {
   return grads.length === 1 ? grads[0] : grads;
@@ -85,8 +88,8 @@ function isTensorFlowTensor(x: unknown): x is TrainableTensor {
   return typeof (x as TrainableTensor)?.dataSync === "function" && Array.isArray((x as TrainableTensor).shape);
 }
 
-function dataOf(backend: string, x: TrainableTensor): unknown {
+function dataOf(backend: string, x: TrainableTensor): Float32Array | Int32Array | Uint8Array {
   if (backend === "webgpu") throw rangeError("tensorflowLoss", "predictions", "on a backend that can be read synchronously (cpu, wasm, webgl, tensorflow)", "webgpu", 'await tf.setBackend("wasm")');
   const data = x.dataSync();
-  return x.dtype === "int32" || data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>);
+  return x.dtype in DTYPES || data instanceof Float32Array ? (data as Float32Array | Int32Array | Uint8Array) : Float32Array.from(data as ArrayLike<number>);
 }
