@@ -9,8 +9,8 @@ export { ABI_VERSION } from "./lib/abi";
 
 // -log2 e, magic, ln 2 upper and lower part; e^r = sum r^n / n! to degree 6, |r| <= ln 2 / 2: within 1.3e-7.
 const SPLIT: usize = memory.data<f32>([1.4426950408889634, 12582912, 0.693145751953125, 1.428606765330187e-6, 0.0013888889, 0.008333334, 0.041666668, 0.16666667, 0.5, 1, -Infinity]);
-// ZERO, bias, fraction, bits of 1, least exponent, room below and above the first row of a block.
-const LANES: usize = memory.data<i32>([-1073741824, 127, 0x7fffff, 0x3f800000, -127, 30, 60, -60]);
+// ZERO, bias, fraction, bits of 1, least exponent, room of a block below and above, and ZERO / 2, of which two may be added.
+const LANES: usize = memory.data<i32>([-1073741824, 127, 0x7fffff, 0x3f800000, -127, 30, 60, -60, -536870912]);
 
 // @ts-ignore: decorator
 @inline
@@ -239,4 +239,114 @@ function steps(p: usize, blocks: bool): i32 {
     }
   }
   return flags;
+}
+
+// Intervals [i, j] of frames, i <= j, one set for each track; tracks in the lanes. A track is at frame t before its intervals there (free), then it may end one (u), add the one of t alone, and go on (v).
+//   u[t] = free[t] + sum_(i < t) open[i] e^s(i, t),   free[t] = v[t - 1] e^skip[t - 1]
+//   shared endpoints: v = u (1 + e^s(t, t)), open = v;   else: v = u + free e^s(t, t), open = free
+// p: u32[20]: bytes of a row of states, bytes between rows of scores, t, scores of the intervals that end at t, skip or 0, v m, e, base m, e (u or free), sums m, e (backward), behind m, e, at m, e (one row each), p out, shared, Z m, e; rows of states [T, width].
+
+// (m, e) = a + b
+// @ts-ignore: decorator
+@inline
+function plus(m: usize, e: usize, am: v128, ae: v128, bm: v128, be: v128): void {
+  const zero = v128.load32_splat(LANES), nought = f32x4.splat(0);
+  ae = v128.bitselect(zero, ae, f32x4.eq(am, nought));
+  be = v128.bitselect(zero, be, f32x4.eq(bm, nought));
+  const top = i32x4.max_s(ae, be);
+  keep(m, e, madd(am, power(i32x4.sub(ae, top)), f32x4.mul(bm, power(i32x4.sub(be, top)))), top);
+}
+
+// Not finite and not -Infinity.
+// @ts-ignore: decorator
+@inline
+function wrong(z: v128): v128 {
+  return v128.not(f32x4.lt(z, f32x4.abs(v128.load32_splat(SPLIT, 40))));
+}
+
+// Row t of the states. at: where free[t] lies, which the caller has set for tracks that begin here. Returns 1 where a score is NaN or Infinity.
+export function f32_intervals_forward(p: usize): i32 {
+  const bytes = <usize>load<u32>(p), stride = <usize>load<u32>(p, 4), t = load<i32>(p, 8), s = <usize>load<u32>(p, 12), vm = <usize>load<u32>(p, 20), ve = <usize>load<u32>(p, 24), bm = <usize>load<u32>(p, 28), be = <usize>load<u32>(p, 32);
+  const at = <usize>load<u32>(p, 52), atE = <usize>load<u32>(p, 56), shared = load<i32>(p, 64), row = <usize>t * bytes, om = shared ? vm : bm, oe = shared ? ve : be;
+  const zero = v128.load32_splat(LANES), nought = f32x4.splat(0), log2e = v128.load32_splat(SPLIT), magic = v128.load32_splat(SPLIT, 4), ln2hi = v128.load32_splat(SPLIT, 8), ln2lo = v128.load32_splat(SPLIT, 12);
+  const c6 = v128.load32_splat(SPLIT, 16), c5 = v128.load32_splat(SPLIT, 20), c4 = v128.load32_splat(SPLIT, 24), c3 = v128.load32_splat(SPLIT, 28), c2 = v128.load32_splat(SPLIT, 32), one = v128.load32_splat(SPLIT, 36), none = v128.load32_splat(SPLIT, 40);
+  const bias = v128.load32_splat(LANES, 4), least = v128.load32_splat(LANES, 16), infinity = f32x4.abs(none);
+  let bad = nought;
+  for (let a: usize = 0; a < bytes; a += 16) {
+    let sum = nought, high = zero, q = s + a, m = om + a, e = oe + a;
+    for (let i = 0; i < t; i++, q += stride, m += bytes, e += bytes) {
+      const z = v128.load(q), barred = f32x4.eq(z, none);
+      bad = v128.or(bad, v128.not(f32x4.lt(z, infinity)));
+      const k = v128.andnot(f32x4.sub(madd(z, log2e, magic), magic), barred), r = f32x4.sub(f32x4.sub(z, f32x4.mul(k, ln2hi)), f32x4.mul(k, ln2lo));
+      const w = v128.andnot(f32x4.mul(madd(madd(madd(madd(madd(madd(c6, r, c5), r, c4), r, c3), r, c2), r, one), r, one), v128.load(m)), barred);
+      const exponent = v128.bitselect(zero, i32x4.add(v128.load(e), i32x4.trunc_sat_f32x4_s(k)), f32x4.eq(w, nought)), most = i32x4.max_s(high, exponent);
+      sum = madd(w, i32x4.shl(i32x4.add(i32x4.max_s(i32x4.sub(exponent, most), least), bias), 23), f32x4.mul(sum, i32x4.shl(i32x4.add(i32x4.max_s(i32x4.sub(high, most), least), bias), 23)));
+      high = most;
+    }
+    const fm = v128.load(at + a), fe = v128.load(atE + a), z = v128.load(q), k = exponentOf(z), w = mantissaOf(z, k), we = i32x4.trunc_sat_f32x4_s(k), v = vm + row + a, vE = ve + row + a, b = bm + row + a, bE = be + row + a;
+    bad = v128.or(bad, wrong(z));
+    // u
+    plus(v, vE, fm, fe, sum, high);
+    const um = v128.load(v), ue = v128.load(vE);
+    v128.store(b, shared ? um : fm);
+    v128.store(bE, shared ? ue : fe);
+    plus(v, vE, um, ue, f32x4.mul(v128.load(b), w), i32x4.add(v128.load(bE), we));
+  }
+  return v128.any_true(bad) ? 1 : 0;
+}
+
+// free of the next frame: v e^skip. skip: f32[width] or 0.
+export function f32_intervals_skip(skip: usize, vm: usize, ve: usize, at: usize, atE: usize, bytes: usize): i32 {
+  let bad = f32x4.splat(0);
+  for (let a: usize = 0; a < bytes; a += 16) {
+    v128.store(at + a, v128.load(vm + a));
+    v128.store(atE + a, v128.load(ve + a));
+    if (skip) {
+      const z = v128.load(skip + a);
+      bad = v128.or(bad, wrong(z));
+      scaleBy(at + a, atE + a, z);
+    }
+  }
+  return v128.any_true(bad) ? 1 : 0;
+}
+
+// Posteriors of the intervals that end at t, and of going on without one (at skip, f32[width], where it is not 0); frames from the last. behind: in, what follows from the state before the intervals of frame t + 1; out, that of frame t.
+// At the last frame `at` holds 1. sums[i]: what follows intervals that begin at i, of those that end later.
+export function f32_intervals_backward(p: usize): void {
+  const bytes = <usize>load<u32>(p), stride = <usize>load<u32>(p, 4), t = load<i32>(p, 8), s = <usize>load<u32>(p, 12), skip = <usize>load<u32>(p, 16), vm = <usize>load<u32>(p, 20), ve = <usize>load<u32>(p, 24), bm = <usize>load<u32>(p, 28), be = <usize>load<u32>(p, 32);
+  const sm = <usize>load<u32>(p, 36), se = <usize>load<u32>(p, 40), behind = <usize>load<u32>(p, 44), behindE = <usize>load<u32>(p, 48), at = <usize>load<u32>(p, 52), atE = <usize>load<u32>(p, 56), out = <usize>load<u32>(p, 60), shared = load<i32>(p, 64), row = <usize>t * bytes;
+  const om = shared ? vm : bm, oe = shared ? ve : be, zm = <usize>load<u32>(p, 68), ze = <usize>load<u32>(p, 72), last = load<i32>(p, 76);
+  const zero = v128.load32_splat(LANES), nought = f32x4.splat(0), log2e = v128.load32_splat(SPLIT), magic = v128.load32_splat(SPLIT, 4), ln2hi = v128.load32_splat(SPLIT, 8), ln2lo = v128.load32_splat(SPLIT, 12);
+  const c6 = v128.load32_splat(SPLIT, 16), c5 = v128.load32_splat(SPLIT, 20), c4 = v128.load32_splat(SPLIT, 24), c3 = v128.load32_splat(SPLIT, 28), c2 = v128.load32_splat(SPLIT, 32), one = v128.load32_splat(SPLIT, 36), none = v128.load32_splat(SPLIT, 40);
+  const bias = v128.load32_splat(LANES, 4), least = v128.load32_splat(LANES, 16), floor = v128.load32_splat(LANES, 32);
+  for (let a: usize = 0; a < bytes; a += 16) {
+    const inverse = f32x4.div(one, v128.load(zm + a)), whole = v128.load(ze + a), m = at + a, e = atE + a;
+    if (!last) {
+      // Going on: e^skip behind.
+      v128.store(m, v128.load(behind + a));
+      v128.store(e, v128.load(behindE + a));
+      const z = v128.load(skip + a);
+      scaleBy(m, e, z);
+      v128.store(skip + a, f32x4.mul(inverse, f32x4.mul(f32x4.mul(v128.load(m), v128.load(vm + row + a)), power(i32x4.sub(i32x4.add(i32x4.max_s(v128.load(e), floor), v128.load(ve + row + a)), whole)))));
+    }
+    const later = v128.load(sm + row + a), laterE = v128.load(se + row + a);
+    if (shared) plus(m, e, v128.load(m), v128.load(e), later, laterE);
+    // at: what follows v.
+    const am = v128.load(m), ae = v128.load(e), z = v128.load(s + <usize>t * stride + a), k = exponentOf(z), w = f32x4.mul(am, mantissaOf(z, k)), we = i32x4.add(ae, i32x4.trunc_sat_f32x4_s(k));
+    const single = f32x4.mul(inverse, f32x4.mul(f32x4.mul(w, v128.load(bm + row + a)), power(i32x4.sub(i32x4.add(v128.bitselect(floor, we, f32x4.eq(w, nought)), v128.load(be + row + a)), whole))));
+    plus(behind + a, behindE + a, am, ae, w, we);
+    if (!shared) plus(behind + a, behindE + a, v128.load(behind + a), v128.load(behindE + a), later, laterE);
+    // What follows u, an interval that ends here.
+    const um = shared ? v128.load(behind + a) : am, ue = shared ? v128.load(behindE + a) : ae, scale = f32x4.mul(um, inverse), by = i32x4.sub(i32x4.max_s(ue, floor), whole);
+    let q = s + a, g = out + a, o = om + a, oE = oe + a, n = sm + a, nE = se + a;
+    for (let i = 0; i < t; i++, q += stride, g += bytes, o += bytes, oE += bytes, n += bytes, nE += bytes) {
+      const x = v128.load(q), barred = f32x4.eq(x, none), kx = v128.andnot(f32x4.sub(madd(x, log2e, magic), magic), barred), r = f32x4.sub(f32x4.sub(x, f32x4.mul(kx, ln2hi)), f32x4.mul(kx, ln2lo));
+      const y = v128.andnot(madd(madd(madd(madd(madd(madd(c6, r, c5), r, c4), r, c3), r, c2), r, one), r, one), barred), xe = i32x4.trunc_sat_f32x4_s(kx);
+      v128.store(g, f32x4.mul(f32x4.mul(f32x4.mul(y, scale), v128.load(o)), i32x4.shl(i32x4.add(i32x4.max_s(i32x4.add(i32x4.add(xe, by), v128.load(oE)), least), bias), 23)));
+      const add = f32x4.mul(y, um), addE = v128.bitselect(zero, i32x4.add(xe, ue), f32x4.eq(add, nought)), was = v128.load(nE), top = i32x4.max_s(was, addE);
+      v128.store(n, madd(add, i32x4.shl(i32x4.add(i32x4.max_s(i32x4.sub(addE, top), least), bias), 23), f32x4.mul(v128.load(n), i32x4.shl(i32x4.add(i32x4.max_s(i32x4.sub(was, top), least), bias), 23))));
+      v128.store(nE, top);
+    }
+    v128.store(g, single);
+  }
 }

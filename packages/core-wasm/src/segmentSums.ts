@@ -7,6 +7,9 @@ export const kernels: () => {
   f32_segments_weights(z: number, m: number, e: number, count: number): void;
   f32_segments_blocks(p: number): number;
   f32_segments_rows(p: number): number;
+  f32_intervals_forward(p: number): number;
+  f32_intervals_skip(skip: number, vm: number, ve: number, at: number, atE: number, bytes: number): number;
+  f32_intervals_backward(p: number): void;
 } = /* @__PURE__ */ family("segments", binary);
 
 /** Bytes of a block of positions. */
