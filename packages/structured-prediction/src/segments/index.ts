@@ -2,3 +2,4 @@ export { SemiMarkov, type ProbableSegment, type SegmentGradients, type SegmentMa
 export { type SegmentModel, type SegmentModelOptions } from "./segmentModel.ts";
 export { semiMarkovLoss, type SemiMarkovLossOptions } from "./semiMarkovLoss.ts";
 export { segmentLabels, segmentsOf, type Segment } from "./segments.ts";
+export { IntervalCrf, type Interval, type IntervalMarginals, type IntervalOptions } from "./intervals.ts";
