@@ -13,11 +13,11 @@ export interface AnyLossOptions extends RegionOptions {
   readonly beta?: number;
 }
 
-/** Sensitivity and specificity, and what they make; where a class has no negatives, the specificity is 1. */
+/** Sensitivity and specificity, and what they make; where a class has no positives, the sensitivity is 1; no negatives: the specificity. */
 function rates(value: (sensitivity: number, specificity: number) => readonly [value: number, bySensitivity: number, bySpecificity: number]): RegionTerms {
   return ([tp, p, t, , , n], slopes) => {
-    const [score, a, b] = value(tp / t, n === t ? 1 : 1 - (p - tp) / (n - t)), negatives = n === t ? 0 : b / (n - t);
-    slopes[0] = -a / t - negatives;
+    const [score, a, b] = value(t === 0 ? 1 : tp / t, n === t ? 1 : 1 - (p - tp) / (n - t)), negatives = n === t ? 0 : b / (n - t);
+    slopes[0] = (t === 0 ? 0 : -a / t) - negatives;
     slopes[1] = negatives;
     return 1 - score;
   };
@@ -31,7 +31,7 @@ function rates(value: (sensitivity: number, specificity: number) => readonly [va
  * @param logits - float32 [B, C] or [B, ..., C]
  * @param targets - masks in [0, 1], float32, the shape of the logits (sigmoid); or int32 labels without the axis of the classes (softmax)
  * @param options - those of `diceLoss` without smoothing; `metric` ("f-score"), `amplification` (73), `beta` (1)
- * @returns float32 [C], [B, C] ("none") or []. Labels without a positive take no part; accuracy and Matthews: with `absent` "count" they do. `withGrad`: `grad`
+ * @returns float32 [C], [B, C] ("none") or []. Labels without a positive take no part; with `absent` "count" they do, at sensitivity 1. `withGrad`: `grad`
  * @throws RangeError for shapes that do not fit, a label or a target out of range
  * @example
  *   anyLoss([[2], [-1], [1]], [[1], [0], [0]]); // near 1 / 3
@@ -46,7 +46,7 @@ export const anyLoss: RegionLoss<AnyLossOptions> = /* @__PURE__ */ regionLoss("a
       return [a, amplification * a * (1 - a)];
     },
     terms:
-      metric === "f-score" ? overlap(1 + beta * beta, 0, 0, 1, beta * beta)
+      metric === "f-score" ? overlap(1 + beta * beta, 0, 1, beta * beta)
       : metric === "matthews" ? matthews(1e-5)
       : metric === "balanced-accuracy" ? rates((s, r) => [(s + r) / 2, 0.5, 0.5])
       : metric === "geometric-mean" ? rates((s, r) => {

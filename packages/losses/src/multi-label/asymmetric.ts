@@ -43,7 +43,7 @@ export const asymmetricLoss: ElementLoss<AsymmetricOptions> = /* @__PURE__ */ el
     value: (x, t) => times(pow(miss(x, t), gammaOf(t)), base(x, t)),
     slope(x, t) {
       const p = sigmoid(x), q = sigmoid(-x), u = miss(x, t), open = p > clip ? (1 - t) * p : 0, slope = (clip === 0 ? open : (open * q) / (1 - over(x))) - t * q;
-      return pow(u, gammaOf(t)) * slope + (gradient === "exact" ? focusSlope(u, gammaOf(t), base(x, t)) * (open - t * p) * q : 0);
+      return pow(u, gammaOf(t)) * slope + (gradient === "exact" ? focusSlope(u, gammaOf(t), base(x, t), (open - t * p) * q) : 0);
     },
   };
 }, [0, 1]);

@@ -32,6 +32,7 @@ export const binaryCrossEntropy: ElementLoss<BinaryCrossEntropyOptions> = /* @__
   if (typeof posWeight === "number") checkRange(where, "posWeight", posWeight, 0);
   const weights = typeof posWeight === "number" ? Float32Array.of(posWeight) : perClass(where, "posWeight", posWeight, shape[shape.length - 1]), classes = weights.length, smooth = (t: number): number => t * (1 - labelSmoothing) + labelSmoothing / 2;
   checkRange(where, "labelSmoothing", labelSmoothing, 0, 1);
+  checkRange(where, "margin", margin, 0);
   return {
     value: (x, t, _, i) => logisticLoss(x - margin * (2 * t - 1), smooth(t), weights[i % classes]),
     slope: (x, t, _, i) => logisticSlope(x - margin * (2 * t - 1), smooth(t), weights[i % classes]),

@@ -4,9 +4,9 @@ import { elementLoss, times, type ElementLoss } from "../elementLoss.ts";
 import { logisticLoss, logisticSlope } from "../logistic.ts";
 import { checkRange } from "../range.ts";
 
-/** gamma u^(gamma - 1) b, where b is of the order of u: finite for gamma < 1 at u = 0. */
-export function focusSlope(u: number, gamma: number, b: number): number {
-  return u === 0 ? 0 : gamma * pow(u, gamma) * (b / u);
+/** gamma u^(gamma - 1) b du, where b is of the order of u: finite for gamma < 1 at u = 0, and 0 at infinite logits, where du falls faster than b grows. */
+export function focusSlope(u: number, gamma: number, b: number, du: number): number {
+  return u === 0 || gamma === 0 ? 0 : times(du, gamma * pow(u, gamma) * (b / u));
 }
 
 /** Options of `sigmoidFocalLoss`. */
@@ -39,7 +39,7 @@ export const sigmoidFocalLoss: ElementLoss<SigmoidFocalOptions> = /* @__PURE__ *
     value: (x, t) => share(t) * times(pow(miss(x, t), gamma), logisticLoss(x, t)),
     slope(x, t) {
       const u = miss(x, t), p = sigmoid(x), q = sigmoid(-x);
-      return share(t) * (pow(u, gamma) * logisticSlope(x, t) + focusSlope(u, gamma, logisticLoss(x, t)) * (1 - 2 * t) * p * q);
+      return share(t) * (pow(u, gamma) * logisticSlope(x, t) + focusSlope(u, gamma, logisticLoss(x, t), (1 - 2 * t) * p * q));
     },
   };
 }, [0, 1]);
@@ -70,7 +70,7 @@ export const qualityFocalLoss: ElementLoss<QualityFocalOptions> = /* @__PURE__ *
     value: (x, t) => times(pow(Math.abs(logisticSlope(x, t)), beta), logisticLoss(x, t)),
     slope(x, t) {
       const d = logisticSlope(x, t), u = Math.abs(d);
-      return pow(u, beta) * d + focusSlope(u, beta, logisticLoss(x, t)) * (d < 0 ? -1 : 1) * sigmoid(x) * sigmoid(-x);
+      return pow(u, beta) * d + focusSlope(u, beta, logisticLoss(x, t), (d < 0 ? -1 : 1) * sigmoid(x) * sigmoid(-x));
     },
   };
 }, [0, 1]);
@@ -104,7 +104,7 @@ export const varifocalLoss: ElementLoss<VarifocalOptions> = /* @__PURE__ */ elem
     value: (x, q) => (q > 0 ? q * logisticLoss(x, q) : alpha * times(pow(sigmoid(x), gamma), softplus(x))),
     slope(x, q) {
       const p = sigmoid(x);
-      return q > 0 ? q * logisticSlope(x, q) : alpha * pow(p, gamma) * (p + gamma * softplus(x) * sigmoid(-x));
+      return q > 0 ? q * logisticSlope(x, q) : alpha * pow(p, gamma) * (p + gamma * times(sigmoid(-x), softplus(x)));
     },
   };
 }, [0, 1]);

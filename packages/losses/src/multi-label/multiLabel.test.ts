@@ -91,6 +91,13 @@ describe("anyLoss [paper:anyloss-transforming-classification-metrics-into-loss-f
     }
   });
 
+  it("a label without positives that is counted: sensitivity 1", () => {
+    const a = Array.from([1, -2], (x) => 1 / (1 + Math.exp(-73 * (1 / (1 + Math.exp(-x)) - 0.5)))), specificity = 1 - (a[0] + a[1]) / 2;
+    expectClose(anyLoss([[1], [-2]], [[0], [0]], { metric: "balanced-accuracy", absent: "count" }).item(), 1 - (1 + specificity) / 2, { rtol: 1e-6 });
+    expectClose(anyLoss([[1], [-2]], [[0], [0]], { metric: "geometric-mean", absent: "count" }).item(), 1 - Math.sqrt(specificity), { rtol: 1e-6 });
+    expect(anyLoss.withGrad([[1], [-2]], [[0], [0]], { metric: "geometric-mean", absent: "count" }).grad.data.every((g) => g >= 0 && g < 1)).toBe(true);
+  });
+
   it("counts add up over batches, and to the number of rows", () => {
     const parts = [0, 1].map((half) => counts(z.data.slice(8 * half, 8 * half + 8), t.data.slice(8 * half, 8 * half + 8), 2, 0, 73)), whole = counts(z.data, t.data, 2, 0, 73);
     expectClose(whole, whole.map((_, k) => parts[0][k] + parts[1][k]), { atol: 1e-12 });
@@ -155,6 +162,9 @@ describe("special values", () => {
     expectClose(binaryCrossEntropy([40, -40], [1, 0], { reduction: "none" }).data, [Math.exp(-40), Math.exp(-40)], { rtol: 2e-7 });
     expectExact(binaryCrossEntropy([-Infinity, Infinity, -Infinity, Infinity, NaN], [0, 1, 1, 0, 0.5], { reduction: "none" }).data, [0, 0, Infinity, Infinity, NaN]);
     expectExact(sigmoidFocalLoss.withGrad([-Infinity, 200], [0, 1], { gamma: 0.5, reduction: "none" }).grad.data.map((g) => g + 0), [0, 0]);
+    // Wrong and certain: the slope of cross-entropy times the weight, whatever the focusing.
+    for (const [loss, wanted] of [[sigmoidFocalLoss, [-0.25, 0.75]], [qualityFocalLoss, [-1, 1]], [varifocalLoss, [-1, 0.75]], [asymmetricLoss, [-1, 0]]] as const) expectExact(loss.withGrad([-Infinity, Infinity], [1, 0], { reduction: "sum" }).grad.data, wanted);
+    expectExact(asymmetricLoss.withGrad([-Infinity, Infinity], [1, 0], { clip: 0, reduction: "sum" }).grad.data, [-1, 1]);
     expectExact(binaryCrossEntropy([NaN, 1, -1], [1, -1, 0.5], { ignoreIndex: -1, where: [0, 1, 1], reduction: "none" }).data.map(Math.sign), [0, 0, 1]);
     expectExact(westonWatkinsLoss([[NaN, 1, 2]], [1]).data, [NaN]);
     expectExact(crammerSingerLoss([[NaN, 1, 2]], [1]).data, [NaN]);
@@ -190,6 +200,7 @@ it("says what is wrong", () => {
   expect(() => binaryCrossEntropy([[1, 2]], [[1, 0]], { posWeight: [1, 2, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`posWeight\` of shape [2], got [3]]`);
   expect(() => anyLoss([[1]], [[1]], { metric: "recall" as "accuracy" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: anyLoss: expected \`metric\` one of accuracy, balanced-accuracy, f-score, geometric-mean, matthews, got recall]`);
   expect(() => binaryCrossEntropy([1], [1], { labelSmoothing: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`labelSmoothing\` in [0, 1], got 2]`);
+  expect(() => binaryCrossEntropy([1], [1], { margin: NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`margin\` a finite number >= 0, got NaN]`);
   expect(() => sigmoidFocalLoss.withGrad([1], [1], { gamma: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sigmoidFocalLoss.withGrad: expected \`gamma\` a finite number >= 0, got -1]`);
   expect(() => asymmetricLoss([1], [1], { gradient: "half" as "exact" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: asymmetricLoss: expected \`gradient\` one of exact, official, got half]`);
   expect(() => crammerSingerLoss([[1, 2]], [0], { power: 3 as 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: crammerSingerLoss: expected \`power\` an integer in [1, 2], got 3]`);

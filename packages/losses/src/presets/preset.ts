@@ -1,4 +1,5 @@
-import { asFloat32, Tensor, type Loss, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, checkLabels, sizeOf, Tensor, type Loss, type TensorLike } from "@logits/tensor";
+import { sameShape } from "../elementLoss.ts";
 
 /** A loss with the arguments and defaults of another library. `withGrad` gives the gradient of the first argument. */
 export interface PresetLoss<Options extends object = object> {
@@ -38,12 +39,16 @@ export function reshaped(x: Tensor<"float32">, shape: readonly number[]): Tensor
   return new Tensor("float32", shape, x.data);
 }
 
-/** Labels [..., ] of classes on axis 1 as masks of the shape of the scores [B, C, ...]; rows of `ignore` hold it. */
-export function masksOf(labels: { readonly data: ArrayLike<number> }, shape: readonly number[], ignore?: number): Tensor<"float32"> {
-  const [images, classes] = shape, inner = shape.slice(2).reduce((a, b) => a * b, 1), out = new Float32Array(images * classes * inner);
-  for (let b = 0; b < images; b++) for (let c = 0; c < classes; c++) for (let i = 0; i < inner; i++) {
-    const y = labels.data[b * inner + i];
-    out[(b * classes + c) * inner + i] = ignore !== undefined && y === ignore ? ignore : y === c ? 1 : 0;
-  }
-  return new Tensor("float32", shape, out);
+/** Labels of classes on an axis (default the last) as masks of the shape of the scores; `where` is 0 in rows of `ignoreIndex`. */
+export function masksOf(where: string, targets: TensorLike, shape: readonly number[], { axis = -1, ignoreIndex }: { readonly axis?: number; readonly ignoreIndex?: number | undefined } = {}): { readonly masks: Tensor<"float32">; readonly where: Tensor<"uint8"> } {
+  const index = axis < 0 ? axis + shape.length : axis, classes = shape[index], labels = asInt32(where, "targets", targets), inner = sizeOf(shape.slice(index + 1)), masks = new Float32Array(sizeOf(shape)), kept = new Uint8Array(masks.length);
+  sameShape(where, "targets", labels.shape, shape.filter((_, i) => i !== index));
+  checkLabels(where, "targets", labels, classes, ignoreIndex);
+  labels.data.forEach((y, r) => {
+    const at = Math.floor(r / inner) * classes * inner + (r % inner);
+    if (y === ignoreIndex) return;
+    masks[at + y * inner] = 1;
+    for (let c = 0; c < classes; c++) kept[at + c * inner] = 1;
+  });
+  return { masks: new Tensor("float32", shape, masks), where: new Tensor("uint8", shape, kept) };
 }

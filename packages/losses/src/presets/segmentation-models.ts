@@ -120,7 +120,7 @@ export interface SegmentationModelsLovaszOptions {
 }
 
 /**
- * Lovasz loss as `smp.losses.LovaszLoss`: the hinge of all pixels and channels together, or, "multiclass", Lovasz-softmax of the classes that occur.
+ * Lovasz loss as `smp.losses.LovaszLoss`: the hinge of all pixels and channels together, or, "multiclass", Lovasz-softmax of the classes that occur; `perImage`: the mean over images.
  *
  * @param predictions - float32 [N, C, H, W]: logits
  * @param targets - as in `diceLoss`
@@ -133,10 +133,14 @@ export interface SegmentationModelsLovaszOptions {
  */
 export const lovaszLoss: PresetLoss<SegmentationModelsLovaszOptions> = /* @__PURE__ */ preset("lovaszLoss", (where, x, targets, { mode, perImage = false, ignoreIndex }: SegmentationModelsLovaszOptions) => {
   checkMode(where, mode);
-  const per = perImage ? "image" : "batch", multiclass = mode === "multiclass", images = x.shape[0], shape = [images, x.size / Math.max(1, images), 1];
-  return multiclass
-    ? { loss: lovaszSoftmaxLoss, x, t: asInt32(where, "targets", targets), options: { axis: 1, per, ignoreIndex } }
-    : { loss: lovaszHingeLoss, x: reshaped(x, shape), t: { data: asFloat32(where, "targets", targets).data, shape }, options: { per, ignoreIndex } };
+  const per = perImage ? "image" : "batch", images = x.shape[0], shape = [images, x.size / Math.max(1, images), 1];
+  if (mode === "multiclass") {
+    const t = asInt32(where, "targets", targets), size = t.size / Math.max(1, images);
+    // The mean over images of the means over the classes that occur: an image without any adds 0.
+    const occurring = Array.from({ length: images }, (_, b) => new Set(t.data.slice(b * size, (b + 1) * size).filter((y) => y !== ignoreIndex)).size);
+    return { loss: lovaszSoftmaxLoss, x, t, options: { axis: 1, per, ignoreIndex, ...(perImage && { weight: occurring.map((n) => (n === 0 ? 0 : 1 / n)) }) }, factor: perImage ? occurring.filter((n) => n > 0).length / Math.max(1, images) : 1 };
+  }
+  return { loss: lovaszHingeLoss, x: reshaped(x, shape), t: { data: asFloat32(where, "targets", targets).data, shape }, options: { per, ignoreIndex } };
 });
 
 /** Options of `focalLoss`. */
@@ -163,8 +167,9 @@ export interface SegmentationModelsFocalOptions {
  */
 export const focalLoss: PresetLoss<SegmentationModelsFocalOptions> = /* @__PURE__ */ preset("focalLoss", (where, x, targets, { mode, alpha = null, gamma = 2, ignoreIndex }: SegmentationModelsFocalOptions) => {
   checkMode(where, mode);
-  const t = mode === "multiclass" ? masksOf(asInt32(where, "targets", targets), x.shape, ignoreIndex) : reshaped(asFloat32(where, "targets", targets), x.shape);
-  return { loss: sigmoidFocalLoss, x, t, options: { alpha, gamma, ignoreIndex }, factor: mode === "multiclass" ? x.shape[1] : 1 };
+  if (mode !== "multiclass") return { loss: sigmoidFocalLoss, x, t: reshaped(asFloat32(where, "targets", targets), x.shape), options: { alpha, gamma, ignoreIndex } };
+  const { masks, where: kept } = masksOf(where, targets, x.shape, { axis: 1, ignoreIndex });
+  return { loss: sigmoidFocalLoss, x, t: masks, options: { alpha, gamma, where: kept }, factor: x.shape[1] };
 });
 
 /** Options of `softBceWithLogitsLoss`. */

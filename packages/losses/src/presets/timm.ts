@@ -1,9 +1,9 @@
-import { asFloat32, asInt32, Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, Tensor, type TensorLike } from "@logits/tensor";
 import { crossEntropy } from "../classification/crossEntropy.ts";
 import { softCrossEntropy } from "../classification/softCrossEntropy.ts";
 import { asymmetricLoss } from "../multi-label/asymmetric.ts";
 import { binaryCrossEntropy as ownBinaryCrossEntropy } from "../multi-label/binaryCrossEntropy.ts";
-import { preset, type PresetLoss } from "./preset.ts";
+import { masksOf, preset, type PresetLoss } from "./preset.ts";
 
 /** Options of `asymmetricLossMultiLabel`. */
 export interface TimmAsymmetricOptions {
@@ -68,14 +68,10 @@ export interface TimmBinaryCrossEntropyOptions {
  * Source: timm, loss/binary_cross_entropy.py.
  */
 export const binaryCrossEntropy: PresetLoss<TimmBinaryCrossEntropyOptions> = /* @__PURE__ */ preset("binaryCrossEntropy", (where, x, targets, { smoothing = 0.1, targetThreshold, posWeight, reduction = "mean" }: TimmBinaryCrossEntropyOptions) => {
-  const given = asFloat32(where, "targets", targets), classes = x.shape[x.shape.length - 1], off = smoothing / classes;
-  let { data } = given;
-  if (given.shape.length < x.shape.length) {
-    const labels = asInt32(where, "targets", targets).data;
-    data = Float32Array.from({ length: x.size }, (_, i) => (labels[Math.floor(i / classes)] === i % classes ? 1 - smoothing + off : off));
-  }
+  const given = asFloat32(where, "targets", targets), off = smoothing / x.shape[x.shape.length - 1], sparse = given.shape.length < x.shape.length;
+  let data = sparse ? masksOf(where, targets, x.shape).masks.data.map((t) => t * (1 - smoothing) + off) : given.data;
   if (targetThreshold !== undefined) data = data.map((t) => (t > targetThreshold ? 1 : 0));
-  return { loss: ownBinaryCrossEntropy, x, t: new Tensor("float32", given.shape.length < x.shape.length ? x.shape : given.shape, data), options: { posWeight, reduction } };
+  return { loss: ownBinaryCrossEntropy, x, t: new Tensor("float32", sparse ? x.shape : given.shape, data), options: { posWeight, reduction } };
 });
 
 /**

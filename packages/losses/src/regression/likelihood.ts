@@ -122,6 +122,6 @@ export const intervalLoss: Loss<[lower: TensorLike, upper: TensorLike, targets: 
   if (!(alpha > 0 && alpha <= 1)) throw rangeError(where, "alpha", "in (0, 1]", `${alpha}`);
   return {
     value: (l, u, t) => u - l + (2 / alpha) * (Math.max(0, l - t) + Math.max(0, t - u)),
-    slopes: [(l, _, t) => (t < l ? 2 / alpha - 1 : -1), (_, u, t) => (t > u ? 1 - 2 / alpha : 1)],
+    slopes: [(l, _, t) => (t < l ? 2 / alpha - 1 : t >= l ? -1 : NaN), (_, u, t) => (t > u ? 1 - 2 / alpha : t <= u ? 1 : NaN)],
   };
 });

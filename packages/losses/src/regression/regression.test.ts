@@ -113,6 +113,7 @@ describe("limits", () => {
     expectClose(logCoshLoss([1e-5, 1e-3, 0.0099, 0.0101], [0, 0, 0, 0], { reduction: "none" }).data, [5e-11, 4.999999166667e-7, Math.log(Math.cosh(0.0099)), Math.log(Math.cosh(0.0101))], { rtol: 1e-6 });
     expectExact(poissonLoss([-Infinity, -Infinity], [0, 1], { reduction: "none" }).data, [0, Infinity]);
     expectExact(absoluteErrorLoss.withGrad([2, NaN], [2, 1], { reduction: "none" }).grad.data, [0, NaN]);
+    expectExact(intervalLoss.withGrad([NaN, 0], [1, 1], [0.5, NaN], { reduction: "none" }).grads.lower.data, [NaN, NaN]);
     expectExact(huberLoss([NaN, 1], [0, 0], { reduction: "none" }).data, [NaN, 0.5]);
     expectExact(squaredErrorLoss([1, 5], [3, -1], { ignoreIndex: -1 }).data, [4]);
     expectClose(cosineDistanceLoss([[0, 0]], [[1, 0]]).item(), 1, { atol: 0 });

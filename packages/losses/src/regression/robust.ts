@@ -122,7 +122,7 @@ export function logCosh(d: number): number {
 
 /** Options of `quantileLoss`. */
 export interface QuantileOptions extends LossOptions {
-  /** The quantile to learn, in (0, 1). Default 0.5. */
+  /** The quantile to learn, in [0, 1]. Default 0.5. */
   readonly quantile?: number;
 }
 
@@ -135,7 +135,7 @@ export interface QuantileOptions extends LossOptions {
  * @param targets - t, float32, the same shape
  * @param options - those of every loss; `quantile` (0.5: half the absolute error)
  * @returns float32 of that shape ("none") or []. `withGrad`: `grad`; 0 where both are equal
- * @throws RangeError for shapes that differ
+ * @throws RangeError for shapes that differ or a quantile outside [0, 1]
  * @example
  *   quantileLoss([1, 2], [0, 4], { quantile: 0.9 }); // (0.1 + 1.8) / 2
  * Source: Koenker and Bassett, "Regression quantiles", Econometrica 46, 1978.

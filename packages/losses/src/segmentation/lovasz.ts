@@ -1,5 +1,6 @@
 import { argsort } from "@logits/core-wasm/select";
 import { defineLoss, type TensorLike } from "@logits/tensor";
+import { times } from "../elementLoss.ts";
 import { regionsOf, type RegionLoss, type RegionOptions } from "./regions.ts";
 
 /** The Lovasz extension of the Jaccard loss over errors: hinges of logits, or distances of probabilities. */
@@ -25,7 +26,7 @@ function lovaszLoss(name: string, defaults: Pick<RegionOptions, "activation" | "
             const step = 1 - left / union - before;
             before += step;
             if (hinge && errors[k] <= 0) continue;
-            values[u] += step * errors[k];
+            values[u] += times(step, errors[k]);
             if (coefficients) dp[i] = coefficients[u] * step * (values[u] === values[u] ? (hinge ? 1 - 2 * t[i] : p[i] < t[i] ? -1 : 1) : NaN);
           }
         });

@@ -1,4 +1,4 @@
-import { log, pow, tanh } from "@logits/statistics";
+import { pow, tanh } from "@logits/statistics";
 import { checkPositive } from "@logits/tensor";
 import { logCosh } from "../regression/robust.ts";
 import { checkRange } from "../range.ts";
@@ -34,18 +34,14 @@ export interface FocalTverskyOptions extends TverskyOptions {
 
 function dice({ smooth = 0, squared = false, logarithm = false }: DiceOptions, where: string): RegionTerms {
   checkRange(where, "smooth", smooth, 0);
-  return logged(squared ? overlap(2, smooth, 0, 0, 0, 1, 1) : overlap(2, smooth, 0, 1, 1), logarithm);
+  return overlap(2, smooth, 1, 1, { squared, logarithm });
 }
 
 function tversky({ alpha = 0.3, beta = 0.7, smooth = 0, logarithm = false }: TverskyOptions, where: string): RegionTerms {
   checkRange(where, "alpha", alpha, 0);
   checkRange(where, "beta", beta, 0);
   checkRange(where, "smooth", smooth, 0);
-  return logged(overlap(1, smooth, 1 - alpha - beta, alpha, beta), logarithm);
-}
-
-function logged(terms: RegionTerms, logarithm: boolean): RegionTerms {
-  return logarithm ? after(terms, (v) => -log(1 - v), (v) => 1 / (1 - v)) : terms;
+  return overlap(1, smooth, alpha, beta, { logarithm });
 }
 
 /**

@@ -20,7 +20,7 @@ export function planeLoss<Options extends PlaneOptions = PlaneOptions>(name: str
   return defineLoss(name, 2, (where, [logits, targets]: [TensorLike, TensorLike], options: Options) => {
     const x = asFloat32(where, "logits", logits), t = asFloat32(where, "targets", targets), { activation = "sigmoid" } = options, plane = terms(options, where);
     if (x.shape.length < 2) throw rangeError(where, "logits", "of shape [..., H, W]", `[${x.shape.join(", ")}]`);
-    if (x.size === 0) throw rangeError(where, "logits", "with at least one pixel", `shape [${x.shape.join(", ")}]`);
+    if (x.shape[x.shape.length - 2] * x.shape[x.shape.length - 1] === 0) throw rangeError(where, "logits", "with at least one pixel", `shape [${x.shape.join(", ")}]`);
     checkOneOf(where, "activation", activation, ["sigmoid", "none"]);
     sameShape(where, "targets", t.shape, x.shape);
     const shape = x.shape.slice(0, -2), [height, width] = x.shape.slice(-2), size = height * width, weights = rowWeights(where, shape, options);

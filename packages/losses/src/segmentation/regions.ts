@@ -1,4 +1,4 @@
-import { exp, sigmoid } from "@logits/statistics";
+import { exp, log1p, sigmoid } from "@logits/statistics";
 import { asFloat32, asInt32, checkLabels, defineLoss, rangeError, rowWeights, scoreRows, type Loss, type RowLossOptions, type Tensor, type TensorLike } from "@logits/tensor";
 import { checkTargets, sameShape } from "../elementLoss.ts";
 
@@ -170,15 +170,17 @@ export function regionLoss<Options extends RegionOptions = RegionOptions>(name: 
   });
 }
 
-/** One minus (a tp + s) / (b tp + bp p + bt t + bpp p^2 + btt t^2 + s): every measure of overlap. Nothing predicted and nothing there: 0. */
-export function overlap(a: number, s: number, b: number, bp: number, bt: number, bpp = 0, btt = 0): RegionTerms {
+/**
+ * One minus top / (top + miss), with top = a p t + s and miss = alpha (p - p t) + beta (t - p t) in sums: every measure of overlap; `squared`: of p^2 and t^2. Nothing predicted and nothing there: 0.
+ * `logarithm`: -log of the ratio. What is missed is summed, not the difference of the sides: neither 0 nor 1 loses its digits.
+ */
+export function overlap(a: number, s: number, alpha: number, beta: number, { squared = false, logarithm = false }: { readonly squared?: boolean; readonly logarithm?: boolean } = {}): RegionTerms {
   return ([tp, p, t, pp, tt], slopes) => {
-    const top = a * tp + s, bottom = b * tp + bp * p + bt * t + bpp * pp + btt * tt + s;
+    const top = a * tp + s, miss = squared ? alpha * (pp - tp) + beta * (tt - tp) : alpha * (p - tp) + beta * (t - tp), bottom = top + miss, own = squared ? 2 : 1;
     if (bottom === 0) return 0;
-    slopes[0] = (top * b - a * bottom) / bottom ** 2;
-    slopes[1] = (top * bp) / bottom ** 2;
-    slopes[2] = (top * bpp) / bottom ** 2;
-    return (bottom - top) / bottom;
+    slopes[0] = logarithm ? (a - alpha - beta) / bottom - a / top : (-(alpha + beta) * top - a * miss) / bottom ** 2;
+    slopes[own] = logarithm ? alpha / bottom : (alpha * top) / bottom ** 2;
+    return logarithm ? log1p(miss / top) : miss / bottom;
   };
 }
 

@@ -236,6 +236,26 @@ describe("layouts and special values", () => {
     expectExact(lovaszSoftmaxLoss(z, t, { reduction: "none" }).data.map((v) => (v === v ? 0 : NaN)), [NaN, 0]);
     expectExact(diceLoss(z, t, { reduction: "none" }).data.map((v) => (v === v ? 0 : NaN)), [NaN, 0]);
   });
+  it("sure predictions stay finite: powers of 0, logarithms of nearly nothing, hinges without a step", () => {
+    for (let n = 1; n < 40; n++) {
+      const z = { data: new Float32Array(n).fill(50), shape: [n, 1] }, { loss, grad } = losses.focalTverskyLoss.withGrad(z, { data: new Float32Array(n).fill(1), shape: [n, 1] });
+      expectExact(loss.data, [0]);
+      expect(grad.data.every((g) => Math.abs(g) === 0)).toBe(true);
+    }
+    // Every pixel wrong: the ratio is 2 e^-50 (Dice) or e^-50 / 2 (Jaccard) of one pixel each.
+    const [dice, jaccard] = [diceLoss, jaccardLoss].map((loss) => loss.withGrad([[-50], [50]], [[1], [0]], { logarithm: true }));
+    expectClose(dice.loss.item(), 50, { rtol: 1e-7 });
+    expectClose(jaccard.loss.item(), 50 + Math.LN2, { rtol: 1e-7 });
+    expectClose(dice.grad.data, [-1, 0], { atol: 1e-7 });
+    expectClose(diceLoss([[30]], [[1]], { logarithm: true }).item(), Math.exp(-30) / 2, { rtol: 2e-3 }); // p is a multiple of 2^-53: 1 - p has three digits left
+    const sure = lovaszHingeLoss.withGrad([[-Infinity], [Infinity], [Infinity]], [[1], [0], [0]]);
+    expectExact(sure.loss.data, [Infinity]);
+    expectExact(sure.grad.data, [-1, 0, 0]);
+  });
+  it("an empty batch of planes is 0, as with every loss", () => {
+    const none = { data: new Float32Array(0), shape: [0, 3, 3] };
+    for (const loss of [clDiceLoss, structuralSimilarityLoss]) expectExact(loss.withGrad(none, none).loss.data, [0]);
+  });
   it("Lovasz of hard decisions is the Jaccard loss; a perfect image costs nothing", () => {
     const y = [0, 1, 1, 0, 1], guess = [0, 1, 0, 1, 1], hard = guess.map((c) => [0, 1].map((k) => (k === c ? 1e4 : 0)));
     expectClose(lovaszSoftmaxLoss(hard, y, { reduction: "none" }).data, jaccardLoss(hard, y, { reduction: "none" }).data.slice(), { atol: 1e-7 });
@@ -268,5 +288,7 @@ it("says what is wrong", () => {
   expect(() => clDiceLoss({ data: new Float32Array(0), shape: [1, 0, 3] }, { data: new Float32Array(0), shape: [1, 0, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: clDiceLoss: expected \`logits\` with at least one pixel, got shape [1, 0, 3]]`);
   expect(() => clDiceLoss([1, 2], [1, 0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: clDiceLoss: expected \`logits\` of shape [..., H, W], got [2]]`);
   expect(() => boundaryLoss([[1, 2]], [[1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: boundaryLoss: expected \`distances\` of shape [1, 2], got [1, 1]]`);
+  expect(() => selfAdjustingDiceLoss([1], [1], { alpha: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: selfAdjustingDiceLoss: expected \`alpha\` a finite number >= 0, got -1]`);
+  expect(() => selfAdjustingDiceLoss([1], [1], { gamma: NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: selfAdjustingDiceLoss: expected \`gamma\` a finite number >= 0, got NaN]`);
   expect(() => signedDistance([1, 0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: signedDistance: expected \`masks\` of shape [..., H, W], got [2]]`);
 });
