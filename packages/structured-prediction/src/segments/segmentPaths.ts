@@ -23,9 +23,10 @@ export function bestScores(item: SegmentItem): BestScores {
     const end = t + 1, reach = Math.min(D, end);
     best.fill(-Infinity);
     for (let d = 1; d <= reach; d++) {
-      const s = end - d, at = s * C, row = (d - 1) * C, own = segments ? (t * D + d - 1) * C : 0;
+      const s = end - d, at = s * C, row = (d - 1) * C, own = (t * D + d - 1) * C;
       for (let c = 0; c < C; c++) {
-        const v = begins[at + c] + durations[row + c] + (segments ? segments[own + c] : 0);
+        let v = begins[at + c] + durations[row + c];
+        if (segments !== undefined) v += segments[own + c];
         if (v > best[c] && s >= bars[c]) best[c] = v;
       }
     }
@@ -39,6 +40,35 @@ export function bestScores(item: SegmentItem): BestScores {
     for (let c = 0; c < C; c++) ends[end * C + c] = best[c] + sums[end * C + c];
   }
   return { ends, begins };
+}
+
+/** The best segmentation, none where nothing has a finite score; among equals, from the end of the sequence, the smallest label, then the shortest segment. */
+export function bestSegmentation(item: SegmentItem, { ends, begins }: BestScores): { labels: Int32Array; score: number }[] {
+  const { length: T, model: { labels: C, transitions } } = item, labels = new Int32Array(T).fill(-1);
+  let t = T, next = -1, from = -1;
+  while (t > 0) {
+    let top = -Infinity, c = -1;
+    for (let b = 0; b < C; b++) {
+      const v = ends[t * C + b] + item.endAt(t, b) + (next < 0 ? 0 : transitions[b * C + next]);
+      if (v > top) {
+        top = v;
+        c = b;
+      }
+    }
+    if (c < 0) return [];
+    top = -Infinity;
+    for (let s = t - 1, least = item.barrier(t, c); s >= least; s--) {
+      const v = begins[s * C + c] + item.lengthScore(t, t - s, c);
+      if (v > top) {
+        top = v;
+        from = s;
+      }
+    }
+    labels[from] = c;
+    t = from;
+    next = c;
+  }
+  return [{ labels, score: item.score(labels) }];
 }
 
 /** One way to a node: through a node before it. */

@@ -80,31 +80,31 @@ export class SegmentPosteriors {
   }
 
   /**
-   * P([s, s + d) is a segment of label c) for d = 1 ... D, s falling and d falling; with a tail, that of d = D is of lengths from D on.
-   * `covered(s, d, c, p)` is told of P(a segment of label c from s has a length of at least d).
+   * Adds weight P([s, s + d) is a segment of label c) to `durations` [D, C] and, where it has elements, `segments` [T, D, C] at `from`, and weight P(c at position u) to `content` [T, C] at `from`.
+   * With a tail, d = D stands for the lengths from D on, and the positions beyond the D-th of a segment are left to `beyond`.
    */
-  cells(visit: (s: number, d: number, c: number, p: number) => void, covered?: (s: number, d: number, c: number, p: number) => void): void {
-    const { item, sources, targets, logZ } = this, { length: T, sums, model: { labels: C, longest: D, durations, tail }, sequence: { content, segments } } = item;
-    const tailed = tail ? this.#tailed() : targets, bars = new Int32Array(C).fill(T), held = new Float64Array(C), own = new Float64Array(C);
+  addCells(weight: number, durationSums: Float64Array, content: Float64Array, segmentSums: Float64Array, from: number): void {
+    const { item, sources, targets, logZ } = this, { length: T, sums, model: { labels: C, longest: D, durations, tail }, sequence: { content: given, segments } } = item;
+    const tailed = tail ? this.#tailed() : targets, bars = new Int32Array(C).fill(T), held = new Float64Array(C), own = new Float64Array(C), each = segmentSums.length > 0;
     for (let s = T - 1; s >= 0; s--) {
-      const longest = Math.min(D, T - s);
       for (let c = 0; c < C; c++) {
-        if (content[s * C + c] === -Infinity) bars[c] = s;
+        if (given[s * C + c] === -Infinity) bars[c] = s;
         own[c] = sources[s * C + c] - sums[s * C + c] - logZ;
         held[c] = 0;
       }
-      for (let d = longest; d > 0; d--) {
-        const t = s + d, behind = d === D ? tailed : targets;
+      // From the longest: `held` is P(a segment of this label from s has a length of at least d).
+      for (let d = Math.min(D, T - s); d > 0; d--) {
+        const t = s + d, behind = d === D ? tailed : targets, row = (d - 1) * C, ends = t * C, at = (from + t - 1) * C, cell = ((t - 1) * D + d - 1) * C;
         for (let c = 0; c < C; c++) {
-          if (t <= bars[c]) {
-            const x = own[c] + durations[(d - 1) * C + c] + sums[t * C + c] + behind[t * C + c] + (segments ? segments[((t - 1) * D + d - 1) * C + c] : 0);
-            if (x > LEAST) {
-              const p = exp(x);
-              held[c] += p;
-              visit(s, d, c, p);
-            }
+          let x = own[c] + durations[row + c] + sums[ends + c] + behind[ends + c];
+          if (segments !== undefined) x += segments[cell + c];
+          if (x > LEAST && t <= bars[c]) {
+            const p = weight * exp(x);
+            held[c] += p;
+            durationSums[row + c] += p;
+            if (each) segmentSums[from * D * C + cell + c] += p;
           }
-          if (covered && held[c] > 0) covered(s, d, c, held[c]);
+          content[at + c] += held[c];
         }
       }
     }

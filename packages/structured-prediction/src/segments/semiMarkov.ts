@@ -5,7 +5,7 @@ import { Sequences, type SequenceOptions } from "../sequences.ts";
 import type { StructuredDistribution } from "../structuredDistribution.ts";
 import { SegmentItem } from "./segmentItem.ts";
 import { SegmentModel, checkScores, type SegmentModelOptions } from "./segmentModel.ts";
-import { bestScores, bestSegmentations } from "./segmentPaths.ts";
+import { bestScores, bestSegmentation, bestSegmentations } from "./segmentPaths.ts";
 import { SegmentPosteriors, logPartitionOf } from "./segmentPosteriors.ts";
 import type { Segment } from "./segments.ts";
 
@@ -225,7 +225,11 @@ export class SemiMarkov implements StructuredDistribution<TensorLike, SegmentMar
   marginals(options: { readonly segments?: boolean } = {}): SegmentMarginals {
     const { segments = false } = options, where = this.#at("marginals"), C = this.labels, D = this.model.longest;
     if (segments && this.model.tail) throw rangeError(where, "segments", "false for a model with a tail", "true", "Use probableSegments");
-    const { content, starts, ends, segments: each } = this.#expected("marginals", segments), rows = this.#sequences, floats = (x: Float64Array, inner: readonly number[]): Tensor<"float32"> => rows.floats(Float32Array.from(x, (p) => Math.min(1, p)), inner);
+    const { content, starts, ends, segments: each } = this.#expected("marginals", segments), rows = this.#sequences, floats = (x: Float64Array, inner: readonly number[]): Tensor<"float32"> => {
+      const out = new Float32Array(x);
+      for (let i = 0; i < out.length; i++) if (out[i] > 1) out[i] = 1;
+      return rows.floats(out, inner);
+    };
     return { unary: floats(content, [C]), starts: floats(starts, [C]), ends: floats(ends, [C]), ...(segments && { segments: floats(each, [D, C]) }) };
   }
 
@@ -318,7 +322,7 @@ export class SemiMarkov implements StructuredDistribution<TensorLike, SegmentMar
       }
       return 0;
     });
-    const rows = (x: Float64Array, inner: readonly number[]): Tensor<"float32"> => this.#sequences.floats(Float32Array.from(x), inner), table = (x: Float64Array, shape: readonly number[]): Tensor<"float32"> => new Tensor("float32", shape, Float32Array.from(x));
+    const rows = (x: Float64Array, inner: readonly number[]): Tensor<"float32"> => this.#sequences.floats(new Float32Array(x), inner), table = (x: Float64Array, shape: readonly number[]): Tensor<"float32"> => new Tensor("float32", shape, new Float32Array(x));
     return {
       value,
       grads: {
@@ -358,7 +362,7 @@ export class SemiMarkov implements StructuredDistribution<TensorLike, SegmentMar
   #best(method: string, k: number): { labels: Int32Array; score: Float64Array } {
     const n = this.#sequences.count, labels = new Int32Array(k * n).fill(-1), score = new Float64Array(k * this.batch).fill(-Infinity);
     this.#each((item, from, b) => {
-      const found = item.length === 0 ? [{ labels: new Int32Array(0), score: 0 }] : bestSegmentations(item, bestScores(item), k);
+      const found = item.length === 0 ? [{ labels: new Int32Array(0), score: 0 }] : k === 1 ? bestSegmentation(item, bestScores(item)) : bestSegmentations(item, bestScores(item), k);
       if (found.length === 0) throw this.#noSupport(method, b);
       found.forEach(({ labels: y, score: s }, m) => {
         labels.set(y, m * n + from);
@@ -385,16 +389,8 @@ export class SemiMarkov implements StructuredDistribution<TensorLike, SegmentMar
   }
 
   #addParts(method: string, item: SegmentItem, from: number, weight: number, { content, durations, transitions, start, end, tail, starts, ends, segments }: Parts): void {
-    const posteriors = new SegmentPosteriors(this.#at(method), item), { length: T } = item, { labels: C, longest: D } = this.model, whole = segments.length > 0;
-    posteriors.cells(
-      (s, d, c, p) => {
-        durations[(d - 1) * C + c] += weight * p;
-        if (whole) segments[((from + s + d - 1) * D + d - 1) * C + c] += weight * p;
-      },
-      (s, d, c, p) => {
-        content[(from + s + d - 1) * C + c] += weight * p;
-      },
-    );
+    const posteriors = new SegmentPosteriors(this.#at(method), item), { length: T } = item, C = this.labels;
+    posteriors.addCells(weight, durations, content, segments, from);
     posteriors.beyond((u, c, p) => {
       content[(from + u) * C + c] += weight * p;
       tail[c] += weight * p;
