@@ -24,6 +24,7 @@ function make({ batch = 1, heads = 1, groups = heads, queries, keys, features = 
   }
   const biasRows = settings.bias === "full" ? batch * heads * queries : settings.bias === "heads" ? heads * queries : 1;
   const problem: AttentionProblem = {
+    sizes: { batch, heads, groups, queries, keys, features, width },
     query: new Tensor("float32", [batch, heads, queries, features], normal(batch * heads * queries * features)),
     key: new Tensor("float32", [batch, groups, keys, features], normal(batch * groups * keys * features)),
     value: new Tensor("float32", [batch, groups, keys, width], normal(batch * groups * keys * width)),
@@ -112,7 +113,7 @@ describe("attentionForward", () => {
     for (const [first, count] of [[0, 1], [1, 63], [64, 86]]) {
       const take = (h: number): Float32Array => problem.query.data.subarray((h * 150 + first) * 16, (h * 150 + first + count) * 16);
       const query = new Tensor("float32", [1, 2, count, 16], Float32Array.of(...take(0), ...take(1)));
-      const part = attentionForward("test", { ...problem, query, from: problem.from.subarray(first, first + count), to: problem.to.subarray(first, first + count) });
+      const part = attentionForward("test", { ...problem, sizes: { ...problem.sizes, queries: count }, query, from: problem.from.subarray(first, first + count), to: problem.to.subarray(first, first + count) });
       for (let h = 0; h < 2; h++) expectExact(part.output.subarray(h * count * 16, (h + 1) * count * 16), whole.output.subarray((h * 150 + first) * 16, (h * 150 + first + count) * 16));
     }
   });

@@ -31,11 +31,30 @@ export interface Strided<Data> {
   readonly strides: readonly [batch: number, head: number, query: number];
 }
 
+/** The letters of a problem: H a multiple of G. */
+export interface AttentionSizes {
+  /** B. */
+  readonly batch: number;
+  /** H. */
+  readonly heads: number;
+  /** G, heads of keys and values: query head h reads floor(h G / H). */
+  readonly groups: number;
+  /** T. */
+  readonly queries: number;
+  /** S. */
+  readonly keys: number;
+  /** D. */
+  readonly features: number;
+  /** E. */
+  readonly width: number;
+}
+
 /** Attention with everything checked and filled in by the caller. */
 export interface AttentionProblem {
-  /** float32 [B, H, T, D]. */
+  readonly sizes: AttentionSizes;
+  /** float32 [B, H, T, D], whatever axes the tensor has; ordinary or resident. */
   readonly query: Tensor<"float32">;
-  /** float32 [B, G, S, D], H a multiple of G; query head h reads key head floor(h G / H). */
+  /** float32 [B, G, S, D]. */
   readonly key: Tensor<"float32">;
   /** float32 [B, G, S, E]. */
   readonly value: Tensor<"float32">;
@@ -80,21 +99,6 @@ export interface AttentionGradients extends AttentionResult {
   readonly delta: Float64Array;
 }
 
-interface Sizes {
-  readonly batch: number;
-  readonly heads: number;
-  readonly groups: number;
-  readonly queries: number;
-  readonly keys: number;
-  readonly features: number;
-  readonly width: number;
-}
-
-function sizesOf({ query, key, value }: AttentionProblem): Sizes {
-  const [batch, heads, queries, features] = query.shape, [, groups, keys] = key.shape;
-  return { batch, heads, groups, queries, keys, features, width: value.shape[3] };
-}
-
 /** Addresses within one block of scratch, each on a cache line. */
 function plan(sizes: Record<string, number>): { readonly bytes: number; readonly at: Record<string, number> } {
   const at: Record<string, number> = {};
@@ -112,7 +116,7 @@ const columnBytes = (rows: number, height: number): number => 4 * rows * height 
 /** What a pass holds while it walks over heads and blocks of queries. */
 class Pass {
   readonly problem: AttentionProblem;
-  readonly sizes: Sizes;
+  readonly sizes: AttentionSizes;
   /** Rows of a panel, as the kernel has them. */
   readonly height: number;
   readonly at: Record<string, number>;
@@ -125,7 +129,7 @@ class Pass {
   readonly word: number;
 
   constructor(where: string, problem: AttentionProblem, gradient: boolean) {
-    const sizes = sizesOf(problem), { queries, keys, features, width } = sizes;
+    const { sizes } = problem, { queries, keys, features, width } = sizes;
     this.problem = problem;
     this.sizes = sizes;
     this.height = kernels().PANEL_ROWS.value as number;
@@ -246,7 +250,7 @@ class Pass {
  * @param where - for messages
  */
 export function attentionForward(where: string, problem: AttentionProblem): AttentionResult {
-  const sizes = sizesOf(problem), { batch, heads, groups, queries, keys, width } = sizes, { shifts, sinks } = problem;
+  const { sizes } = problem, { batch, heads, groups, queries, keys, width } = sizes, { shifts, sinks } = problem;
   const output = new Float32Array(batch * heads * queries * width), logSumExp = new Float32Array(batch * heads * queries);
   const sinkOf = (head: number): number => (sinks ? sinks[head] : -Infinity);
   if (output.length === 0 || keys === 0) {
@@ -292,7 +296,7 @@ export function attentionForward(where: string, problem: AttentionProblem): Atte
  */
 export function attentionGradient(where: string, problem: AttentionProblem, upstream: Float32Array, upstreamTotal?: Float32Array): AttentionGradients {
   const result = attentionForward(where, problem), { output, logSumExp } = result;
-  const sizes = sizesOf(problem), { batch, heads, groups, queries, keys, features, width } = sizes, { shifts, relative, bias } = problem;
+  const { sizes } = problem, { batch, heads, groups, queries, keys, features, width } = sizes, { shifts, relative, bias } = problem;
   const delta = new Float64Array(batch * heads * queries);
   if (!shifts) {
     for (let i = 0; i < delta.length; i++) {

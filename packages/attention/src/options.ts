@@ -1,0 +1,167 @@
+import type { AttentionProblem, Strided } from "@logits/core-wasm/attention";
+import { log } from "@logits/statistics";
+import { Tensor, asFloat32, asInt32, asMask, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import type { PositionBias } from "./positionBias.ts";
+
+/** Which keys a query may see, what is added to its scores and how they become weights. All that is given applies together. */
+export interface AttentionOptions {
+  /** What q . k is multiplied with. Default 1 / sqrt(D). */
+  readonly scale?: number;
+  /** A query sees no key behind its own position. Default false. */
+  readonly causal?: boolean;
+  /** W: a query at position p sees the keys j with |p - j| < W; with `causal` the last W, its own included. Default all. */
+  readonly windowSize?: number;
+  /** Position of query 0 among the keys: query i stands at i + queryOffset. Default S - T, so that the last query stands at the last key. */
+  readonly queryOffset?: number;
+  /** int32 [B]: keys from lengths[b] on are padding and seen by nobody. */
+  readonly lengths?: TensorLike;
+  /** int32 [S] or [B, S]: the document of each key, each document in one piece; a query sees the keys of the document in which it stands. */
+  readonly documents?: TensorLike;
+  /** int32 [T] or [B, T] each: query i sees the keys [from[i], to[i]). For blocks, prefixes and halos. */
+  readonly ranges?: { readonly from: TensorLike; readonly to: TensorLike };
+  /** 0 or 1 [S], [T, S], [H, T, S] or [B, H, T, S], an axis of length 1 serves for all: 1 = the query may see the key. */
+  readonly mask?: TensorLike;
+  /** float32, shaped as `mask`: added to the scores. -Infinity hides a key. */
+  readonly bias?: TensorLike;
+  /** A bias by distance: `alibi`, `kerple`, `t5Bias`. */
+  readonly positionBias?: PositionBias;
+  /** c: scores become c tanh(s / c) before any bias. Default none. */
+  readonly softCap?: number;
+  /** "softmax", or "sigmoid": each weight is 1 / (1 + exp(-(s + sigmoidBias))), rows do not sum to 1. Default "softmax". */
+  readonly normalizer?: "softmax" | "sigmoid";
+  /** A number or float32 [H]. Default -log S. */
+  readonly sigmoidBias?: number | TensorLike;
+  /** float32 [H]: a key without a value with this score, learned. 0 everywhere is softmax-one. Only with "softmax". */
+  readonly sinks?: TensorLike;
+  /** Sinks of 0: weights exp(s) / (1 + sum exp(s)). Default false. */
+  readonly softmaxOne?: boolean;
+}
+
+/** A checked call. */
+export interface Prepared {
+  readonly problem: AttentionProblem;
+  /** Axes of the output before E: [B, H, T], [H, T] or [T]. */
+  readonly lead: readonly number[];
+  readonly positionBias: PositionBias | undefined;
+  readonly biasShape: readonly number[];
+  /** Position of query 0. */
+  readonly offset: number;
+}
+
+/** [B, H, T, D] of an argument that may lack B, or B and H. */
+function padded(where: string, argument: string, x: TensorLike, letters: string): Tensor<"float32"> {
+  const made = asFloat32(where, argument, x), { shape } = made;
+  if (shape.length < 2 || shape.length > 4) throw rangeError(where, argument, `of shape [T, ${letters}], [H, T, ${letters}] or [B, H, T, ${letters}]`, `[${shape.join(", ")}]`);
+  return made;
+}
+
+const four = (shape: readonly number[]): number[] => [...new Array<number>(4 - shape.length).fill(1), ...shape];
+
+function strided<Data>(where: string, argument: string, shape: readonly number[], data: Data, [batch, heads, queries, keys]: readonly number[]): Strided<Data> {
+  const axes = [batch, heads, queries, keys], own = shape.length <= 4 ? four(shape) : [];
+  if (shape.length === 0 || own.length === 0 || own[3] !== keys || own.some((size, i) => size !== axes[i] && size !== 1)) {
+    throw rangeError(where, argument, `of shape [${axes.join(", ")}] ([B, H, T, S]), leading axes left out or 1`, `[${shape.join(", ")}]`);
+  }
+  const step = (axis: number): number => (own[axis] === 1 ? 0 : own.slice(axis + 1).reduce((product, size) => product * size, 1));
+  return { data, strides: [step(0), step(1), step(2)] };
+}
+
+function perHead(where: string, argument: string, x: TensorLike, heads: number): Float32Array {
+  const made = asFloat32(where, argument, x);
+  if (made.shape.length !== 1 || made.size !== heads) throw rangeError(where, argument, `of shape [${heads}] ([H])`, `[${made.shape.join(", ")}]`);
+  return made.data;
+}
+
+/** Rows of integers for [B, T] or [T] (`size` instead of T). */
+function integerRows(where: string, argument: string, x: TensorLike, batch: number, size: number, letter: string): { readonly data: Int32Array; readonly rows: number } {
+  const { data, shape } = asInt32(where, argument, x);
+  if (shape[shape.length - 1] !== size || shape.length > 2 || (shape.length === 2 && shape[0] !== batch)) throw rangeError(where, argument, `of shape [${size}] or [${batch}, ${size}] ([${letter}] or [B, ${letter}])`, `[${shape.join(", ")}]`);
+  return { data, rows: shape.length === 2 ? batch : 1 };
+}
+
+/** Checks a call and turns causal, window, lengths, documents and ranges into one interval of keys for each query. */
+export function prepare(where: string, q: TensorLike, k: TensorLike, v: TensorLike, options: AttentionOptions): Prepared {
+  const given = padded(where, "query", q, "D"), key = padded(where, "key", k, "D"), value = padded(where, "value", v, "E");
+  const [batch, heads, queries, features] = four(given.shape), [keyBatch, groups, keys, keyFeatures] = four(key.shape), [valueBatch, valueGroups, valueKeys, width] = four(value.shape);
+  if (features < 1) throw rangeError(where, "query", "with D >= 1", `[${given.shape.join(", ")}]`);
+  if (keyBatch !== batch || keyFeatures !== features || groups < 1 || heads % groups !== 0) throw rangeError(where, "key", `of shape [${batch}, Hkv, S, ${features}] ([B, Hkv, S, D]) with Hkv a divisor of ${heads}`, `[${key.shape.join(", ")}]`);
+  if (valueBatch !== batch || valueGroups !== groups || valueKeys !== keys || width < 1) throw rangeError(where, "value", `of shape [${batch}, ${groups}, ${keys}, E] ([B, Hkv, S, E])`, `[${value.shape.join(", ")}]`);
+  const { scale = 1 / Math.sqrt(features), softCap, normalizer = "softmax", sinks, softmaxOne = false, sigmoidBias, positionBias, queryOffset: offset = keys - queries } = options;
+  if (!Number.isFinite(scale)) throw rangeError(where, "scale", "finite", `${scale}`);
+  if (softCap !== undefined) checkPositive(where, "softCap", softCap);
+  if (normalizer !== "softmax" && normalizer !== "sigmoid") throw rangeError(where, "normalizer", '"softmax" or "sigmoid"', `${normalizer as string}`);
+  const sigmoid = normalizer === "sigmoid";
+  if (sigmoid && (sinks !== undefined || softmaxOne)) throw rangeError(where, sinks === undefined ? "softmaxOne" : "sinks", "with a softmax", "a sigmoid", "A sigmoid's rows are not normalised");
+  if (!sigmoid && sigmoidBias !== undefined) throw rangeError(where, "sigmoidBias", 'with normalizer "sigmoid"', normalizer);
+  if (sinks !== undefined && softmaxOne) throw rangeError(where, "softmaxOne", "or `sinks`", "both");
+  if (positionBias && positionBias.heads !== heads) throw rangeError(where, "positionBias", `of ${heads} heads`, `${positionBias.heads}`);
+  checkInteger(where, "queryOffset", offset, -2147483648, 2147483647);
+  const axes = [batch, heads, queries, keys], mask = options.mask === undefined ? undefined : asMask(where, "mask", options.mask), bias = options.bias === undefined ? undefined : asFloat32(where, "bias", options.bias);
+  const shifts = !sigmoid ? undefined : typeof sigmoidBias === "number" || sigmoidBias === undefined ? new Float32Array(heads).fill(sigmoidBias ?? -log(Math.max(1, keys))) : perHead(where, "sigmoidBias", sigmoidBias, heads);
+  return {
+    lead: given.shape.slice(0, -1), positionBias, biasShape: bias ? bias.shape : [], offset,
+    problem: {
+      sizes: { batch, heads, groups, queries, keys, features, width }, query: given, key, value, scale, softCap: softCap ?? 0, shifts, sinks: softmaxOne ? new Float32Array(heads) : sinks === undefined ? undefined : perHead(where, "sinks", sinks, heads),
+      ...intervals(where, options, batch, queries, keys, offset), relative: positionBias && keys > 0 && queries > 0 ? relativeOf(positionBias, queries, keys, offset) : undefined,
+      mask: mask && strided(where, "mask", mask.shape, mask.data, axes), bias: bias && strided(where, "bias", bias.shape, bias.data, axes),
+    },
+  };
+}
+
+function relativeOf({ heads, value }: PositionBias, queries: number, keys: number, offset: number): Float32Array {
+  const size = queries + keys - 1, out = new Float32Array(heads * size);
+  for (let h = 0; h < heads; h++) for (let r = 0; r < size; r++) out[h * size + r] = value(h, r - keys + 1 + offset);
+  return out;
+}
+
+function intervals(where: string, { causal = false, windowSize, lengths, documents, ranges }: AttentionOptions, batch: number, queries: number, keys: number, offset: number): { from: Int32Array; to: Int32Array } {
+  if (windowSize !== undefined) checkInteger(where, "windowSize", windowSize, 1, 2147483647);
+  const until = lengths === undefined ? undefined : asInt32(where, "lengths", lengths);
+  if (until && (until.shape.length !== 1 || until.size !== batch)) throw rangeError(where, "lengths", `of shape [${batch}] ([B])`, `[${until.shape.join(", ")}]`);
+  for (let b = 0; until && b < batch; b++) if (until.data[b] < 0 || until.data[b] > keys) throw rangeError(where, "lengths", `in [0, ${keys}]`, `${until.data[b]} at index ${b}`);
+  const pieces = documents === undefined ? undefined : documentPieces(where, documents, batch, keys);
+  if (pieces && queries > 0 && (offset < 0 || offset + queries > keys)) throw rangeError(where, "documents", "with every query at the position of a key", `queries at [${offset}, ${offset + queries}) of ${keys} keys`);
+  const first = ranges && integerRows(where, "ranges.from", ranges.from, batch, queries, "T"), last = ranges && integerRows(where, "ranges.to", ranges.to, batch, queries, "T");
+  const rows = until || (pieces && pieces.rows > 1) || (first && first.rows > 1) || (last && last.rows > 1) ? batch : 1;
+  const from = new Int32Array(rows * queries), to = new Int32Array(rows * queries);
+  for (let b = 0, at = 0; b < rows; b++) {
+    for (let i = 0; i < queries; i++, at++) {
+      const position = i + offset;
+      let low = 0, high = until ? until.data[b] : keys;
+      if (causal) high = Math.min(high, position + 1);
+      if (windowSize !== undefined) {
+        low = Math.max(low, position - windowSize + 1);
+        high = Math.min(high, position + windowSize);
+      }
+      if (pieces) {
+        const of = (pieces.rows > 1 ? b * keys : 0) + position;
+        low = Math.max(low, pieces.from[of]);
+        high = Math.min(high, pieces.to[of]);
+      }
+      if (first) low = Math.max(low, first.data[first.rows > 1 ? at : i]);
+      if (last) high = Math.min(high, last.data[last.rows > 1 ? at : i]);
+      from[at] = Math.min(low, keys);
+      to[at] = Math.max(high, 0);
+    }
+  }
+  return { from, to };
+}
+
+/** For each key the interval of its document. */
+function documentPieces(where: string, documents: TensorLike, batch: number, keys: number): { readonly from: Int32Array; readonly to: Int32Array; readonly rows: number } {
+  const { data, rows } = integerRows(where, "documents", documents, batch, keys, "S"), from = new Int32Array(rows * keys), to = new Int32Array(rows * keys);
+  for (let b = 0; b < rows; b++) {
+    const seen = new Set<number>();
+    for (let j = 0; j < keys; ) {
+      const id = data[b * keys + j];
+      let end = j + 1;
+      while (end < keys && data[b * keys + end] === id) end++;
+      if (seen.has(id)) throw rangeError(where, "documents", "with each document in one piece", `document ${id} again at key ${j}`, "Give a `mask` instead");
+      seen.add(id);
+      from.fill(j, b * keys + j, b * keys + end);
+      to.fill(end, b * keys + j, b * keys + end);
+      j = end;
+    }
+  }
+  return { from, to, rows };
+}
