@@ -7,6 +7,8 @@ import { Tensor, randomSource } from "@logits/tensor";
 import { readNpy } from "../../../packages/logits/src/io/npy.ts";
 import { readNpz } from "../../../packages/logits/src/io/npz.ts";
 import { toLabels, toMatrix } from "../../../packages/logits/src/io/readTensor.ts";
+import { ngramModel, type NgramModel } from "../src/data/ngramModel.ts";
+import type { PieceTagger, TaggerFigures } from "../src/data/tagger.ts";
 import { intentLabels, textsOf, type IntentData, type IntentFigures } from "../src/data/intents.ts";
 
 const data = join(import.meta.dirname, "..", "..", "..", "data"), generated = join(import.meta.dirname, "..", "generated");
@@ -33,6 +35,17 @@ export function sentences(): IntentData {
 export function intents(): { readonly head: DecisionHead; readonly ngrams: HashedNgrams; readonly figures: IntentFigures } {
   const { ngrams, figures } = JSON.parse(readFileSync(join(generated, "intents.json"), "utf8")) as { ngrams: unknown; figures: IntentFigures };
   return { head: DecisionHead.fromBytes(new Uint8Array(readFileSync(join(generated, "intents.safetensors")))), ngrams: HashedNgrams.fromJSON(ngrams), figures };
+}
+
+/** The language model of the panel Decoding. */
+export function trigrams(): NgramModel {
+  return ngramModel(textsOf(sentences().train));
+}
+
+/** The tagger that the page carries. */
+export function tagger(): PieceTagger & { readonly figures: TaggerFigures } {
+  const rest = JSON.parse(readFileSync(join(generated, "tagger.json"), "utf8")) as Omit<PieceTagger, "weights"> & { readonly figures: TaggerFigures };
+  return { ...rest, weights: new Int8Array(gunzipSync(readFileSync(join(generated, "tagger.bin")))) };
 }
 
 export function clinc(): Rows & { readonly outliers: Tensor<"float32"> } {

@@ -52,6 +52,10 @@ export type StageName = "model" | "penalties" | "temperature" | "topK" | "topP" 
 
 /** One draw, rule by rule. */
 export interface Draw {
+  readonly at: number;
+  readonly seed: number;
+  readonly word: DrawnWord;
+  readonly vocabulary: number;
   /** The words that are shown, the model's most probable ones first. */
   readonly words: readonly string[];
   /** Index among them of the word that was drawn. */
@@ -127,7 +131,7 @@ export async function draw({ at, ...asked }: Decoding & { readonly at: number },
   const cutting = (name: StageName): boolean => name !== "model" && name !== "penalties" && (name !== "temperature" || rules.temperature === 0), first = steps.findIndex(({ name }) => cutting(name));
   const last = steps.at(-1)!.p, byModel = orderOf(steps[0].p), shown = [...new Set([drawnId, ...byModel.slice(0, SHOWN), ...orderOf(last).slice(0, 3).filter((id) => last[id] > 0)])].sort((a, b) => logits[b] - logits[a] || a - b);
   return {
-    words: shown.map((id) => model.words[id]), drawn: shown.indexOf(drawnId),
+    at, seed, word: words[at], vocabulary: model.words.length, words: shown.map((id) => model.words[id]), drawn: shown.indexOf(drawnId),
     stages: steps.map(({ name, p, candidates }, k) => {
       const before = steps[k - 1]?.p;
       return {

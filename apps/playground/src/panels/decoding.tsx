@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useId, useState } from "preact/hooks";
-import type { Draw, DrawnText, DrawnWord, Rules, Stage, StageName } from "../jobs/decoding.ts";
+import type { Draw, DrawnText, Rules, Stage, StageName } from "../jobs/decoding.ts";
 import { count, fixed, percent, probability } from "../ui/format.ts";
 import { Live, Numbers, Progress, Promises, Slider, Stat, Stats } from "../ui/parts.tsx";
 import { run } from "../worker/client.ts";
@@ -85,7 +85,7 @@ export default function Decoding(): JSX.Element {
           <button type="button" class="small" name="greedy" onClick={() => setRules({ temperature: 0 })}>Always the best word</button>
         </div>
       </section>
-      {drawn && step.value && step.value.drawn >= 0 && <Step word={drawn.words[at]} number={at + 1} text={drawn} draw={step.value} seed={seed} />}
+      {step.value && <Step draw={step.value} />}
       <Progress job={step} name="step" collapse />
       {drawn && (
         <Promises
@@ -125,18 +125,18 @@ function deed({ name, candidates, leftOut }: Stage, before: Stage | undefined): 
   if (name === "model") return `${count(candidates)} words are possible.`;
   if (name === "penalties") return "Words of the text become less probable.";
   const gone = before!.candidates - candidates;
-  if (name === "temperature" && gone === 0) return "Sharper below 1, flatter above; no word is left out.";
+  if (name === "temperature" && gone === 0) return "Sharper below 1, flatter above.";
   return gone === 0 ? "Leaves out nothing here." : `Leaves out ${count(gone)} ${gone === 1 ? "word" : "words"} with ${probability(leftOut)} together.`;
 }
 
-function Step({ word, number, text, draw, seed }: { readonly word: DrawnWord; readonly number: number; readonly text: DrawnText; readonly draw: Draw; readonly seed: number }): JSX.Element {
-  const { stages, words, drawn } = draw, most = Math.max(...stages.flatMap(({ probabilities }) => probabilities.map((p) => p ?? 0)));
+function Step({ draw }: { readonly draw: Draw }): JSX.Element {
+  const { at, seed, word, vocabulary, stages, words, drawn } = draw, most = Math.max(...stages.flatMap(({ probabilities }) => probabilities.map((p) => p ?? 0)));
   const plain = (name: string): string => (name === "⏎" ? "⏎ end" : name), chosen = plain(words[drawn]);
   return (
     <section class="card" aria-label="The draw, rule by rule" data-name="step">
-      <h3>Word {number}: “{chosen}”</h3>
+      <h3>Word {at + 1}: “{chosen}”</h3>
       <Live name="decoding-summary">
-        The model gives “{chosen}” probability {probability(Math.exp(word.logProbability))}; after the rules it is {probability(Math.exp(word.drawLogProbability))}. {count(word.candidates)} of {count(text.vocabulary)} words were left.
+        The model gives “{chosen}” probability {probability(Math.exp(word.logProbability))}; after the rules it is {probability(Math.exp(word.drawLogProbability))}. {count(word.candidates)} of {count(vocabulary)} words were left.
       </Live>
       <Stats>
         <Stat name="entropy" label="Entropy of the model" value={`${fixed(word.entropy, 3)} nats`} note={`as unsure as among ${fixed(Math.exp(word.entropy), 1)} equal words`} />
@@ -164,7 +164,7 @@ function Step({ word, number, text, draw, seed }: { readonly word: DrawnWord; re
           </li>
         ))}
       </ol>
-      <p class="hint">The model's most probable words and the one that was drawn (▸). The dark line is the probability before the rule; what is left is made to sum to 1 again.</p>
+      <p class="hint">The model's most probable words and the one that was drawn (▸). The upright line is the probability before the rule; what is left is made to sum to 1 again.</p>
       <h3>The draw</h3>
       {draw.u === undefined ? <p>At temperature 0 nothing is drawn: the best word is taken.</p> : (
         <>
@@ -172,7 +172,7 @@ function Step({ word, number, text, draw, seed }: { readonly word: DrawnWord; re
             {draw.strip.map((part, i) => <span key={i} class={part.drawn ? "drawn" : part.word === undefined ? "many" : ""} style={{ flexGrow: part.to - part.from }}>{part.word !== undefined && part.to - part.from > 0.08 ? plain(part.word) : ""}</span>)}
             <i style={{ left: `${100 * draw.u}%` }} />
           </div>
-          <p class="hint">All probabilities side by side, in the order of the model's words. Number {number - 1} of seed {seed} is <strong data-name="u">{fixed(draw.u, 4)}</strong>, and it falls on “{chosen}”.</p>
+          <p class="hint">All probabilities side by side, in the order of the model's words. Number {at} of seed {seed} is <strong data-name="u">{fixed(draw.u, 4)}</strong>, and it falls on “{chosen}”.</p>
         </>
       )}
       <Numbers caption="probability of each word after each rule" name="stages" head={["Word", ...stages.map(({ name }) => NAMES[name])]} rows={words.map((name, i) => [plain(name), ...stages.map(({ probabilities: { [i]: p } }) => (p === undefined ? "out" : percent(p, 3)))])} />

@@ -138,7 +138,7 @@ function Candidates({ answer, least }: { readonly answer: SpansAnswer; readonly 
 function Strategies({ answer, figures, whole }: { readonly answer: SpansAnswer; readonly figures: TaggerFigures; readonly whole: boolean }): JSX.Element {
   const { text, spans, strategies, exact } = answer;
   const cell = (list: readonly DecodedSpan[], own: boolean): JSX.Element => (list.length === 0 ? <>nothing</> : (
-    <ul class="plain">{list.map((span) => <li>{slice(text, span)} <small>{span.type}</small> {probability(span.probability)}{!own && <small> (exactly this span: {probability(exact[`${span.type} ${span.from} ${span.to}`])})</small>}</li>)}</ul>
+    <ul class="plain">{list.map((span) => <li>{slice(text, span)} <small>{span.type}</small> {probability(span.probability)}{!own && <small> (exact {probability(exact[`${span.type} ${span.from} ${span.to}`])})</small>}</li>)}</ul>
   ));
   const own: Way = whole ? "words" : "exact", line = (way: Way, list: readonly DecodedSpan[]): JSX.Element[] => {
     const { precision, recall, f1, claimed } = figures.ways[way];
@@ -149,7 +149,7 @@ function Strategies({ answer, figures, whole }: { readonly answer: SpansAnswer; 
       <h3>The same scores, five ways</h3>
       <Table name="strategies" caption="Spans of this text, and how each way fares on posts that nothing has seen" head={["Way", "In this text", "Right", "Found", "F1", "Its numbers claim"]}
         rows={[line(own, spans), ...strategies.map(({ strategy, spans: list }) => line(strategy, list))]} />
-      <p class="hint">simple, first, average and max are the rules of Python's token-classification pipeline (<code>aggregateSpans</code>): their number is a mean over tokens or words. Right: share of the spans given that are right. In {count(figures.illegal)} of {count(figures.testPosts)} test posts the best labels of the tokens are no legal labelling.</p>
+      <p class="hint">simple, first, average and max are the rules of Python's token-classification pipeline (<code>aggregateSpans</code>): their number is a mean over tokens or words, with the exact probability of that span behind it. Right: share of the spans given that are right. In {count(figures.illegal)} of {count(figures.testPosts)} test posts the best labels of the tokens are no legal labelling.</p>
     </section>
   );
 }
