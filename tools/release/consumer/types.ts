@@ -1,4 +1,6 @@
 import { DecisionHead, softmax, type Decision, type Tensor } from "logits";
+import { focalLoss } from "@logits/losses/classification";
+import { Sampler } from "@logits/sampling";
 import { entropy } from "@logits/core-wasm/rows";
 
 const p: Tensor = softmax([[1, 2], [3, 4]]);
@@ -11,4 +13,8 @@ if (decision.kind === "label") {
 }
 // @ts-expect-error a refusal has no label: the kind must be looked at first
 void decision.label;
+const { loss, grad }: { loss: Tensor; grad: Tensor } = focalLoss.withGrad([[1, 2]], [0], { gamma: 2, reduction: "sum" });
+// @ts-expect-error an option that the loss does not have
+focalLoss([[1, 2]], [0], { gama: 2 });
+void [loss, grad, new Sampler({ topP: 0.9 })];
 void [p, data, entropy([1, 2])];
