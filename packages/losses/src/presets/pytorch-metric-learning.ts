@@ -1,12 +1,16 @@
-import { asFloat32, asInt32, checkShape, Tensor, type Loss, type TensorLike } from "@logits/tensor";
+import { sigmoid, softplus } from "@logits/statistics";
+import { asFloat32, asInt32, checkShape, rangeError, Tensor, type Loss, type TensorLike } from "@logits/tensor";
+import { sineCosine } from "../metric-learning/angle.ts";
+import { integers } from "../metric-learning/arguments.ts";
 import type { ClassLoss, ClassLossOptions } from "../metric-learning/classCosines.ts";
-import { arcFaceLoss as ownArcFaceLoss, marginSoftmaxLoss, type MarginOptions } from "../metric-learning/marginSoftmax.ts";
-import { angularLoss as ownAngularLoss, liftedStructureLoss as ownLiftedStructureLoss, swapTripletMarginLoss } from "../metric-learning/matrixLoss.ts";
+import { arcFaceLoss as ownArcFaceLoss, normalizedSoftmaxLoss as ownNormalizedSoftmaxLoss, type MarginOptions } from "../metric-learning/marginSoftmax.ts";
+import { liftedStructureLoss as ownLiftedStructureLoss, swapTripletMarginLoss } from "../metric-learning/matrixLoss.ts";
 import { contrastiveLoss as ownContrastiveLoss } from "../metric-learning/pairwise.ts";
 import { softTripleLoss as ownSoftTripleLoss, type SoftTripleOptions } from "../metric-learning/proxies.ts";
 import { fastApLoss as ownFastApLoss } from "../metric-learning/ranked.ts";
 import { tripletMarginLoss as ownTripletMarginLoss } from "../metric-learning/triplet.ts";
-import { circleLoss as ownCircleLoss, generalizedLiftedStructureLoss as ownGeneralizedLiftedStructureLoss, multiSimilarityLoss as ownMultiSimilarityLoss, ncaLoss as ownNcaLoss, tupletMarginLoss as ownTupletMarginLoss } from "../metric-learning/weightedPairs.ts";
+import { distanceLoss, logSum, type DistanceOptions } from "../metric-learning/tupleLoss.ts";
+import { circleLoss as ownCircleLoss, multiSimilarityLoss as ownMultiSimilarityLoss, ncaLoss as ownNcaLoss, tupletMarginLoss as ownTupletMarginLoss } from "../metric-learning/weightedPairs.ts";
 
 // The same defaults as ours.
 export { cosFaceLoss, sphereFaceLoss } from "../metric-learning/marginSoftmax.ts";
@@ -51,13 +55,26 @@ function divisor({ loss, options, over }: Part, z: Tensor<"float32">, y: Int32Ar
   return sums.reduce((count, sum, i) => count + (means[i] > 0 ? Math.round(sum / means[i]) : 0), 0);
 }
 
-function preset<Options extends object>(name: string, unit: boolean, parts: (options: Options) => readonly Part[]): PmlLoss<Options> {
-  const run = (where: string, embeddings: TensorLike, labels: TensorLike, { upstream = 1, ...options }: Options & { readonly upstream?: number }): { loss: Tensor<"float32">; grad: Tensor<"float32"> } => {
-    const z = asFloat32(where, "embeddings", embeddings), y = asInt32(where, "labels", labels).data;
+/** Value and gradient of one number over the batch. */
+type Run<Options> = (where: string, z: Tensor<"float32">, labels: TensorLike, options: Options, upstream: number) => { readonly value: number; readonly grad: Float32Array };
+
+function made<Options extends object>(name: string, run: Run<Options>): PmlLoss<Options> {
+  const result = (where: string, embeddings: TensorLike, labels: TensorLike, { upstream = 1, ...options }: Options & { readonly upstream?: number }): { loss: Tensor<"float32">; grad: Tensor<"float32"> } => {
+    const z = asFloat32(where, "embeddings", embeddings);
     checkShape(where, "embeddings", z, ["N", "F"]);
-    const { unit: rows, back } = unit ? unitRows(z) : { unit: z, back: (grad: Float32Array) => grad }, total = new Float32Array(z.size);
+    const { value, grad } = run(where, z, labels, options as Options, upstream);
+    return { loss: new Tensor("float32", [], Float32Array.of(value)), grad: new Tensor("float32", z.shape, grad) };
+  };
+  return Object.assign((embeddings: TensorLike, labels: TensorLike, options?: Options) => result(name, embeddings, labels, options ?? ({} as Options)).loss, {
+    withGrad: (embeddings: TensorLike, labels: TensorLike, options?: Options & { readonly upstream?: number }) => result(`${name}.withGrad`, embeddings, labels, options ?? ({} as Options)),
+  });
+}
+
+function preset<Options extends object>(name: string, unit: boolean, parts: (options: Options) => readonly Part[]): PmlLoss<Options> {
+  return made(name, (where, z, labels, options, upstream) => {
+    const y = asInt32(where, "labels", labels).data, { unit: rows, back } = unit ? unitRows(z) : { unit: z, back: (grad: Float32Array) => grad }, total = new Float32Array(z.size);
     let value = 0;
-    for (const part of parts(options as Options)) {
+    for (const part of parts(options)) {
       const { loss, options: own, over, factor = 1 } = part, counted = over === "nonZero" || over === "terms", scale = factor / (counted ? divisor(part, rows, y) || 1 : 1);
       // A row without a positive counts for nothing, but stays a negative: its weight is not 0.
       const weight = over === "pairs" ? Float32Array.from(y, (label) => Math.max(1, y.reduce((count, other) => count + (other === label ? 1 : 0), -1))) : undefined;
@@ -65,10 +82,7 @@ function preset<Options extends object>(name: string, unit: boolean, parts: (opt
       value += scale * got.item();
       grad.data.forEach((g: number, k: number) => (total[k] += g));
     }
-    return { loss: new Tensor("float32", [], Float32Array.of(value)), grad: new Tensor("float32", z.shape, back(total)) };
-  };
-  return Object.assign((embeddings: TensorLike, labels: TensorLike, options?: Options) => run(name, embeddings, labels, options ?? ({} as Options)).loss, {
-    withGrad: (embeddings: TensorLike, labels: TensorLike, options?: Options & { readonly upstream?: number }) => run(`${name}.withGrad`, embeddings, labels, options ?? ({} as Options)),
+    return { value, grad: back(total) };
   });
 }
 
@@ -186,8 +200,18 @@ export const liftedStructureLoss: PmlLoss<{ readonly negMargin?: number; readonl
   { loss: ownLiftedStructureLoss, options: { margin: negMargin - posMargin }, over: "pairs" },
 ]);
 
+/** Ours over all anchors: what an anchor without positives or without negatives sums is 1, as there. */
+const allLifted: Loss<[TensorLike, TensorLike], any> = /* @__PURE__ */ distanceLoss("generalizedLiftedStructureLoss", "euclidean", ({ margin, posMargin }: DistanceOptions & { readonly margin: number; readonly posMargin: number }) => (d, positives, negatives, slopes) => {
+  const [near, addNear] = logSum(d, positives, 1, posMargin, 0), [far, addFar] = logSum(d, negatives, -1, margin, 0), value = Math.max(0, (positives.length > 0 ? near : 0) + (negatives.length > 0 ? far : 0));
+  if (slopes && value > 0) {
+    addNear(slopes, 1);
+    addFar(slopes, 1);
+  }
+  return value;
+}, "none");
+
 /**
- * `GeneralizedLiftedStructureLoss(neg_margin=1, pos_margin=0)`: Euclidean distances at length 1, the mean of the anchors that have a positive and a negative.
+ * `GeneralizedLiftedStructureLoss(neg_margin=1, pos_margin=0)`: Euclidean distances at length 1, the mean of all anchors; the part of those without a positive, or without a negative, is 0.
  *
  * @param embeddings - float32 [N, F]
  * @param labels - int32 [N]
@@ -199,7 +223,7 @@ export const liftedStructureLoss: PmlLoss<{ readonly negMargin?: number; readonl
  * Source: pytorch-metric-learning 2.8.1.
  */
 export const generalizedLiftedStructureLoss: PmlLoss<{ readonly negMargin?: number; readonly posMargin?: number }> = /* @__PURE__ */ preset("generalizedLiftedStructureLoss", true, ({ negMargin = 1, posMargin = 0 }) => [
-  { loss: ownGeneralizedLiftedStructureLoss, options: { margin: negMargin - posMargin }, over: "mean" },
+  { loss: allLifted, options: { margin: negMargin, posMargin }, over: "mean" },
 ]);
 
 /**
@@ -219,18 +243,45 @@ export const tupletMarginLoss: PmlLoss<{ readonly margin?: number; readonly scal
 ]);
 
 /**
- * `AngularLoss(alpha=40)`: the angle in degrees, the mean of the positive pairs.
+ * `AngularLoss(alpha=40)`: the angle in degrees, the mean of the positive pairs. Anchors and positives are at length 1, negatives keep theirs.
  *
  * @param embeddings - float32 [N, F]
  * @param labels - int32 [N]
- * @param options - `alpha` in degrees
+ * @param options - `alpha` in degrees, between 0 and 90
  * @returns a number; `withGrad`: `grad`
- * @throws RangeError for shapes that do not fit
+ * @throws RangeError for shapes that do not fit, an angle outside (0, 90)
  * @example
  *   angularLoss([[1, 0], [0.6, 0.8], [0.8, 0.6]], [0, 0, 1]);
  * Source: pytorch-metric-learning 2.8.1.
  */
-export const angularLoss: PmlLoss<{ readonly alpha?: number }> = /* @__PURE__ */ preset("angularLoss", false, ({ alpha = 40 }) => [{ loss: ownAngularLoss, options: { angle: (alpha * Math.PI) / 180 }, over: "pairs" }]);
+export const angularLoss: PmlLoss<{ readonly alpha?: number }> = /* @__PURE__ */ made("angularLoss", (where, z, labels, { alpha = 40 }: { readonly alpha?: number }, upstream) => {
+  if (!(alpha > 0 && alpha < 90)) throw rangeError(where, "alpha", "between 0 and 90 degrees", `${alpha}`);
+  const [n, features] = z.shape, y = integers(where, "labels", labels, [n]).data, { unit: { data: u }, back } = unitRows(z), [sine, cosine] = sineCosine((alpha * Math.PI) / 180), square = (sine * sine) / (cosine * cosine);
+  const dot = (a: Float32Array, i: number, b: Float32Array, j: number): number => {
+    let sum = 0;
+    for (let f = 0; f < features; f++) sum += a[i * features + f] * b[j * features + f];
+    return sum;
+  };
+  const all = Int32Array.from(y, (_, i) => i), pairs = [...all].flatMap((a) => [...all].filter((p) => p !== a && y[p] === y[a]).map((p) => [a, p] as const));
+  const across = Array.from(all, (i) => Float64Array.from(all, (j) => dot(u, i, z.data, j))), slopes = Array.from(all, () => new Float64Array(n)), ofUnit = new Float32Array(z.size), ofRaw = new Float32Array(z.size);
+  const pull = (to: Float32Array, i: number, from: Float32Array, j: number, slope: number): void => {
+    for (let f = 0; f < features; f++) to[i * features + f] += slope * from[j * features + f];
+  };
+  let value = 0;
+  for (const [a, p] of pairs) {
+    const negatives = all.filter((j) => y[j] !== y[a]), [sum, add] = logSum(across[a].map((v, j) => v + across[p][j]), negatives, 4 * square, 0, 0), x = sum - 2 * (1 + square) * dot(u, a, u, p), slope = (upstream * sigmoid(x)) / pairs.length;
+    value += softplus(x) / pairs.length;
+    add(slopes[a], slope);
+    add(slopes[p], slope);
+    pull(ofUnit, a, u, p, -2 * (1 + square) * slope);
+    pull(ofUnit, p, u, a, -2 * (1 + square) * slope);
+  }
+  slopes.forEach((row, i) => row.forEach((slope, j) => {
+    pull(ofUnit, i, z.data, j, slope);
+    pull(ofRaw, j, u, i, slope);
+  }));
+  return { value, grad: back(ofUnit).map((g, k) => g + ofRaw[k]) };
+});
 
 /**
  * `FastAPLoss(num_bins=10)`.
@@ -276,7 +327,7 @@ function renamed<Options extends ClassLossOptions>(own: ClassLoss<any>, map: (op
 export const arcFaceLoss: ClassLoss<MarginOptions> = /* @__PURE__ */ renamed(ownArcFaceLoss, ({ margin = 28.6, scale = 64 }: MarginOptions) => ({ margin: (margin * Math.PI) / 180, scale }));
 
 /**
- * `NormalizedSoftmaxLoss(temperature=0.05)`: class vectors are normalised, embeddings are not.
+ * `NormalizedSoftmaxLoss(temperature=0.05)`: cosines, as its default distance normalises the embeddings too.
  *
  * @param embeddings - float32 [B, F]
  * @param weights - float32 [C, F]
@@ -288,7 +339,7 @@ export const arcFaceLoss: ClassLoss<MarginOptions> = /* @__PURE__ */ renamed(own
  *   normalizedSoftmaxLoss([[1, 0]], [[1, 0], [0, 1]], [0]);
  * Source: pytorch-metric-learning 2.8.1.
  */
-export const normalizedSoftmaxLoss: ClassLoss<NormalizedSoftmaxOptions> = /* @__PURE__ */ renamed(marginSoftmaxLoss, ({ temperature = 0.05 }: NormalizedSoftmaxOptions) => ({ scale: 1 / temperature, embeddingNorm: true }));
+export const normalizedSoftmaxLoss: ClassLoss<NormalizedSoftmaxOptions> = /* @__PURE__ */ renamed(ownNormalizedSoftmaxLoss, ({ temperature = 0.05 }: NormalizedSoftmaxOptions) => ({ scale: 1 / temperature }));
 
 /**
  * `SoftTripleLoss(centers_per_class=10, la=20, gamma=0.1, margin=0.01)`.
