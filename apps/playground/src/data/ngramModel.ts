@@ -1,3 +1,5 @@
+import { log } from "@logits/statistics";
+
 /** A language model that anyone can read: a trigram model with interpolated Kneser-Ney smoothing, counted from sentences in a moment. Source: R. Kneser and H. Ney, 1995; S. Chen and J. Goodman, 1998. */
 export interface NgramModel {
   /** Words; the first one stands for the end of a sentence. */
@@ -66,7 +68,8 @@ export function ngramModel(sentences: readonly string[]): NgramModel {
       none.mix(p);
       singles.get(last)?.mix(p);
       pairs.get(prefix.at(-2) ?? ONCE)?.get(last)?.mix(p);
-      return Float32Array.from(p, Math.log);
+      // The same bits in every engine, as Math.log is not.
+      return Float32Array.from(p, log);
     },
   };
 }

@@ -119,15 +119,11 @@ export async function draw({ at, ...asked }: Decoding & { readonly at: number },
   const { model } = await modelOf(control), { seed, rules } = asked, { words } = await text(asked, control);
   const { prefix, tokens, promptLength } = words.slice(0, at).reduce((context, { word }) => longer(context, model.idOf(word)!), started(asked.prompt, model));
   const logits = model.logits(prefix), context = { tokens, promptLength, position: at }, drawnId = model.idOf(words[at].word)!;
-  let soFar: Rules = {};
-  const steps: { readonly name: StageName; readonly p: Float32Array; readonly candidates: number }[] = [];
-  for (const [name, options] of [["model", []] as const, ...ORDER]) {
-    const added = options.filter((option) => rules[option] !== undefined);
-    if (name !== "model" && added.length === 0) continue;
-    soFar = { ...soFar, ...Object.fromEntries(added.map((option) => [option, rules[option]])) };
-    const sampler = new Sampler({ ...soFar, seed });
-    steps.push({ name, p: sampler.distribution(logits, context).data, candidates: sampler.sample(logits, context).candidates.item() });
-  }
+  const active = ORDER.map(([name, options]) => ({ name, options: options.filter((option) => rules[option] !== undefined) })).filter(({ options }) => options.length > 0);
+  const steps = [{ name: "model" as const, options: [] }, ...active].map(({ name }, k) => {
+    const soFar: Rules = Object.fromEntries(active.slice(0, k).flatMap(({ options }) => options.map((option) => [option, rules[option]]))), sampler = new Sampler({ ...soFar, seed });
+    return { name, p: sampler.distribution(logits, context).data, candidates: sampler.sample(logits, context).candidates.item() };
+  });
   const cutting = (name: StageName): boolean => name !== "model" && name !== "penalties" && (name !== "temperature" || rules.temperature === 0), first = steps.findIndex(({ name }) => cutting(name));
   const last = steps.at(-1)!.p, byModel = orderOf(steps[0].p), shown = [...new Set([drawnId, ...byModel.slice(0, SHOWN), ...orderOf(last).slice(0, 3).filter((id) => last[id] > 0)])].sort((a, b) => logits[b] - logits[a] || a - b);
   return {
