@@ -241,6 +241,49 @@ function steps(p: usize, blocks: bool): i32 {
   return flags;
 }
 
+// Posteriors of segments, from the last start: own [count, width]: what begins at s, with all before it, over Z; behind, last [count + D, width] from boundary 0 of the block: what follows a segment that ends there, or after length D.
+// durations: m, e [D, width]. Adds P of each length to lengths f32[D, width] and P(c at a position) to content f32[count + D, width]. x: f32[count, width], -Infinity bars a label; bars: i32[width], the first barred position, from the block's first.
+// p: u32[16]: count, width, D, room (boundaries behind the block's first), own m, e, behind m, e, last m, e, durations m, e, lengths, content, x, bars.
+export function f32_segments_shares(p: usize): void {
+  const count = load<i32>(p), bytes = <usize>load<u32>(p, 4) << 2, D = load<i32>(p, 8), room = load<i32>(p, 12), ownM = <usize>load<u32>(p, 16), ownE = <usize>load<u32>(p, 20), bM = <usize>load<u32>(p, 24), bE = <usize>load<u32>(p, 28), lM = <usize>load<u32>(p, 32), lE = <usize>load<u32>(p, 36);
+  const dM = <usize>load<u32>(p, 40), dE = <usize>load<u32>(p, 44), lengths = <usize>load<u32>(p, 48), content = <usize>load<u32>(p, 52), x = <usize>load<u32>(p, 56), bars = <usize>load<u32>(p, 60);
+  const bias = v128.load32_splat(LANES, 4), least = v128.load32_splat(LANES, 16), floor = v128.load32_splat(LANES, 32), none = v128.load32_splat(SPLIT, 40);
+  for (let s = count - 1; s >= 0; s--) {
+    const row = <usize>s * bytes, longest = min(D, room - s);
+    for (let at: usize = 0; at < bytes; at += 16) {
+      const bar = v128.bitselect(i32x4.splat(s), v128.load(bars + at), f32x4.eq(v128.load(x + row + at), none)), m = v128.load(ownM + row + at), e = i32x4.max_s(v128.load(ownE + row + at), floor);
+      v128.store(bars + at, bar);
+      if (!v128.any_true(m)) continue;
+      let held = f32x4.splat(0), d = longest, to = <usize>(s + d) * bytes + at, by = <usize>(d - 1) * bytes + at, fm = d == D ? lM : bM, fe = d == D ? lE : bE;
+      for (; d > 0; d--, to -= bytes, by -= bytes) {
+        const exponent = i32x4.add(i32x4.add(v128.load(fe + to), e), i32x4.max_s(v128.load(dE + by), floor));
+        const w = f32x4.mul(f32x4.mul(m, v128.load(dM + by)), f32x4.mul(v128.load(fm + to), i32x4.shl(i32x4.add(i32x4.max_s(exponent, least), bias), 23)));
+        const q = v128.andnot(w, i32x4.gt_s(i32x4.splat(s + d), bar));
+        held = f32x4.add(held, q);
+        v128.store(lengths + by, f32x4.add(v128.load(lengths + by), q));
+        v128.store(content + to - bytes, f32x4.add(v128.load(content + to - bytes), held));
+        fm = bM;
+        fe = bE;
+      }
+    }
+  }
+}
+
+// Posteriors of pairs of labels at `count` boundaries: adds before[b] A[b, c] behind[c] to sums f32[labels, width]. before and behind: m, e [count, width]; their exponents and those of A do not pass 2^29.
+export function f32_segments_pairs(um: usize, ue: usize, vm: usize, ve: usize, am: usize, ae: usize, sums: usize, count: i32, labels: i32, width: i32): void {
+  const bytes = <usize>width << 2, bias = v128.load32_splat(LANES, 4), least = v128.load32_splat(LANES, 16), floor = v128.load32_splat(LANES, 32);
+  for (; count > 0; count--, um += bytes, ue += bytes, vm += bytes, ve += bytes) {
+    for (let b: usize = 0; b < <usize>labels; b++) {
+      const m = v128.load32_splat(um + (b << 2)), e = i32x4.max_s(v128.load32_splat(ue + (b << 2)), floor);
+      if (!v128.any_true(m)) continue;
+      for (let at: usize = 0, k = b * bytes; at < bytes; at += 16, k += 16) {
+        const exponent = i32x4.add(i32x4.add(v128.load(ve + at), e), i32x4.max_s(v128.load(ae + k), floor));
+        v128.store(sums + k, f32x4.add(v128.load(sums + k), f32x4.mul(f32x4.mul(m, v128.load(am + k)), f32x4.mul(v128.load(vm + at), i32x4.shl(i32x4.add(i32x4.max_s(exponent, least), bias), 23)))));
+      }
+    }
+  }
+}
+
 // Intervals [i, j] of frames, i <= j, one set for each track; tracks in the lanes. A track is at frame t before its intervals there (free), then it may end one (u), add the one of t alone, and go on (v).
 //   u[t] = free[t] + sum_(i < t) open[i] e^s(i, t),   free[t] = v[t - 1] e^skip[t - 1]
 //   shared endpoints: v = u (1 + e^s(t, t)), open = v;   else: v = u + free e^s(t, t), open = free

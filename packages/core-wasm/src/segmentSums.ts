@@ -7,6 +7,8 @@ export const kernels: () => {
   f32_segments_weights(z: number, m: number, e: number, count: number): void;
   f32_segments_blocks(p: number): number;
   f32_segments_rows(p: number): number;
+  f32_segments_shares(p: number): void;
+  f32_segments_pairs(um: number, ue: number, vm: number, ve: number, am: number, ae: number, sums: number, count: number, labels: number, width: number): void;
   f32_intervals_forward(p: number): number;
   f32_intervals_skip(skip: number, vm: number, ve: number, at: number, atE: number, bytes: number): number;
   f32_intervals_backward(p: number): void;
@@ -282,4 +284,87 @@ export function segmentSums(where: string, tables: SegmentTables, sequence: Segm
     shifts[base + count] += top * Math.LN2;
   }
   return { shifts, last, ...(first && { first }), extended: !blocks };
+}
+
+/** Weights relative to Z, row by row: mantissas and exponents [rows, C]. */
+export interface SegmentWeights {
+  readonly mantissas: Float32Array;
+  readonly exponents: Int32Array;
+}
+
+/**
+ * Posteriors of a sequence's segments by length and by position, from what lies before and behind them.
+ *
+ * @param own - [T, C]: of segments that begin at s: all that comes before, over Z and over the contents before s
+ * @param behind - [T + 1, C]: of segments that end at boundary t: all that follows, times the contents before t
+ * @param last - [T + 1, C]: the same after length D; `behind` where no segment is longer
+ * @param sums - `lengths` float64 [D, C] and `content` float64 [T, C], to which `weight` times the posteriors is added
+ * @example
+ *   segmentShares(tables, sequence, own, behind, behind, { lengths, content, weight: 1 });
+ * Source: Sarawagi, Cohen, NIPS 2004, section 3.2.
+ */
+export function segmentShares(tables: SegmentTables, { length: T, content: given }: SegmentSequence, own: SegmentWeights, behind: SegmentWeights, last: SegmentWeights, { lengths, content, weight }: { readonly lengths: Float64Array; readonly content: Float64Array; readonly weight: number }): void {
+  const { scores: { labels: C, longest: D, durations }, width: W } = tables, row = 4 * W, held = Math.min(T, Math.max(64, D)), table = weightsOf(widened(durations, C, W, -Infinity));
+  const sizes = [64, held * row, held * row, (held + D) * row, (held + D) * row, (held + D) * row, (held + D) * row, D * row, D * row, D * row, (held + D) * row, held * row, row];
+  let end = scratch(sizes.reduce((a, b) => a + b, 0));
+  const [p, om, oe, bm, be, lm, le, dm, de, sums, covered, x, bars] = sizes.map((size) => { const address = end; end += size; return address; });
+  const view = floatView(), ints = intView();
+  view.set(table.m, dm >> 2);
+  ints.set(table.e, de >> 2);
+  ints.fill(0x7fffffff, bars >> 2, (bars + row) >> 2);
+  const load = (m: number, e: number, from: SegmentWeights, first: number, rows: number): void => {
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0, to = r * W, k = (first + r) * C; c < W; c++, to++, k++) {
+        view[(m >> 2) + to] = c < C ? from.mantissas[k] : 0;
+        ints[(e >> 2) + to] = c < C ? from.exponents[k] : ZERO;
+      }
+    }
+  };
+  for (let base = Math.floor((T - 1) / held) * held; base >= 0; base -= held) {
+    const count = Math.min(held, T - base), rows = Math.min(count + D, T + 1 - base);
+    load(om, oe, own, base, count);
+    load(bm, be, behind, base, rows);
+    load(lm, le, last, base, rows);
+    for (let r = 0; r < count; r++) for (let c = 0; c < W; c++) view[(x >> 2) + r * W + c] = c < C ? given[(base + r) * C + c] : 0;
+    view.fill(0, sums >> 2, (sums + D * row) >> 2);
+    view.fill(0, covered >> 2, (covered + (held + D) * row) >> 2);
+    ints.set([count, W, D, T - base, om, oe, bm, be, lm, le, dm, de, sums, covered, x, bars], p >> 2);
+    kernels().f32_segments_shares(p);
+    for (let d = 0; d < D; d++) for (let c = 0; c < C; c++) lengths[d * C + c] += weight * view[(sums >> 2) + d * W + c];
+    for (let r = 0; r < rows - 1; r++) for (let c = 0; c < C; c++) content[(base + r) * C + c] += weight * view[(covered >> 2) + r * W + c];
+    for (let c = 0; c < W; c++) ints[(bars >> 2) + c] = Math.min(0x7fffffff, ints[(bars >> 2) + c] + held);
+  }
+}
+
+/**
+ * Posteriors of pairs of labels of neighbouring segments.
+ *
+ * @param before - [R, C]: of segments that end at a boundary, with all before them
+ * @param behind - [R, C]: of segments that begin there, with all that follows, over Z
+ * @param sums - float64 [C, C], to which `weight` times the posteriors is added
+ * @example
+ *   segmentPairs(tables, before, behind, sums, 1);
+ * Source: Sarawagi, Cohen, NIPS 2004, section 3.2.
+ */
+export function segmentPairs(tables: SegmentTables, before: SegmentWeights, behind: SegmentWeights, sums: Float64Array, weight: number): void {
+  const { scores: { labels: C }, width: W, forward: { am, ae } } = tables, row = 4 * W, R = before.mantissas.length / C, held = Math.min(R, 256), sizes = [held * row, held * row, held * row, held * row, C * row, C * row, C * row];
+  if (R === 0) return;
+  let end = scratch(sizes.reduce((a, b) => a + b, 0));
+  const [um, ue, vm, ve, tm, te, out] = sizes.map((size) => { const address = end; end += size; return address; }), view = floatView(), ints = intView();
+  view.set(am, tm >> 2);
+  ints.set(ae, te >> 2);
+  for (let base = 0; base < R; base += held) {
+    const count = Math.min(held, R - base);
+    for (let r = 0; r < count; r++) {
+      for (let c = 0, to = r * W, k = (base + r) * C; c < W; c++, to++, k++) {
+        view[(um >> 2) + to] = c < C ? before.mantissas[k] : 0;
+        ints[(ue >> 2) + to] = c < C ? before.exponents[k] : ZERO;
+        view[(vm >> 2) + to] = c < C ? behind.mantissas[k] : 0;
+        ints[(ve >> 2) + to] = c < C ? behind.exponents[k] : ZERO;
+      }
+    }
+    view.fill(0, out >> 2, (out + C * row) >> 2);
+    kernels().f32_segments_pairs(um, ue, vm, ve, tm, te, out, count, C, W);
+    for (let b = 0; b < C; b++) for (let c = 0; c < C; c++) sums[b * C + c] += weight * view[(out >> 2) + b * W + c];
+  }
 }

@@ -395,18 +395,13 @@ export class SemiMarkov implements StructuredDistribution<TensorLike, SegmentMar
       content[(from + u) * C + c] += weight * p;
       tail[c] += weight * p;
     });
-    posteriors.pairs((_, b, c, p) => {
-      transitions[b * C + c] += weight * p;
-    });
-    for (let t = 0; t < T; t++) {
-      for (let c = 0; c < C; c++) {
-        starts[(from + t) * C + c] += weight * posteriors.startAt(t, c);
-        ends[(from + t) * C + c] += weight * posteriors.endAt(t + 1, c);
-      }
-    }
+    posteriors.addPairs(weight, transitions);
+    // Rows of an item are 0 before.
+    const first = from * C, last = (from + T - 1) * C;
+    posteriors.addBoundaries(weight, starts, ends, from);
     for (let c = 0; c < C; c++) {
-      start[c] += weight * posteriors.startAt(0, c);
-      end[c] += weight * posteriors.endAt(T, c);
+      start[c] += starts[first + c];
+      end[c] += ends[last + c];
     }
   }
 
