@@ -1,0 +1,133 @@
+import { DisposedError, type DType, type Tensor, rangeError, sizeOf, typeError, describe } from "@logits/tensor";
+import type { GpuBufferLike } from "./device.ts";
+import type { Gpu } from "./gpu.ts";
+import type { Operations } from "./operations.ts";
+import type { Slot } from "./pool.ts";
+
+/** Element types of tensors on the GPU. */
+export type GpuDType = Exclude<DType, "uint8">;
+
+/** Checks what was read, and throws where a synchronous operation would have. */
+export type Verify = (data: Float32Array | Int32Array) => void;
+
+/**
+ * A tensor whose elements are on the GPU. Operations on it are dispatched at once; only `read()` waits.
+ *
+ * It answers to the names of an ONNX Runtime tensor (`dims`, `type`, `location`, `gpuBuffer`, `getData`), so that functions for ordinary tensors refuse it with a message that says how to read it.
+ */
+export class GpuTensor<D extends GpuDType = GpuDType> {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  /** Number of elements. */
+  readonly size: number;
+  /** The backend that it belongs to. */
+  readonly gpu: Gpu;
+  /** Where it is, in the word of ONNX Runtime. */
+  readonly location: "gpu-buffer" = "gpu-buffer";
+  readonly #slot: Slot;
+  readonly #offset: number;
+  readonly #verify: Verify | undefined;
+  readonly #doubts: readonly Promise<Error | undefined>[];
+  #disposed = false;
+
+  /** Use `gpu.tensor`. */
+  constructor(gpu: Gpu, dtype: D, shape: readonly number[], slot: Slot, offset = 0, doubts: readonly Promise<Error | undefined>[] = [], verify?: Verify) {
+    this.gpu = gpu;
+    this.dtype = dtype;
+    this.shape = shape;
+    this.size = sizeOf(shape);
+    this.#slot = slot;
+    this.#offset = offset;
+    this.#doubts = doubts;
+    this.#verify = verify;
+  }
+
+  /** The shape, under the name ONNX Runtime uses. */
+  get dims(): readonly number[] {
+    return this.shape;
+  }
+
+  /** The dtype, under the name ONNX Runtime uses. */
+  get type(): D {
+    return this.dtype;
+  }
+
+  /** The buffer; the elements begin at byte `4 * offset`. */
+  get gpuBuffer(): GpuBufferLike {
+    return this.slot.buffer;
+  }
+
+  /** Where the elements begin in the buffer, in elements. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** The operations of the backend: `x.operations.softmax(x)` needs no import. */
+  get operations(): Operations {
+    return this.gpu.operations;
+  }
+
+  /** The buffer and its users; for operations of this package. */
+  get slot(): Slot {
+    if (this.#disposed) throw new DisposedError("GpuTensor: expected a live tensor, got one after dispose()");
+    return this.#slot;
+  }
+
+  /** What is not yet known to be good of the buffers that this tensor was made from. */
+  get doubts(): readonly Promise<Error | undefined>[] {
+    return this.#slot.doubt ? [...this.#doubts, this.#slot.doubt] : this.#doubts;
+  }
+
+  /** Throws where a synchronous operation would have refused what these elements came from. */
+  verify(data: Float32Array | Int32Array): void {
+    this.#verify?.(data);
+  }
+
+  /**
+   * The elements, as an ordinary tensor. Several at once: `gpu.read`.
+   *
+   * @throws RangeError where the operation refuses its input (NaN in `argmax` and `topK`) or memory was refused; BackendUnavailableError if the device is lost
+   */
+  async read(): Promise<Tensor<D>> {
+    const [y] = await this.gpu.read([this as GpuTensor]);
+    return y as Tensor<D>;
+  }
+
+  /** The elements, under the name ONNX Runtime uses. */
+  async getData(): Promise<Float32Array | Int32Array> {
+    return (await this.read()).data as Float32Array | Int32Array;
+  }
+
+  /** The same elements in another shape; it shares the buffer, which lives until both are disposed of. */
+  reshape(shape: readonly number[]): GpuTensor<D> {
+    if (sizeOf(shape) !== this.size || shape.some((n) => !(Number.isInteger(n) && n >= 0))) throw rangeError("GpuTensor.reshape", "shape", `with ${this.size} elements`, `[${shape.join(", ")}]`);
+    this.slot.users++;
+    return new GpuTensor(this.gpu, this.dtype, [...shape], this.#slot, this.#offset, this.doubts, this.#verify);
+  }
+
+  /** Gives the buffer back to the pool; an adopted one stays with its owner. A second call does nothing. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.gpu.release(this.#slot);
+  }
+
+  toString(): string {
+    return `GpuTensor ${this.dtype} [${this.shape.join(", ")}]`;
+  }
+}
+
+// `using y = softmax(x)` where the engine has Symbol.dispose.
+const { dispose } = Symbol as { dispose?: symbol };
+if (dispose) Object.defineProperty(GpuTensor.prototype, dispose, { value: GpuTensor.prototype.dispose });
+
+/** Checks that an argument is a float32 tensor of a GPU (of `like`'s, where one is given). */
+export function checkGpuTensor(where: string, argument: string, x: unknown, like?: GpuTensor): asserts x is GpuTensor<"float32"> {
+  if (!(x instanceof GpuTensor)) {
+    const other = x as { readonly owner?: unknown; readonly location?: unknown; readonly gpu?: unknown } | null | undefined;
+    const got = other?.owner !== undefined ? `${describe(x)} of the WebAssembly backend` : other?.location === "gpu-buffer" && other.gpu !== undefined ? "a tensor of another copy of @logits/webgpu" : `${describe(x)} outside the GPU`;
+    throw typeError(where, argument, "a tensor of the WebGPU backend", got, "Pass gpu.tensor(x)");
+  }
+  if (x.dtype !== "float32") throw typeError(where, argument, "float32", x.dtype);
+  if (like !== undefined && x.gpu !== like.gpu) throw rangeError(where, argument, "of the same GPU device as the other argument", "a tensor of another device", "Make both with one backend: gpu.tensor(await y.read()) copies");
+}

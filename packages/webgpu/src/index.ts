@@ -1,0 +1,12 @@
+export { webgpu, type WebGpuOptions } from "./webgpu.ts";
+export { type Gpu, type GpuMemory } from "./gpu.ts";
+export { type GpuTensor, type GpuDType } from "./gpuTensor.ts";
+export { type GpuBufferLike, type GpuDeviceLike, type GpuEntryLike } from "./device.ts";
+export { type Operations } from "./operations.ts";
+export { type AxisOptions, type ScoreOptions } from "./rows.ts";
+export { entropy, logSoftmax, logSumExp, softmax } from "./softmax.ts";
+export { entropyGrad, logSoftmaxGrad, logSumExpGrad, softmaxGrad } from "./gradients.ts";
+export { argmax, max } from "./select.ts";
+export { logitStatistics, type LogitStatistic, type LogitStatistics, type LogitStatisticsOptions } from "./logitStatistics.ts";
+export { topK, type TopK, type TopKOptions } from "./topK.ts";
+export { matmul, type MatmulOptions } from "./matmul.ts";

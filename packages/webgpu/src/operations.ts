@@ -1,0 +1,25 @@
+import { entropyGrad, logSoftmaxGrad, logSumExpGrad, softmaxGrad } from "./gradients.ts";
+import { logitStatistics } from "./logitStatistics.ts";
+import { matmul } from "./matmul.ts";
+import { argmax, max } from "./select.ts";
+import { entropy, logSoftmax, logSumExp, softmax } from "./softmax.ts";
+import { topK } from "./topK.ts";
+
+/** All operations of the backend under their names, as a tensor brings them along (`x.operations`). */
+export interface Operations {
+  readonly argmax: typeof argmax;
+  readonly entropy: typeof entropy;
+  readonly entropyGrad: typeof entropyGrad;
+  readonly logitStatistics: typeof logitStatistics;
+  readonly logSoftmax: typeof logSoftmax;
+  readonly logSoftmaxGrad: typeof logSoftmaxGrad;
+  readonly logSumExp: typeof logSumExp;
+  readonly logSumExpGrad: typeof logSumExpGrad;
+  readonly matmul: typeof matmul;
+  readonly max: typeof max;
+  readonly softmax: typeof softmax;
+  readonly softmaxGrad: typeof softmaxGrad;
+  readonly topK: typeof topK;
+}
+
+export const OPERATIONS: Operations = { argmax, entropy, entropyGrad, logitStatistics, logSoftmax, logSoftmaxGrad, logSumExp, logSumExpGrad, matmul, max, softmax, softmaxGrad, topK };
