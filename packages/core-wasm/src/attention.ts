@@ -5,7 +5,11 @@ import { family } from "./family.ts";
 import { byteView, floatView, intView, scratch, wasmMemory } from "./memory.ts";
 import { pointerOf } from "./owner.ts";
 
-const kernels = /* @__PURE__ */ family<{
+/** The binary, for the files that drive it. */
+export const attentionKernels: () => Kernels = /* @__PURE__ */ family<Kernels>("attention", binary);
+const kernels = attentionKernels;
+
+interface Kernels {
   f32_attention_stage(x: number, rows: number, cols: number, scale: number, y: number): void;
   f32_attention_pack8(x: number, rows: number, cols: number, to: number): void;
   f32_attention_pack_rows(x: number, rows: number, cols: number, to: number): void;
@@ -16,14 +20,18 @@ const kernels = /* @__PURE__ */ family<{
   f32_attention_rows(out: number, outBytes: number, by: number, rows: number, cols: number, y: number): void;
   f32_attention_finish(max: number, half: number, rows: number, by: number, total: number): void;
   f32_attention_gradient(call: number): void;
+  f32_attention_decode(
+    q: number, rows: number, features: number, k: number, v: number, width: number, count: number, max: number, half: number, out: number, cap: number, sigmoid: number, shifts: number, relative: number, relativeRow: number, scores: number,
+  ): void;
   readonly PANEL_ROWS: WebAssembly.Global;
-}>("attention", binary);
+}
 
 /** Queries of a block, and keys of a tile (assembly/attention.ts). */
 const BLOCK = 64, KEYS = 192;
 /** Bytes of the scores of 8 queries over a tile. */
 const PANEL = (KEYS + 6) * 32;
-const LOWEST = -3.4028234663852886e38;
+/** The maximum of no scores. */
+export const LOWEST = -3.4028234663852886e38;
 
 /** Rows over the keys for [B, H, T], keys next to each other: how far it is, in elements, from one batch item, head and query to the next; 0 where all share. */
 export interface Strided<Data> {

@@ -1,0 +1,168 @@
+import { core, type ResidentTensor } from "@logits/core-wasm";
+import { attentionDecode } from "@logits/core-wasm/attention";
+import { log } from "@logits/statistics";
+import { DisposedError, Tensor, asFloat32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { attention, type AttentionOutput } from "./attention.ts";
+import { prepare, type AttentionOptions } from "./options.ts";
+
+/** Sizes of a KeyValueCache. */
+export interface KeyValueCacheOptions {
+  /** Hkv, heads of keys and values. */
+  readonly heads: number;
+  /** D, length of a key. */
+  readonly features: number;
+  /** E, length of a value. Default D. */
+  readonly width?: number;
+  /** Tokens of a page, a multiple of 64. Default 64. */
+  readonly pageSize?: number;
+}
+
+/** What attend takes: what attention takes, for queries at the end of the cache that see what stands before them. */
+export type AttendOptions = Pick<AttentionOptions, "scale" | "windowSize" | "softCap" | "normalizer" | "sigmoidBias" | "sinks" | "softmaxOne" | "positionBias">;
+
+/** From this many queries on, the tiles of `attention` on a contiguous copy pay. */
+const TILED = 8;
+
+/**
+ * Keys and values of one sequence and layer in WebAssembly memory, in pages that are added as the sequence grows and are never moved: what decoding reads, token by token.
+ *
+ * @example
+ *   const cache = new KeyValueCache({ heads: 2, features: 4 });
+ *   cache.append(keys, values); // [2, n, 4] each
+ *   const { output } = cache.attend(query); // [H, 4]
+ *   cache.dispose();
+ * Source: Kwon et al., "Efficient Memory Management for Large Language Model Serving with PagedAttention", SOSP 2023, for pages; Ainslie et al., "GQA", EMNLP 2023, for heads that share keys.
+ */
+export class KeyValueCache {
+  readonly heads: number;
+  readonly features: number;
+  readonly width: number;
+  readonly pageSize: number;
+  readonly #pages: ResidentTensor<"float32">[] = [];
+  #length = 0;
+  #disposed = false;
+
+  /**
+   * An empty cache.
+   *
+   * @param options - heads, features, width, pageSize
+   * @throws RangeError for sizes that are no integers from 1 on, or a pageSize that is no multiple of 64
+   */
+  constructor(options: KeyValueCacheOptions) {
+    const { heads, features, width = features, pageSize = 64 } = options;
+    for (const [name, size] of Object.entries({ heads, features, width, pageSize })) checkInteger("KeyValueCache", name, size, 1, 65536);
+    if (pageSize % 64 !== 0) throw rangeError("KeyValueCache", "pageSize", "a multiple of 64", `${pageSize}`);
+    this.heads = heads;
+    this.features = features;
+    this.width = width;
+    this.pageSize = pageSize;
+  }
+
+  /** Tokens held. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Bytes of WebAssembly memory held. */
+  get bytes(): number {
+    return this.#pages.reduce((sum, page) => sum + 4 * page.size, 0);
+  }
+
+  /**
+   * Adds tokens at the end.
+   *
+   * @param key - float32 [Hkv, n, D]; for n = 1 also [Hkv, D]
+   * @param value - float32 [Hkv, n, E]; for n = 1 also [Hkv, E]
+   * @throws RangeError for other shapes; DisposedError after dispose()
+   */
+  append(key: TensorLike, value: TensorLike): void {
+    this.#alive("append");
+    const { heads, features, width, pageSize } = this, where = "KeyValueCache.append", k = asFloat32(where, "key", key), v = asFloat32(where, "value", value);
+    const count = k.shape.length === 2 ? 1 : k.shape[1], fits = ({ shape }: Tensor, last: number): boolean => shape[0] === heads && shape[shape.length - 1] === last && (shape.length === 3 ? shape[1] === count : shape.length === 2 && count === 1);
+    if (!fits(k, features)) throw rangeError(where, "key", `of shape [${heads}, n, ${features}] ([Hkv, n, D])`, `[${k.shape.join(", ")}]`);
+    if (!fits(v, width)) throw rangeError(where, "value", `of shape [${heads}, ${count}, ${width}] ([Hkv, n, E])`, `[${v.shape.join(", ")}]`);
+    while (this.#pages.length * pageSize < this.#length + count) this.#pages.push(core.alloc([heads * pageSize * (features + width)]));
+    for (let done = 0; done < count; ) {
+      const at = this.#length + done, inside = at % pageSize, n = Math.min(pageSize - inside, count - done), page = this.#pages[Math.floor(at / pageSize)].data;
+      for (let h = 0; h < heads; h++) {
+        page.set(k.data.subarray((h * count + done) * features, (h * count + done + n) * features), (h * pageSize + inside) * features);
+        page.set(v.data.subarray((h * count + done) * width, (h * count + done + n) * width), heads * pageSize * features + (h * pageSize + inside) * width);
+      }
+      done += n;
+    }
+    this.#length += count;
+  }
+
+  /**
+   * Attention of the last T tokens of the cache, causal: query i sees the keys up to its own, the (S - T + i)-th, which `append` has added before.
+   *
+   * @param query - float32 [H, D] (T = 1) or [H, T, D], H a multiple of Hkv, T at most the length
+   * @param options - as of `attention`; sigmoidBias is -log of the length where none is given
+   * @returns output [H, E] or [H, T, E], logSumExp [H] or [H, T]; within rounding of `attention` with `causal`
+   * @throws RangeError for other shapes and options; DisposedError after dispose()
+   */
+  attend(query: TensorLike, options: AttendOptions = {}): AttentionOutput {
+    this.#alive("attend");
+    const { features, width, heads: groups } = this, length = this.#length, where = "KeyValueCache.attend", q = asFloat32(where, "query", query), { shape } = q, single = shape.length === 2, heads = shape[0], queries = single ? 1 : shape[1];
+    if ((!single && shape.length !== 3) || shape[shape.length - 1] !== features || heads % groups !== 0) throw rangeError(where, "query", `of shape [H, ${features}] or [H, T, ${features}] ([H, T, D]), H a multiple of ${groups}`, `[${shape.join(", ")}]`);
+    if (queries > length) throw rangeError(where, "query", `with T <= ${length}, the tokens of the cache`, `${queries}`, "Append their keys first");
+    const { windowSize = Infinity, positionBias } = options;
+    if (queries >= TILED) {
+      const held = this.toTensors();
+      return attention(q, held.key, held.value, { ...options, causal: true });
+    }
+    // Checks the options, on no keys.
+    const { problem } = prepare(where, { data: new Float32Array(0), shape: [heads, 0, features] }, { data: new Float32Array(0), shape: [groups, 0, features] }, { data: new Float32Array(0), shape: [groups, 0, width] }, options);
+    const shifts = problem.shifts && options.sigmoidBias === undefined ? problem.shifts.fill(-log(length)) : problem.shifts;
+    const output = new Float32Array(heads * queries * width), logSumExp = new Float32Array(heads * queries), one = new Float32Array(heads * features);
+    for (let i = 0; i < queries; i++) {
+      const to = length - queries + i + 1, from = Math.max(0, to - windowSize);
+      for (let h = 0; h < heads; h++) one.set(q.data.subarray((h * queries + i) * features, (h * queries + i + 1) * features), h * features);
+      const relative = positionBias && Float32Array.from({ length: heads * (to - from) }, (_, at) => positionBias.value(Math.floor(at / (to - from)), at % (to - from)));
+      const step = attentionDecode({
+        heads, groups, features, width, query: one, scale: problem.scale, softCap: problem.softCap, shifts, sinks: problem.sinks, from, to, relative, pageSize: this.pageSize,
+        keyPage: (page) => this.#pages[page].pointer, valuePage: (page) => this.#pages[page].pointer + 4 * groups * this.pageSize * features,
+      });
+      for (let h = 0; h < heads; h++) output.set(step.output.subarray(h * width, (h + 1) * width), (h * queries + i) * width);
+      for (let h = 0; h < heads; h++) logSumExp[h * queries + i] = step.logSumExp[h];
+    }
+    return { output: new Tensor("float32", [...shape.slice(0, -1), width], output), logSumExp: new Tensor("float32", shape.slice(0, -1), logSumExp) };
+  }
+
+  /**
+   * Forgets the tokens from `length` on: after rejected drafts, or to use a prefix again. Pages that are left over are given back.
+   *
+   * @param length - 0 to the length
+   */
+  truncate(length: number): void {
+    this.#alive("truncate");
+    checkInteger("KeyValueCache.truncate", "length", length, 0, this.#length);
+    this.#length = length;
+    for (const page of this.#pages.splice(Math.ceil(length / this.pageSize))) page.dispose();
+  }
+
+  /** Keys [Hkv, S, D] and values [Hkv, S, E] as ordinary tensors. */
+  toTensors(): { readonly key: Tensor<"float32">; readonly value: Tensor<"float32"> } {
+    this.#alive("toTensors");
+    const { heads, features, width, pageSize } = this, length = this.#length, key = new Float32Array(heads * length * features), value = new Float32Array(heads * length * width);
+    for (let first = 0; first < length; first += pageSize) {
+      const n = Math.min(pageSize, length - first), page = this.#pages[first / pageSize].data;
+      for (let h = 0; h < heads; h++) {
+        const k = h * pageSize * features, v = heads * pageSize * features + h * pageSize * width;
+        key.set(page.subarray(k, k + n * features), (h * length + first) * features);
+        value.set(page.subarray(v, v + n * width), (h * length + first) * width);
+      }
+    }
+    return { key: new Tensor("float32", [heads, length, features], key), value: new Tensor("float32", [heads, length, width], value) };
+  }
+
+  /** Gives the memory back. A second call does nothing. */
+  dispose(): void {
+    this.#disposed = true;
+    for (const page of this.#pages.splice(0)) page.dispose();
+  }
+
+  #alive(method: string): void {
+    if (this.#disposed) throw new DisposedError(`KeyValueCache.${method}: expected a live cache, got one after dispose()`);
+  }
+}
