@@ -61,6 +61,11 @@ describe("defineLoss", () => {
     expect(() => toyLoss([[1, 2]], [[0]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: toyLoss: expected \`labels\` of shape [1], got [1, 1]]`);
     expect(() => toyLoss([[1, 2]], [0], { axis: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: toyLoss: expected \`axis\` an integer in [-2, 2), got 2]`);
     expect(() => toyLoss.withGrad([[1, 2]], [0], { reduction: "none", upstream: [1, 2] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: toyLoss.withGrad: expected \`upstream\` of shape [1], got [2]]`);
+    expect(() => toyLoss([[1, 2]], [0], { reduction: "average" as "mean" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: toyLoss: expected \`reduction\` "mean", "sum" or "none", got average]`);
+    expect(() => toyLoss([[1, 2]], [0], 0.5 as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: toyLoss: expected \`options\` an object such as { reduction }, got Number]`);
+    expect(() => toyLoss.withGrad([[1, 2]], [0], [1] as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: toyLoss.withGrad: expected \`options\` an object such as { reduction }, got Array]`);
+    expect(() => toyLoss([[1, 2]], [0], { data: Float32Array.of(1), shape: [1] } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: toyLoss: expected \`options\` an object such as { reduction }, got Object]`);
+    expect(() => (toyLoss as (...args: unknown[]) => unknown)([[1, 2]], [0], [1], {})).toThrowErrorMatchingInlineSnapshot(`[TypeError: toyLoss: expected \`options\` as the last argument, after 2 others, got 4 arguments]`);
     expect(() => toyLoss([[1, 2]], [0], { weight: [1, 1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: toyLoss: expected \`weight\` of shape [1], got [2]]`);
     expect(() => scoreRows("f", "scores", { data: new Float32Array(0), shape: [1, 0] }, {})).toThrowErrorMatchingInlineSnapshot(`[RangeError: f: expected \`scores\` with at least one class, got shape [1, 0]]`);
   });

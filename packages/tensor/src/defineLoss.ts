@@ -1,7 +1,7 @@
 import { asFloat32, type TensorLike } from "./convert.ts";
-import { rangeError } from "./errors.ts";
-import { reduceRows, type Loss, type LossOptions } from "./loss.ts";
-import type { Tensor } from "./tensor.ts";
+import { rangeError, typeError } from "./errors.ts";
+import { checkReduction, reduceRows, type Loss, type LossOptions } from "./loss.ts";
+import { describe, type Tensor } from "./tensor.ts";
 
 /** A loss whose arguments are checked: what `defineLoss` makes the value and the gradient of. */
 export interface LossPlan<Gradients> {
@@ -24,7 +24,7 @@ export interface LossPlan<Gradients> {
  * @param name - for messages; `.withGrad` is added where the gradient is asked for
  * @param count - number of positional arguments before the options
  * @param plan - checks the arguments (`where` for messages) and returns the pass
- * @returns the loss
+ * @returns the loss; it throws TypeError for options that are no object or not the last argument, RangeError for another reduction, and what `plan` throws
  * @example
  *   const squaredError = defineLoss("squaredError", 2, (where, [x, y]: readonly [TensorLike, TensorLike]) => {
  *     const a = asFloat32(where, "x", x).data, b = asFloat32(where, "y", y).data;
@@ -40,13 +40,21 @@ export function defineLoss<Arguments extends readonly unknown[], Options extends
   count: Arguments["length"],
   plan: (where: string, args: Arguments, options: Options) => LossPlan<Gradients>,
 ): Loss<Arguments, Options, Gradients> {
+  const optionsOf = (where: string, args: readonly unknown[]): Options => {
+    const options = (args[count] ?? {}) as Options;
+    // A temperature, weights or labels in the place of the options would be read as no options at all.
+    if (args.length > count + 1) throw typeError(where, "options", `as the last argument, after ${count} others`, `${args.length} arguments`);
+    if (typeof options !== "object" || Symbol.iterator in options || "data" in options) throw typeError(where, "options", "an object such as { reduction }", describe(options));
+    checkReduction(where, options.reduction);
+    return options;
+  };
   const planned = (where: string, args: readonly unknown[], options: Options): LossPlan<Gradients> => plan(where, args.slice(0, count) as unknown as Arguments, options);
   const loss = (...args: readonly unknown[]): Tensor<"float32"> => {
-    const options = (args[count] ?? {}) as Options, { shape, weights, pass } = planned(name, args, options);
+    const options = optionsOf(name, args), { shape, weights, pass } = planned(name, args, options);
     return reduceRows(pass().values, weights, options.reduction, shape);
   };
   const withGrad = (...args: readonly unknown[]): { readonly loss: Tensor<"float32"> } & Gradients => {
-    const where = `${name}.withGrad`, options = (args[count] ?? {}) as Options & { readonly upstream?: TensorLike };
+    const where = `${name}.withGrad`, options: Options & { readonly upstream?: TensorLike } = optionsOf(where, args);
     const { shape, weights, pass } = planned(where, args, options), { reduction = "mean", upstream } = options;
     const { values, gradients } = pass(coefficientsOf(where, shape, weights, reduction, upstream));
     return { loss: reduceRows(values, weights, reduction, shape), ...gradients() };

@@ -41,6 +41,11 @@ export function rowWeights(where: string, values: number | readonly number[], op
   return out;
 }
 
+/** Checks the name of a reduction. */
+export function checkReduction(where: string, reduction: Reduction = "mean"): void {
+  if (reduction !== "mean" && reduction !== "sum" && reduction !== "none") throw rangeError(where, "reduction", '"mean", "sum" or "none"', `${reduction}`);
+}
+
 /** How many values one element of an argument over the leading axes of `shape` stands for. */
 function repeats(where: string, argument: string, given: readonly number[], shape: readonly number[]): number {
   if (given.length > shape.length || given.some((n, i) => n !== shape[i])) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${given.join(", ")}]`);
@@ -57,7 +62,7 @@ export function reduceRows(values: Float32Array | Float64Array, weights: Float32
     if (weights === undefined && values instanceof Float32Array) return new Tensor("float32", shape, values);
     return new Tensor("float32", shape, Float32Array.from(values, (value, i) => (weights === undefined ? value : weights[i] === 0 ? 0 : weights[i] * value)));
   }
-  if (reduction !== "mean" && reduction !== "sum") throw rangeError("reduceRows", "reduction", '"mean", "sum" or "none"', `${reduction}`);
+  checkReduction("reduceRows", reduction);
   let total = 0;
   let mass = 0;
   for (let i = 0; i < rows; i++) {
