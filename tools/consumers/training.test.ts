@@ -4,6 +4,7 @@ import "@tensorflow/tfjs-backend-wasm";
 import { jaxLoss } from "@logits/interop/jax";
 import { tensorflowLoss } from "@logits/interop/tensorflow";
 import { crossEntropy } from "@logits/losses/classification";
+import { softmaxCrossEntropyWithIntegerLabels } from "@logits/losses/presets/optax";
 import { Tensor, asFloat32, defineLoss, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { expectClose } from "@logits/testkit";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -73,6 +74,14 @@ describe.each(["cpu", "wasm"])("tensorflowLoss on %s", (backend) => {
       const [ma] = tf.grads((p, q) => tensorflowLoss(tf, products, { gradients: ["x", "y"] })(p, q).mul(3) as tf.Scalar)([a, b]);
       expectClose(ma.dataSync() as Float32Array, [4, 5, 6], { rtol: 1e-6 });
     });
+  });
+});
+
+it("a preset that never reduces gets the upstream of each row", () => {
+  tf.tidy(() => {
+    // As many rows as classes: an upstream of rows would pass for one of columns.
+    const z = tf.tensor2d([[2, 0.5], [0, 1]]), upstream = tf.tensor1d([1, 3]), loss = tensorflowLoss(tf, softmaxCrossEntropyWithIntegerLabels), grad = tf.grad((scores) => loss(scores, [1, 0]).mul(upstream).sum())(z);
+    expectClose(grad.dataSync() as Float32Array, crossEntropy.withGrad([[2, 0.5], [0, 1]], [1, 0], { reduction: "none", upstream: [1, 3] }).grad.data, { rtol: 1e-6 });
   });
 });
 

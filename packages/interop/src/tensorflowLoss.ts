@@ -60,7 +60,9 @@ export function tensorflowLoss<T extends TrainableTensor, Options extends LossOp
         return { value: made(value), gradFunc: (dy: T) => listed(run(plain, asFloat32(where, "upstream", read(dy) as TensorLike)).grads.map(made)) };
       }
       const { loss: value, grads } = run(plain);
-      return { value: made(value), gradFunc: (dy: T) => listed(grads.map((grad) => made(grad).mul(dy) as T)) };
+      // Presets may hand out values of rows without being asked.
+      const scalar = value.shape.length === 0;
+      return { value: made(value), gradFunc: (dy: T) => listed(scalar ? grads.map((grad) => made(grad).mul(dy) as T) : run(plain, asFloat32(where, "upstream", read(dy) as TensorLike)).grads.map(made)) };
     }) as (...args: T[]) => T;
     return differentiated(...differentiable);
   };
