@@ -245,6 +245,7 @@ describe("losses of paired rows", () => {
     expectExact(byolLoss([[0, 0], [1, 0], [3, 0]], [[1, 0], [-2, 0], [1, 0]], { reduction: "none" }).data, [2, 4, 0]);
     expectExact(byolLoss.withGrad([[0, 0]], [[1, 0]]).grad.data, [0, 0]);
     expectExact(simSiamLoss([[0, 0]], [[1, 0]]).item(), 0);
+    expectExact(byolLoss.withGrad([[NaN, 0]], [[1, 0]]).grad.data, [NaN, NaN]);
     expectExact(alignmentLoss.withGrad([[1, 2]], [[1, 2]], { alpha: 1 }).grads.first.data, [0, 0]);
   });
 });

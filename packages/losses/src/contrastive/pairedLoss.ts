@@ -37,7 +37,7 @@ export function pairedRow(x: Float32Array, y: Float32Array, i: number, features:
 }
 
 /**
- * Makes a loss of the squared distance d of two rows at length 1: its value, and with d above 0 its derivative. `gradients` names them.
+ * Makes a loss of the squared distance d of two rows at length 1: its value, and where d is not 0 its derivative. `gradients` names them.
  */
 function pairedLoss<Options extends LossOptions, Gradients extends object>(
   name: string,
@@ -55,7 +55,7 @@ function pairedLoss<Options extends LossOptions, Gradients extends object>(
         for (const i of rows) {
           const { square, push } = pairedRow(left.data, right.data, i, features), [value, slope] = of(square);
           values[i] = value;
-          if (coefficients && square > 0) push(coefficients[i] * slope, a, b);
+          if (coefficients && square !== 0) push(coefficients[i] * slope, a, b);
         }
         return { values, gradients: () => gradients(new Tensor("float32", left.shape, a), new Tensor("float32", right.shape, b)) };
       },

@@ -125,6 +125,10 @@ describe("special values", () => {
     expect([distillationLoss(x, t2).item(), reverseKlLoss(x, t2).item(), jeffreysLoss(x, t2).item()]).toEqual([Infinity, Infinity, Infinity]);
     expect(jensenShannonLoss(x, t2).item()).toBeLessThanOrEqual(Math.fround(Math.LN2));
     expect(skewKlLoss(x, t2).item()).toBeLessThanOrEqual(-Math.log(0.1));
+    // Only the label is possible, for both; for the student alone.
+    const sure = dkdLoss.withGrad([[2, -Infinity, -Infinity]], [[1, -Infinity, -Infinity]], [0]);
+    expectExact([sure.loss.item(), ...sure.grad.data], [0, 0, 0, 0]);
+    expect(dkdLoss([[2, -Infinity]], [[1, 0]], [0]).item()).toBe(Infinity);
     expect([pldLoss([[0, -Infinity]], [[0, 0]], [1]).item(), pldLoss([[0, -Infinity]], [[0, 0]], [0]).item()]).toEqual([Infinity, 0]);
   });
 

@@ -36,13 +36,16 @@ export const dkdLoss: LabelledDistillationLoss<DkdOptions> = /* @__PURE__ */ stu
   let rest = 0;
   for (let c = 0; c < s.length; c++) {
     if (c === y) continue;
-    const sc = exp(s[c] - restS), tc = exp(t[c] - restT);
-    rest += klTerm(tc, t[c] - restT, s[c] - restS);
+    const logSc = within(s[c], restS), logTc = within(t[c], restT), sc = exp(logSc), tc = exp(logTc);
+    rest += klTerm(tc, logTc, logSc);
     grad[c] = beta * (sc - tc) - alpha * (sy - ty) * sc;
   }
   grad[y] = alpha * (sy - ty);
   return alpha * (klTerm(ty, logT, logS) + klTerm(exp(logRestT), logRestT, logRestS)) + beta * rest;
 });
+
+/** Log-probability within the rest: an impossible class stays one where the others are impossible too. */
+const within = (score: number, rest: number): number => (score === -Infinity ? score : score - rest);
 
 /** Log-probabilities of the label and of the rest, from the log odds; none for +Infinity, as in a softmax. */
 function labelAndRest(score: number, rest: number): readonly [number, number] {

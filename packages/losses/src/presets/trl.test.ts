@@ -23,6 +23,7 @@ it("names what is not there", () => {
   expect(() => trl.dpoLoss(...one, { fDivergenceType: "kl" as "forward_kl" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: dpoLoss: expected \`fDivergenceType\` one of reverse_kl, forward_kl, js_divergence, alpha_divergence, got kl]`);
   expect(() => trl.dpoLoss(...one, { lossType: "bco_pair", beta: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: dpoLoss: expected \`beta\` a finite number > 0, got -1]`);
   expect(() => trl.cpoLoss([0], [0], { lossType: "ipo", beta: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: cpoLoss: expected \`beta\` a finite number > 0, got 0]`);
+  expect(() => trl.dpoLoss(...one, 0.1 as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: dpoLoss: expected \`options\` an object such as { reduction }, got Number]`);
   expect(() => trl.dpoLoss(...one, { lossType: "exo_pair" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: exoLoss: expected \`labelSmoothing\` in (0, 1/2), got 0]`);
   expect(() => trl.grpoLoss([[0]], [[0]], [[0]], { lossType: "dr_grpo" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: grpoLoss: expected \`maxCompletionLength\` a finite number > 0, got 0]`);
 });

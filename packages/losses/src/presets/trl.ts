@@ -14,7 +14,8 @@ type AnyLoss = ((...args: any[]) => Tensor<"float32">) & { withGrad(...args: any
 function chosen<L>(count: number, choose: (options: any, args: readonly any[]) => readonly [loss: AnyLoss, options: object]): L {
   const call = (args: readonly any[]): readonly [AnyLoss, unknown[]] => {
     const options = args[count] ?? {}, [loss, extra] = choose(options, args);
-    return [loss, [...args.slice(0, count), { ...options, ...extra }]];
+    // What is no options is left for the loss to refuse.
+    return [loss, [...args.slice(0, count), typeof options !== "object" || Symbol.iterator in options ? options : { ...options, ...extra }, ...args.slice(count + 1)]];
   };
   const value = (...args: any[]): Tensor<"float32"> => {
     const [loss, given] = call(args);
