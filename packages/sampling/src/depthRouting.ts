@@ -42,7 +42,8 @@ export function depthRouting(scores: TensorLike, options: DepthRoutingOptions): 
   checkNoNaN(where, "scores", x, shape[shape.length - 1]);
   if (!(ratio >= 0 && ratio <= 1)) throw rangeError(where, "ratio", "in [0, 1]", `${ratio}`);
   for (const [name, value] of Object.entries({ scale, bias })) if (!Number.isFinite(value)) throw rangeError(where, name, "finite", `${value}`);
-  const k = Math.floor(ratio * shape[shape.length - 1]), lead = shape.slice(0, -1);
+  // 0.29 of 100 is 29, not 28.999999999999996.
+  const k = Math.floor(ratio * shape[shape.length - 1] * (1 + 2 ** -50)), lead = shape.slice(0, -1);
   const indices = k === 0 || x.size === 0 ? new Tensor("int32", [...lead, k], new Int32Array(lead.reduce((a, b) => a * b, 1) * k)) : topK(x, k, { sorted: false }).indices;
   return { indices, weights: new Tensor("float32", shape, tanh(x).data.map((t) => scale * t + bias)) };
 }

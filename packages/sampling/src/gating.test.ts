@@ -132,6 +132,7 @@ describe("depthRouting [paper:p-mod-building-mixture-of-depths-mllms-via-progres
     const dense = depthRouting([0.3, 0.1, 0.5], { ratio: 1, scale: 0 });
     expect([[...dense.indices.data], [...dense.weights.data]]).toEqual([[0, 1, 2], [1, 1, 1]]);
     expect([...depthRouting([1, 1, 1, 1], { ratio: 0.5 }).indices.data]).toEqual([0, 1]);
+    expect([0.29, 0.57, 0.07, 0.999].map((ratio) => depthRouting(new Float32Array(100), { ratio }).indices.size)).toEqual([29, 57, 7, 99]);
     expect(depthRouting([], { ratio: 0.5 }).indices.shape).toEqual([0]);
   });
 

@@ -169,6 +169,10 @@ describe("speculativeSampling", () => {
     }
   });
 
+  it("never gives a token that the target has not, where rounding leaves p below q everywhere", () => {
+    for (let position = 0; position < 2000; position++) expect(speculativeSampling([[0, 0.991], [0, 1]], [[0, 1]], [1], { seed: 5, position }).tokens.data[0]).toBe(1);
+  });
+
   it("at temperature 0 is plain greedy decoding [paper:generation-meets-verification-accelerating-large-language-model-inference-with]", () => {
     const greedy = new Sampler({ temperature: 0 }), logits = rows(5, 12, 9), best = greedy.sample(logits).tokens.data, target = greedy.distribution(logits);
     for (let wrong = 0; wrong <= 4; wrong++) {

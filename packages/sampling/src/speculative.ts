@@ -55,8 +55,9 @@ export function speculativeSampling(target: TensorLike, draft: TensorLike, token
     if (!(uniformAt(seed, stream, position + accepted, ACCEPT) * likely < p.data[accepted * cols + token])) break;
   }
   const own = p.data.subarray(accepted * cols, (accepted + 1) * cols);
-  const rest = accepted === steps ? Float64Array.from(own) : Float64Array.from(own, (value, c) => Math.max(0, value - q.data[accepted * cols + c]));
-  const last = draw(rest, uniformAt(seed, stream, position + accepted, RESIDUAL));
+  const rest = Float64Array.from(own, (value, c) => (accepted === steps ? value : Math.max(0, value - q.data[accepted * cols + c])));
+  // Rounded rows may have p <= q everywhere, and a rejection all the same: then nothing is missing, and p itself says.
+  const last = draw(rest.some((weight) => weight > 0) ? rest : Float64Array.from(own), uniformAt(seed, stream, position + accepted, RESIDUAL));
   return { tokens: new Tensor("int32", [accepted + 1], Int32Array.of(...x.data.subarray(0, accepted), last)), accepted };
 }
 

@@ -44,6 +44,13 @@ describe("transducers [paper:incorporating-class-based-language-model-for-named-
     expect(grad.data.every(Number.isFinite)).toBe(true);
   });
 
+  it("is NaN with its gradient where a score that counts is NaN", () => {
+    const { loss, grads } = transducerLoss.withGrad([[[NaN, 0], [0, 0]], [[1, 0], [0, 0]]], [[[0], [0]], [[0], [0]]], { reduction: "none" });
+    expect([...loss.data].map(Number.isNaN)).toEqual([true, false]);
+    expect([...grads.blank.data].map(Number.isNaN)).toEqual([true, true, true, true, false, false, false, false]);
+    expect(rnntLoss.withGrad([[[[NaN, 0], [0, 0]]]], [[1]]).grad.data.every(Number.isNaN)).toBe(true);
+  });
+
   it("is Infinity without frames for labels, 0 for nothing, and says what it refuses", () => {
     expect(rnntLoss({ data: new Float32Array(0), shape: [1, 0, 2, 3] }, [[1]]).item()).toBe(Infinity);
     expect(rnntLoss({ data: new Float32Array(0), shape: [1, 0, 1, 3] }, { data: new Int32Array(0), shape: [1, 0] }).item()).toBe(0);
@@ -150,6 +157,8 @@ describe("edit distances", () => {
 
   it("leaves out what is not in a shorter list", () => {
     expectClose(expectedErrorLoss([[1, 0, -Infinity]], [[0, 2, 9]]).item(), expectedErrorLoss([[1, 0]], [[0, 2]]).item(), { rtol: 1e-6 });
-    expect(() => expectedErrorLoss([[1, 0]], [[1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedErrorLoss: expected \`errors\` of shape [1, 2], got 1 elements]`);
+    expect(() => expectedErrorLoss([[1, 0]], [[1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedErrorLoss: expected \`errors\` of shape [1, 2], got [1, 1]]`);
+    expect(() => expectedErrorLoss([[1, 0], [2, 5]], [0, 2, 3, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: expectedErrorLoss: expected \`errors\` of shape [2, 2], got [4]]`);
+    expectExact(expectedErrorLoss([[1, 2], [0, 5]], [[0, 3], [2, 1]], { axis: 0, reduction: "none" }).data, [...expectedErrorLoss([[1, 0], [2, 5]], [[0, 2], [3, 1]], { reduction: "none" }).data]);
   });
 });

@@ -174,7 +174,13 @@ describe("ctcGreedy and ctcBeam", () => {
     expectClose(best.score - best.logProb, 0.5, { rtol: 1e-6 });
     expect(() => ctcBeam(x, { languageModel: () => NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ctcBeam: expected \`languageModel\` a finite number, or -Infinity, got NaN for 1 behind []]`);
     expect(() => ctcBeam(x, { width: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ctcBeam: expected \`width\` an integer in [1, 2147483647], got 0]`);
-    expect(() => ctcBeam([[NaN, 0]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: ctcBeam: expected \`logits\` without NaN, got NaN in row 0, column 0]`);
+    expect(() => ctcBeam([[NaN, 0]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: ctcBeam: expected \`logits\` without NaN, got NaN in frame 0, column 0]`);
+    const gone = [[0, 1], [-Infinity, -Infinity]], above = [[0, 1], [Infinity, 0]];
+    expect(() => ctcBeam(gone)).toThrowErrorMatchingInlineSnapshot(`[RangeError: ctcBeam: expected \`logits\` with a possible class in every frame, got only -Infinity in frame 1]`);
+    expect(() => ctcGreedy(gone)).toThrowErrorMatchingInlineSnapshot(`[RangeError: ctcGreedy: expected \`logits\` with a possible class in every frame, got only -Infinity in frame 1]`);
+    expect(() => ctcAlign(gone, [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: ctcAlign: expected \`logits\` with a possible class in every frame, got only -Infinity in frame 1]`);
+    expect(() => ctcGreedy(above)).toThrowErrorMatchingInlineSnapshot(`[RangeError: ctcGreedy: expected \`logits\` below +Infinity, got +Infinity in frame 1, column 0]`);
+    expect(() => ctcAlign(above, [1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: ctcAlign: expected \`logits\` below +Infinity, got +Infinity in frame 1, column 0]`);
   });
 
   it("never gets worse with a wider beam than its own best", () => {

@@ -2,7 +2,7 @@ import { logSoftmax } from "@logits/core-wasm";
 import { ctcPath, ctcSums } from "@logits/core-wasm/alignments";
 import { exp, log } from "@logits/statistics";
 import { Tensor, asInt32, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
-import { ctcBatch, type CtcOptions } from "./frames.ts";
+import { checkFrames, ctcBatch, type CtcOptions } from "./frames.ts";
 
 /** Options of `ctcAlign`. */
 export interface CtcAlignOptions extends Pick<CtcOptions, "blank" | "wildcard"> {
@@ -48,7 +48,7 @@ export interface CtcAlignment {
  * @param labels - int32 [S], in [0, C) and not the blank
  * @param options - `blank` (0), `wildcard`, `secondsPerFrame` (1), `confidence` (false)
  * @returns spans of the labels, the path, its log-probability. At equal scores a frame stays at the later label, and at a label rather than a blank
- * @throws RangeError for another shape, a label outside [0, C), labels that the frames cannot spell
+ * @throws RangeError for another shape, a frame with NaN or +Infinity, or of -Infinity only, a label outside [0, C), labels that the frames cannot spell
  * @example
  *   ctcAlign(logits, tokens, { secondsPerFrame: 0.02 }).labels; // { label, start, end, probability }
  * Source: Graves et al., ICML 2006; as in Kuerzinger et al., "CTC-segmentation of large corpora", 2020 (arXiv:2007.09127), without its score threshold.
@@ -57,8 +57,8 @@ export function ctcAlign(logits: TensorLike, labels: TensorLike, { blank = 0, wi
   const where = "ctcAlign", y = asInt32(where, "labels", labels), batch = ctcBatch(where, logits, labels, { blank, ...(wildcard !== undefined && { wildcard }) });
   if (batch.logits.shape.length !== 2) throw rangeError(where, "logits", "of shape [T, C]", `[${batch.logits.shape.join(", ")}]`);
   checkPositive(where, "secondsPerFrame", secondsPerFrame);
-  const sequence = batch.sequence(0), { frames, classes } = batch, bad = batch.logits.data.findIndex((x) => x !== x);
-  if (bad >= 0) throw rangeError(where, "logits", "without NaN", `NaN in frame ${Math.floor(bad / classes)}, column ${bad % classes}`);
+  const sequence = batch.sequence(0), { frames, classes } = batch;
+  checkFrames(where, batch.logits, frames, classes);
   const path = ctcPath(where, sequence);
   if (path === undefined) throw rangeError(where, "labels", `${y.size} labels that ${frames} frames can spell: a frame for each, one more between equal ones, none of them impossible`, "labels without a path");
   const logP = frames === 0 ? new Float32Array(0) : logSoftmax(batch.logits).data, own = (t: number): number => (path[t] < 0 ? logP[t * classes + blank] : sequence.labels[path[t]] === classes ? 0 : logP[t * classes + sequence.labels[path[t]]]);

@@ -1,6 +1,7 @@
 import { logSoftmax } from "@logits/core-wasm";
 import { log, logAddExp } from "@logits/statistics";
-import { asFloat32, checkInteger, checkNoNaN, checkShape, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkInteger, checkShape, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
+import { checkFrames } from "./frames.ts";
 
 /** A sequence of labels that frames may spell. */
 export interface CtcHypothesis {
@@ -17,7 +18,7 @@ export interface CtcHypothesis {
  * @param logits - float32 [T, C]
  * @param options - `blank` (0)
  * @returns the labels and the log-probability of that path; at equal scores the smaller class
- * @throws RangeError for another shape, a frame with NaN
+ * @throws RangeError for another shape, a frame with NaN or +Infinity, or of -Infinity only
  * @example
  *   ctcGreedy([[0, 3], [0, 3], [3, 0], [0, 3]]).labels; // 1, 1
  * Source: Graves et al., ICML 2006, best path decoding.
@@ -67,7 +68,7 @@ interface Prefix {
  * @param logits - float32 [T, C]
  * @param options - `blank` (0), `width` (16), `count` (1), `least` (1e-4), `languageModel`
  * @returns at most `count` hypotheses by falling score; with `width` and `least` wide enough their log-probabilities are exact
- * @throws RangeError for another shape, a frame with NaN, a width or count below 1, NaN from the language model
+ * @throws RangeError for another shape, a frame with NaN or +Infinity, or of -Infinity only, a width or count below 1, NaN from the language model
  * @example
  *   ctcBeam(logits, { width: 32, languageModel: (label, prefix) => 0.5 * Math.log(bigram(prefix.at(-1), label)) })[0].labels;
  * Source: Graves, Jaitly, "Towards end-to-end speech recognition", ICML 2014; Hannun et al., "First-pass large vocabulary continuous speech recognition", 2014 (arXiv:1408.2873).
@@ -128,6 +129,6 @@ function read(where: string, logits: TensorLike, blank: number): { readonly p: F
   checkShape(where, "logits", x, ["T", "C"]);
   const [frames, classes] = x.shape;
   checkInteger(where, "blank", blank, 0, classes - 1);
-  checkNoNaN(where, "logits", x, classes);
+  checkFrames(where, x, frames, classes);
   return { p: frames === 0 ? new Float32Array(0) : logSoftmax(x).data, frames, classes };
 }

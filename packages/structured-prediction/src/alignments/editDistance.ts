@@ -56,8 +56,8 @@ export function editDistance(hypothesis: ArrayLike<unknown>, reference: ArrayLik
  * The mean only makes the loss smaller; the gradient is that of the expected errors.
  *
  * @param scores - float32 [B, N]: log-probabilities of N hypotheses, or logits of a rescorer; -Infinity = none (a shorter list)
- * @param errors - float32 [B, N]: `editDistance(...).distance` of each
- * @param options - those of every loss
+ * @param errors - float32, the shape of the scores: `editDistance(...).distance` of each
+ * @param options - those of every loss, `axis`
  * @returns float32 [B] ("none") or []. A row of scores with NaN or +Infinity, or of -Infinity only: NaN. `withGrad`: `grad`, p (errors - expected errors)
  * @throws RangeError for another shape
  * @example
@@ -65,8 +65,9 @@ export function editDistance(hypothesis: ArrayLike<unknown>, reference: ArrayLik
  * Source: Prabhavalkar et al., "Minimum word error rate training for attention-based sequence-to-sequence models", ICASSP 2018 (arXiv:1712.01818), equation 3.
  */
 export const expectedErrorLoss: Loss<[scores: TensorLike, errors: TensorLike], RowLossOptions> = /* @__PURE__ */ defineLoss("expectedErrorLoss", 2, (where, [scores, errors], options) => {
-  const { z, rows, classes, shape, weights, gradient } = scoreRows(where, "scores", scores, options), e = asFloat32(where, "errors", errors).data;
-  if (e.length !== z.size) throw rangeError(where, "errors", `of shape [${rows}, ${classes}]`, `${e.length} elements`);
+  const x = asFloat32(where, "scores", scores), given = asFloat32(where, "errors", errors), { z, rows, classes, shape, weights, gradient } = scoreRows(where, "scores", x, options);
+  if (`${given.shape}` !== `${x.shape}`) throw rangeError(where, "errors", `of shape [${x.shape.join(", ")}]`, `[${given.shape.join(", ")}]`);
+  const e = scoreRows(where, "errors", given, { axis: options.axis ?? -1 }).z.data;
   return {
     shape,
     weights,

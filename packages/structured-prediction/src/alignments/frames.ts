@@ -26,6 +26,20 @@ export interface CtcBatch {
   sequence(b: number): CtcSequence;
 }
 
+/** Refuses frames that have no most probable class: with NaN or +Infinity, or only -Infinity. */
+export function checkFrames(where: string, { data }: Tensor<"float32">, frames: number, classes: number): void {
+  for (let t = 0; t < frames; t++) {
+    let possible = false;
+    for (let c = 0; c < classes; c++) {
+      const x = data[t * classes + c];
+      if (x !== x) throw rangeError(where, "logits", "without NaN", `NaN in frame ${t}, column ${c}`);
+      if (x === Infinity) throw rangeError(where, "logits", "below +Infinity", `+Infinity in frame ${t}, column ${c}`);
+      if (x > -Infinity) possible = true;
+    }
+    if (!possible) throw rangeError(where, "logits", "with a possible class in every frame", `only -Infinity in frame ${t}`);
+  }
+}
+
 /** Frames [B, T, C] or [T, C] and labels [B, S] or [S]; items of weight 0 are not read. */
 export function ctcBatch(where: string, logits: TensorLike, labels: TensorLike, { blank = 0, lengths, labelLengths, wildcard }: CtcOptions, weights?: Float32Array): CtcBatch {
   const x = asFloat32(where, "logits", logits), y = asInt32(where, "labels", labels), single = x.shape.length === 2;

@@ -34,7 +34,7 @@ function sum({ T, U, blank, label }: Lattice, visit?: (t: number, u: number, bla
     if (u > 0) alpha[t * width + u] = logAddExp(alpha[t * width + u], alpha[t * width + u - 1] + label(t, u - 1));
   }
   const total = alpha[T * width - 1] + blank(T - 1, U);
-  if (visit === undefined || !(total > -Infinity)) return total;
+  if (visit === undefined || total === -Infinity) return total;
   // beta: what follows a node, of the frame behind and the one in hand.
   let after = new Float64Array(width).fill(-Infinity), beta = new Float64Array(width);
   for (let t = T - 1; t >= 0; t--) {
@@ -66,7 +66,7 @@ function counts(where: string, argument: string, given: TensorLike | undefined, 
  * @param blank - float32 [B, T, U + 1], the score of a blank behind u labels
  * @param labels - float32 [B, T, U], the score of label u + 1 behind u labels
  * @param options - `lengths`, `labelLengths`; `reduction` ("mean" over sequences), `weight` and `where` [B]
- * @returns float32 [B] ("none") or []; +Infinity where no path is possible, with gradient 0. `withGrad`: `grads` of both, minus the posteriors of the moves
+ * @returns float32 [B] ("none") or []; +Infinity where no path is possible, with gradient 0; a NaN that counts: NaN. `withGrad`: `grads` of both, minus the posteriors of the moves
  * @throws RangeError for another shape, lengths beyond T or U
  * @example
  *   const { grads } = transducerLoss.withGrad(blank, labels); // grads.blank, grads.labels
@@ -104,7 +104,7 @@ export const transducerLoss: Loss<[blank: TensorLike, labels: TensorLike], Trans
  * @param logits - float32 [B, T, U + 1, C]: at frame t behind u labels
  * @param labels - int32 [B, U], in [0, C) and not the blank
  * @param options - `blank` (0), `lengths`, `labelLengths`; `reduction` ("mean" over sequences), `weight` and `where` [B]
- * @returns float32 [B] ("none") or []; +Infinity where no path is possible. `withGrad`: `grad`, the shape of the logits
+ * @returns float32 [B] ("none") or []; +Infinity where no path is possible, with gradient 0; a NaN that counts: NaN. `withGrad`: `grad`, the shape of the logits
  * @throws RangeError for another shape, a label outside [0, C) or equal to the blank (with its index), lengths beyond T or U
  * @example
  *   rnntLoss(joint, tokens, { lengths: frames });

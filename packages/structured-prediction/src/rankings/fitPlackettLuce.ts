@@ -48,13 +48,13 @@ export function fitPlackettLuce(rankings: TensorLike, { items, prior = 0.5, maxI
   for (let step = 1; step <= maxIterations; step++) {
     const load = Float64Array.from(w, (x) => (2 * prior) / (x + 1));
     for (const list of lists) {
-      let hand = w.reduce((a, b) => a + b, 0), inverse = 0;
+      let hand = w.reduce((a, b) => a + b, 0), summed = hand, inverse = 0;
       for (const j of list) {
         inverse += 1 / hand;
         load[j] += inverse;
         hand -= w[j];
         // Subtraction loses digits when little is left: sum again now and then.
-        if (hand < 1e-6 * w[j]) hand = rest(w, list, j);
+        if (hand < 1e-6 * summed) summed = hand = rest(w, list, j);
       }
       const ranked = new Set(list);
       for (let j = 0; j < N; j++) if (!ranked.has(j)) load[j] += inverse;

@@ -1,5 +1,5 @@
 import { logSoftmax, matmul, softmax, tanh } from "@logits/core-wasm";
-import { Tensor, asFloat32, asInt32, checkInteger, checkShape, defineLoss, lossRows, rangeError, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkInteger, checkShape, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 
 /** Weights of a pointer head. */
 export interface PointerWeights {
@@ -54,14 +54,12 @@ export function pointerScores(positions: TensorLike, queries: TensorLike, { enco
  *   pointerLoss([[[1, 0], [0, 0]]], [[0, 1]]); // the second step has one position left: log(1 + exp(-1)) = 0.3133
  * Source: Vinyals, Fortunato, Jaitly, "Pointer networks", NIPS 2015; the positions that are left: Bello et al., "Neural combinatorial optimization with reinforcement learning", 2016 (arXiv:1611.09940).
  */
-export const pointerLoss: Loss<[scores: TensorLike, targets: TensorLike], RowLossOptions> = /* @__PURE__ */ defineLoss("pointerLoss", 2, (where, [scores, targets], options) => {
+export const pointerLoss: Loss<[scores: TensorLike, targets: TensorLike], LossOptions> = /* @__PURE__ */ defineLoss("pointerLoss", 2, (where, [scores, targets], options) => {
   const s = asFloat32(where, "scores", scores), y = asInt32(where, "targets", targets);
   checkShape(where, "scores", s, ["B", "T", "N"]);
   const [B, T, N] = s.shape;
   if (y.shape.join() !== `${B},${T}`) throw rangeError(where, "targets", `of shape [${B}, ${T}]`, `[${y.shape.join(", ")}]`);
-  // Weights of sequences: one class stands in for the check.
-  const { weights } = lossRows(where, { data: new Float32Array(B), shape: [B, 1] }, new Int32Array(B), { ...(options.weight !== undefined && { weight: options.weight }), ...(options.where !== undefined && { where: options.where }) });
-  const masked = s.data.slice(), ended = new Int32Array(B).fill(T);
+  const weights = rowWeights(where, B, options), masked = s.data.slice(), ended = new Int32Array(B).fill(T);
   for (let b = 0; b < B; b++) {
     if (weights?.[b] === 0) continue;
     const taken = new Set<number>();
