@@ -62,3 +62,102 @@ export function textbookCtc(scores: Float32Array, frames: number, classes: numbe
   }
   return -add(alpha[states - 1], alpha[states - 2]);
 }
+
+/** Scores of a semi-Markov model: content [T, C], durations [D, C], transitions [C, C], start and end [C]. */
+export interface PlainSegments {
+  readonly T: number;
+  readonly D: number;
+  readonly C: number;
+  readonly content: Float32Array;
+  readonly durations: Float32Array;
+  readonly transitions: Float32Array;
+  readonly start: Float32Array;
+  readonly end: Float32Array;
+}
+
+/** log Z in linear space: the window of D starts is multiplied by the content of each position, and scaled where a sum leaves [1e-12, 1e12]. */
+export function scaledSegments({ T, D, C, content, durations, transitions, start, end }: PlainSegments): number {
+  const window = new Float64Array(D * C), weights = Float64Array.from(durations, Math.exp), A = Float64Array.from(transitions, Math.exp), x = new Float64Array(C), alpha = new Float64Array(C), g = Float64Array.from(start, Math.exp);
+  let logScale = 0;
+  for (let t = 0; t < T; t++) {
+    const own = (t % D) * C;
+    if (t > 0) {
+      let sum = 0;
+      for (let c = 0; c < C; c++) sum += alpha[c];
+      if (!(sum > 1e-12 && sum < 1e12)) {
+        logScale += Math.log(sum);
+        for (let c = 0; c < C; c++) alpha[c] /= sum;
+        for (let k = 0; k < window.length; k++) window[k] /= sum;
+      }
+      g.fill(0);
+      for (let b = 0; b < C; b++) for (let c = 0; c < C; c++) g[c] += alpha[b] * A[b * C + c];
+    }
+    for (let c = 0; c < C; c++) {
+      window[own + c] = g[c];
+      x[c] = Math.exp(content[t * C + c]);
+      alpha[c] = 0;
+    }
+    // From the slot of the start at t downwards lengths grow from 1 on; the slots above hold older starts.
+    for (let slot = t % D, d = 0; d < D; slot = slot === 0 ? D - 1 : slot - 1, d++) {
+      for (let c = 0, w = slot * C, l = d * C; c < C; c++, w++, l++) {
+        const v = window[w] * x[c];
+        window[w] = v;
+        alpha[c] += v * weights[l];
+      }
+    }
+  }
+  let z = 0;
+  for (let c = 0; c < C; c++) z += alpha[c] * Math.exp(end[c]);
+  return logScale + Math.log(z);
+}
+
+/** log Z as textbooks have it: a log-sum-exp over lengths and labels before, of scores of segments by prefix sums. */
+export function textbookSegments({ T, D, C, content, durations, transitions, start, end }: PlainSegments): number {
+  const sums = new Float64Array((T + 1) * C), alpha = new Float64Array((T + 1) * C).fill(-Infinity);
+  for (let k = 0; k < T * C; k++) sums[k + C] = sums[k] + content[k];
+  const terms = new Float64Array(D * C);
+  for (let t = 1; t <= T; t++) {
+    for (let c = 0; c < C; c++) {
+      let n = 0, top = -Infinity;
+      for (let d = 1; d <= Math.min(D, t); d++) {
+        const s = t - d, score = sums[t * C + c] - sums[s * C + c] + durations[(d - 1) * C + c];
+        if (s === 0) top = Math.max(top, (terms[n++] = start[c] + score));
+        else for (let b = 0; b < C; b++) top = Math.max(top, (terms[n++] = alpha[s * C + b] + transitions[b * C + c] + score));
+      }
+      let sum = 0;
+      for (let i = 0; i < n; i++) sum += Math.exp(terms[i] - top);
+      alpha[t * C + c] = top + Math.log(sum);
+    }
+  }
+  return Array.from({ length: C }, (_, c) => alpha[T * C + c] + end[c]).reduce(add);
+}
+
+/** log Z of intervals with shared endpoints on K tracks, scores [T, T, K]: linear space, a track scaled where its sum passes 1e100. */
+export function scaledIntervals(scores: Float32Array, T: number, K: number): Float64Array {
+  const v = new Float64Array(T * K), logs = new Float64Array(K), u = new Float64Array(K);
+  for (let t = 0; t < T; t++) {
+    for (let k = 0; k < K; k++) u[k] = t === 0 ? 1 : v[(t - 1) * K + k];
+    let at = t * T * K;
+    for (let i = 0; i < t; i++) for (let k = 0; k < K; k++, at++) u[k] += v[i * K + k] * Math.exp(scores[at]);
+    for (let k = 0; k < K; k++, at++) {
+      const next = (v[t * K + k] = u[k] * (1 + Math.exp(scores[at])));
+      if (next < 1e100) continue;
+      logs[k] += Math.log(next);
+      for (let i = 0; i <= t; i++) v[i * K + k] /= next;
+    }
+  }
+  return logs.map((z, k) => z + Math.log(v[(T - 1) * K + k]));
+}
+
+/** The same in log space. */
+export function textbookIntervals(scores: Float32Array, T: number, K: number): Float64Array {
+  const v = new Float64Array(T * K);
+  for (let k = 0; k < K; k++) {
+    for (let t = 0; t < T; t++) {
+      let u = t === 0 ? 0 : v[(t - 1) * K + k];
+      for (let i = 0; i < t; i++) u = add(u, v[i * K + k] + scores[(t * T + i) * K + k]);
+      v[t * K + k] = u + add(0, scores[(t * T + t) * K + k]);
+    }
+  }
+  return v.slice((T - 1) * K);
+}
