@@ -1,5 +1,6 @@
 import { sigmoid } from "@logits/statistics";
 import { checkPositive } from "@logits/tensor";
+import { checkRange } from "../range.ts";
 import { matthews } from "../segmentation/overlap.ts";
 import { checkOneOf, overlap, regionLoss, type RegionLoss, type RegionOptions, type RegionTerms } from "../segmentation/regions.ts";
 
@@ -40,6 +41,7 @@ function rates(value: (sensitivity: number, specificity: number) => readonly [va
 export const anyLoss: RegionLoss<AnyLossOptions> = /* @__PURE__ */ regionLoss("anyLoss", ({ metric = "f-score", amplification = 73, beta = 1 }: AnyLossOptions, where) => {
   checkOneOf(where, "metric", metric, ["accuracy", "balanced-accuracy", "f-score", "geometric-mean", "matthews"]);
   checkPositive(where, "amplification", amplification);
+  checkRange(where, "beta", beta, 0);
   return {
     map: (p) => {
       const a = sigmoid(amplification * (p - 0.5));

@@ -199,6 +199,7 @@ it("says what is wrong", () => {
   expect(() => binaryCrossEntropy([1, 2], [1, 2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`targets\` in [0, 1], got 2 at index 1]`);
   expect(() => binaryCrossEntropy([[1, 2]], [[1, 0]], { posWeight: [1, 2, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`posWeight\` of shape [2], got [3]]`);
   expect(() => anyLoss([[1]], [[1]], { metric: "recall" as "accuracy" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: anyLoss: expected \`metric\` one of accuracy, balanced-accuracy, f-score, geometric-mean, matthews, got recall]`);
+  expect(() => anyLoss([[1]], [[1]], { beta: NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: anyLoss: expected \`beta\` a finite number >= 0, got NaN]`);
   expect(() => binaryCrossEntropy([1], [1], { labelSmoothing: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`labelSmoothing\` in [0, 1], got 2]`);
   expect(() => binaryCrossEntropy([1], [1], { margin: NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`margin\` a finite number >= 0, got NaN]`);
   expect(() => sigmoidFocalLoss.withGrad([1], [1], { gamma: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sigmoidFocalLoss.withGrad: expected \`gamma\` a finite number >= 0, got -1]`);

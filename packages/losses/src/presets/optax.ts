@@ -1,6 +1,7 @@
 import { asFloat32, type Loss, type TensorLike } from "@logits/tensor";
 import { crossEntropy } from "../classification/crossEntropy.ts";
 import { softCrossEntropy } from "../classification/softCrossEntropy.ts";
+import { checkTargets } from "../elementLoss.ts";
 import { binaryCrossEntropy } from "../multi-label/binaryCrossEntropy.ts";
 import { sigmoidFocalLoss as ownSigmoidFocalLoss } from "../multi-label/focal.ts";
 import { hingeLoss as ownHingeLoss, perceptronLoss as ownPerceptronLoss } from "../multi-label/hinge.ts";
@@ -19,6 +20,7 @@ function unreduced<Options extends object = object>(name: string, loss: Loss<any
 function signed(name: string, loss: Loss<any, any, any>): PresetLoss {
   return preset(name, (where, x, t) => {
     const { data, shape } = asFloat32(where, "targets", t);
+    checkTargets(where, data, undefined, [-1, 1]);
     return { loss, x, t: { data: data.map((s) => (s + 1) / 2), shape }, options: { reduction: "none" } };
   });
 }

@@ -140,5 +140,7 @@ it("says what is wrong", () => {
   expect(() => gaussianLoss([1, 2], [1], [1, 2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: gaussianLoss: expected \`logVariances\` of shape [2], got [1]]`);
   expect(() => intervalLoss([1], [2], [1], { alpha: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: intervalLoss: expected \`alpha\` in (0, 1], got 0]`);
   expect(() => concordanceLoss([[[1]]], [[[1]]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: concordanceLoss: expected \`predictions\` of shape [B] or [B, F], got [1, 1, 1]]`);
+  expect(() => cosineDistanceLoss([[1]], [[1]], { epsilon: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: cosineDistanceLoss: expected \`epsilon\` a finite number >= 0, got -1]`);
+  expect(() => scaleInvariantSnrLoss([[1]], [[1]], { epsilon: NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: scaleInvariantSnrLoss: expected \`epsilon\` a finite number >= 0, got NaN]`);
   expect(() => scaleInvariantSnrLoss([[1, 2]], [[1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: scaleInvariantSnrLoss: expected \`targets\` of shape [1, 2], got [1, 1]]`);
 });

@@ -1,6 +1,7 @@
 import { log } from "@logits/statistics";
 import { asFloat32, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { sameShape } from "../elementLoss.ts";
+import { checkRange } from "../range.ts";
 import { vectorLoss } from "../vectorLoss.ts";
 
 type VectorLoss<Options extends LossOptions> = Loss<[predictions: TensorLike, targets: TensorLike], Options>;
@@ -25,16 +26,19 @@ export interface CosineOptions extends RowLossOptions {
  *   cosineDistanceLoss([[1, 0]], [[1, 1]]); // 0.2929
  * Source: folklore; Salton, Wong, Yang, "A vector space model for automatic indexing", 1975.
  */
-export const cosineDistanceLoss: VectorLoss<CosineOptions> = /* @__PURE__ */ vectorLoss("cosineDistanceLoss", ({ epsilon = 1e-8 }: CosineOptions) => (z, t, at, size, _, add) => {
-  let dot = 0, xx = 0, tt = 0;
-  for (let j = at; j < at + size; j++) {
-    dot += z[j] * t[j];
-    xx += z[j] * z[j];
-    tt += t[j] * t[j];
-  }
-  const length = Math.sqrt(xx), x = Math.max(length, epsilon), cos = dot / x / Math.max(Math.sqrt(tt), epsilon);
-  for (let j = 0; add && j < size; j++) add(j, (length > epsilon ? (cos * z[at + j]) / xx : 0) - t[at + j] / (x * Math.max(Math.sqrt(tt), epsilon)));
-  return 1 - cos;
+export const cosineDistanceLoss: VectorLoss<CosineOptions> = /* @__PURE__ */ vectorLoss("cosineDistanceLoss", ({ epsilon = 1e-8 }: CosineOptions, where) => {
+  checkRange(where, "epsilon", epsilon, 0);
+  return (z, t, at, size, _, add) => {
+    let dot = 0, xx = 0, tt = 0;
+    for (let j = at; j < at + size; j++) {
+      dot += z[j] * t[j];
+      xx += z[j] * z[j];
+      tt += t[j] * t[j];
+    }
+    const length = Math.sqrt(xx), x = Math.max(length, epsilon), cos = dot / x / Math.max(Math.sqrt(tt), epsilon);
+    for (let j = 0; add && j < size; j++) add(j, (length > epsilon ? (cos * z[at + j]) / xx : 0) - t[at + j] / (x * Math.max(Math.sqrt(tt), epsilon)));
+    return 1 - cos;
+  };
 });
 
 /** Options of `scaleInvariantSnrLoss`. */
@@ -59,25 +63,28 @@ export interface ScaleInvariantSnrOptions extends RowLossOptions {
  *   scaleInvariantSnrLoss([[1, 1]], [[1, 0]]); // 0
  * Source: Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019; as a loss, Luo and Mesgarani, "Conv-TasNet", 2019.
  */
-export const scaleInvariantSnrLoss: VectorLoss<ScaleInvariantSnrOptions> = /* @__PURE__ */ vectorLoss("scaleInvariantSnrLoss", ({ zeroMean = false, epsilon = 1e-8 }: ScaleInvariantSnrOptions) => (z, t, at, size, _, add) => {
-  let mx = 0, mt = 0, xt = 0, tt = 0, noise = 0;
-  for (let j = at; zeroMean && j < at + size; j++) {
-    mx += z[j] / size;
-    mt += t[j] / size;
-  }
-  for (let j = at; j < at + size; j++) {
-    xt += (z[j] - mx) * (t[j] - mt);
-    tt += (t[j] - mt) ** 2;
-  }
-  const a = (xt + epsilon) / (tt + epsilon), signal = a * a * tt;
-  for (let j = at; j < at + size; j++) noise += (z[j] - mx - a * (t[j] - mt)) ** 2;
-  // d signal = 2 a tt da, d noise = 2 e . (dx - t da), da = t . dx / (tt + epsilon); e . t is xt - a tt. With means taken, the derivative of x - mean sums to 0 already: e and t do.
-  const scale = 20 / Math.LN10, ds = (-scale * a * tt) / (signal + epsilon), dn = scale / (noise + epsilon), da = (ds - dn * (xt - a * tt)) / (tt + epsilon);
-  for (let j = 0; add && j < size; j++) {
-    const s = t[at + j] - mt;
-    add(j, da * s + dn * (z[at + j] - mx - a * s));
-  }
-  return (10 / Math.LN10) * (log(noise + epsilon) - log(signal + epsilon));
+export const scaleInvariantSnrLoss: VectorLoss<ScaleInvariantSnrOptions> = /* @__PURE__ */ vectorLoss("scaleInvariantSnrLoss", ({ zeroMean = false, epsilon = 1e-8 }: ScaleInvariantSnrOptions, where) => {
+  checkRange(where, "epsilon", epsilon, 0);
+  return (z, t, at, size, _, add) => {
+    let mx = 0, mt = 0, xt = 0, tt = 0, noise = 0;
+    for (let j = at; zeroMean && j < at + size; j++) {
+      mx += z[j] / size;
+      mt += t[j] / size;
+    }
+    for (let j = at; j < at + size; j++) {
+      xt += (z[j] - mx) * (t[j] - mt);
+      tt += (t[j] - mt) ** 2;
+    }
+    const a = (xt + epsilon) / (tt + epsilon), signal = a * a * tt;
+    for (let j = at; j < at + size; j++) noise += (z[j] - mx - a * (t[j] - mt)) ** 2;
+    // d signal = 2 a tt da, d noise = 2 e . (dx - t da), da = t . dx / (tt + epsilon); e . t is xt - a tt. With means taken, the derivative of x - mean sums to 0 already: e and t do.
+    const scale = 20 / Math.LN10, ds = (-scale * a * tt) / (signal + epsilon), dn = scale / (noise + epsilon), da = (ds - dn * (xt - a * tt)) / (tt + epsilon);
+    for (let j = 0; add && j < size; j++) {
+      const s = t[at + j] - mt;
+      add(j, da * s + dn * (z[at + j] - mx - a * s));
+    }
+    return (10 / Math.LN10) * (log(noise + epsilon) - log(signal + epsilon));
+  };
 });
 
 /**

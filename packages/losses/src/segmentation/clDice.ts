@@ -1,11 +1,11 @@
-import { checkInteger } from "@logits/tensor";
+import { checkInteger, checkPositive } from "@logits/tensor";
 import { planeLoss, type PlaneLoss, type PlaneOptions } from "./planes.ts";
 
 /** Options of `clDiceLoss`. */
 export interface ClDiceOptions extends PlaneOptions {
   /** Erosions of the soft skeleton: at least half the width of the widest tube, in pixels. Default 3. */
   readonly iterations?: number;
-  /** Added to both sides of the two ratios. Default 1. */
+  /** Added to both sides of the two ratios, greater than 0. Default 1. */
   readonly smooth?: number;
 }
 
@@ -72,13 +72,14 @@ function softSkeleton(f: Float64Array, height: number, width: number, iterations
  * @param targets - float32, the same shape, in [0, 1]
  * @param options - those of every loss (`weight` and `where` of planes); `activation` ("sigmoid"), `iterations` (3), `smooth` (1)
  * @returns float32 [...] ("none") or [], in [0, 1]. `withGrad`: `grad`, through every pooling; of equal pixels the centre, then the first
- * @throws RangeError for shapes that differ, fewer than two axes, a target outside [0, 1], iterations that are none
+ * @throws RangeError for shapes that differ, fewer than two axes, a target outside [0, 1], options out of range
  * @example
  *   clDiceLoss([[[-4, 4, -4], [-4, 4, -4]]], [[[0, 1, 0], [0, 1, 0]]]);
  * Source: Shit, Paetzold et al., "clDice - a novel topology-preserving loss function for tubular structure segmentation", CVPR 2021, algorithms 1 and 2.
  */
 export const clDiceLoss: PlaneLoss<ClDiceOptions> = /* @__PURE__ */ planeLoss("clDiceLoss", ({ iterations = 3, smooth = 1 }: ClDiceOptions, where) => {
   checkInteger(where, "iterations", iterations, 0, 1e4);
+  checkPositive(where, "smooth", smooth);
   return (p, t, height, width, coefficient, gradient) => {
     const { skeleton, back } = softSkeleton(p, height, width, iterations), lines = softSkeleton(t, height, width, iterations).skeleton;
     let hit = smooth, all = smooth, found = smooth, there = smooth;

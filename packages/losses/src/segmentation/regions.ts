@@ -66,6 +66,11 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
   checkTargets(where, t, w, [0, 1]);
   const p = activation === "softmax" ? softmaxRows(z.data, classes) : new Float64Array(z.data);
   if (activation === "sigmoid") for (let i = 0; i < p.length; i++) p[i] = sigmoid(p[i]);
+  // Only the hinge means logits by "none". Others would make a small loss of them; what rounding left above 1 is 1.
+  if (activation === "none" && defaults.activation !== "none") for (let i = 0; i < p.length; i++) if (w[i] !== 0) {
+    if (p[i] < -1e-6 || p[i] > 1 + 1e-6) throw rangeError(where, "logits", 'in [0, 1] with activation "none"', `${p[i]} at index ${i}`);
+    p[i] = Math.max(0, Math.min(1, p[i]));
+  }
   const images = per === "image" ? scores.shape[0] : 1, units = images * classes, each = rows / images, shape = per === "image" ? [images, classes] : [classes];
   const unit = new Int32Array(z.size), present = new Uint8Array(units), seen = new Uint8Array(units), weights = rowWeights(where, shape, { weight }) ?? new Float32Array(units).fill(1);
   for (let r = 0, i = 0; r < rows; r++) for (let c = 0, at = Math.floor(r / each) * classes; c < classes; c++, i++) {

@@ -252,6 +252,9 @@ describe("layouts and special values", () => {
     expectExact(sure.loss.data, [Infinity]);
     expectExact(sure.grad.data, [-1, 0, 0]);
   });
+  it("probabilities that rounding left above 1 are 1; pixels that take no part are not read", () => {
+    expectExact(losses.focalTverskyLoss([[1 + 1e-7], [7]], [1, 0], { activation: "none", where: [1, 0] }).data, [0]);
+  });
   it("an empty batch of planes is 0, as with every loss", () => {
     const none = { data: new Float32Array(0), shape: [0, 3, 3] };
     for (const loss of [clDiceLoss, structuralSimilarityLoss]) expectExact(loss.withGrad(none, none).loss.data, [0]);
@@ -288,6 +291,8 @@ it("says what is wrong", () => {
   expect(() => clDiceLoss({ data: new Float32Array(0), shape: [1, 0, 3] }, { data: new Float32Array(0), shape: [1, 0, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: clDiceLoss: expected \`logits\` with at least one pixel, got shape [1, 0, 3]]`);
   expect(() => clDiceLoss([1, 2], [1, 0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: clDiceLoss: expected \`logits\` of shape [..., H, W], got [2]]`);
   expect(() => boundaryLoss([[1, 2]], [[1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: boundaryLoss: expected \`distances\` of shape [1, 2], got [1, 1]]`);
+  expect(() => diceLoss([[0.5], [-3]], [1, 0], { activation: "none" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`logits\` in [0, 1] with activation "none", got -3 at index 1]`);
+  expect(() => clDiceLoss([[1, 2]], [[1, 0]], { smooth: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: clDiceLoss: expected \`smooth\` a finite number > 0, got 0]`);
   expect(() => selfAdjustingDiceLoss([1], [1], { alpha: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: selfAdjustingDiceLoss: expected \`alpha\` a finite number >= 0, got -1]`);
   expect(() => selfAdjustingDiceLoss([1], [1], { gamma: NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: selfAdjustingDiceLoss: expected \`gamma\` a finite number >= 0, got NaN]`);
   expect(() => signedDistance([1, 0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: signedDistance: expected \`masks\` of shape [..., H, W], got [2]]`);
