@@ -202,3 +202,12 @@ it("denseRows puts rows in their places", () => {
   expectExact(denseRows(grads.weights).row(1).data, [0, 0]);
   expectExact(denseRows(grads.weights).row(2).data, grads.weights.values.row(1).data);
 });
+
+it("blackOutLoss keeps its digits where one sampled word is nearly sure, value and gradient", () => {
+  // u = 0 for the label, 90, 50 and 20 for three words, each expected once.
+  const negatives: Negatives = { indices: Int32Array.of(1, 2, 3), words: 4, logExpected: () => 0 }, u = [0, 90, 50, 20];
+  const { loss, grads } = blackOutLoss.withGrad([[1]], u.map((v) => [v]), [0], { negatives, bias: [0, 0, 0, 0] });
+  // log Z = 90, and 1 - p of the first word is exp(-40): 90 + 40; its slope is 2 p less p times the others' odds.
+  expectClose(loss.item(), 130, { rtol: 1e-6 });
+  expectClose(grads.bias!.data, [-1 - Math.exp(-90 + 40), 2, Math.exp(-40) * 2 - Math.exp(-40) * Math.exp(40), 0], { atol: 1e-6 });
+});

@@ -236,6 +236,14 @@ export function samplingCorrection(criterion: SamplingCriterion, negatives: Nega
   return new Tensor("float32", [words], Float32Array.from({ length: words }, (_, v) => (criterion === "importance" ? 0 : logFactor(criterion, words, indices.length, 0) + negatives.logExpected(v))));
 }
 
+/** For each number the sum of all the others, without a difference. */
+function sumsOfOthers(x: Float64Array): Float64Array {
+  const out = new Float64Array(x.length);
+  for (let k = 0, sum = 0; k < x.length; sum += x[k++]) out[k] = sum;
+  for (let k = x.length - 1, sum = 0; k >= 0; sum += x[k--]) out[k] += sum;
+  return out;
+}
+
 /**
  * BlackOut: a softmax over the label and the sampled words, which also pushes each sampled word down.
  *
@@ -254,16 +262,11 @@ export function samplingCorrection(criterion: SamplingCriterion, negatives: Nega
 export const blackOutLoss: SampledLoss = /* @__PURE__ */ sampledLoss("blackOutLoss", true, () => (own, samples, logE, logExpected) => {
   samples.forEach((z, k) => (samples[k] = z - logExpected[k]));
   const u = own - logE, L = normalize(u, samples), p = exp(u - L);
-  const total = samples.reduce((a, b) => a + b, 0);
-  let value = L - u, odds = 0;
   // 1 - p_k as the sum of the others, which keeps its digits.
-  samples.forEach((q) => {
-    const rest = p + (total - q);
-    value -= log(rest);
-    odds += q / rest;
-  });
-  samples.forEach((q, k) => (samples[k] = q + q / (p + (total - q)) - q * odds));
-  return [value, p - 1 - p * odds];
+  const others = sumsOfOthers(samples), odds = others.map((rest, k) => samples[k] / (p + rest)), beside = sumsOfOthers(odds);
+  const value = others.reduce((sum, rest) => sum - log(p + rest), L - u);
+  samples.forEach((q, k) => (samples[k] = q * (2 - beside[k])));
+  return [value, p - 1 - p * odds.reduce((a, b) => a + b, 0)];
 });
 
 /** Options of `memoryBankLoss`. */
