@@ -23,6 +23,8 @@ interface OneNode {
   inputs: { name: string; shape: number[] }[];
   outputs: { name: string; shape: number[]; type?: number }[];
   attributes?: Record<string, number>;
+  /** Default: the standard's own operators. */
+  domain?: string;
   /** int64 constants of rank one. */
   constants?: Record<string, number[]>;
 }
@@ -38,13 +40,21 @@ function model(node: OneNode): Uint8Array {
   const attributes = Object.entries(node.attributes ?? {}).map(([name, value]) => message(5, text(1, name), integer(3, value), integer(20, 2)));
   const graph = message(
     7,
-    message(1, ...names.map((name) => text(1, name)), ...node.outputs.map(({ name }) => text(2, name)), text(4, node.type), ...attributes),
+    message(1, ...names.map((name) => text(1, name)), ...node.outputs.map(({ name }) => text(2, name)), text(4, node.type), ...attributes, ...(node.domain === undefined ? [] : [text(7, node.domain)])),
     text(2, "main"),
     ...constants.map(([name, values]) => message(5, integer(1, values.length), integer(2, INT64), message(7, ...values.map(varint)), text(8, name))),
     ...node.inputs.map((input) => valueInfo(11, input)),
     ...node.outputs.map((output) => valueInfo(12, output)),
   );
-  return Uint8Array.from([...integer(1, 8), ...text(2, "@logits/bench"), ...graph, ...message(8, text(1, ""), integer(2, 18))]);
+  return Uint8Array.from([...integer(1, 8), ...text(2, "@logits/bench"), ...graph, ...message(8, text(1, ""), integer(2, 18)), ...(node.domain === undefined ? [] : message(8, text(1, node.domain), integer(2, 1)))]);
+}
+
+/** ONNX Runtime's own attention: [1, rows, heads * size] each; the last query at the last key where `causal`. */
+export function multiHeadAttentionModel(heads: number, queries: number, keys: number, size: number, causal: boolean): Uint8Array {
+  return model({
+    type: "MultiHeadAttention", domain: "com.microsoft", inputs: [{ name: "q", shape: [1, queries, heads * size] }, { name: "k", shape: [1, keys, heads * size] }, { name: "v", shape: [1, keys, heads * size] }],
+    outputs: [{ name: "y", shape: [1, queries, heads * size] }], attributes: { num_heads: heads, unidirectional: causal ? 1 : 0 },
+  });
 }
 
 export function softmaxModel(rows: number, cols: number): Uint8Array {

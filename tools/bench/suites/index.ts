@@ -1,3 +1,4 @@
+import { attention } from "./attention.ts";
 import { calibration } from "./calibration.ts";
 import { losses } from "./losses.ts";
 import { matmul } from "./matmul.ts";
@@ -9,4 +10,4 @@ import { structured } from "./structured.ts";
 import type { Suite } from "./suite.ts";
 import { temperature } from "./temperature.ts";
 
-export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, structured, segments, ood, losses, sampling, latency];
+export const SUITES: readonly Suite[] = [softmax, logsumexp, topk, matmul, temperature, calibration, structured, segments, ood, losses, sampling, attention, latency];

@@ -1,0 +1,136 @@
+import { reader } from "../bandwidth.ts";
+import { PLAN, RedCheckError, alternate, compare, gate, type Check } from "../harness.ts";
+import { logits } from "../inputs.ts";
+import { ortAttention, tfjsAttention, type AttentionCase } from "../peers/attention.ts";
+import type { Contender } from "../types.ts";
+import type { Case, Context, Outcome, Suite } from "./suite.ts";
+
+type Sizes = Pick<AttentionCase, "heads" | "groups" | "queries" | "keys" | "size" | "causal">;
+
+const MATMUL = [1024, 768, 1024] as const;
+
+/** Scores of a trained model lie within some units: standard normal vectors. */
+function inputs(sizes: Sizes, seed: number): AttentionCase {
+  const { heads, groups, queries, keys, size } = sizes, unit = (n: number, at: number): Float32Array => logits(n, seed + at).map((x) => x / 2);
+  return { ...sizes, q: unit(heads * queries * size, 0), k: unit(groups * keys * size, 1), v: unit(groups * keys * size, 2) };
+}
+
+/** One row of the definition in float64. */
+function rowOf({ heads, groups, queries, keys, size, causal, q, k, v }: AttentionCase, row: number): Float64Array {
+  const head = Math.floor(row / queries), group = Math.floor((head * groups) / heads) * keys, count = causal ? (row % queries) + keys - queries + 1 : keys, weights = new Float64Array(count), out = new Float64Array(size);
+  let top = -Infinity, total = 0;
+  for (let j = 0; j < count; j++) {
+    let s = 0;
+    for (let f = 0; f < size; f++) s += q[row * size + f] * k[(group + j) * size + f];
+    weights[j] = s / Math.sqrt(size);
+    top = Math.max(top, weights[j]);
+  }
+  for (let j = 0; j < count; j++) total += weights[j] = Math.exp(weights[j] - top);
+  for (let j = 0; j < count; j++) for (let f = 0; f < size; f++) out[f] += (weights[j] / total) * v[(group + j) * size + f];
+  return out;
+}
+
+/** Every 37th row against the definition; sums of up to 8,192 weights stay within 1e-5. */
+function checkOf(given: AttentionCase): Check {
+  const rows = given.heads * given.queries, wanted = new Map(Array.from({ length: Math.ceil(rows / 37) }, (_, i) => [37 * i, rowOf(given, 37 * i)] as const));
+  return ({ values }) => {
+    if (values.length < rows * given.size) return { failure: `${values.length} numbers instead of ${rows * given.size}` };
+    for (const [row, want] of wanted) for (let f = 0; f < given.size; f++) if (!(Math.abs(values[row * given.size + f] - want[f]) <= 1e-5)) return { failure: `${values[row * given.size + f]} instead of ${want[f]} in row ${row}` };
+    return {};
+  };
+}
+
+interface Entry {
+  ours: Contender;
+  peers: Map<string, Contender>;
+  beside: Map<string, Contender>;
+  check: Check;
+  rounds: number;
+  figures(median: (who: string) => number): Record<string, number>;
+}
+
+const beside = (run: () => unknown): Contender => ({ run: () => void run(), read: () => ({ values: [] }), dispose: () => {} });
+
+function attentionCase(name: string, prepare: (context: Context) => Promise<Entry>): Case {
+  return {
+    name,
+    async run(context): Promise<Outcome> {
+      const entry = await prepare(context), label = `${name} (${context.variant})`;
+      const { refused } = await gate(label, entry.ours, entry.peers, entry.check);
+      for (const who of Object.keys(refused)) entry.peers.delete(who);
+      const timings = await alternate(new Map([["ours", entry.ours], ...entry.peers, ...entry.beside]), { ...PLAN, clock: context.clock, rounds: entry.rounds });
+      const after = entry.check(await entry.ours.read(), "ours");
+      if (after.failure !== undefined) throw new RedCheckError(`${label}: our result went wrong while timing: ${after.failure}`);
+      for (const contender of [entry.ours, ...entry.peers.values()]) contender.dispose();
+      const own = timings.get("ours")!, median = (who: string): number => timings.get(who)?.median ?? Number.NaN;
+      return {
+        ours: own.median, peers: Object.fromEntries([...entry.peers.keys()].map((who) => [who, median(who)])), ...compare(own, new Map([...timings].filter(([who]) => entry.peers.has(who) && who !== "loops"))), refused, figures: entry.figures(median),
+        rounds: own.samples.length,
+      };
+    },
+  };
+}
+
+function matmulBeside(library: Context["library"], seed: number): Contender {
+  const [m, k, n] = MATMUL, a = library.core.alloc([m, k]), b = library.core.alloc([k, n]), out = library.core.alloc([m, n]);
+  a.data.set(logits(m * k, seed));
+  b.data.set(logits(k * n, seed + 1));
+  return beside(() => library.matmul(a, b, { out }));
+}
+
+const rate = (operations: number, ms: number): number => operations / ms / 1e6;
+const matmulRate = (ms: number): number => rate(2 * MATMUL[0] * MATMUL[1] * MATMUL[2], ms);
+
+/** A whole sequence: ours from arrays and to arrays, as the peers. */
+function prefill(name: string, sizes: Sizes, { tfjs = true, ort = true, backward = false } = {}): Case {
+  return attentionCase(name, async ({ library, seed }) => {
+    const { attention } = await import("@logits/attention"), given = inputs(sizes, seed), { heads, groups, queries, keys, size, causal } = sizes;
+    const q = { data: given.q, shape: [heads, queries, size] }, k = { data: given.k, shape: [groups, keys, size] }, v = { data: given.v, shape: [groups, keys, size] }, upstream = { data: logits(given.q.length, seed + 9), shape: q.shape };
+    const operations = 4 * heads * size * (causal ? (queries * (2 * keys - queries + 1)) / 2 : queries * keys), extra = new Map([["matmul", matmulBeside(library, seed)], ["sigmoid", beside(() => attention(q, k, v, { causal, normalizer: "sigmoid" }))]]);
+    if (backward) extra.set("backward", beside(() => attention.withGrad(q, k, v, { causal, upstream })));
+    let values: ArrayLike<number> = [];
+    const peers = new Map<string, Contender>();
+    if (ort) peers.set("onnxruntime-web", await ortAttention(given));
+    if (tfjs) peers.set("tfjs-wasm", tfjsAttention(given));
+    return {
+      ours: { run: () => void (values = attention(q, k, v, { causal }).output.data), read: () => ({ values }), dispose: () => {} }, peers, beside: extra, check: checkOf(given), rounds: 7,
+      figures(median) {
+        const gflops = rate(operations, median("ours")), matmulGflops = matmulRate(median("matmul"));
+        return {
+          gflops, matmulGflops, ofMatmul: gflops / matmulGflops, sigmoidRatio: median("sigmoid") / median("ours"),
+          ...(backward && { backwardGflops: rate(2.5 * operations, median("backward") - median("ours")), backwardOfMatmul: rate(2.5 * operations, median("backward") - median("ours")) / matmulGflops }),
+        };
+      },
+    };
+  });
+}
+
+/** One token against a cache; the peers read theirs as a whole. */
+function decode(name: string, sizes: Sizes): Case {
+  return attentionCase(name, async ({ library, seed }) => {
+    const { KeyValueCache } = await import("@logits/attention"), given = inputs(sizes, seed), { heads, groups, keys, size } = sizes, cache = new KeyValueCache({ heads: groups, features: size }), query = { data: given.q, shape: [heads, size] };
+    cache.append({ data: given.k, shape: [groups, keys, size] }, { data: given.v, shape: [groups, keys, size] });
+    const bytes = 8 * groups * keys * size, block = library.core.alloc([bytes / 4]), read = reader(library.core.memory, block.pointer, bytes);
+    block.data.fill(1);
+    let values: ArrayLike<number> = [];
+    const out = new Float64Array(heads * size);
+    return {
+      ours: { run: () => void (values = cache.attend(query).output.data), read: () => ({ values }), dispose: () => cache.dispose() },
+      peers: new Map([["onnxruntime-web", await ortAttention(given)], ["loops", { run: () => { for (let h = 0; h < heads; h++) out.set(rowOf(given, h), h * size); }, read: () => ({ values: out }), dispose: () => {} }]]),
+      beside: new Map([["read", beside(read)]]), check: checkOf(given), rounds: 9,
+      figures: (median) => ({ gigabytesPerSecond: bytes / median("ours") / 1e6, readGigabytesPerSecond: bytes / median("read") / 1e6, ofBandwidth: median("read") / median("ours") }),
+    };
+  });
+}
+
+export const attention: Suite = {
+  name: "attention",
+  about: "prefill, decoding and gradients of one layer, from arrays to arrays (decoding: from a cache), beside a product and a read of the same memory",
+  cases: [
+    prefill("prefill T 512, heads 32/8, D 64, causal", { heads: 32, groups: 8, queries: 512, keys: 512, size: 64, causal: true }),
+    prefill("prefill T 2048, heads 32/8, D 64, causal", { heads: 32, groups: 8, queries: 2048, keys: 2048, size: 64, causal: true }, { tfjs: false }),
+    prefill("encoder T 384, heads 12, D 64", { heads: 12, groups: 12, queries: 384, keys: 384, size: 64, causal: false }, { backward: true }),
+    decode("decode S 2048, heads 32/8, D 64", { heads: 32, groups: 8, queries: 1, keys: 2048, size: 64, causal: false }),
+    decode("decode S 8192, heads 32/8, D 64", { heads: 32, groups: 8, queries: 1, keys: 8192, size: 64, causal: false }),
+  ],
+};
