@@ -36,7 +36,7 @@ export const cosineDistanceLoss: VectorLoss<CosineOptions> = /* @__PURE__ */ vec
       tt += t[j] * t[j];
     }
     const length = Math.sqrt(xx), x = Math.max(length, epsilon), cos = dot / x / Math.max(Math.sqrt(tt), epsilon);
-    for (let j = 0; add && j < size; j++) add(j, (length > epsilon ? (cos * z[at + j]) / xx : 0) - t[at + j] / (x * Math.max(Math.sqrt(tt), epsilon)));
+    if (add) for (let j = 0; j < size; j++) add(j, (length > epsilon ? (cos * z[at + j]) / xx : 0) - t[at + j] / (x * Math.max(Math.sqrt(tt), epsilon)));
     return 1 - cos;
   };
 });
@@ -67,7 +67,7 @@ export const scaleInvariantSnrLoss: VectorLoss<ScaleInvariantSnrOptions> = /* @_
   checkRange(where, "epsilon", epsilon, 0);
   return (z, t, at, size, _, add) => {
     let mx = 0, mt = 0, xt = 0, tt = 0, noise = 0;
-    for (let j = at; zeroMean && j < at + size; j++) {
+    if (zeroMean) for (let j = at; j < at + size; j++) {
       mx += z[j] / size;
       mt += t[j] / size;
     }
@@ -79,7 +79,7 @@ export const scaleInvariantSnrLoss: VectorLoss<ScaleInvariantSnrOptions> = /* @_
     for (let j = at; j < at + size; j++) noise += (z[j] - mx - a * (t[j] - mt)) ** 2;
     // d signal = 2 a tt da, d noise = 2 e . (dx - t da), da = t . dx / (tt + epsilon); e . t is xt - a tt. With means taken, the derivative of x - mean sums to 0 already: e and t do.
     const scale = 20 / Math.LN10, ds = (-scale * a * tt) / (signal + epsilon), dn = scale / (noise + epsilon), da = (ds - dn * (xt - a * tt)) / (tt + epsilon);
-    for (let j = 0; add && j < size; j++) {
+    if (add) for (let j = 0; j < size; j++) {
       const s = t[at + j] - mt;
       add(j, da * s + dn * (z[at + j] - mx - a * s));
     }

@@ -30,7 +30,7 @@ export const boundaryLoss: Loss<[logits: TensorLike, distances: TensorLike], Row
       for (let r = 0; r < rows.rows; r++) {
         if (weights?.[r] === 0) continue;
         for (let i = r * classes; i < (r + 1) * classes; i++) values[r] += d[i] * p[i];
-        for (let i = r * classes; coefficients && i < (r + 1) * classes; i++) grad[i] = coefficients[r] * p[i] * (classes === 1 ? d[i] * (1 - p[i]) : d[i] - values[r]);
+        if (coefficients) for (let i = r * classes; i < (r + 1) * classes; i++) grad[i] = coefficients[r] * p[i] * (classes === 1 ? d[i] * (1 - p[i]) : d[i] - values[r]);
       }
       return { values, gradients: () => ({ grad: rows.gradient(grad) }) };
     },

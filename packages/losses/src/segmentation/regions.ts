@@ -90,7 +90,7 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
           mean += p[i] * dp[i];
           some = true;
         }
-        for (let i = row; some && i < row + classes; i++) grad[i] = activation === "softmax" ? p[i] * (dp[i] - mean) : dp[i] === 0 ? 0 : dp[i] * (activation === "sigmoid" ? p[i] * (1 - p[i]) : 1);
+        if (some) for (let i = row; i < row + classes; i++) grad[i] = activation === "softmax" ? p[i] * (dp[i] - mean) : dp[i] === 0 ? 0 : dp[i] * (activation === "sigmoid" ? p[i] * (1 - p[i]) : 1);
       }
       return scores.gradient(grad);
     },
