@@ -1,6 +1,7 @@
 import { expectClose, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { segmentSums, segmentTables, type SegmentScores, type SegmentSequence, type SegmentSums } from "./segmentSums.ts";
+import { wasmMemory } from "./memory.ts";
 import { segmentLogPartitionRef } from "./segmentSums.ref.ts";
 
 const random = testRandom(71);
@@ -79,6 +80,12 @@ describe("segmentSums", () => {
     const rising: Problem = { scores: { labels: 1, longest: D, durations: Float32Array.from({ length: D }, (_, d) => (d === 4 || d === 29 ? 0 : -Infinity)), transitions: Float32Array.of(-400), start: Float32Array.of(0), end: Float32Array.of(0) }, sequence: { length: 150, content: new Float32Array(150).fill(80) } };
     expectClose(logPartition(rising, segmentSums("test", segmentTables(rising.scores), rising.sequence)), reference(rising), { rtol: 1e-6 });
     expect(sums.last.mantissas.length).toBe(C);
+  });
+
+  it("stays within 2 MiB, whatever the length: D 100, C 24", () => {
+    const given = problem({ T: 20000, C: 24, D: 100 });
+    expect(segmentSums("test", segmentTables(given.scores), given.sequence).last.mantissas.every((m) => m >= 1)).toBe(true);
+    expect(wasmMemory().buffer.byteLength).toBeLessThan(2 * 2 ** 20);
   });
 
   it("gives weight 0 where no segmentation is possible, and refuses segment scores beside a tail", () => {
