@@ -45,6 +45,23 @@ describe("presets of torch", () => {
     expect(torch.crossEntropy([[1, 2]], [-100], { reduction: "sum" }).item()).toBe(0);
   });
 
+  it("gives NaN, and a zero gradient, where the weights of all labels are 0", () => {
+    for (const labelSmoothing of [0, 0.1]) {
+      const { loss, grad } = torch.crossEntropy.withGrad([[1, 2], [0, 3]], [0, 0], { weight: [0, 1], labelSmoothing });
+      expect(loss.item()).toBe(NaN);
+      expectExact(grad.data, [0, 0, 0, 0]);
+    }
+  });
+
+  it("takes one row without a batch in multilabelSoftMarginLoss, as torch does", () => {
+    for (const reduction of ["mean", "sum", "none"] as const) {
+      const one = torch.multilabelSoftMarginLoss.withGrad([2, -1], [1, 0], { reduction, weight: [1, 3] }), batch = torch.multilabelSoftMarginLoss.withGrad([[2, -1]], [[1, 0]], { reduction, weight: [1, 3] });
+      expect([one.loss.shape, one.grad.shape]).toEqual([[], [2]]);
+      expectExact(one.loss.data, batch.loss.data);
+      expectExact(one.grad.data, batch.grad.data);
+    }
+  });
+
   it("says what it refuses", () => {
     expect(() => torch.crossEntropy([[1, 2]], [2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: crossEntropy: expected \`labels\` in [0, 2), got 2 at index 0]`);
     expect(() => torch.crossEntropy(new Float32Array(0), [2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: crossEntropy: expected \`logits\` with at least one class, got shape [1, 0]]`);

@@ -24,7 +24,7 @@ interface Adapted {
   readonly loss: Loss<any, any, any>;
   readonly args: readonly unknown[];
   readonly options?: object;
-  /** What the sum is divided by for "mean"; none: our own mean. 0 gives NaN and a zero gradient, as there. */
+  /** What the sum is divided by for "mean"; none: our own mean. 0 gives NaN and a zero gradient, as there where all labels are ignored. */
   readonly divisor?: number;
   /** Multiplies values. */
   readonly factor?: number;
@@ -39,9 +39,9 @@ function adapted<Options extends { readonly reduction?: Reduction | "batchmean" 
     const mean = reduction.endsWith("mean") && divisor !== undefined, scale = factor / (mean ? divisor || 1 : 1), own = { ...options, reduction: mean ? "sum" : reduction };
     const result = withGrad ? loss.withGrad(...args, { ...own, ...(upstream !== undefined && { upstream }) }) : { loss: loss(...args, own) };
     const scaled = (x: Tensor<"float32">, to: readonly number[]): Tensor<"float32"> => new Tensor("float32", to, scale === 1 ? x.data : x.data.map((v) => v * scale));
-    const value = mean && divisor === 0 ? new Tensor("float32", [], Float32Array.of(NaN)) : scaled(result.loss, reduction === "none" ? (values ?? result.loss.shape) : []);
+    const empty = mean && divisor === 0, value = empty ? new Tensor("float32", [], Float32Array.of(NaN)) : scaled(result.loss, reduction === "none" ? (values ?? result.loss.shape) : []);
     const grad: Tensor<"float32"> = result.grad ?? result.grads?.logits;
-    return { loss: value, grad: grad && scaled(grad, shape ?? grad.shape) };
+    return { loss: value, grad: grad && (empty ? new Tensor("float32", shape ?? grad.shape, new Float32Array(grad.size)) : scaled(grad, shape ?? grad.shape)) };
   };
   return Object.assign((input: TensorLike, target: TensorLike, options?: Options) => run(name, false, input, target, options).loss, {
     withGrad: (input: TensorLike, target: TensorLike, options?: Options & { readonly upstream?: TensorLike }) => run(`${name}.withGrad`, true, input, target, options),
@@ -77,7 +77,7 @@ export interface TorchCrossEntropyOptions extends TorchOptions {
 /**
  * `torch.nn.functional.cross_entropy`: labels, or probabilities of the input's shape.
  *
- *   mean: divided by the sum of the weights of the labels; with probabilities, by N. All labels ignored: NaN, with a zero gradient
+ *   mean: divided by the sum of the weights of the labels; with probabilities, by N. All labels ignored: NaN, with a zero gradient; the same where the weights of all labels are 0 (theirs has a gradient of NaN there)
  *
  * @param input - float32 [C], [N, C] or [N, C, ...]: logits
  * @param target - int32 [], [N] or [N, ...], or float32 of the input's shape
@@ -226,8 +226,8 @@ const meanOfClasses: Loss<[input: TensorLike, target: TensorLike], RowLossOption
 /**
  * `torch.nn.functional.multilabel_soft_margin_loss`: the mean of the binary cross-entropies of a row.
  *
- * @param input - float32 [N, C]: logits
- * @param target - float32 [N, C], in [0, 1]
+ * @param input - float32 [N, C] or [C]: logits
+ * @param target - float32, the same shape, in [0, 1]
  * @returns float32 [] or, for "none", [N]
  * @throws RangeError for another shape, a target outside [0, 1], with its index
  * @example
@@ -235,8 +235,8 @@ const meanOfClasses: Loss<[input: TensorLike, target: TensorLike], RowLossOption
  * Source: PyTorch 1.13, torch/nn/functional.py.
  */
 export const multilabelSoftMarginLoss: TorchLoss<TorchSoftMarginOptions> = /* @__PURE__ */ adapted("multilabelSoftMarginLoss", (where, input, target, { weight }) => {
-  const x = asFloat32(where, "input", input);
-  return { loss: meanOfClasses, args: [x, target], options: { factors: weight ?? new Float32Array(x.shape[x.shape.length - 1]).fill(1) } };
+  const x = asFloat32(where, "input", input), t = asFloat32(where, "target", target), { shape } = x, single = shape.length === 1, rows = (y: Tensor<"float32">): Tensor<"float32"> => (y.shape.length === 1 ? new Tensor("float32", [1, y.size], y.data) : y);
+  return { loss: meanOfClasses, args: single ? [rows(x), rows(t)] : [x, t], options: { factors: weight ?? new Float32Array(shape[shape.length - 1]).fill(1) }, ...(single && { values: [], input: shape }) };
 });
 
 /**
