@@ -551,9 +551,12 @@ export function f32_attention_gradient(call: usize): void {
 const STEP: i32 = 64;
 
 // s[j, r] = q[r] . k[j] for four rows r, two keys at a time: every row of k is read once.      q: f32[4, cols], k: f32[count, cols], s: f32[count, 4]
-function dots(q: usize, cols: i32, k: usize, count: i32, s: usize): void {
+// `ahead` is read along, 2 `aheadBytes` for two keys: memory brings it while there are products to make.
+function dots(q: usize, cols: i32, k: usize, count: i32, s: usize, ahead: usize, aheadBytes: usize): u64 {
   const bytes = <usize>cols << 2, whole = bytes & ~15;
+  let touched: u64 = 0;
   for (; count > 0; count -= 2, s += 32) {
+    for (const stop = ahead + aheadBytes * (count > 1 ? 2 : 1); ahead < stop; ahead += 64) touched ^= load<u64>(ahead);
     const other: usize = count > 1 ? bytes : 0;
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     let p = q;
@@ -579,6 +582,7 @@ function dots(q: usize, cols: i32, k: usize, count: i32, s: usize): void {
     if (count > 1) v128.store(s, b, 16);
     k += bytes;
   }
+  return touched;
 }
 
 // The sums of the lanes of four vectors.
@@ -590,11 +594,15 @@ function across(a: v128, b: v128, c: v128, d: v128): v128 {
 }
 
 // out[r, :] += sum_j s[j, r] v[j, :]      s: f32[count, 4], v: f32[count, cols], out: f32[4, cols]
-function spread(s: usize, count: i32, v: usize, cols: i32, out: usize): void {
+// `ahead` is read along, up to `aheadEnd`.
+function spread(s: usize, count: i32, v: usize, cols: i32, out: usize, ahead: usize, aheadEnd: usize): u64 {
   const bytes = <usize>cols << 2, end = s + (<usize>count << 4);
   let c = 0;
+  let touched: u64 = 0;
   for (; c + 8 <= cols; c += 8, v += 32, out += 32) {
     let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+    const share = ahead < aheadEnd ? (<usize>count << 5) : 0;
+    for (const stop = ahead + share; ahead < stop; ahead += 64) touched ^= load<u64>(ahead);
     for (let p = s, q = v; p < end; p += 16, q += bytes) {
       const x = v128.load(q), y = v128.load(q, 16);
       const a0 = v128.load32_splat(p), a1 = v128.load32_splat(p, 4), a2 = v128.load32_splat(p, 8), a3 = v128.load32_splat(p, 12);
@@ -620,6 +628,7 @@ function spread(s: usize, count: i32, v: usize, cols: i32, out: usize): void {
     store<f32>(out + (bytes << 1), load<f32>(out + (bytes << 1)) + f32x4.extract_lane(sum, 2));
     store<f32>(out + (bytes << 1) + bytes, load<f32>(out + (bytes << 1) + bytes) + f32x4.extract_lane(sum, 3));
   }
+  return touched;
 }
 
 // softmaxPanel for four queries: s: f32[rows, 4], out: f32[4, cols].
@@ -653,13 +662,15 @@ function scaleRow(x: usize, cols: i32, by: f32): void {
 
 // Takes `count` keys, next to each other, into the state of `rows` queries of one key head (a multiple of 4).
 // q: f32[rows, features], scaled; k: f32[count, features]; v: f32[count, width]; max: f32[rows], half: f64[rows], out: f32[rows, width] as in Tile.
-// relative: 0, or the address of row 0's bias of the first key: that of row r and key j lies r relativeRow - j elements further. shifts: f32[rows]. s: f32[64, 4].
-export function f32_attention_decode(q: usize, rows: i32, features: i32, k: usize, v: usize, width: i32, count: i32, max: usize, half: usize, out: usize, cap: f32, sigmoid: i32, shifts: usize, relative: usize, relativeRow: i32, s: usize): void {
+// relative: 0, or the address of row 0's bias of the first key: that of row r and key j lies r relativeRow - j elements further. shifts: f32[rows]. s: f32[64, 4]. next: 0, or the 64 keys that the next call begins with.
+export function f32_attention_decode(q: usize, rows: i32, features: i32, k: usize, v: usize, width: i32, count: i32, max: usize, half: usize, out: usize, cap: f32, sigmoid: i32, shifts: usize, relative: usize, relativeRow: i32, s: usize, next: usize): void {
+  const keyBytes = <usize>features << 2, valueBytes = <usize>width << 2;
+  let touched: u64 = 0;
   for (; count > 0; count -= STEP) {
-    const n = min(count, STEP), bytes = <usize>n << 4;
+    const n = min(count, STEP), bytes = <usize>n << 4, following = count > STEP ? k + <usize>n * keyBytes : next, followingEnd = following ? following + <usize>min(STEP, count > STEP ? count - STEP : STEP) * keyBytes : 0;
     for (let r: usize = 0; r < <usize>rows; r += 4) {
       const to = out + ((r * <usize>width) << 2);
-      dots(q + ((r * <usize>features) << 2), features, k, n, s);
+      touched ^= dots(q + ((r * <usize>features) << 2), features, k, n, s, v, r == 0 ? valueBytes : 0);
       if (cap > 0) soften(s, 0, bytes, cap);
       if (relative) {
         for (let i: usize = 0; i < 4; i++) {
@@ -669,12 +680,13 @@ export function f32_attention_decode(q: usize, rows: i32, features: i32, k: usiz
       }
       if (sigmoid) sigmoidFour(s, bytes, v128.load(shifts + (r << 2)));
       else softmaxFour(s, bytes, max + (r << 2), half + (r << 3), to, width);
-      spread(s, n, v, width, to);
+      touched ^= spread(s, n, v, width, to, following, r == 0 ? followingEnd : 0);
     }
-    k += <usize>n * (<usize>features << 2);
-    v += <usize>n * (<usize>width << 2);
+    k += <usize>n * keyBytes;
+    v += <usize>n * valueBytes;
     relative -= relative ? <usize>n << 2 : 0;
   }
+  store<u64>(s, touched);
 }
 
 function sigmoidFour(s: usize, bytes: usize, shift: v128): void {

@@ -21,7 +21,7 @@ interface Kernels {
   f32_attention_finish(max: number, half: number, rows: number, by: number, total: number): void;
   f32_attention_gradient(call: number): void;
   f32_attention_decode(
-    q: number, rows: number, features: number, k: number, v: number, width: number, count: number, max: number, half: number, out: number, cap: number, sigmoid: number, shifts: number, relative: number, relativeRow: number, scores: number,
+    q: number, rows: number, features: number, k: number, v: number, width: number, count: number, max: number, half: number, out: number, cap: number, sigmoid: number, shifts: number, relative: number, relativeRow: number, scores: number, next: number,
   ): void;
   readonly PANEL_ROWS: WebAssembly.Global;
 }

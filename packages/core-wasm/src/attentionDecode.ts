@@ -66,6 +66,7 @@ export function attentionDecode({ heads, groups, features, width, query, scale, 
       const page = Math.floor(at / pageSize), inside = at % pageSize, n = Math.min(pageSize - inside, to - at), row = g * pageSize + inside;
       k.f32_attention_decode(
         q, rows, features, keyPage(page) + 4 * row * features, valuePage(page) + 4 * row * width, width, n, top, half, out, softCap, shifts ? 1 : 0, shift, relative ? bias + 4 * (to - 1 - at) : 0, count, scores,
+        at + n < to && pageSize >= 64 ? keyPage(page + 1) + 4 * g * pageSize * features : 0,
       );
       at += n;
     }
