@@ -35,6 +35,21 @@ describe.each(KINDS)("similarityPass by %s", (kind) => {
     expect(seen).toBe(n);
   });
 
+  it("reads resident vectors, however much the memory grows meanwhile", () => {
+    const f = 8, r = core.alloc([2, f]), n = Math.ceil((core.memory.buffer.byteLength - core.bytesInUse) / 4 / f) + 10, z = core.alloc([n, f]);
+    r.data.set(normal(2 * f));
+    z.data.set(normal(n * f));
+    const left = z.data.slice(), right = r.data.slice(), before = core.memory.buffer.byteLength, rows = (a: Float32Array, b: Float32Array): [number[], ArrayLike<number>, ArrayLike<number>] => {
+      const seen: number[] = [], grads = similarityPass({ data: a }, { data: b }, f, kind, (_, row) => { seen.push(...row); row[0] = 1; row[1] = -2; }, true)!;
+      return [seen, grads.left, grads.right!];
+    };
+    const got = rows(z.data, r.data), after = core.memory.buffer.byteLength;
+    expect(after).toBeGreaterThan(before);
+    rows(left, right).forEach((want, k) => expectExact(got[k], want));
+    r.dispose();
+    z.dispose();
+  });
+
   it("has the gradients of the definition on both sides", () => {
     const [n, m, f] = [7, 6, 5], z = normal(n * f), r = normal(m * f), g = normal(n * m);
     const value = (a: ArrayLike<number>, b: ArrayLike<number>): number => similarityRef(kind, a, b, f).flat().reduce((s, v, k) => s + v * g[k], 0);

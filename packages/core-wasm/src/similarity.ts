@@ -56,6 +56,15 @@ export interface SimilarityGradients {
  * Source: folklore; blocks of a product that are used while they stand in the cache.
  */
 export function similarityPass(left: ComparedRows, right: ComparedRows | undefined, features: number, similarity: Similarity, visit: (i: number, row: Float32Array) => void, gradients: boolean): SimilarityGradients | undefined {
+  return compared(lasting(left), right && lasting(right), features, similarity, visit, gradients);
+}
+
+/** The same rows, copied where they lie in WebAssembly memory: what is allocated here may grow it, and a view of it would be empty then. */
+function lasting({ data, rows }: ComparedRows): ComparedRows {
+  return { data: data.buffer === wasmMemory().buffer ? data.slice() : data, rows };
+}
+
+function compared(left: ComparedRows, right: ComparedRows | undefined, features: number, similarity: Similarity, visit: (i: number, row: Float32Array) => void, gradients: boolean): SimilarityGradients | undefined {
   const held: ResidentTensor<"float32">[] = [];
   const hold = (rows: number, cols: number): ResidentTensor<"float32"> => {
     const made = core.alloc([rows, cols]);
