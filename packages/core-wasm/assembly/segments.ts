@@ -9,8 +9,9 @@ export { ABI_VERSION } from "./lib/abi";
 
 // -log2 e, magic, ln 2 upper and lower part; e^r = sum r^n / n! to degree 6, |r| <= ln 2 / 2: within 1.3e-7.
 const SPLIT: usize = memory.data<f32>([1.4426950408889634, 12582912, 0.693145751953125, 1.428606765330187e-6, 0.0013888889, 0.008333334, 0.041666668, 0.16666667, 0.5, 1, -Infinity]);
-// ZERO, bias, fraction, bits of 1, least exponent, room of a block below and above, and ZERO / 2, of which two may be added.
-const LANES: usize = memory.data<i32>([-1073741824, 127, 0x7fffff, 0x3f800000, -127, 30, 60, -60, -536870912]);
+// ZERO, bias, fraction, bits of 1, least exponent; of a block: minus the exponent of its first weight (a later one may lie 2^90 below it before the exponents of rows are needed; one above moves the block), the largest and the least; and
+// ZERO / 2, of which two may be added.
+const LANES: usize = memory.data<i32>([-1073741824, 127, 0x7fffff, 0x3f800000, -127, -30, 60, -60, -536870912]);
 
 // @ts-ignore: decorator
 @inline

@@ -88,6 +88,19 @@ describe("segmentSums", () => {
     expect(wasmMemory().buffer.byteLength).toBeLessThan(2 * 2 ** 20);
   });
 
+  it("shares exponents in the window for scores that are 400 apart, and does not where weights would be lost", () => {
+    // One label at a time is likely, for 9 positions each.
+    const peaked = (T: number, C: number, by: number, D: number, least: number): Problem => ({
+      scores: { labels: C, longest: D, durations: floats(D * C, 1).map((v, k) => (k < (least - 1) * C ? -Infinity : v)), transitions: floats(C * C, 1), start: floats(C, 1), end: floats(C, 1) },
+      sequence: { length: T, content: Float32Array.from({ length: T * C }, (_, k) => random.normal() + (Math.floor(Math.floor(k / C) / 9) % C === k % C ? by : 0)) },
+    });
+    for (const [by, least, extended] of [[25, 1, false], [400, 1, false], [60, 11, true]] as const) {
+      const given = peaked(120, 4, by, 12, least), sums = segmentSums("test", segmentTables(given.scores), given.sequence);
+      expect(sums.extended).toBe(extended);
+      expectClose(logPartition(given, sums), reference(given), { rtol: 1e-6 });
+    }
+  });
+
   it("gives weight 0 where no segmentation is possible, and refuses segment scores beside a tail", () => {
     const C = 2, D = 2, base = { labels: C, longest: D, durations: Float32Array.of(-Infinity, -Infinity, 0, 0), transitions: new Float32Array(4), start: new Float32Array(2), end: new Float32Array(2) };
     expect(Array.from(segmentSums("test", segmentTables(base), { length: 3, content: new Float32Array(6) }).last.mantissas)).toEqual([0, 0]);

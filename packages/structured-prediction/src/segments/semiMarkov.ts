@@ -437,8 +437,9 @@ export class SemiMarkov implements StructuredDistribution<TensorLike, SegmentMar
 
   #checkSame(method: string, other: SemiMarkov): void {
     const { labels: C, longest: D, tail } = this.model, model = other.model;
-    if (model.labels !== C || model.longest !== D || (tail === undefined) !== (model.tail === undefined) || other.#sequences.offsets.join() !== this.#sequences.offsets.join()) {
-      throw rangeError(this.#at(method), "other", `over ${C} labels and lengths to ${D}${tail ? " and beyond" : ""}, for sequences of the same lengths`, `one over ${model.labels} labels and lengths to ${model.longest}${model.tail ? " and beyond" : ""}`);
+    const lengths = other.#sequences.offsets.every((from, b) => from === this.#sequences.offsets[b]) && other.batch === this.batch;
+    if (model.labels !== C || model.longest !== D || (tail === undefined) !== (model.tail === undefined) || !lengths) {
+      throw rangeError(this.#at(method), "other", `over ${C} labels and lengths to ${D}${tail ? " and beyond" : ""}, for sequences of the same lengths`, `one over ${model.labels} labels and lengths to ${model.longest}${model.tail ? " and beyond" : ""}${lengths ? "" : ", for sequences of other lengths"}`);
     }
   }
 
