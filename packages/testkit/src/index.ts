@@ -12,5 +12,6 @@ export { cifar10Vgg16, densenetCifar100, type RealData } from "./realData.ts";
 export { ONNX_TYPES, onnxExternalFiles, onnxModel, type OnnxAttribute, type OnnxGraph, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxType, type OnnxValue } from "./onnxWriter.ts";
 export { ONNX_HEADS, onnxHeadModel, type OnnxHeadKind, type OnnxHeadModel } from "./onnxHeads.ts";
 export { checkDetector, detectorChecks, type DetectorCheckSpec, type DetectorLike } from "./detector.ts";
+export { backendChecks, checkBackend, type BackendCheck, type BackendLike } from "./backend.ts";
 export { recipe } from "./recipe.ts";
 export { checkDistribution, distributionChecks, type DistributionCase, type DistributionLike, type DistributionTolerance } from "./distribution.ts";

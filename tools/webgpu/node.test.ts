@@ -1,0 +1,184 @@
+import { backendChecks, expectExact, testRandom } from "@logits/testkit";
+import { argmax, logitStatistics, logSumExp, matmul, max, softmax, softmaxGrad, topK, webgpu, type Gpu, type GpuTensor, type WebGpuOptions } from "@logits/webgpu";
+import { afterAll, describe, expect, it } from "vitest";
+import { dawn, expected, missing } from "./adapter.ts";
+import { asBackend } from "./backend.ts";
+
+const made: Gpu[] = [];
+const faults: string[] = [];
+afterAll(() => made.forEach((gpu) => gpu.dispose()));
+
+/** A backend whose errors that nobody catches are kept. */
+async function backend(options: WebGpuOptions = {}): Promise<Gpu> {
+  const gpu = await webgpu({ gpu: dawn, ...options });
+  (gpu.device as unknown as { onuncapturederror: unknown }).onuncapturederror = (event: { error: Error }): void => void faults.push(event.error.message);
+  made.push(gpu);
+  return gpu;
+}
+
+const settings: Record<string, WebGpuOptions> = { "without subgroups": { subgroups: false }, "with subgroups, where the adapter has them": {} };
+
+it("there is an adapter, or the checks say that they did not run", () => {
+  if (missing) console.log(`WebGPU in Node: did not run (${missing})`);
+  if (expected) expect(missing).toBe("");
+});
+
+if (!missing) {
+  const gpu = await backend();
+  console.log(`WebGPU in Node: ${gpu.adapter}, subgroups ${gpu.subgroups}`);
+  for (const [name, options] of Object.entries(settings)) {
+    const own = await backend(options);
+    describe(`operations ${name}`, () => {
+      for (const check of backendChecks(asBackend(own, name))) it(check.name, check.run);
+    });
+  }
+
+  describe("tensors", () => {
+    it("come back as they were put, in both dtypes and any shape", async () => {
+      const data = Float32Array.of(1, -0, Infinity, -Infinity, NaN, 1e-40);
+      expectExact(await gpu.tensor({ data, shape: [2, 3] }).read(), { shape: [2, 3], data: data.slice() });
+      expectExact(await gpu.tensor([[1, -2], [3, 4]], "int32").read(), { shape: [2, 2], data: [1, -2, 3, 4] });
+      expectExact(await gpu.tensor({ data: new Float32Array(0), shape: [0, 4] }).read(), { shape: [0, 4], data: [] });
+      expect(`${gpu.tensor([1, 2])}`).toBe("GpuTensor float32 [2]");
+    });
+
+    it("are read together with one copy", async () => {
+      const before = gpu.bytesRead;
+      const { energy, argmax: best } = await gpu.read(logitStatistics(gpu.tensor([[2, 0], [0, 3]]), { select: ["energy", "argmax"] }));
+      expect([[...best.data], energy.shape, gpu.bytesRead - before]).toEqual([[0, 1], [2], 16]);
+    });
+
+    it("share a buffer with their other shapes until all are disposed of", async () => {
+      const x = gpu.tensor([1, 2, 3, 4]), y = x.reshape([2, 2]);
+      x.dispose();
+      expectExact((await max(y).read()).data, [2, 4]);
+      y.dispose();
+      expect(() => max(y)).toThrowErrorMatchingInlineSnapshot(`[DisposedError: GpuTensor: expected a live tensor, got one after dispose()]`);
+    });
+
+    it("of ONNX Runtime, and any buffer of the device, are adopted without a copy and left alone", async () => {
+      const buffer = gpu.device.createBuffer({ size: 64, usage: 128 | 4 | 8 });
+      gpu.device.queue.writeBuffer(buffer as never, 0, Float32Array.of(1, 2, 5, 3));
+      const buffers = gpu.memory.buffers;
+      const x = gpu.tensor({ data: undefined, dims: [2, 2], type: "float32", location: "gpu-buffer", gpuBuffer: buffer } as never);
+      expect([x.gpuBuffer === buffer, gpu.memory.buffers - buffers]).toEqual([true, 0]);
+      expectExact((await argmax(x).read()).data, [1, 0]);
+      x.dispose();
+      expectExact((await gpu.adopt(buffer, [4]).read()).data, [1, 2, 5, 3]);
+      expect(() => gpu.adopt(buffer, [17])).toThrowErrorMatchingInlineSnapshot(`[RangeError: gpu.adopt: expected \`buffer\` of 68 bytes for shape [17], got 64 bytes]`);
+      expect(() => gpu.adopt(gpu.device.createBuffer({ size: 64, usage: 8 }), [4])).toThrowErrorMatchingInlineSnapshot(`[RangeError: gpu.adopt: expected \`buffer\` with usages STORAGE and COPY_SRC, got usage 8]`);
+      expect(() => gpu.tensor({ data: undefined, dims: [2], type: "float16", location: "gpu-buffer", gpuBuffer: buffer } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` float32 where it is on the GPU, got float16. Convert it in the model, or read it back]`);
+      buffer.destroy();
+    });
+  });
+
+  describe("another device", () => {
+    it("is adopted, and its backend is not started again nor its device destroyed", async () => {
+      const other = await webgpu({ device: gpu.device });
+      expectExact((await max(other.adopt(gpu.tensor([1, 7]).gpuBuffer, [2])).read()).data, 7);
+      await expect(other.restart()).rejects.toThrowErrorMatchingInlineSnapshot(`[BackendUnavailableError: gpu.restart: expected a device of its own, got an adopted one. Let its owner make a new device and call webgpu({ device })]`);
+      other.dispose();
+      expectExact((await max(gpu.tensor([1, 2])).read()).data, [2]);
+    });
+
+    it("is refused: its tensors at once, its buffers when they are read", async () => {
+      const other = await backend();
+      const x = other.tensor([1, 2]);
+      expect(() => softmaxGrad(gpu.tensor([0, 0]), x)).toThrowErrorMatchingInlineSnapshot(`[RangeError: softmaxGrad: expected \`upstream\` of the same GPU device as the other argument, got a tensor of another device. Make both with one backend: gpu.tensor(await y.read()) copies]`);
+      expect(() => gpu.tensor(x)).toThrowErrorMatchingInlineSnapshot(`[RangeError: gpu.tensor: expected \`x\` of this GPU device, got a tensor of another device. Copy it: gpu.tensor(await x.read())]`);
+      await expect(max(gpu.adopt(x.gpuBuffer, [2])).read()).rejects.toThrow(/^gpu\.adopt: expected `buffer` a live buffer of this GPU device, got .*Adopt the device that made it: await webgpu\(\{ device \}\)$/);
+      faults.length = 0; // of the dispatch with that buffer
+      expectExact((await max(gpu.tensor([1, 2])).read()).data, [2]);
+    });
+  });
+
+  describe("limits", () => {
+    it("a row or a matrix that no binding holds is refused, with the limit", async () => {
+      const small = await backend({ bindingBytes: 65536 });
+      expect(() => softmax(small.tensor(new Float32Array(20000)))).toThrowErrorMatchingInlineSnapshot(`[RangeError: softmax: expected \`x\` with at most 16320 elements in a row (bindingBytes of this backend), got 20000]`);
+      expect(() => matmul(small.tensor({ data: new Float32Array(200), shape: [1, 200] }), small.tensor({ data: new Float32Array(40000), shape: [200, 200] }))).toThrowErrorMatchingInlineSnapshot(`[RangeError: matmul: expected \`b\` of at most 16320 elements in a matrix that is not split (bindingBytes of this backend), got 40000]`);
+      expect(() => gpu.scratch("here", 2 ** 40)).toThrow(/^here: expected `result` of at most \d+ bytes \(maxBufferSize of the device\), got 4398046511104\. Work on fewer rows at a time$/);
+    });
+
+    it("rows are split: the same bits as in one dispatch", async () => {
+      const random = testRandom(5), data = Float32Array.from({ length: 900 * 77 }, () => random.normal());
+      const small = await backend({ bindingBytes: 65536 });
+      for (const run of [(x: GpuTensor) => softmax(x), (x: GpuTensor) => logSumExp(x), (x: GpuTensor) => topK(x, 5).indices, (x: GpuTensor) => logitStatistics(x).entropy, (x: GpuTensor) => matmul(x, x.gpu.tensor({ data: data.slice(0, 77 * 5), shape: [77, 5] }))]) {
+        expectExact(await run(small.tensor({ data, shape: [900, 77] })).read(), await run(gpu.tensor({ data, shape: [900, 77] })).read());
+      }
+    });
+
+    it("memory that the device refuses is an error where the result is read, also of what was made from it, and not later", async () => {
+      const device = new Proxy(gpu.device, {
+        get(target, name) {
+          const value = Reflect.get(target, name) as unknown;
+          if (name === "popErrorScope" && refuse) return () => target.popErrorScope().then(() => ({ message: "Not enough memory left" }));
+          return typeof value === "function" ? (value.bind(target) as unknown) : value;
+        },
+      });
+      let refuse = false;
+      const poor = await webgpu({ device });
+      const x = poor.tensor([1, 2]);
+      refuse = true;
+      const y = softmax(x);
+      refuse = false;
+      const z = max(y);
+      await expect(z.read()).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: softmax: expected \`result\` of a size that the GPU has room for, got 8 bytes: Not enough memory left. Dispose of tensors, or work on fewer rows at a time]`);
+      await expect(y.read()).rejects.toThrow("of a size that the GPU has room for");
+      for (const t of [y, z]) t.dispose();
+      expectExact((await max(softmax(x)).read()).data, [Math.fround(1 / (1 + Math.exp(-1)))]);
+    });
+  });
+
+  it("10,000 operations leak no buffer", async () => {
+    const own = await backend();
+    const x = own.tensor(Float32Array.from({ length: 50 }, (_, i) => Math.fround(i / 7))).reshape([5, 10]);
+    const counted = { made: 0, destroyed: 0 };
+    const { createBuffer } = own.device;
+    (own.device as { createBuffer: unknown }).createBuffer = (descriptor: never): unknown => {
+      const buffer = createBuffer.call(own.device, descriptor) as { destroy(): void };
+      counted.made++;
+      const { destroy } = buffer;
+      buffer.destroy = () => (counted.destroyed++, destroy.call(buffer));
+      return buffer;
+    };
+    const step = async (i: number): Promise<void> => {
+      const p = softmax(x), top = topK(p, 3), statistics = logitStatistics(x), product = matmul(x, p, { transposeB: true });
+      if (i % 50 === 0) await own.read([top.indices, statistics.energy]);
+      for (const y of [p, top.values, top.indices, product, ...Object.values(statistics)]) y.dispose();
+    };
+    for (let i = 0; i < 50; i++) await step(i);
+    const before = own.memory, { made: already } = counted;
+    for (let i = 0; i < 2450; i++) await step(i);
+    expect([own.memory, counted.made - already]).toEqual([before, 0]);
+    expect(before.buffers).toBeLessThan(20);
+    x.dispose();
+    own.trim();
+    expect(own.memory).toEqual({ buffers: 1, bytes: 256, idleBytes: 0 });
+  });
+
+  it("a lost device is a clear error, and a new backend starts", async () => {
+    const own = await backend();
+    const x = own.tensor([1, 2]);
+    const reading = max(x).read();
+    own.device.destroy();
+    await reading.catch(() => undefined);
+    expect((await own.lost).reason).toBe("destroyed");
+    await expect(x.read()).rejects.toThrow(/^gpu\.read: expected `gpu` with a live device, got one that was lost \(destroyed.*\)\. Start again with await gpu\.restart\(\) or await webgpu\(\), and put the tensors on it$/s);
+    expect(() => max(x)).toThrow("one that was lost");
+    const again = await own.restart();
+    made.push(again);
+    expectExact((await max(again.tensor([1, 2])).read()).data, [2]);
+  });
+
+  it("a pipeline is compiled once for each width class", async () => {
+    const own = await backend();
+    for (const cols of [3, 5, 16]) softmax(own.tensor(new Float32Array(cols)));
+    expect(own.pipelines).toBe(1);
+    softmax(own.tensor(new Float32Array(17)));
+    expect(own.pipelines).toBe(2);
+    await own.finish();
+  });
+
+  it("no call left an error that nobody caught", () => expect(faults).toEqual([]));
+}
