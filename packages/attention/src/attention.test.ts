@@ -86,6 +86,9 @@ describe("attention", () => {
     expectClose(got.output.data, want, CLOSE);
     expectClose(given.output.data, want, CLOSE);
     expect(got.logSumExp.data.every(Number.isNaN)).toBe(true);
+    // A hidden key contributes 0 exactly, whatever its finite value.
+    const mask = Uint8Array.from({ length: 40 }, (_, j) => Number(j % 3 !== 0)), other = new Tensor("float32", z.shape, z.data.map((value, at) => (mask[Math.floor(at / 4) % 40] === 0 ? 1e20 : value)));
+    expectExact(attention(x, y, other, { normalizer: "sigmoid", mask }).output.data, attention(x, y, z, { normalizer: "sigmoid", mask }).output.data);
   });
 
   it("sums to 1 with a softmax, to the keys' share with a sink, and to no fixed number with sigmoids", () => {
@@ -212,6 +215,14 @@ describe("position biases", () => {
     for (let d = -60; d <= 60; d++) {
       expectClose(power.value(1, d), linear.value(1, d), { rtol: 1e-12 });
       expectClose(slow.value(1, d), -2 * Math.log(1 + Math.abs(d)), { rtol: 1e-7 });
+    }
+    // Conditionally positive definite: sum_ij c_i c_j b(i - j) >= 0 for coefficients that sum to 0.
+    const { normal } = testRandom(4);
+    for (const bias of [kerple("power", [1], [0.3]), kerple("power", [1], [1.7]), kerple("power", [1], [2]), kerple("logarithmic", [2], [0.5])]) {
+      const c = Float64Array.from({ length: 12 }, () => normal()), mean = c.reduce((a, x) => a + x, 0) / 12;
+      let form = 0;
+      for (let i = 0; i < 12; i++) for (let j = 0; j < 12; j++) form += (c[i] - mean) * (c[j] - mean) * bias.value(0, i - j);
+      expect(form).toBeGreaterThanOrEqual(-1e-9);
     }
     expectClose(attention(q, k, v, { positionBias: power, causal: true }).output.data, attention(q, k, v, { positionBias: linear, causal: true }).output.data, CLOSE);
   });
