@@ -214,3 +214,9 @@ describe("Sampler", () => {
     expect(() => new Sampler({ seed: 1 }).result).toThrowErrorMatchingInlineSnapshot(`[RangeError: Sampler.result: expected \`generateOptions\` to be called and its options used, got no call]`);
   });
 });
+
+it("mirostat's bounds stay where they were when a row of the batch is refused", () => {
+  const make = (): Sampler => new Sampler({ seed: 3, mirostat: { surprise: 1, rate: 5 } }), [one, other] = [make(), make()], row = [0, 0, 0, 0, 0];
+  expect(() => one.sample([row, [NaN, 0, 0, 0, 0]], { position: 0 })).toThrow(RangeError);
+  expect(one.distribution([row]).toArray()).toEqual(other.distribution([row]).toArray());
+});

@@ -83,13 +83,15 @@ export class Sampler {
    * @throws RangeError for NaN, +Infinity, a row without a possible token (it is named), a token outside [0, V), missing tokens or position
    */
   sample(logits: TensorLike, context: SampleContext = {}): Samples {
-    const draws: TokenDraw[] = [], { mirostat } = this.options;
+    const draws: TokenDraw[] = [], { mirostat } = this.options, moved: [number, number][] = [];
     const shape = this.#each("Sampler.sample", logits, context, (row, index, options, u, stream) => {
       const bound = mirostat && (this.#bounds.get(stream) ?? 2 * mirostat.surprise);
       const draw = drawToken("Sampler.sample", row, index, bound === undefined ? rulesOf(this.options) : { ...rulesOf(this.options), surprise: bound }, u, options);
-      if (mirostat) this.#bounds.set(stream, bound! - (mirostat.rate ?? 0.1) * (draw.surprise! - mirostat.surprise));
+      if (mirostat) moved.push([stream, bound! - (mirostat.rate ?? 0.1) * (draw.surprise! - mirostat.surprise)]);
       draws.push(draw);
     });
+    // A row that is refused moves nothing.
+    for (const [stream, bound] of moved) this.#bounds.set(stream, bound);
     return samples(shape, draws);
   }
 
