@@ -4,7 +4,7 @@ import { expect, inject } from "vitest";
 const PATH = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-export const PANELS = ["calibrate", "compare", "sets", "unknown", "shift", "intents", "teach", "decoding", "spans", "speed"] as const;
+export const PANELS = ["calibrate", "compare", "sets", "unknown", "shift", "intents", "teach", "decoding", "spans", "roll", "speed"] as const;
 
 export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: PATH, args: FLAGS });

@@ -26,7 +26,7 @@ async function fill(page: Page, panel: string): Promise<void> {
     await page.locator("button[name=measure]").click();
     await page.locator("table[data-name=speed]").waitFor({ timeout: 50_000 });
   } else {
-    const ready = { calibrate: "calibrate-summary", compare: "compare-summary", sets: "sets-summary", unknown: "unknown-summary", shift: "shift-summary", intents: "intent-p-value", decoding: "decoding-summary", spans: "legal" }[panel]!;
+    const ready = { calibrate: "calibrate-summary", compare: "compare-summary", sets: "sets-summary", unknown: "unknown-summary", shift: "shift-summary", intents: "intent-p-value", decoding: "decoding-summary", spans: "legal", roll: "roll-summary" }[panel]!;
     await page.locator(`[data-name=${ready}]`).waitFor({ timeout: 30_000 });
     await idle(page);
     for (const details of await page.locator("details.numbers summary").all()) await details.click();

@@ -21,5 +21,6 @@ export const PANELS: readonly PanelEntry[] = [
   { id: "teach", title: "Teach", heading: "Teach: your own classes in seconds", load: () => import("./teach.tsx") },
   { id: "decoding", title: "Decoding", heading: "Decoding: the next word, rule by rule", load: () => import("./decoding.tsx") },
   { id: "spans", title: "Spans", heading: "Spans: from token scores to names with probabilities", load: () => import("./spans.tsx") },
+  { id: "roll", title: "Piano roll", heading: "Piano roll: notes, not moments", load: () => import("./pianoRoll.tsx") },
   { id: "speed", title: "Speed", heading: "Speed: on your own machine", load: () => import("./speed.tsx") },
 ];

@@ -18,6 +18,7 @@ export interface Modules {
   readonly teach: typeof import("../jobs/teach.ts");
   readonly decoding: typeof import("../jobs/decoding.ts");
   readonly spans: typeof import("../jobs/spans.ts");
+  readonly pianoRoll: typeof import("../jobs/pianoRoll.ts");
   readonly speed: typeof import("../jobs/speed.ts");
 }
 

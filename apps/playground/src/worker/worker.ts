@@ -15,6 +15,7 @@ const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> 
   teach: () => import("../jobs/teach.ts"),
   decoding: () => import("../jobs/decoding.ts"),
   spans: () => import("../jobs/spans.ts"),
+  pianoRoll: () => import("../jobs/pianoRoll.ts"),
   speed: () => import("../jobs/speed.ts"),
 };
 
