@@ -23,7 +23,7 @@ export class GpuTensor<D extends GpuDType = GpuDType> {
   /** The backend that it belongs to. */
   readonly gpu: Gpu;
   /** Where it is, in the word of ONNX Runtime. */
-  readonly location: "gpu-buffer" = "gpu-buffer";
+  readonly location = "gpu-buffer" as const;
   readonly #slot: Slot;
   readonly #offset: number;
   readonly #verify: Verify | undefined;
