@@ -118,7 +118,7 @@ function intervals(where: string, { causal = false, windowSize, lengths, documen
   if (windowSize !== undefined) checkInteger(where, "windowSize", windowSize, 1, 2147483647);
   const until = lengths === undefined ? undefined : asInt32(where, "lengths", lengths);
   if (until && (until.shape.length !== 1 || until.size !== batch)) throw rangeError(where, "lengths", `of shape [${batch}] ([B])`, `[${until.shape.join(", ")}]`);
-  for (let b = 0; until && b < batch; b++) if (until.data[b] < 0 || until.data[b] > keys) throw rangeError(where, "lengths", `in [0, ${keys}]`, `${until.data[b]} at index ${b}`);
+  if (until) for (let b = 0; b < batch; b++) if (until.data[b] < 0 || until.data[b] > keys) throw rangeError(where, "lengths", `in [0, ${keys}]`, `${until.data[b]} at index ${b}`);
   const pieces = documents === undefined ? undefined : documentPieces(where, documents, batch, keys);
   if (pieces && queries > 0 && (offset < 0 || offset + queries > keys)) throw rangeError(where, "documents", "with every query at the position of a key", `queries at [${offset}, ${offset + queries}) of ${keys} keys`);
   const first = ranges && integerRows(where, "ranges.from", ranges.from, batch, queries, "T"), last = ranges && integerRows(where, "ranges.to", ranges.to, batch, queries, "T");

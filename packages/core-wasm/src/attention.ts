@@ -344,7 +344,7 @@ export function attentionGradient(where: string, problem: AttentionProblem, upst
         view.fill(0, at.total >>> 2, (at.total >>> 2) + 8 * panels);
         view.fill(0, at.delta >>> 2, (at.delta >>> 2) + 8 * panels);
         // A query that sees nothing has no probabilities, whatever finite total they are measured from.
-        for (let i = 0; i < rows && !shifts; i++) view[(at.total >>> 2) + i] = logSumExp[row + i] === -Infinity ? 0 : logSumExp[row + i];
+        if (!shifts) for (let i = 0; i < rows; i++) view[(at.total >>> 2) + i] = logSumExp[row + i] === -Infinity ? 0 : logSumExp[row + i];
         view.set(delta.subarray(row, row + rows), at.delta >>> 2);
         byteView().fill(0, at.queryGradient, at.queryGradient + panels * pass.queryBytes);
         const biasStride = bias ? bias.strides[2] : 0;
