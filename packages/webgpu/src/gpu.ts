@@ -167,7 +167,7 @@ export class Gpu {
     const list = Object.values(tensors) as GpuTensor[];
     for (const x of list) if (x.gpu !== this) throw rangeError("gpu.read", "tensors", "of this GPU device", "a tensor of another device");
     const total = list.reduce((sum, { size }) => sum + size, 0);
-    const doubts = list.flatMap((x) => x.doubts);
+    const doubtful = new Set(list.flatMap((x) => x.doubtful));
     let data = new ArrayBuffer(0);
     if (total > 0) {
       const staging = this.#takeStaging(4 * total);
@@ -193,7 +193,7 @@ export class Gpu {
       }
       if (this.#staging.length < 4) this.#staging.push(staging);
       else staging.buffer.destroy();
-      for (const doubt of doubts) {
+      for (const { doubt } of doubtful) {
         const error = await doubt;
         if (error) throw error;
       }
@@ -251,7 +251,7 @@ export class Gpu {
 
   /** A new tensor for the result of an operation on `inputs`. */
   result<D extends GpuDType>(where: string, dtype: D, shape: readonly number[], inputs: readonly GpuTensor[], verify?: Verify): GpuTensor<D> {
-    return new GpuTensor(this, dtype, shape, this.#pool.take(where, 4 * sizeOf(shape)), 0, inputs.flatMap((x) => x.doubts), verify);
+    return new GpuTensor(this, dtype, shape, this.#pool.take(where, 4 * sizeOf(shape)), 0, inputs.flatMap((x) => x.doubtful), verify);
   }
 
   /** A buffer for the time of some dispatches: `release` it after they are submitted. */

@@ -27,18 +27,18 @@ export class GpuTensor<D extends GpuDType = GpuDType> {
   readonly #slot: Slot;
   readonly #offset: number;
   readonly #verify: Verify | undefined;
-  readonly #doubts: readonly Promise<Error | undefined>[];
+  readonly #sources: readonly Slot[];
   #disposed = false;
 
   /** Use `gpu.tensor`. */
-  constructor(gpu: Gpu, dtype: D, shape: readonly number[], slot: Slot, offset = 0, doubts: readonly Promise<Error | undefined>[] = [], verify?: Verify) {
+  constructor(gpu: Gpu, dtype: D, shape: readonly number[], slot: Slot, offset = 0, sources: readonly Slot[] = [], verify?: Verify) {
     this.gpu = gpu;
     this.dtype = dtype;
     this.shape = shape;
     this.size = sizeOf(shape);
     this.#slot = slot;
     this.#offset = offset;
-    this.#doubts = doubts;
+    this.#sources = sources;
     this.#verify = verify;
   }
 
@@ -73,9 +73,9 @@ export class GpuTensor<D extends GpuDType = GpuDType> {
     return this.#slot;
   }
 
-  /** What is not yet known to be good of the buffers that this tensor was made from. */
-  get doubts(): readonly Promise<Error | undefined>[] {
-    return this.#slot.doubt ? [...this.#doubts, this.#slot.doubt] : this.#doubts;
+  /** The buffers that this tensor was made from, its own included, that are not yet known to be good. */
+  get doubtful(): readonly Slot[] {
+    return [...new Set([...this.#sources, this.#slot])].filter(({ doubt }) => doubt !== undefined);
   }
 
   /** Throws where a synchronous operation would have refused what these elements came from. */
@@ -102,7 +102,7 @@ export class GpuTensor<D extends GpuDType = GpuDType> {
   reshape(shape: readonly number[]): GpuTensor<D> {
     if (sizeOf(shape) !== this.size || shape.some((n) => !(Number.isInteger(n) && n >= 0))) throw rangeError("GpuTensor.reshape", "shape", `with ${this.size} elements`, `[${shape.join(", ")}]`);
     this.slot.users++;
-    return new GpuTensor(this.gpu, this.dtype, [...shape], this.#slot, this.#offset, this.doubts, this.#verify);
+    return new GpuTensor(this.gpu, this.dtype, [...shape], this.#slot, this.#offset, this.doubtful, this.#verify);
   }
 
   /** Gives the buffer back to the pool; an adopted one stays with its owner. A second call does nothing. */

@@ -67,7 +67,7 @@ export function logitStatistics<const Name extends LogitStatistic = LogitStatist
   for (const [i, name] of NAMES.entries()) {
     if (!(select as readonly LogitStatistic[]).includes(name)) continue;
     all.slot.users++;
-    results[name] = new GpuTensor(gpu, name === "argmax" ? "int32" : "float32", rest, all.slot, i * rows, all.doubts, name === "argmax" ? (data) => checkIndices(where, "logits", "without NaN where `argmax` is selected", data) : undefined);
+    results[name] = new GpuTensor(gpu, name === "argmax" ? "int32" : "float32", rest, all.slot, i * rows, all.doubtful, name === "argmax" ? (data) => checkIndices(where, "logits", "without NaN where `argmax` is selected", data) : undefined);
   }
   all.dispose();
   return results as LogitStatistics<Name>;
