@@ -164,6 +164,7 @@ export function writeFigures(root: string, out: string, metrics: Metrics): void 
     "reliability-after": reliability("after", metrics),
     errors: errors(accuracy),
     "anomaly-map": anomalyMap(),
+    melody: readFileSync(join(root, "docs/data/experiments/melody.svg"), "utf8"),
     detectors: detectors(JSON.parse(readFileSync(join(root, "docs/data/detectors.json"), "utf8")) as Detectors),
     "softmax-errors": softmaxErrors(records),
     ...Object.fromEntries(suites.map((suite) => [`times-${suite}`, times(suite, records)])),
