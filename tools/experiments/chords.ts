@@ -108,16 +108,22 @@ export function pieceOf({ beats, bars, chordBeats, chords, notes }: Song): Piece
   for (let t = 0; t < T; t++) {
     tonic.forEach((x, p) => {
       if (x < 0.01) return;
-      block.push(REACH.length), pitch.push(p), value.push(x);
+      block.push(REACH.length);
+      pitch.push(p);
+      value.push(x);
     });
     REACH.forEach(([before, after], b) => {
       const from = Math.max(0, Math.min(T, t + before)), to = Math.max(0, Math.min(T, t + after)), sounding = Float64Array.from({ length: 12 }, (_, p) => sums[to * 12 + p] - sums[from * 12 + p]);
       const all = sounding.reduce((x, y) => x + y, 0), wide = to - from > 1;
       sounding.forEach((x, p) => {
         if (x < 1e-9) return;
-        block.push(b), pitch.push(p), value.push(wide ? (3 * x) / all : x);
+        block.push(b);
+        pitch.push(p);
+        value.push(wide ? (3 * x) / all : x);
       });
-      block.push(b), pitch.push(12), value.push(wide ? Number(all > 1e-9) : all);
+      block.push(b);
+      pitch.push(12);
+      value.push(wide ? Number(all > 1e-9) : all);
     });
     at[t + 1] = value.length;
   }

@@ -44,7 +44,7 @@ describe("outlier-efficient Hopfield retrieval [paper:outlier-efficient-hopfield
 
   it("never raises the energy", () => {
     for (const beta of [0.05, 0.3, 2]) {
-      let states = random([8, 32], 6), before = new Float64Array(8).fill(Infinity);
+      let states = random([8, 32], 6), before: Float64Array = new Float64Array(8).fill(Infinity);
       for (let n = 0; n < 15; n++) {
         const { states: next, energy } = step(states, patterns, beta);
         // Rounding of energies near 16 / beta.

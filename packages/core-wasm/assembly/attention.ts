@@ -313,7 +313,7 @@ function softmaxPanel(s: usize, bytes: usize, top: usize, half: usize, out: usiz
   }
 }
 
-// sigmoid(x) with one division: exp(-|x|) = 2^k (1 - 2 r / (2 + u)) as in lib/exp, so that 1 / (1 + exp(-|x|)) = (2 + u) / ((2 + u) + 2^k (2 + u - 2 r)). At most 2 ULP away from underflow.
+// sigmoid(x) with one division: exp(-|x|) = 2^k (1 - 2 r / (2 + u)) as in lib/exp, so that 1 / (1 + exp(-|x|)) = (2 + u) / ((2 + u) + 2^k (2 + u - 2 r)).
 // @ts-ignore: decorator
 @inline
 function sigmoidOf(x: v128, log2e: v128, magic: v128, ln2hi: v128, ln2lo: v128, w2: v128, w1: v128, two: v128, highest: v128): v128 {
