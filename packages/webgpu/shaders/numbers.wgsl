@@ -30,7 +30,7 @@ fn unorder(key: u32) -> u32 {
   return select(~key, key & 0x7fffffffu, (key >> 31u) == 1u);
 }
 
-// exp(z) of z in [-150, 0], to 1.5 units in the last place; 0 below 2^-126. z = k ln 2 + r, exp(r) = 1 + r + r^2 E(r), E minimax of degree 4 to 4e-9 on |r| <= ln 2 / 2.
+// exp(z) of z in [-150, 0]; 0 below 2^-126. z = k ln 2 + r, exp(r) = 1 + r + r^2 E(r), E minimax of degree 4 to 4e-9 on |r| <= ln 2 / 2.
 fn expBelow(z: f32) -> f32 {
   if (z < -87.33654) { return 0.0; }
   let k = floor(fma(z, 1.4426950408889634, 0.5));
@@ -40,7 +40,7 @@ fn expBelow(z: f32) -> f32 {
   return (1.0 + fma(r * r, e, r)) * bitcast<f32>(u32(i32(k) + 127) << 23u);
 }
 
-// log(1 + d) of finite d >= 0, to 3e-7 relative. 1 + d = 2^k (1 + f), log(1 + f) = f - f^2 / 2 + f^3 L(f), L minimax of degree 7 to 7e-9 on [sqrt(1/2) - 1, sqrt(2) - 1].
+// log(1 + d) of finite d >= 0. 1 + d = 2^k (1 + f), log(1 + f) = f - f^2 / 2 + f^3 L(f), L minimax of degree 7 to 7e-9 on [sqrt(1/2) - 1, sqrt(2) - 1].
 fn log1pAbove(d: f32) -> f32 {
   var f = d;
   var k = 0.0;
