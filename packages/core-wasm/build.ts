@@ -3,7 +3,9 @@
  * its data stays in the family's own 1 KiB of page 0, and no non-zero `v128.const` stands inside a loop.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { Worker, isMainThread, workerData } from "node:worker_threads";
 import asc from "assemblyscript/asc";
 import { binaryText } from "./binaryText.ts";
 import { checkRanges, dataSegments, loopConstants } from "./wasmChecks.ts";
@@ -11,14 +13,27 @@ import { checkRanges, dataSegments, loopConstants } from "./wasmChecks.ts";
 const RANGE = 1024;
 const here = import.meta.dirname;
 const bases = JSON.parse(readFileSync(join(here, "families.json"), "utf8")) as Record<string, number>;
-const only = process.argv[2];
-mkdirSync(join(here, "wasm"), { recursive: true });
 
-const faults = checkRanges(bases);
-if (faults.length > 0) throw new Error(`families.json: ${faults.join("; ")}`);
+if (isMainThread) {
+  const faults = checkRanges(bases);
+  if (faults.length > 0) throw new Error(`families.json: ${faults.join("; ")}`);
+  mkdirSync(join(here, "wasm"), { recursive: true });
+  const only = process.argv[2], families = Object.keys(bases).filter((family) => (!only || only === family) && existsSync(join(here, "assembly", `${family}.ts`)));
+  // Each thread takes the next family that nobody has: the order does not change what is written.
+  const next = new Int32Array(new SharedArrayBuffer(4));
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), families.length) }, () => new Promise<void>((resolve, reject) => {
+    new Worker(import.meta.filename, { workerData: { families, next } }).once("error", reject).once("exit", (code) => (code === 0 ? resolve() : reject(new Error(`a thread of the build ended with ${code}`))));
+  })));
+  const { version } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as { version: string };
+  for (const condition of ["", ".workerd"]) writeFileSync(join(here, "wasm", `version${condition}.js`), `export const version = "${version}";\n`);
+  writeFileSync(join(here, "wasm", "version.d.ts"), `/** Version of this package. */\nexport declare const version: string;\n`);
+} else {
+  const { families, next } = workerData as { families: readonly string[]; next: Int32Array };
+  for (let at = Atomics.add(next, 0, 1); at < families.length; at = Atomics.add(next, 0, 1)) await compile(families[at], bases[families[at]]);
+}
 
-for (const [family, base] of Object.entries(bases)) {
-  if ((only && only !== family) || !existsSync(join(here, "assembly", `${family}.ts`))) continue;
+/** Both variants of a family, and the modules that carry them. */
+async function compile(family: string, base: number): Promise<void> {
   const binaries: Record<string, Uint8Array> = {};
   for (const variant of ["simd", "relaxed"]) {
     const name = `${family}.${variant}`;
@@ -44,10 +59,6 @@ for (const [family, base] of Object.entries(bases)) {
   writeFileSync(join(here, "wasm", `${family}.workerd.js`), `import simd from "./${family}.simd.wasm";\nimport relaxed from "./${family}.relaxed.wasm";\nexport { simd, relaxed };\n`);
   writeFileSync(join(here, "wasm", `${family}.d.ts`), `/** A binary as text, or a compiled module where the runtime forbids compiling bytes. */\nexport declare const simd: string | WebAssembly.Module;\nexport declare const relaxed: string | WebAssembly.Module;\n`);
 }
-
-const { version } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as { version: string };
-for (const condition of ["", ".workerd"]) writeFileSync(join(here, "wasm", `version${condition}.js`), `export const version = "${version}";\n`);
-writeFileSync(join(here, "wasm", "version.d.ts"), `/** Version of this package. */\nexport declare const version: string;\n`);
 
 function read(file: string): string | null {
   try {

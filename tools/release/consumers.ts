@@ -92,15 +92,18 @@ function withoutVariant(printed: string): string {
   return printed.trim().replace(/,"variant":"[^"]*"/, "");
 }
 
-/** Families whose binary, as the text that the package embeds, is in a bundle. A minifier may escape a quote here and there, so most of many short pieces must be there. */
+/** Families whose binary, as the text that the package embeds, is in a bundle: families share code (the exponential), so only pieces that no other family has count. A minifier may escape a quote here and there, so most of them must be there, not all. */
 function carried(folder: string, bundle: string): string[] {
   const wasm = join(folder, "node_modules", "@logits", "core-wasm", "wasm");
-  const families = readdirSync(wasm).filter((file) => file.endsWith(".simd.wasm")).map((file) => file.split(".")[0]);
-  return families.filter((family) => {
-    const text = /simd = "([^"]*)"/.exec(readFileSync(join(wasm, `${family}.js`), "utf8"))![1];
-    // The first bytes of all families are alike.
-    const pieces = Array.from({ length: 20 }, (_, i) => text.slice(300 + 24 * i, 324 + 24 * i));
-    return pieces.filter((piece) => bundle.includes(piece)).length > 10;
+  const texts = new Map(readdirSync(wasm).filter((file) => file.endsWith(".simd.wasm")).map((file) => {
+    const family = file.split(".")[0];
+    return [family, /simd = "([^"]*)"/.exec(readFileSync(join(wasm, `${family}.js`), "utf8"))![1]];
+  }));
+  return [...texts.keys()].filter((family) => {
+    const others = [...texts].filter(([name]) => name !== family).map(([, text]) => text).join("\n");
+    const own = texts.get(family)!.match(/.{24}/g)!.filter((piece) => !others.includes(piece));
+    if (own.length < 20) throw new Error(`expected 20 pieces of 24 characters or more of ${family}.simd.wasm that no other family has, got ${own.length}`);
+    return own.filter((piece) => bundle.includes(piece)).length > own.length / 2;
   });
 }
 
