@@ -2,7 +2,7 @@ import { Tensor } from "@logits/tensor";
 import { expectClose, expectExact, finiteDifferenceGradient, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { attentionRef } from "./attention.ref.ts";
-import { attentionDecode, attentionForward, attentionGradient, type AttentionProblem } from "./families/attention.ts";
+import { attentionDecode, attentionForward, attentionGradient, blockEnd, runsOf, type AttentionProblem } from "./families/attention.ts";
 import { core } from "./index.ts";
 
 interface Shape { readonly batch?: number; readonly heads?: number; readonly groups?: number; readonly queries: number; readonly keys: number; readonly features?: number; readonly width?: number }
@@ -196,6 +196,86 @@ describe("attentionGradient", () => {
       const sum = (got[part] as Float32Array).reduce((total: number, g: number, i: number) => total + g * direction[i], 0);
       // The sum over some thousand elements of float32 gradients.
       expectClose(sum, want, { rtol: 1e-4, atol: 1e-3, label: part });
+    }
+  });
+});
+
+describe("lists of keys for blocks of queries", () => {
+  /** Runs of keys drawn at random, some of them empty, for blocks of `size` queries that stand `offset` into the lists; and the mask that says the same. */
+  function listed(problem: AttentionProblem, size: number, offset: number, perHead: boolean): AttentionProblem {
+    const { queries, keys, heads } = problem.sizes, random = testRandom(size + offset), blocks = Math.floor((queries - 1 + offset) / size) + 1;
+    const lists = Array.from({ length: perHead ? heads : 1 }, () => {
+      const offsets = [0], from: number[] = [], to: number[] = [];
+      for (let n = 0; n < blocks; n++) {
+        for (let at = random.integer(40); at < keys; ) {
+          const end = Math.min(keys, at + random.integer(60));
+          from.push(at);
+          to.push(end);
+          at = end + random.integer(90);
+        }
+        offsets.push(from.length);
+      }
+      return { offsets: Int32Array.from(offsets), from: Int32Array.from(from), to: Int32Array.from(to) };
+    });
+    return { ...problem, blocks: { size, offset, lists } };
+  }
+  /** The same as a mask. */
+  function masked(problem: AttentionProblem): AttentionProblem {
+    const { heads, queries, keys } = problem.sizes, { size, offset, lists } = problem.blocks!, data = new Uint8Array(heads * queries * keys);
+    for (let h = 0; h < heads; h++) {
+      const { offsets, from, to } = lists[lists.length > 1 ? h : 0];
+      for (let i = 0; i < queries; i++) {
+        const n = Math.floor((i + offset) / size);
+        for (let r = offsets[n]; r < offsets[n + 1]; r++) data.fill(1, (h * queries + i) * keys + from[r], (h * queries + i) * keys + to[r]);
+      }
+    }
+    return { ...problem, blocks: undefined, mask: { data, strides: [0, queries * keys, keys] } };
+  }
+  const CASES: [string, Settings][] = [["plain", {}], ["causal", { causal: true }], ["sigmoid", { sigmoid: true }], ["with all but a mask", { cap: 2, relative: true, bias: "full", causal: true, window: 150, sinks: true, perBatch: true }]];
+
+  for (const [name, settings] of CASES) {
+    it(`agree with the mask that says the same, forward and backward: ${name}`, () => {
+      for (const [size, offset] of [[1, 0], [5, 3], [16, 0], [64, 7], [100, 0], [1000, 0]]) {
+        const problem = listed(make({ batch: 2, heads: 2, groups: 1, queries: size === 1 ? 9 : 140, keys: 397, features: 6, width: 5 }, settings), size, offset, size !== 16), random = testRandom(3);
+        const upstream = Float32Array.from({ length: problem.query.size / 6 * 5 }, () => random.normal()), want = attentionGradient("test", masked(problem), upstream), got = attentionGradient("test", problem, upstream);
+        for (const part of ["output", "logSumExp"] as const) expectClose(got[part], want[part], { ...(settings.sigmoid ? SUMMED : CLOSE), label: part });
+        // Sums of up to 280 products of float32 in another order.
+        for (const part of ["query", "key", "value", "relative", "bias", "shifts"] as const) expectClose(got[part], want[part], { atol: 2e-5, rtol: 1e-5, label: part });
+      }
+    });
+  }
+
+  it("have the same bits for a part of the queries as for all of them", () => {
+    const problem = listed(make({ queries: 150, keys: 500, features: 16 }, { causal: true }), 32, 0, false), whole = attentionForward("test", problem).output;
+    for (const [first, count] of [[0, 1], [1, 63], [64, 86]]) {
+      const query = new Tensor("float32", [1, 1, count, 16], problem.query.data.slice(first * 16, (first + count) * 16));
+      const part = { ...problem, sizes: { ...problem.sizes, queries: count }, query, from: problem.from.subarray(first, first + count), to: problem.to.subarray(first, first + count), blocks: { ...problem.blocks!, offset: first } };
+      expectExact(attentionForward("test", part).output, whole.subarray(first * 16, (first + count) * 16));
+    }
+  });
+
+  it("are all that is worked on: the pairs that are visited are those listed, and what is in no list is not read", () => {
+    const problem = listed(make({ heads: 2, queries: 300, keys: 900, features: 8 }), 48, 0, true), { lists, size } = problem.blocks!;
+    let visited = 0, wanted = 0;
+    for (const [h, { offsets, from, to }] of lists.entries()) {
+      for (let first = 0; first < 300; first = blockEnd(problem, first)) for (const [low, high] of runsOf(problem, h, first)) visited += (blockEnd(problem, first) - first) * (high - low);
+      for (let i = 0; i < 300; i++) for (let r = offsets[Math.floor(i / size)]; r < offsets[Math.floor(i / size) + 1]; r++) wanted += to[r] - from[r];
+    }
+    expect(visited).toBe(wanted);
+    // Products are made for six keys at a time: what is further from every list may be anything.
+    for (let h = 0; h < 2; h++) {
+      const near = new Uint8Array(900);
+      for (let r = 0; r < lists[h].from.length; r++) near.fill(1, Math.max(0, lists[h].from[r] - 6), lists[h].to[r] + 6);
+      for (let j = 0; j < 900; j++) {
+        if (near[j]) continue;
+        problem.key.data.fill(NaN, (h * 900 + j) * 8, (h * 900 + j + 1) * 8);
+        problem.value.data.fill(NaN, (h * 900 + j) * 8, (h * 900 + j + 1) * 8);
+      }
+    }
+    const few = { ...problem, blocks: { ...problem.blocks!, lists: lists.map(({ offsets, from, to }) => ({ offsets: offsets.map((r) => Math.min(r, offsets[1])), from, to })) } };
+    for (const given of [problem, few]) {
+      const got = attentionGradient("test", given, new Float32Array(2 * 300 * 8).fill(1));
+      for (const part of ["output", "query", "key", "value"] as const) expect(got[part].every(Number.isFinite)).toBe(true);
     }
   });
 });

@@ -39,6 +39,15 @@ export interface Strided<Data> {
   readonly strides: readonly [batch: number, head: number, query: number];
 }
 
+/** Lists of keys for blocks of queries, on top of the queries' own intervals. */
+export interface AttentionBlocks {
+  /** Query i is in block floor((i + offset) / size), which the lists have. */
+  readonly size: number;
+  readonly offset: number;
+  /** One for all heads, or one for each: the queries of block n see the keys [from[r], to[r]) for r in [offsets[n], offsets[n + 1]), in ascending order and apart. */
+  readonly lists: readonly { readonly offsets: Int32Array; readonly from: Int32Array; readonly to: Int32Array }[];
+}
+
 /** The letters of a problem: H a multiple of G. */
 export interface AttentionSizes {
   /** B. */
@@ -76,6 +85,8 @@ export interface AttentionProblem {
   /** Query i sees the keys [from[i], to[i]): [B, T], or [T] for all. */
   readonly from: Int32Array;
   readonly to: Int32Array;
+  /** What blocks of queries see; tiles that are in no list are not touched. Default everything. */
+  readonly blocks?: AttentionBlocks | undefined;
   /** float32 [H, T + S - 1]: to the score of query i and key j the element i - j + S - 1 is added. */
   readonly relative?: Float32Array | undefined;
   /** Added to the scores. */
@@ -120,6 +131,19 @@ function plan(sizes: Record<string, number>): { readonly bytes: number; readonly
 
 /** Bytes from one panel of columns to the next, for `rows` rows. */
 const columnBytes = (rows: number, height: number): number => 4 * rows * height + 128;
+
+/** Where the block of queries that begins at `first` ends: after BLOCK queries, or with its block of the lists. */
+export function blockEnd({ sizes: { queries }, blocks }: AttentionProblem, first: number): number {
+  const own = blocks ? (Math.floor((first + blocks.offset) / blocks.size) + 1) * blocks.size - blocks.offset : queries;
+  return Math.min(queries, own, first + BLOCK);
+}
+
+/** The keys that the lists give to the block of queries which begins at `first`: pairs of from and to. */
+export function runsOf({ sizes: { keys }, blocks }: AttentionProblem, head: number, first: number): readonly (readonly [low: number, high: number])[] {
+  if (!blocks) return [[0, keys]];
+  const { lists, size, offset } = blocks, { offsets, from, to } = lists[lists.length > 1 ? head : 0], n = Math.floor((first + offset) / size);
+  return Array.from({ length: offsets[n + 1] - offsets[n] }, (_, r) => [from[offsets[n] + r], to[offsets[n] + r]] as const);
+}
 
 /** What a pass holds while it walks over heads and blocks of queries. */
 class Pass {
@@ -209,23 +233,13 @@ class Pass {
     if (shifts) this.write({ shift: shifts[head] });
   }
 
-  /** Queries [first, first + rows) of one batch item and head: scaled and packed; which keys they see; bias and mask. Returns the keys [from, to) that any of them sees. */
-  placeBlock(batch: number, head: number, first: number, rows: number): readonly [from: number, to: number] {
+  /** Queries [first, first + rows) of one batch item and head: scaled and packed; bias and mask. */
+  placeBlock(batch: number, head: number, first: number, rows: number): void {
     const { problem, at } = this, { heads, queries, keys, features } = this.sizes, k = kernels();
     const panels = Math.ceil(rows / 8), row = (batch * heads + head) * queries + first;
     const given = this.place(0, row * features, rows * features, at.given);
     k.f32_attention_stage(given, rows, features, problem.scale, at.staged);
     k.f32_attention_pack8(at.staged, 8 * panels, features, at.queries);
-    const ints = intView(), a = at.from >>> 2, b = at.to >>> 2, start = problem.from.length > queries ? batch * queries + first : first;
-    let least = keys, most = 0;
-    for (let i = 0; i < 8 * panels; i++) {
-      const of = start + Math.min(i, rows - 1), from = problem.from[of], to = problem.to[of];
-      ints[a + i] = from;
-      ints[b + i] = to;
-      if (from >= to) continue;
-      if (from < least) least = from;
-      if (to > most) most = to;
-    }
     this.write({ panels, rows });
     const copy = <Data extends Float32Array | Uint8Array>({ data, strides }: Strided<Data>, to: Data, offset: number): number => {
       const from = batch * strides[0] + head * strides[1];
@@ -235,6 +249,20 @@ class Pass {
     };
     if (problem.bias) this.write({ biasBytes: 4 * copy(problem.bias, floatView(), at.bias >>> 2) });
     if (problem.mask) this.write({ maskBytes: copy(problem.mask, byteView(), at.mask) });
+  }
+
+  /** Which of the keys [low, high) the queries see. Returns the keys [from, to) that any of them sees. */
+  placeRange(batch: number, first: number, rows: number, low: number, high: number): readonly [from: number, to: number] {
+    const { problem, at } = this, { queries, keys } = this.sizes, ints = intView(), a = at.from >>> 2, b = at.to >>> 2, start = problem.from.length > queries ? batch * queries + first : first;
+    let least = keys, most = 0;
+    for (let i = 0, padded = (rows + 7) & ~7; i < padded; i++) {
+      const of = start + Math.min(i, rows - 1), from = Math.max(low, problem.from[of]), to = Math.min(high, problem.to[of]);
+      ints[a + i] = from;
+      ints[b + i] = to;
+      if (from >= to) continue;
+      if (from < least) least = from;
+      if (to > most) most = to;
+    }
     return [least, most];
   }
 
@@ -272,12 +300,17 @@ export function attentionForward(where: string, problem: AttentionProblem): Atte
     for (let head = (item % groups) * share, stop = head + share; head < stop; head++) {
       const sink = sinkOf(head);
       pass.placeHead(head);
-      for (let first = 0; first < queries; first += BLOCK) {
-        const rows = Math.min(BLOCK, queries - first), panels = Math.ceil(rows / 8), [from, to] = pass.placeBlock(b, head, first, rows);
+      for (let first = 0, end = 0; first < queries; first = end) {
+        end = blockEnd(problem, first);
+        const rows = end - first, panels = Math.ceil(rows / 8);
+        pass.placeBlock(b, head, first, rows);
         k.f32_attention_begin(panels, sink === -Infinity ? LOWEST : sink, sink === -Infinity ? 0 : 1, at.max, at.half, at.out, pass.outBytes);
-        for (let tile = Math.floor(from / KEYS) * KEYS; tile < to; tile += KEYS) {
-          pass.atTile(first, tile);
-          k.f32_attention_tile(at.call);
+        for (const [low, high] of runsOf(problem, head, first)) {
+          const [from, to] = pass.placeRange(b, first, rows, low, high);
+          for (let tile = Math.floor(from / KEYS) * KEYS; tile < to; tile += KEYS) {
+            pass.atTile(first, tile);
+            k.f32_attention_tile(at.call);
+          }
         }
         const row = (b * heads + head) * queries + first, view = floatView();
         if (shifts) {
@@ -334,8 +367,10 @@ export function attentionGradient(where: string, problem: AttentionProblem, upst
       pass.placeHead(head);
       shiftSum().fill(0);
       if (relative) byteView().fill(0, at.relativeGradient, at.relativeGradient + 8 * (queries + keys + 16));
-      for (let first = 0; first < queries; first += BLOCK) {
-        const rows = Math.min(BLOCK, queries - first), panels = Math.ceil(rows / 8), row = (b * heads + head) * queries + first, [from, to] = pass.placeBlock(b, head, first, rows), view = floatView();
+      for (let first = 0, end = 0; first < queries; first = end) {
+        end = blockEnd(problem, first);
+        const rows = end - first, panels = Math.ceil(rows / 8), row = (b * heads + head) * queries + first, view = floatView();
+        pass.placeBlock(b, head, first, rows);
         view.set(upstream.subarray(row * width, (row + rows) * width), at.rows >>> 2);
         k.f32_attention_stage(at.rows, rows, width, 1, at.upstreamStaged);
         k.f32_attention_pack8(at.upstreamStaged, 8 * panels, width, at.upstream);
@@ -349,12 +384,15 @@ export function attentionGradient(where: string, problem: AttentionProblem, upst
         byteView().fill(0, at.queryGradient, at.queryGradient + panels * pass.queryBytes);
         const biasStride = bias ? bias.strides[2] : 0;
         if (bias) view.fill(0, at.biasGradient >>> 2, (at.biasGradient >>> 2) + (biasStride ? rows * biasStride : keys));
-        for (let tile = Math.floor(from / KEYS) * KEYS; tile < to; tile += KEYS) {
-          pass.atTile(first, tile, {
-            valueRows: at.valueRows + 4 * tile * width, keyGradient: at.keyGradient + 4 * tile * keyStride, valueGradient: at.valueGradient + 4 * tile * valueStride,
-            relativeGradient: relative ? at.relativeGradient + 8 * (first - tile + keys - 1) : 0, biasGradient: bias ? at.biasGradient + 4 * tile : 0, biasGradientBytes: 4 * biasStride,
-          });
-          k.f32_attention_gradient(at.call);
+        for (const [low, high] of runsOf(problem, head, first)) {
+          const [from, to] = pass.placeRange(b, first, rows, low, high);
+          for (let tile = Math.floor(from / KEYS) * KEYS; tile < to; tile += KEYS) {
+            pass.atTile(first, tile, {
+              valueRows: at.valueRows + 4 * tile * width, keyGradient: at.keyGradient + 4 * tile * keyStride, valueGradient: at.valueGradient + 4 * tile * valueStride,
+              relativeGradient: relative ? at.relativeGradient + 8 * (first - tile + keys - 1) : 0, biasGradient: bias ? at.biasGradient + 4 * tile : 0, biasGradientBytes: 4 * biasStride,
+            });
+            k.f32_attention_gradient(at.call);
+          }
         }
         view.fill(problem.scale, at.by >>> 2, (at.by >>> 2) + 8 * panels);
         k.f32_attention_rows(at.queryGradient, pass.queryBytes, at.by, rows, features, at.rows);

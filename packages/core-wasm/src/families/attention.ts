@@ -1,3 +1,3 @@
 // The engine of @logits/attention; not part of the package's index.
-export { attentionForward, attentionGradient, type AttentionGradients, type AttentionProblem, type AttentionResult, type AttentionSizes, type Strided } from "../attention.ts";
+export { attentionForward, attentionGradient, blockEnd, runsOf, type AttentionBlocks, type AttentionGradients, type AttentionProblem, type AttentionResult, type AttentionSizes, type Strided } from "../attention.ts";
 export { attentionDecode, type DecodeProblem } from "../attentionDecode.ts";
