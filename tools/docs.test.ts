@@ -1,9 +1,9 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { program } from "./program.ts";
+import { blocksOf, program, typeScript } from "./program.ts";
 
 // Every ```ts block of a page is a program: it runs against the built packages, and `console.log(x); // text` must print that text.
 // A block marked ```ts consumer needs a library of others: tools/consumers runs it, against the real one.
@@ -42,7 +42,7 @@ describe.each(pages)("%s", (page) => {
     expect(links.filter((link) => !existsSync(join(root, dirname(page), link)))).toEqual([]);
   });
 
-  const blocks = [...readFileSync(join(root, page), "utf8").matchAll(/^```ts\n([\s\S]*?)^```/gm)].map((match) => match[1]);
+  const blocks = blocksOf(readFileSync(join(root, page), "utf8"));
   if (blocks.length > 0) it.each(blocks.map((block, i) => [i + 1, block] as const))("program %i runs and prints what the page says", (i, block) => {
     const file = join(folder, `${page.replaceAll(/[^A-Za-z0-9]/g, "-")}-${i}.ts`);
     writeFileSync(file, program(block, PRELUDES[page] ?? ""));
@@ -53,6 +53,21 @@ describe.each(pages)("%s", (page) => {
       throw new Error((error as { stderr: string }).stderr, { cause: error });
     }
   });
+});
+
+it("programs type-check as a stranger's would: strict, against the packages' declarations", () => {
+  const types = mkdtempSync(join(tmpdir(), "logits-docs-types-"));
+  try {
+    for (const page of pages) {
+      blocksOf(readFileSync(join(root, page), "utf8")).forEach((block, i) => writeFileSync(join(types, `${page.replaceAll(/[^A-Za-z0-9]/g, "-")}-${i + 1}.ts`), `${PRELUDES[page]?.trim().replaceAll(/\n\s*/g, " ") ?? ""}${block}export {};\n`));
+    }
+    writeFileSync(join(types, "package.json"), '{ "type": "module" }');
+    writeFileSync(join(types, "tsconfig.json"), JSON.stringify(typeScript()));
+    const { stdout } = spawnSync(join(root, "node_modules", ".bin", "tsc"), ["-p", join(types, "tsconfig.json")], { encoding: "utf8" });
+    expect(stdout.replaceAll(/^.*logits-docs-types-[^/]*\//gm, "")).toBe("");
+  } finally {
+    rmSync(types, { recursive: true, force: true });
+  }
 });
 
 it("docs/README.md lists every page", () => {

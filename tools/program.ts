@@ -1,8 +1,27 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const root = join(import.meta.dirname, "..");
+
+/** The programs of a page: its blocks marked ts, and nothing else. */
+export function blocksOf(page: string): string[] {
+  return [...page.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map((match) => match[1]);
+}
+
+/** Compiler options that a stranger has, with the packages where their built declarations are. */
+export function typeScript(): object {
+  const packages = join(root, "packages"), paths: Record<string, string[]> = {};
+  for (const folder of readdirSync(packages)) {
+    if (!existsSync(join(packages, folder, "package.json"))) continue;
+    const { name, exports = {} } = JSON.parse(readFileSync(join(packages, folder, "package.json"), "utf8")) as { name: string; exports?: Record<string, string | { types?: string; default: string }> };
+    for (const [subpath, entry] of Object.entries(exports)) {
+      if (typeof entry === "object") paths[name + subpath.slice(1)] = [join(packages, folder, entry.types ?? entry.default)];
+    }
+  }
+  const compilerOptions = { strict: true, noEmit: true, target: "es2023", lib: ["es2023", "dom"], module: "nodenext", moduleResolution: "nodenext", skipLibCheck: true, types: ["node"], typeRoots: [join(root, "node_modules", "@types")], paths };
+  return { compilerOptions, include: ["*.ts"] };
+}
 
 /** The built file behind `@logits/x/sub`. */
 function resolve(specifier: string): string {

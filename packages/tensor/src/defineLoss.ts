@@ -2,6 +2,7 @@ import { asFloat32, type TensorLike } from "./convert.ts";
 import { rangeError, typeError } from "./errors.ts";
 import { checkReduction, reduceRows, type Loss, type LossOptions } from "./loss.ts";
 import { describe, type Tensor } from "./tensor.ts";
+import { watchedOptions } from "./watchedOptions.ts";
 
 /** A loss whose arguments are checked: what `defineLoss` makes the value and the gradient of. */
 export interface LossPlan<Gradients> {
@@ -23,8 +24,8 @@ export interface LossPlan<Gradients> {
  *
  * @param name - for messages; `.withGrad` is added where the gradient is asked for
  * @param count - number of positional arguments before the options
- * @param plan - checks the arguments (`where` for messages) and returns the pass
- * @returns the loss; it throws TypeError for options that are no object or not the last argument, RangeError for another reduction, and what `plan` throws
+ * @param plan - checks the arguments (`where` for messages), reads every option that the loss has, whether this call needs it or not, and returns the pass; `watchedOptions` tells what counts as reading
+ * @returns the loss; it throws TypeError for options that are no object, not the last argument or not read by the plan, RangeError for another reduction, and what `plan` throws
  * @example
  *   const squaredError = defineLoss("squaredError", 2, (where, [x, y]: readonly [TensorLike, TensorLike]) => {
  *     const a = asFloat32(where, "x", x).data, b = asFloat32(where, "y", y).data;
@@ -40,22 +41,22 @@ export function defineLoss<Arguments extends readonly unknown[], Options extends
   count: Arguments["length"],
   plan: (where: string, args: Arguments, options: Options) => LossPlan<Gradients>,
 ): Loss<Arguments, Options, Gradients> {
-  const optionsOf = (where: string, args: readonly unknown[]): Options => {
-    const options = (args[count] ?? {}) as Options;
+  const planned = (where: string, args: readonly unknown[], read: readonly string[]): { readonly given: Options & { readonly upstream?: TensorLike } } & LossPlan<Gradients> => {
+    const given = (args[count] ?? {}) as Options;
     // A temperature, weights or labels in the place of the options would be read as no options at all.
     if (args.length > count + 1) throw typeError(where, "options", `as the last argument, after ${count} others`, `${args.length} arguments`);
-    if (typeof options !== "object" || Symbol.iterator in options || "data" in options) throw typeError(where, "options", "an object such as { reduction }", describe(options));
-    checkReduction(where, options.reduction);
-    return options;
+    if (typeof given !== "object" || Symbol.iterator in given || "data" in given) throw typeError(where, "options", "an object such as { reduction }", describe(given));
+    checkReduction(where, given.reduction);
+    const { options, refuseUnread } = watchedOptions(given), made = plan(where, args.slice(0, count) as readonly unknown[] as Arguments, options);
+    refuseUnread(where, read);
+    return { given, ...made };
   };
-  const planned = (where: string, args: readonly unknown[], options: Options): LossPlan<Gradients> => plan(where, args.slice(0, count) as unknown as Arguments, options);
   const loss = (...args: readonly unknown[]): Tensor<"float32"> => {
-    const options = optionsOf(name, args), { shape, weights, pass } = planned(name, args, options);
-    return reduceRows(pass().values, weights, options.reduction, shape);
+    const { given, shape, weights, pass } = planned(name, args, ["reduction"]);
+    return reduceRows(pass().values, weights, given.reduction, shape);
   };
   const withGrad = (...args: readonly unknown[]): { readonly loss: Tensor<"float32"> } & Gradients => {
-    const where = `${name}.withGrad`, options: Options & { readonly upstream?: TensorLike } = optionsOf(where, args);
-    const { shape, weights, pass } = planned(where, args, options), { reduction = "mean", upstream } = options;
+    const where = `${name}.withGrad`, { given, shape, weights, pass } = planned(where, args, ["reduction", "upstream"]), { reduction = "mean", upstream } = given;
     const { values, gradients } = pass(coefficientsOf(where, shape, weights, reduction, upstream));
     return { loss: reduceRows(values, weights, reduction, shape), ...gradients() };
   };

@@ -18,6 +18,7 @@ export {
 export { philox, randomSource, type RandomSource } from "./random.ts";
 export { reduceRows, rowWeights, type Loss, type LossOptions, type Reduction } from "./loss.ts";
 export { defineLoss, type LossPlan } from "./defineLoss.ts";
+export { watchedOptions, type WatchedOptions } from "./watchedOptions.ts";
 export { lossRows, scoreRows, type LossRows, type RowLossOptions, type ScoreRows } from "./lossRows.ts";
 export { checkProbabilities } from "./probabilities.ts";
 export { readJson, tensorToJSON, type JsonFields, type TensorJSON } from "./json.ts";

@@ -85,12 +85,12 @@ export class Tensor<D extends DType = DType> {
     return new Tensor<D>(this.dtype, shape.slice(1), this.data.subarray(i * width, (i + 1) * width) as DataOf<D>);
   }
 
-  /** Nested number arrays, one level per axis; a number for shape `[]`. */
-  toArray(): NestedArray {
+  /** Nested number arrays, one level per axis; a number for shape `[]`. TypeScript does not know the axes: who does says them, `toArray<number[][]>()`. */
+  toArray<Nested extends NestedArray = NestedArray>(): Nested {
     const { data, shape } = this;
     let next = 0;
     const build = (axis: number): NestedArray => (axis === shape.length ? data[next++] : Array.from({ length: shape[axis] }, () => build(axis + 1)));
-    return build(0);
+    return build(0) as Nested;
   }
 
   /** `Tensor float32 [2, 3] 1, 2, 3, 4, 5, 6`; long data is cut after 16 elements. */
