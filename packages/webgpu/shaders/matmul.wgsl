@@ -1,8 +1,11 @@
 // y[b, i, j] = sum_k a[b, i, k] c[b, k, j]     a: bits of f32[items, M, K] (or [items, K, M]), c: [items, K, N] (or [items, N, K]), y: [items, M, N]; M, N, K >= 1.
 // An operand without items (stride 0) serves for all. Summed in the order of k, in blocks of 256 whose sums are added in order.
-// NaN and infinities go where IEEE sums take them: 0 times Infinity and Infinity - Infinity are NaN.
+// NaN and infinities go where IEEE sums take them: 0 times Infinity and Infinity - Infinity are NaN. Elements of a row lie next to each other in y; add = 1: the sums begin with what y holds.
+// DISTANCE = 1: y[b, i, j] = -sum_k (a[b, i, k] - c[b, k, j])^2, so that the nearest are the largest; -Infinity where that is no finite number.
 //
 // A workgroup makes 64 x 64 results, an invocation 4 x 4; 16 products a step from workgroup memory. A step that meets a number that is not finite classifies its products.
+
+override DISTANCE: u32 = 0u;
 
 struct Params {
   shiftA: u32, shiftC: u32, shiftY: u32,
@@ -10,6 +13,7 @@ struct Params {
   // Elements from item to item, from i to i or j to j, and from k to k.
   itemA: u32, rowA: u32, stepA: u32,
   itemC: u32, colC: u32, stepC: u32,
+  itemY: u32, rowY: u32, add: u32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<u32>;
@@ -44,6 +48,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var part = array<vec4f, 4>();
   var kinds = array<vec4u, 4>();
 
+  let to = params.shiftY + group.z * params.itemY;
+  if (params.add == 1u) {
+    for (var i = 0u; i < 4u; i++) {
+      for (var j = 0u; j < 4u; j++) {
+        if (i0 + di + i >= params.m || j0 + dj + j >= params.n) { continue; }
+        let before = y[to + (i0 + di + i) * params.rowY + j0 + dj + j] ^ (DISTANCE << 31u);
+        if (finite(before)) { total[i][j] = bitcast<f32>(before); } else { kinds[i][j] = select(1u << (before >> 31u), NOT_A_NUMBER, (before & 0x7fffffffu) > INFINITE); }
+      }
+    }
+  }
+
   for (var k0 = 0u; k0 < params.k; k0 += 16u) {
     if (local == 0u) { atomicStore(&odd, 0u); }
     workgroupBarrier();
@@ -67,7 +82,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       for (var s = 0u; s < 16u; s++) {
         let t = s * 64u + dj;
         let right = bitcast<vec4f>(vec4u(tileC[t], tileC[t + 1u], tileC[t + 2u], tileC[t + 3u]));
-        for (var i = 0u; i < 4u; i++) { part[i] = fma(vec4f(bitcast<f32>(tileA[s * 64u + di + i])), right, part[i]); }
+        for (var i = 0u; i < 4u; i++) {
+          let left = vec4f(bitcast<f32>(tileA[s * 64u + di + i]));
+          if (DISTANCE == 1u) { part[i] = fma(left - right, left - right, part[i]); } else { part[i] = fma(left, right, part[i]); }
+        }
       }
     } else {
       for (var s = 0u; s < min(16u, params.k - k0); s++) {
@@ -76,7 +94,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
           for (var j = 0u; j < 4u; j++) {
             let q = tileC[s * 64u + dj + j];
             // Beyond the edge there are zeros: their results are not written.
-            if (finite(p) && finite(q)) { part[i][j] += bitcast<f32>(p) * bitcast<f32>(q); } else { kinds[i][j] |= kind(p, q); }
+            if (!finite(p) || !finite(q)) {
+              kinds[i][j] |= kind(p, q);
+            } else if (DISTANCE == 1u) {
+              let d = bitcast<f32>(p) - bitcast<f32>(q);
+              part[i][j] = fma(d, d, part[i][j]);
+            } else {
+              part[i][j] += bitcast<f32>(p) * bitcast<f32>(q);
+            }
           }
         }
       }
@@ -90,14 +115,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     workgroupBarrier();
   }
 
-  let to = params.shiftY + group.z * params.m * params.n;
   for (var i = 0u; i < 4u; i++) {
     for (var j = 0u; j < 4u; j++) {
       if (i0 + di + i >= params.m || j0 + dj + j >= params.n) { continue; }
       let special = kinds[i][j];
       var result = bitcast<u32>(total[i][j]);
       if (special == 1u) { result = INFINITE; } else if (special == 2u) { result = MINUS_INFINITE; } else if (special != 0u) { result = NAN; }
-      y[to + (i0 + di + i) * params.n + j0 + dj + j] = result;
+      if (DISTANCE == 1u) { result = select(MINUS_INFINITE, result | 0x80000000u, special == 0u && finite(result)); }
+      y[to + (i0 + di + i) * params.rowY + j0 + dj + j] = result;
     }
   }
 }

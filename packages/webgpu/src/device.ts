@@ -56,5 +56,6 @@ export const STORAGE = 128;
 export interface Encoder {
   beginComputePass(): { setPipeline(p: unknown): void; setBindGroup(i: number, group: unknown): void; dispatchWorkgroups(x: number, y: number, z: number): void; end(): void };
   copyBufferToBuffer(from: unknown, fromOffset: number, to: unknown, toOffset: number, size: number): void;
+  clearBuffer(buffer: unknown, offset: number, size: number): void;
   finish(): never;
 }

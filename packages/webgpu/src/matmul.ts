@@ -1,12 +1,6 @@
 import { rangeError, sizeOf } from "@logits/tensor";
-import { code } from "#wgsl/matmul";
-import type { Family } from "./gpu.ts";
+import { gemm, zeros } from "./gemm.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
-
-const FAMILY: Family = { name: "matmul", code, reads: 2, writes: 1 };
-
-/** Results along each side of a workgroup. */
-const TILE = 64;
 
 /** Options of matmul. */
 export interface MatmulOptions {
@@ -27,7 +21,7 @@ export interface MatmulOptions {
  * @param b - on the GPU, float32 [..., K, N], or [..., N, K] with `transposeB`; the batch axes of both are equal, or one has none and serves for all
  * @param options - `transposeA`, `transposeB`
  * @returns float32 [..., M, N]. K = 0: zeros. NaN and infinities go where IEEE sums take them (0 times Infinity is NaN).
- * @throws RangeError for shapes that do not fit, tensors of two devices, or one matrix that no binding holds; TypeError for a tensor outside the GPU
+ * @throws RangeError for shapes that do not fit, or tensors of two devices; TypeError for a tensor outside the GPU
  * @example
  *   await matmul(gpu.tensor([[1, 2], [3, 4]]), gpu.tensor([[5], [6]])).read(); // [[17], [39]]
  * Source: Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34 (2008), for blocks.
@@ -46,32 +40,14 @@ export function matmul(a: GpuTensor, b: GpuTensor, options: MatmulOptions = {}):
   const batch = batchA.length > 0 ? batchA : batchB;
   const shape = [...batch, m, n];
   const { gpu } = a;
-  if (k === 0) return gpu.tensor({ data: new Float32Array(sizeOf(shape)), shape });
+  if (k === 0) return zeros(gpu, where, shape, [a, b]);
   const y = gpu.result(where, "float32", shape, [a, b]);
-  if (y.size === 0) return y;
-  const all = sizeOf(batch);
-  const itemA = batchA.length > 0 ? m * k : 0, itemB = batchB.length > 0 ? k * n : 0;
+  const all = sizeOf(batch), itemA = batchA.length > 0 ? m * k : 0, itemB = batchB.length > 0 ? k * n : 0;
   // One b for all rows of all a: the batch axes are rows.
   const together = itemB === 0 && !transposeA;
-  const items = together ? 1 : all, height = together ? m * all : m;
-  const { reach } = gpu, groups = gpu.device.limits.maxComputeWorkgroupsPerDimension;
-  // As many whole items at a time as bindings hold; where they do not hold one, its rows are split.
-  const many = Math.max(1, Math.min(items, groups, Math.floor(reach / Math.max(itemA && !together ? itemA : 1, itemB || 1, height * n))));
-  const rowsAtATime = transposeA ? height : Math.min(height, TILE * groups, Math.floor(reach / Math.max(k, n)));
-  const largest = Math.max(k * n, transposeA ? m * k : k, transposeA ? m * n : n);
-  if (largest > reach || rowsAtATime === 0) throw rangeError(where, k * n > reach ? "b" : "a", `of at most ${reach} elements in a matrix that is not split (bindingBytes of this backend)`, `${largest}`);
-  for (let item = 0; item < items; item += many) {
-    const count = Math.min(many, items - item);
-    const step = count > 1 ? height : rowsAtATime;
-    for (let row = 0; row < height; row += step) {
-      const rows = Math.min(step, height - row);
-      const partA = { slot: a.slot, at: a.offset + (together ? row * k : item * itemA + (transposeA ? 0 : row * k)), count: (itemA && !together ? (count - 1) * itemA : 0) + rows * k };
-      const partB = { slot: b.slot, at: b.offset + item * itemB, count: (itemB ? (count - 1) * itemB : 0) + k * n };
-      const partY = { slot: y.slot, at: item * m * n + row * n, count: (count - 1) * m * n + rows * n };
-      const strides = [rows, n, k, together ? 0 : itemA, transposeA ? 1 : k, transposeA ? m : 1, itemB, transposeB ? k : 1, transposeB ? 1 : n];
-      gpu.dispatch(where, FAMILY, {}, [partA, partB, partY], strides, [], [Math.ceil(n / TILE), Math.ceil(rows / TILE), count]);
-    }
-  }
+  const left = { slot: a.slot, at: a.offset, item: together ? 0 : itemA, row: transposeA ? 1 : k, col: transposeA ? m : 1 };
+  const right = { slot: b.slot, at: b.offset, item: itemB, row: transposeB ? 1 : n, col: transposeB ? k : 1 };
+  gemm(gpu, where, left, right, { slot: y.slot, at: 0, item: m * n, row: n }, together ? [1, m * all, n, k] : [all, m, n, k]);
   return y;
 }
 
