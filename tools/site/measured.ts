@@ -36,9 +36,14 @@ function figureOf(record: BenchRecord, figure: string): number | null {
   return figure === "milliseconds" ? record.ours : record.figures[figure];
 }
 
+/** What a bar's figure is counted in. */
 const FIGURES: Record<string, string> = {
-  ratio: "times as fast as the fastest WASM peer", fractionOfPeak: "of the core's multiply-add rate", microseconds: "microseconds", milliseconds: "milliseconds", softmaxPasses: "softmax passes",
+  fractionOfPeak: "of the core's multiply-add rate", microseconds: "microseconds", milliseconds: "milliseconds", softmaxPasses: "softmax passes", withArgmaxPasses: "softmax passes with the index of the largest",
+  gflops: "GFLOP/s", backwardGflops: "GFLOP/s backwards", ofMatmul: "of the rate of matmul", ofBandwidth: "of the read bandwidth", int8Times: "times as fast with int8", sigmoidRatio: "times the time of a softmax",
+  setsMicrosecondsPerRow: "microseconds a row", scratchMiB: "MiB", memoryGrownMiB: "MiB", slowestOverFastest: "times from the smallest to the largest vocabulary",
 };
+
+const unitOf = (figure: string, fastest: string | null): string => (figure === "ratio" ? `times as fast as ${fastest === "loops" ? "plain JavaScript" : "the fastest WASM peer"}` : FIGURES[figure]);
 
 /** Every generated section by its name: `<!-- begin: name -->` to `<!-- end: name -->` in the pages. */
 export function sections(records: readonly BenchRecord[], bars: readonly Bar[], { functions }: Accuracy): Record<string, string> {
@@ -72,6 +77,12 @@ export function sections(records: readonly BenchRecord[], bars: readonly Bar[], 
     );
   }
 
+  // What stands beside the times, by name; a suite whose figures are times in other words has no such table.
+  for (const [suite, group] of suites) {
+    const rows = group.flatMap(({ case: name, variant, figures }) => [[name, NAMES[variant], Object.entries(figures).map(([figure, value]) => `${figure} ${Number(value.toPrecision(3))}`).join(", ")]]);
+    all[`figures-${suite}`] = table(["case", "variant", "figures"], rows);
+  }
+
   const slower = records.flatMap((record) => Object.entries(record.peers).filter(([, peer]) => peer < record.ours).map(([name, peer]) => [`${record.suite} ${record.case}`, NAMES[record.variant], plain(name), time(peer), time(record.ours), (record.ours / peer).toFixed(2)]));
   const comparisons = records.reduce((total, { peers }) => total + Object.keys(peers).length, 0);
   all.slower = slower.length === 0 ? "None in this run." : table(["case", "variant", "who", "theirs", "ours", "times slower"], slower);
@@ -79,11 +90,11 @@ export function sections(records: readonly BenchRecord[], bars: readonly Bar[], 
 
   const failed = bars.flatMap((bar) => {
     const group = records.filter(({ suite, case: name, variant }) => suite === bar.suite && (bar.cases?.includes(name) ?? (bar.case ?? name) === name) && (bar.variant ?? variant) === variant);
-    const figures = group.map((record) => ({ name: `${record.suite} ${record.case}`, variant: record.variant, got: figureOf(record, bar.figure) }));
-    const judged = bar.cases === undefined ? figures : [{ name: `${bar.suite}, geometric mean of ${group.length} cases`, variant: bar.variant!, got: Math.exp(figures.reduce((sum, { got }) => sum + Math.log(got!), 0) / figures.length) }];
-    return judged.flatMap(({ name, variant, got }) => {
+    const figures = group.map((record) => ({ name: `${record.suite} ${record.case}`, variant: record.variant, got: figureOf(record, bar.figure), fastest: record.fastest }));
+    const judged = bar.cases === undefined ? figures : [{ name: `${bar.suite}, geometric mean of ${group.length} cases`, variant: bar.variant!, got: Math.exp(figures.reduce((sum, { got }) => sum + Math.log(got!), 0) / figures.length), fastest: null }];
+    return judged.flatMap(({ name, variant, got, fastest }) => {
       if (got === null || got === undefined || (got >= (bar.atLeast ?? -Infinity) && got <= (bar.atMost ?? Infinity))) return [];
-      return [[name, NAMES[variant], `${bar.atLeast === undefined ? `at most ${bar.atMost}` : `at least ${bar.atLeast}`} ${FIGURES[bar.figure]}`, got.toPrecision(3)]];
+      return [[name, NAMES[variant], `${bar.atLeast === undefined ? `at most ${bar.atMost}` : `at least ${bar.atLeast}`} ${unitOf(bar.figure, fastest)}`, got.toPrecision(3)]];
     });
   });
   all.bars = failed.length === 0 ? "None in this run." : table(["case", "variant", "we wanted", "we got"], failed);
