@@ -1,0 +1,141 @@
+import { Tensor, asFloat32, asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { FEATURE_MAPS, namedFeatureMap, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
+import type { LinearNormalizer } from "./rowScale.ts";
+
+/** How linear attention weighs, and which keys a query sees. */
+export interface LinearAttentionOptions {
+  /** phi, applied to queries and keys: "elu" (elu(x) + 1), "relu", "exp", "cosine" (x / |x|), "identity", or your own. Default "elu". */
+  readonly featureMap?: FeatureMapName | FeatureMap;
+  /** "sum": weights divided by their sum. "none". "count": divided by n^countPower, n the keys that the query sees. "magnitude": MALA's beta and gamma. Default "sum". */
+  readonly normalize?: LinearNormalizer;
+  /** With normalize "count": a number or float32 [H]. Cottention's is sigmoid(m). Default 1. */
+  readonly countPower?: number | TensorLike;
+  /** What phi(q) . phi(k) is multiplied with. Default 1, with normalize "magnitude" 1 / sqrt(F). */
+  readonly scale?: number;
+  /** A query sees no key behind its own position, the last query standing at the last key. Default false, with logGates true. */
+  readonly causal?: boolean;
+  /** float32 [B, Hkv, S] (one gate for a token) or [B, Hkv, S, F] (one for each feature), at most 0: the state is multiplied with exp(logGates[j]) before key j is added. Default none. With normalize "sum" or "none". */
+  readonly logGates?: TensorLike;
+  /** int32 [B]: keys from lengths[b] on are padding and seen by nobody. */
+  readonly lengths?: TensorLike;
+  /** Tokens of a chunk: results differ by rounding. Default 64. */
+  readonly chunkSize?: number;
+}
+
+/** Log gates in float32, one for a token or `width` for its features. */
+export interface Gates {
+  readonly data: Float32Array;
+  readonly width: number;
+}
+
+/** A checked call: features [B, H, T, F] and [B, Hkv, S, F], the query's multiplied with `scale`. */
+export interface LinearProblem {
+  readonly batch: number;
+  readonly heads: number;
+  readonly groups: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly features: number;
+  readonly width: number;
+  readonly query: Float32Array;
+  readonly key: Float32Array;
+  readonly value: Float32Array;
+  readonly gates: Gates | undefined;
+  /** Keys of each item that are no padding. */
+  readonly lengths: Int32Array;
+  readonly causal: boolean;
+  readonly chunkSize: number;
+  readonly normalize: LinearNormalizer;
+  /** [H], with normalize "count". */
+  readonly powers: Float64Array | undefined;
+}
+
+/** What the gradients need besides: the arguments before the map. */
+export interface LinearCall {
+  readonly problem: LinearProblem;
+  readonly map: FeatureMap;
+  readonly scale: number;
+  readonly query: Tensor<"float32">;
+  readonly key: Tensor<"float32">;
+  readonly value: Tensor<"float32">;
+  readonly gateShape: readonly number[] | undefined;
+  readonly powerGiven: boolean;
+}
+
+const NORMALIZERS: readonly LinearNormalizer[] = ["sum", "none", "count", "magnitude"];
+const four = (shape: readonly number[]): number[] => [...new Array<number>(4 - shape.length).fill(1), ...shape];
+const listed = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(" or ");
+
+function headed(where: string, argument: string, x: TensorLike, letters: string): Tensor<"float32"> {
+  const made = asFloat32(where, argument, x), { shape } = made;
+  if (shape.length < 2 || shape.length > 4) throw rangeError(where, argument, `of shape [T, ${letters}], [H, T, ${letters}] or [B, H, T, ${letters}]`, `[${shape.join(", ")}]`);
+  return made;
+}
+
+/** The map, and the features of x checked for their shape. */
+export function checkMap(where: string, featureMap: FeatureMapName | FeatureMap): FeatureMap {
+  if (typeof featureMap !== "string") return featureMap;
+  if (!FEATURE_MAPS.includes(featureMap)) throw rangeError(where, "featureMap", `${listed(FEATURE_MAPS)} or an object`, `${featureMap as string}`);
+  return namedFeatureMap(featureMap);
+}
+
+/** apply(x), whose rows must stay rows. */
+export function mapped(where: string, map: FeatureMap, x: Tensor<"float32">): Tensor<"float32"> {
+  const made = map.apply(x), { shape } = x;
+  if (made.shape.length !== shape.length || made.shape.some((size, axis) => axis < shape.length - 1 && size !== shape[axis])) {
+    throw rangeError(where, "featureMap", `that gives [${[...shape.slice(0, -1), "F"].join(", ")}] from [${shape.join(", ")}]`, `[${made.shape.join(", ")}] from "${map.name}"`);
+  }
+  return made;
+}
+
+/** Powers of the count for each head. */
+export function checkPowers(where: string, normalize: LinearNormalizer, countPower: number | TensorLike | undefined, heads: number): Float64Array | undefined {
+  if (!NORMALIZERS.includes(normalize)) throw rangeError(where, "normalize", listed(NORMALIZERS), `${normalize as string}`);
+  if (normalize !== "count") {
+    if (countPower !== undefined) throw rangeError(where, "countPower", 'with normalize "count"', `"${normalize}"`);
+    return undefined;
+  }
+  if (typeof countPower === "number" || countPower === undefined) return new Float64Array(heads).fill(countPower ?? 1);
+  const made = asFloat32(where, "countPower", countPower);
+  if (made.shape.length !== 1 || made.size !== heads) throw rangeError(where, "countPower", `of shape [${heads}] ([H])`, `[${made.shape.join(", ")}]`);
+  return Float64Array.from(made.data);
+}
+
+/** Log gates of `rows` tokens: one each or `features` each, none above 0. */
+export function checkGates(where: string, logGates: TensorLike, leading: readonly number[], features: number, letters: string): Gates & { readonly shape: readonly number[] } {
+  const { data, shape } = asFloat32(where, "logGates", logGates), axes = leading.length;
+  if (shape.slice(0, axes).some((size, axis) => size !== leading[axis]) || !(shape.length === axes || (shape.length === axes + 1 && shape[axes] === features))) {
+    throw rangeError(where, "logGates", `of shape [${leading.join(", ")}] or [${[...leading, features].join(", ")}] ([${letters}] or [${letters}, F])`, `[${shape.join(", ")}]`);
+  }
+  for (let at = 0; at < data.length; at++) if (data[at] > 0) throw rangeError(where, "logGates", "at most 0", `${data[at]} at index ${at}`, "Gates are factors in [0, 1]: give their logarithms");
+  return { data, width: shape.length === axes ? 1 : features, shape };
+}
+
+/** Checks a call and applies the feature map. */
+export function prepareLinear(where: string, q: TensorLike, k: TensorLike, v: TensorLike, options: LinearAttentionOptions): LinearCall {
+  const query = headed(where, "query", q, "D"), key = headed(where, "key", k, "D"), value = headed(where, "value", v, "E");
+  const [batch, heads, queries, size] = four(query.shape), [keyBatch, groups, keys, keySize] = four(key.shape), [valueBatch, valueGroups, valueKeys, width] = four(value.shape);
+  if (size < 1) throw rangeError(where, "query", "with D >= 1", `[${query.shape.join(", ")}]`);
+  if (keyBatch !== batch || keySize !== size || groups < 1 || heads % groups !== 0) throw rangeError(where, "key", `of shape [${batch}, Hkv, S, ${size}] ([B, Hkv, S, D]) with Hkv a divisor of ${heads}`, `[${key.shape.join(", ")}]`);
+  if (valueBatch !== batch || valueGroups !== groups || valueKeys !== keys || width < 1) throw rangeError(where, "value", `of shape [${batch}, ${groups}, ${keys}, E] ([B, Hkv, S, E])`, `[${value.shape.join(", ")}]`);
+  const { featureMap = "elu", normalize = "sum", countPower, logGates, causal = logGates !== undefined, chunkSize = 64 } = options;
+  const map = checkMap(where, featureMap), powers = checkPowers(where, normalize, countPower, heads);
+  checkInteger(where, "chunkSize", chunkSize, 1, 65536);
+  const phiQuery = mapped(where, map, query), phiKey = mapped(where, map, key), features = phiQuery.shape[phiQuery.shape.length - 1];
+  if (features < 1 || phiKey.shape[phiKey.shape.length - 1] !== features) throw rangeError(where, "featureMap", "that gives queries and keys as many features, at least 1", `${features} and ${phiKey.shape[phiKey.shape.length - 1]}`);
+  const { scale = normalize === "magnitude" ? 1 / Math.sqrt(features) : 1 } = options;
+  if (!Number.isFinite(scale)) throw rangeError(where, "scale", "finite", `${scale}`);
+  const gates = logGates === undefined ? undefined : checkGates(where, logGates, key.shape.slice(0, -1), features, ["B", "Hkv", "S"].slice(4 - key.shape.length).join(", "));
+  if (gates && !causal) throw rangeError(where, "causal", "true with `logGates`: a recurrence runs forward", "false");
+  if (gates && normalize !== "sum" && normalize !== "none") throw rangeError(where, "normalize", '"sum" or "none" with `logGates`', `"${normalize}"`);
+  const given = options.lengths === undefined ? undefined : asInt32(where, "lengths", options.lengths);
+  if (given && (given.shape.length !== 1 || given.size !== batch)) throw rangeError(where, "lengths", `of shape [${batch}] ([B])`, `[${given.shape.join(", ")}]`);
+  if (given) for (let b = 0; b < batch; b++) if (given.data[b] < 0 || given.data[b] > keys) throw rangeError(where, "lengths", `in [0, ${keys}]`, `${given.data[b]} at index ${b}`);
+  return {
+    map, scale, query, key, value, gateShape: gates?.shape, powerGiven: countPower !== undefined && typeof countPower !== "number",
+    problem: {
+      batch, heads, groups, queries, keys, features, width, query: scale === 1 ? phiQuery.data : phiQuery.data.map((x) => x * scale), key: phiKey.data, value: value.data, gates,
+      lengths: given ? given.data : new Int32Array(batch).fill(keys), causal, chunkSize, normalize, powers,
+    },
+  };
+}
