@@ -1,6 +1,8 @@
 import { entropyGrad, logSoftmaxGrad, logSumExpGrad, softmaxGrad } from "./gradients.ts";
 import { logitStatistics } from "./logitStatistics.ts";
+import { mahalanobis } from "./mahalanobis.ts";
 import { matmul } from "./matmul.ts";
+import { nearestNeighbors } from "./nearestNeighbors.ts";
 import { argmax, max } from "./select.ts";
 import { entropy, logSoftmax, logSumExp, softmax } from "./softmax.ts";
 import { topK } from "./topK.ts";
@@ -15,11 +17,13 @@ export interface Operations {
   readonly logSoftmaxGrad: typeof logSoftmaxGrad;
   readonly logSumExp: typeof logSumExp;
   readonly logSumExpGrad: typeof logSumExpGrad;
+  readonly mahalanobis: typeof mahalanobis;
   readonly matmul: typeof matmul;
   readonly max: typeof max;
+  readonly nearestNeighbors: typeof nearestNeighbors;
   readonly softmax: typeof softmax;
   readonly softmaxGrad: typeof softmaxGrad;
   readonly topK: typeof topK;
 }
 
-export const OPERATIONS: Operations = { argmax, entropy, entropyGrad, logitStatistics, logSoftmax, logSoftmaxGrad, logSumExp, logSumExpGrad, matmul, max, softmax, softmaxGrad, topK };
+export const OPERATIONS: Operations = { argmax, entropy, entropyGrad, logitStatistics, logSoftmax, logSoftmaxGrad, logSumExp, logSumExpGrad, mahalanobis, matmul, max, nearestNeighbors, softmax, softmaxGrad, topK };

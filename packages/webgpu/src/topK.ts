@@ -4,10 +4,11 @@ import type { Family } from "./gpu.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import { operand, rowsOf, runRows } from "./rows.ts";
 
-const FAMILY: Family = { name: "topK", code, reads: 1, writes: 3 };
+/** The kernel of topK.wgsl. */
+export const TOP_K_FAMILY: Family = { name: "topK", code, reads: 1, writes: 3 };
 
 /** Ranking by counting takes k^2 / 256 steps: beyond this another algorithm is due. */
-const MOST = 4096;
+export const MOST = 4096;
 
 /** Options of topK. */
 export interface TopKOptions {
@@ -56,7 +57,7 @@ export function topK(x: GpuTensor, k: number, options: TopKOptions = {}): TopK {
   const wide = cols > 256;
   const chosen = gpu.scratch(where, wide ? rows * k : 1);
   const parts = [operand(x, cols), operand(values, k), operand(indices, k), { slot: chosen, offset: 0, width: wide ? k : 0 }];
-  runRows(gpu, where, FAMILY, {}, parts, { outer: rows, cols, inner: 1 }, (count) => [count, cols, k, options.sorted === false ? 1 : 0], []);
+  runRows(gpu, where, TOP_K_FAMILY, {}, parts, { outer: rows, cols, inner: 1 }, (count) => [count, cols, k, options.sorted === false ? 1 : 0], []);
   gpu.release(chosen);
   return { values, indices };
 }
