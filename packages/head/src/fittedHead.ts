@@ -2,12 +2,13 @@ import type { TemperatureScaling } from "@logits/calibration";
 import { PredictionSets, type SplitConformal } from "@logits/conformal";
 import { softmax } from "@logits/core-wasm";
 import type { Detector, Threshold } from "@logits/ood";
-import { Tensor, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, rangeError, type TensorLike } from "@logits/tensor";
 import { toArtefact } from "./artefact.ts";
 import type { Selection } from "./chooseDetector.ts";
 import type { Decision } from "./decision.ts";
 import { checkNeeds, scoresOf } from "./detectorScores.ts";
 import { addCounts, foldToJSON, rowByRow, type Fold } from "./folds.ts";
+import { firstWidth, gpuBatch, gpuLogitsOf, nextWidth, refuseGpu, sketched, spills, statisticsOf, wholeRows, type GpuLogits, type GpuRowFields, type Sketch } from "./gpuRows.ts";
 import { guaranteesOf, notPromisedOf, percent, type Facts, type Guarantee } from "./guarantees.ts";
 import { CONVENTIONS, FORMAT, type DecisionHeadJSON } from "./headJson.ts";
 import type { Guard, HeadParts } from "./headParts.ts";
@@ -161,6 +162,73 @@ export abstract class FittedHead<L extends string = string> {
     return this.#decisions("DecisionHead.decideAll", this.read("DecisionHead.decideAll", rows, false), options);
   }
 
+  /**
+   * `decide` for logits that are on a GPU, which stay there: the head reads the few largest and one number for each statistic that its calibrator and detector ask for, under 64 bytes. Rows of up to
+   * 15 classes are read whole, and give the decision of `decide` bit for bit. Of wider ones probabilities and scores are the backend's, within its bounds, and a row whose set may hold
+   * more classes than were read, five or six, is read again, with four times as many.
+   *
+   * @param row - logits on the GPU, float32 [C], as @logits/webgpu makes or adopts them, or `{ logits, features }` with features in memory; a row in memory is decided as by `decide`
+   * @param options - `alpha`, `ids` (one id)
+   * @returns as `decide`
+   * @throws RangeError and TypeError as `decide`, and for a head of probabilities; UnsupportedKernelError for a detector of logits that is not one statistic of them, or one that the backend has not
+   */
+  async decideAsync(row: TensorLike | RowFields | GpuLogits | GpuRowFields, options: DecideOptions = {}): Promise<Decision<L>> {
+    const where = "DecisionHead.decideAsync", logits = gpuLogitsOf(where, row);
+    if (logits === undefined) return this.decide(row as TensorLike | RowFields, options);
+    if (this.#conformal?.randomize && options.ids === undefined) throw rangeError(where, "ids", "the id of the row", "none", "Randomised sets draw by row id: pass one that no other row has");
+    return (await this.#decisionsAsync(where, logits, row as Partial<GpuRowFields>, true, options))[0];
+  }
+
+  /**
+   * `decideAll` for logits that are on a GPU, as `decideAsync`: under 64 bytes a row are read.
+   *
+   * @param rows - logits on the GPU, float32 [N, C], or `{ logits, features }` with features in memory; rows in memory are decided as by `decideAll`
+   * @param options - `alpha`, `ids` int32 [N]
+   * @throws as `decideAsync`
+   */
+  async decideAllAsync(rows: TensorLike | RowFields | GpuLogits | GpuRowFields, options: DecideOptions = {}): Promise<Decision<L>[]> {
+    const where = "DecisionHead.decideAllAsync", logits = gpuLogitsOf(where, rows);
+    return logits === undefined ? this.decideAll(rows as TensorLike | RowFields, options) : this.#decisionsAsync(where, logits, rows as Partial<GpuRowFields>, false, options);
+  }
+
+  async #decisionsAsync(where: string, logits: GpuLogits, fields: Partial<GpuRowFields>, single: boolean, options: DecideOptions): Promise<Decision<L>[]> {
+    if (this.input !== "logits") throw rangeError(where, "logits", "in memory for a head of probabilities", "a tensor on the GPU", "Read it: await logits.read()");
+    const width = this.classes.length, x = gpuBatch(where, logits, width, single), [count] = x.shape;
+    try {
+      // Short rows are read whole: nothing is asked of the backend.
+      const statistics = firstWidth(width, 0) < width ? statisticsOf(where, [this.calibrator, ...(this.#folds ?? []).map(({ calibrator }) => calibrator)], this.#detectors) : [];
+      const k = firstWidth(width, statistics.length);
+      const features = fields.features === undefined ? {} : { features: fields.features };
+      const seen = (sketch: Sketch | undefined, scores: Tensor<"float32">): ReadRows => ({ ...this.read(where, { logits: single ? scores.row(0) : scores, ...features }, single), ...(sketch && { sketch }) });
+      if (k >= width) return this.#decisions(where, seen(undefined, await wholeRows(x)), options);
+      const sketch = await sketched(x, k, statistics);
+      const read = seen(sketch, new Tensor("float32", [count, width], new Float32Array(count * width)));
+      for (const [row, why] of sketch.invalid) if (!read.invalid.has(row)) read.invalid.set(row, why);
+      const alpha = options.alpha ?? this.alpha, sets = this.sets(where, read, { alpha, ids: options.ids }), flags = this.flags(read), decided = this.#decided(read, sets, flags);
+      const ids = options.ids === undefined ? undefined : asInt32(where, "ids", options.ids).data;
+      const again = Array.from({ length: count }, (_, row) => row).filter((row) => !read.invalid.has(row) && !flags?.flagged[row] && spills(sketch, sets.mask.data, row, width));
+      // Rows whose sets may be larger than what was read, each by itself.
+      await Promise.all(again.map(async (row) => (decided[row] = this.#answer(await this.#wider(where, x, row, nextWidth(width, k), statistics, { alpha, ids: Int32Array.of(ids ? ids[row] : row) }), 0))));
+      return decided;
+    } finally {
+      x.dispose();
+    }
+  }
+
+  /** The set of one row on a GPU, from more of its logits. */
+  async #wider(where: string, logits: GpuLogits, row: number, from: number, statistics: ReturnType<typeof statisticsOf>, options: { readonly alpha: number; readonly ids: Int32Array }): Promise<PredictionSets> {
+    const width = this.classes.length, one = logits.row(row), x = one.reshape([1, width]);
+    try {
+      for (let k = from; ; k = nextWidth(width, k)) {
+        const sketch = k < width ? await sketched(x, k, statistics) : undefined;
+        const sets = this.sets(where, { logits: sketch ? new Tensor("float32", [1, width], new Float32Array(width)) : await wholeRows(x), count: 1, invalid: new Map(), ...(sketch && { sketch }) }, options);
+        if (!sketch || !spills(sketch, sets.mask.data, 0, width)) return sets;
+      }
+    } finally {
+      for (const tensor of [one, x]) tensor.dispose();
+    }
+  }
+
   toJSON(): DecisionHeadJSON {
     const { classes, input, alpha, guarantee, split, seed, calibrator, calibrationRows, scorer, selection } = this, folds = this.#folds, guard = this.#guard, rate = this.#maxFalsePositiveRate;
     return {
@@ -205,18 +273,20 @@ export abstract class FittedHead<L extends string = string> {
   /** Reads rows; those that cannot be decided are noted and hold stand-ins. */
   protected read(where: string, rows: TensorLike | RowFields, single: boolean, prefix = ""): ReadRows {
     const { input, scorer } = this, detectors = this.#detectors;
+    refuseGpu(where, rows, single ? "decideAsync" : "decideAllAsync");
     const read = readRows(where, { classes: this.classes.length, input, scorer, features: detectors.some(({ needs }) => needs.includes("features")) }, rows, single, prefix);
     for (const detector of detectors) checkNeeds(where, detector, read, prefix);
     return read;
   }
 
-  protected sets(where: string, { logits, count }: ReadRows, { alpha, ids }: { readonly alpha: number; readonly ids?: TensorLike }): PredictionSets {
+  protected sets(where: string, { logits, count, sketch }: ReadRows, { alpha, ids }: { readonly alpha: number; readonly ids?: TensorLike }): PredictionSets {
     if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
     const folds = this.#folds, width = this.classes.length;
-    if (folds === undefined) return this.conformal.predictionSet(this.calibrator.transform(logits), { alpha, ids });
+    if (folds === undefined) return this.conformal.predictionSet(sketch?.calibrated(this.calibrator) ?? this.calibrator.transform(logits), { alpha, ids });
     // p = (K + #{rows at least as nonconforming, each by the fit of its fold}) / (N + K) is the mean of the K fold p-values, weighted by their sizes: each is a p-value, so P(mean <= a) <= 2 a.
-    const p = rowByRow(this.calibrator, logits), sums = new Float64Array(count * width);
-    for (const { calibrator, scores } of folds) addCounts(sums, scores, rowByRow(calibrator, logits).map((q) => Math.fround(1 - q)));
+    const probabilities = (calibrator: TemperatureScaling): Float32Array => (sketch ? softmax(sketch.calibrated(calibrator)).data : rowByRow(calibrator, logits));
+    const p = probabilities(this.calibrator), sums = new Float64Array(count * width);
+    for (const { calibrator, scores } of folds) addCounts(sums, scores, probabilities(calibrator).map((q) => Math.fround(1 - q)));
     const mask = new Uint8Array(count * width), sizes = new Int32Array(count), total = this.calibrationRows + folds.length;
     for (let n = 0, at = 0; n < count; n++, at += width) {
       let best = at;
@@ -237,13 +307,13 @@ export abstract class FittedHead<L extends string = string> {
       for (let n = 0; n < read.count; n++) if (scores[n] !== scores[n] && !read.invalid.has(n)) read.invalid.set(n, { code: "NO_SCORE", text: `the ${method} score is NaN` });
     };
     if (guard !== undefined) {
-      const scores = scoresOf(detector, read), { threshold, pValues } = guard;
+      const scores = read.sketch?.scores(detector) ?? scoresOf(detector, read), { threshold, pValues } = guard;
       noScore(scores, detector);
       return { method: detector.method, scores, threshold: threshold.value, flagged: Array.from(scores, (score) => score > threshold.value), pValue: (row) => pValues.pValue(scores[row]) };
     }
     const sums = new Float64Array(read.count), total = this.calibrationRows + folds!.length, rate = this.#maxFalsePositiveRate!;
     for (const fold of folds!) {
-      const scores = scoresOf(fold.detector!, read);
+      const scores = read.sketch?.scores(fold.detector!) ?? scoresOf(fold.detector!, read);
       noScore(scores, fold.detector!);
       addCounts(sums, fold.pValues!, scores.map((score) => (score === score ? score : -Infinity)));
     }
@@ -251,7 +321,10 @@ export abstract class FittedHead<L extends string = string> {
   }
 
   #decisions(where: string, read: ReadRows, options: DecideOptions): Decision<L>[] {
-    const sets = this.sets(where, read, { alpha: options.alpha ?? this.alpha, ids: options.ids }), flags = this.flags(read);
+    return this.#decided(read, this.sets(where, read, { alpha: options.alpha ?? this.alpha, ids: options.ids }), this.flags(read));
+  }
+
+  #decided(read: ReadRows, sets: PredictionSets, flags: Flags | undefined): Decision<L>[] {
     const out: Decision<L>[] = [];
     for (let row = 0; row < read.count; row++) {
       const why = read.invalid.get(row);

@@ -11,6 +11,7 @@ export { type DetectorChoice, type DetectorFactory, type FitRows } from "./detec
 export { fuseDetectors, type FuseDetectorsOptions } from "./fuseDetectors.ts";
 export { selectDetector, selectDetectorAsync, type SelectDetectorData, type SelectDetectorOptions } from "./selectDetector.ts";
 export { type CandidateScore, type Selected, type SelectionOptions } from "./selectSteps.ts";
+export { type GpuLogits, type GpuRowFields } from "./gpuRows.ts";
 export { type HeadInput, type RowFields } from "./rows.ts";
 export { LinearHead, type LinearHeadFit, type LinearHeadJSON, type LinearHeadOptions } from "./linearHead.ts";
 export { PrototypeHead, type PrototypeHeadJSON, type PrototypeHeadOptions } from "./prototypeHead.ts";

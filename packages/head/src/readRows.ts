@@ -1,6 +1,7 @@
 import { probabilitiesToLogits } from "@logits/calibration";
 import { Tensor, asFloat32, checkShape, isCsr, rangeError, runSteps, typeError, type CsrMatrix, type TensorLike } from "@logits/tensor";
 import type { InvalidWhy } from "./decision.ts";
+import type { Sketch } from "./gpuRows.ts";
 import { badFeatures, badScores, featuresOf, isRowFields, scored, type BadRow, type HeadInput, type RowFields, type Rows } from "./rows.ts";
 import type { Scorer } from "./scorer.ts";
 
@@ -8,6 +9,8 @@ import type { Scorer } from "./scorer.ts";
 export interface ReadRows extends Rows {
   readonly count: number;
   readonly invalid: Map<number, InvalidWhy>;
+  /** Of logits on a GPU: what was read of them. `logits` are stand-ins. */
+  readonly sketch?: Sketch;
 }
 
 /** What the detector says of each row. */

@@ -12,6 +12,13 @@ export interface DetectorRows {
 /** What a detector needs of each row. */
 export type DetectorNeeds = "logits" | "features";
 
+/** A score that is one statistic of the logits: `sign` times what `logitStatistics` gives at the temperature. */
+export interface ScoreStatistic {
+  readonly name: string;
+  readonly sign: 1 | -1;
+  readonly temperature: number;
+}
+
 /** Says how unlike the rows of the fit a row is. Higher = more out-of-distribution, for every detector. */
 export interface Detector {
   /** The method, for people and artefacts: "energy", "mahalanobis", ... */
@@ -23,6 +30,8 @@ export interface Detector {
   readonly nonNegative?: boolean;
   /** Recognises the rows of the fit. Without: nothing was fitted, or nobody knows on which rows. */
   readonly fingerprints?: Fingerprints;
+  /** Where the score is one statistic of the logits: by it logits that are on a GPU are judged there. */
+  readonly statistic?: ScoreStatistic;
   /** float32 [N]; NaN for a row with NaN. */
   score(rows: DetectorRows): Tensor<"float32">;
   toJSON(): { readonly format: string; readonly version: number };

@@ -1,6 +1,6 @@
 import { logitStatistics, type LogitStatistic } from "@logits/core-wasm";
 import { Tensor, asFloat32, checkInteger, rangeError, readJson } from "@logits/tensor";
-import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
+import type { Detector, DetectorNeeds, DetectorRows, ScoreStatistic } from "./detector.ts";
 
 const FORMAT = "logits/logit-detector";
 const METHODS = ["msp", "maxLogit", "energy", "entropy", "margin", "odin", "gen"] as const;
@@ -100,6 +100,12 @@ export class LogitDetector implements Detector {
     if (!(gamma >= 2 ** -10 && gamma <= 2 ** 10)) throw rangeError(where, "gamma", "in [2^-10, 2^10]", `${gamma}`);
     checkInteger(where, "top", top, 1, MOST);
     return new LogitDetector(method, temperature, gamma, top);
+  }
+
+  /** The statistic that the score is. */
+  get statistic(): ScoreStatistic {
+    const [name, sign] = STATISTIC[this.method];
+    return { name, sign, temperature: this.temperature };
   }
 
   /**

@@ -105,6 +105,14 @@ export class GpuTensor<D extends GpuDType = GpuDType> {
     return new GpuTensor(this.gpu, this.dtype, [...shape], this.#slot, this.#offset, this.doubtful, this.#verify);
   }
 
+  /** Row `i` of the first axis: a view that shares the buffer, which lives until all are disposed of. */
+  row(i: number): GpuTensor<D> {
+    const { shape } = this;
+    if (!(shape.length > 0 && Number.isInteger(i) && i >= 0 && i < shape[0])) throw rangeError("GpuTensor.row", "i", `a row of shape [${shape.join(", ")}]`, `${i}`);
+    this.slot.users++;
+    return new GpuTensor(this.gpu, this.dtype, shape.slice(1), this.#slot, this.#offset + (i * this.size) / shape[0], this.doubtful, this.#verify);
+  }
+
   /** Gives the buffer back to the pool; an adopted one stays with its owner. A second call does nothing. */
   dispose(): void {
     if (this.#disposed) return;

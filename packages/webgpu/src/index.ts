@@ -1,5 +1,5 @@
 export { webgpu, type WebGpuOptions } from "./webgpu.ts";
-export { type Gpu, type GpuMemory } from "./gpu.ts";
+export { type Gpu, type GpuMemory, type GpuReadOptions } from "./gpu.ts";
 export { type GpuTensor, type GpuDType } from "./gpuTensor.ts";
 export { type GpuBufferLike, type GpuDeviceLike, type GpuEntryLike } from "./device.ts";
 export { type Operations } from "./operations.ts";
@@ -10,3 +10,5 @@ export { argmax, max } from "./select.ts";
 export { logitStatistics, type LogitStatistic, type LogitStatistics, type LogitStatisticsOptions } from "./logitStatistics.ts";
 export { topK, type TopK, type TopKOptions } from "./topK.ts";
 export { matmul, type MatmulOptions } from "./matmul.ts";
+export { nearestNeighbors, type NearestNeighbors } from "./nearestNeighbors.ts";
+export { mahalanobis, type MahalanobisState } from "./mahalanobis.ts";
