@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { batchLossChecks, checkBatchLoss, type BatchLossSpec } from "./batchLoss.ts";
 import type { Plain } from "./checks.ts";
-import type { LossLike } from "./loss.ts";
+import type { LossLike } from "./lossCase.ts";
 import { testRandom } from "./random.ts";
 
 /** What the variants below get wrong; all absent = correct. */

@@ -1,7 +1,7 @@
 import { assert, runChecks, thrownBy, type Check, type Plain, type Result } from "./checks.ts";
 import { expectClose, expectExact, type Closeness } from "./compare.ts";
 import { finiteDifferenceGradient, type DifferenceOptions } from "./differences.ts";
-import type { Differentiable, LossArgument, LossCase, LossLike } from "./loss.ts";
+import type { Differentiable, LossArgument, LossCase, LossLike } from "./lossCase.ts";
 import { testRandom } from "./random.ts";
 
 /** The values of a batch, and which of them count: an anchor without a partner has a value of 0 and no weight. */
@@ -52,6 +52,11 @@ const REDUCTIONS: readonly Reduction[] = ["none", "sum", "mean"];
  *   it.each(batchLossChecks({ name: "supConLoss", loss: supConLoss, reference: supConRef, cases, bound: { atol: 1e-6 }, gradientBound: { atol: 1e-6 } }))("$name", ({ run }) => run());
  */
 export function batchLossChecks(spec: BatchLossSpec): Check[] {
+  return batteryOf(spec);
+}
+
+/** The checks of all cases. `exact`: a permutation of the batch permutes the values to the bit. */
+export function batteryOf(spec: BatchLossSpec & { readonly exact?: boolean }): Check[] {
   return spec.cases.flatMap((one) => caseChecks(spec, one).map(({ name, run }) => ({ name: `${one.name}: ${name}`, run })));
 }
 
@@ -60,7 +65,7 @@ export function checkBatchLoss(spec: BatchLossSpec): void {
   runChecks(spec.name, batchLossChecks(spec));
 }
 
-function caseChecks(spec: BatchLossSpec, { arguments: given, options = {} }: LossCase): Check[] {
+function caseChecks(spec: BatchLossSpec & { readonly exact?: boolean }, { arguments: given, options = {} }: LossCase): Check[] {
   const { name, loss, labels, shared = [], differentiable = [{ argument: 0 }], extreme = 1e4, seed = 1, units = "rows" } = spec;
   const random = testRandom(seed), rows = given[0].shape[0], everyRow = Array.from({ length: rows }, (_, i) => i);
   const fresh = (): LossArgument[] => given.map((x) => ({ ...x, data: x.data.slice() }) as LossArgument);
@@ -119,7 +124,7 @@ function caseChecks(spec: BatchLossSpec, { arguments: given, options = {} }: Los
 
   const checks: Check[] = [
     {
-      name: "agrees with the definition of the batch in every reduction, weighted and masked",
+      name: "agrees with the definition in every reduction, weighted and masked",
       run: () => eachWay((reduction, mass, label) => {
         const got = loss(...fresh(), { ...options, ...mass.extra, reduction });
         assert(`${got.shape}` === `${shapeOf(reduction)}`, `${label}: shape [${got.shape.join(", ")}], expected [${shapeOf(reduction).join(", ")}]`);
@@ -128,7 +133,10 @@ function caseChecks(spec: BatchLossSpec, { arguments: given, options = {} }: Los
     },
     {
       name: "takes the mean where nothing is said",
-      run: () => expectExact(loss(...fresh(), { ...options }), copied(loss(...fresh(), { ...options, reduction: "mean" })), `${name} without a reduction`),
+      run: () => {
+        expectExact(loss(...fresh(), { ...options, weight }), copied(loss(...fresh(), { ...options, weight, reduction: "mean" })), `${name} without a reduction`);
+        expectExact(loss(...fresh(), ...(Object.keys(options).length > 0 ? [options] : [])), copied(loss(...fresh(), { ...options, reduction: "mean" })), `${name} without options`);
+      },
     },
     {
       name: "has the gradient of the definition in every element, with a random upstream",
@@ -141,7 +149,8 @@ function caseChecks(spec: BatchLossSpec, { arguments: given, options = {} }: Los
             given[argument].data,
             spec.differences,
           );
-          expectClose(grads[g], want, { ...spec.gradientBound, label: `${label}, gradient of argument ${argument}` });
+          const { shape } = given[argument];
+          expectClose({ shape, data: grads[g] }, { shape, data: want }, { ...spec.gradientBound, label: `${label}, gradient of argument ${argument}` });
         });
       }),
     },
@@ -178,7 +187,9 @@ function caseChecks(spec: BatchLossSpec, { arguments: given, options = {} }: Los
         const order = random.permutation(rows), moved = fresh().map((x, a) => (shared.includes(a) ? x : taken(x, order)));
         const weights = units === "fixed" ? weight : Float32Array.from(order, (i) => weight[i]);
         const before = loss.withGrad(...fresh(), { ...options, weight, reduction: "none" }), after = loss.withGrad(...moved, { ...options, weight: weights, reduction: "none" });
-        expectClose(Float64Array.from(after.loss.data), units === "fixed" ? Float64Array.from(before.loss.data) : gather(before.loss.data, each, order), { ...spec.bound, label: `${name} after a permutation of the batch` });
+        const moving = units === "fixed" ? Float64Array.from(before.loss.data) : gather(before.loss.data, each, order), label = `${name} after a permutation of the batch`;
+        if (spec.exact) expectExact(copied(after.loss).data, moving, label);
+        else expectClose(copied(after.loss).data, moving, { ...spec.bound, label });
         const was = gradients(before);
         gradients(after).forEach((grad, g) => {
           const { argument } = differentiable[g];
@@ -201,10 +212,11 @@ function caseChecks(spec: BatchLossSpec, { arguments: given, options = {} }: Los
     {
       name: "refuses weights and masks that are none",
       run: () => {
+        const third = Math.min(2, weighed - 1);
         const bad: [string, object, string][] = [
-          ["a negative weight", { weight: weight.map((w, i) => (i === 0 ? -1 : w)) }, "weight"],
-          ["a weight of NaN", { weight: weight.map((w, i) => (i === 0 ? NaN : w)) }, "weight"],
-          ["an infinite weight", { weight: weight.map((w, i) => (i === 0 ? Infinity : w)) }, "weight"],
+          ["a negative weight", { weight: weight.map((w, i) => (i === third ? -1 : w)) }, "weight"],
+          ["a weight of NaN", { weight: weight.map((w, i) => (i === third ? NaN : w)) }, "weight"],
+          ["an infinite weight", { weight: weight.map((w, i) => (i === third ? Infinity : w)) }, "weight"],
           ["too many weights", { weight: new Float32Array(weighed + 1) }, "weight"],
           ["a mask of 2", { where: where.map((m, i) => (i === 2 ? 2 : m)) }, "where"],
           ["a short mask", { where: where.slice(1) }, "where"],
@@ -226,16 +238,19 @@ function caseChecks(spec: BatchLossSpec, { arguments: given, options = {} }: Los
         for (const sign of [1, -1]) {
           const args = fresh();
           args[0].data.forEach((_, i) => (args[0].data[i] = sign * (i % 2 === 0 ? extreme : -extreme)));
-          const result = loss.withGrad(...args, { ...options, reduction: "none" }), label = `${name}, predictions ±${extreme}`;
-          expectClose(result.loss.data, definition(args.map((x) => x.data), "none", masses[0]), { ...spec.bound, label });
-          for (const part of [result.loss.data, ...gradients(result)]) for (let i = 0; i < part.length; i++) assert(Number.isFinite(part[i]), `${label}: element ${i} is ${part[i]}`);
+          for (const reduction of REDUCTIONS) {
+            const result = loss.withGrad(...args, { ...options, reduction }), label = `${name}, reduction ${reduction}, predictions ±${extreme}`;
+            expectClose(result.loss.data, definition(args.map((x) => x.data), reduction, masses[0]), { ...spec.bound, label });
+            const parts = [result.loss.data, ...gradients(result)];
+            for (const part of parts) for (let i = 0; i < part.length; i++) assert(Number.isFinite(part[i]), `${label}: ${part === parts[0] ? "value" : "gradient"} ${i} is ${part[i]}`);
+          }
         }
       },
     });
   }
   if (labels) {
-    const { argument, name: argumentName = "labels", classes } = labels;
-    if (given[argument].data.length === rows) {
+    const { argument, name: argumentName = "labels", classes } = labels, width = given[argument].data.length / rows;
+    if (width === 1) {
       checks.push({
         name: "gives the same value with `ignoreIndex` as without the rows",
         run: () => {
@@ -251,12 +266,13 @@ function caseChecks(spec: BatchLossSpec, { arguments: given, options = {} }: Los
       checks.push({
         name: "names a label that is out of range",
         run: () => {
-          for (const bad of [classes, -1, 2147483647]) {
-            const args = fresh();
-            args[argument].data[2] = bad;
+          for (const bad of [classes, -1, 2147483647, -2147483648]) {
+            const args = fresh(), index = Math.floor(2 * width);
+            args[argument].data[index] = bad;
             for (const call of [loss, loss.withGrad]) {
               const { message, name: kind } = thrownBy(`${name} with label ${bad}`, () => call(...args, options));
-              assert(kind === "RangeError" && message.includes(`\`${argumentName}\``) && message.includes(`${bad}`) && /index 2\b/.test(message), `${name} with label ${bad} at index 2: the error does not name them: ${kind}: ${message}`);
+              const named = kind === "RangeError" && message.includes(`\`${argumentName}\``) && message.includes(`${bad}`) && new RegExp(`index ${index}\\b`).test(message);
+              assert(named, `${name} with label ${bad} at index ${index}: the error does not name them: ${kind}: ${message}`);
             }
           }
         },

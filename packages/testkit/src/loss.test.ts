@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Plain } from "./checks.ts";
-import { checkLoss, lossChecks, type LossLike, type LossSpec } from "./loss.ts";
+import { checkLoss, lossChecks, type LossSpec } from "./loss.ts";
+import type { LossLike } from "./lossCase.ts";
 import { testRandom } from "./random.ts";
 
 /** What the variants below get wrong; all absent = a correct softmax cross-entropy. */
