@@ -2,12 +2,13 @@ import { attentionForward, attentionGradient } from "@logits/core-wasm/attention
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
 import { prepare, type AttentionOptions } from "./options.ts";
+import type { PositionBias } from "./positionBias.ts";
 
 /** What attention returns. */
 export interface AttentionOutput {
   /** float32 [B, H, T, E]; as many axes as the query has. */
   readonly output: Tensor<"float32">;
-  /** float32 [B, H, T]: log of the sum of exp(score) of the keys that take part, the sink with them; -Infinity where there are none. NaN with normalizer "sigmoid", which has none. */
+  /** float32 [B, H, T]: log of the sum of exp(score) of the keys that take part, the sink with them; -Infinity where there are none. NaN with another normaliser than "softmax", which has none. */
   readonly logSumExp: Tensor<"float32">;
 }
 
@@ -15,7 +16,7 @@ export interface AttentionOutput {
 export interface AttentionGradientOptions extends AttentionOptions {
   /** Gradient of the loss in the output, float32, of its shape. */
   readonly upstream: TensorLike;
-  /** Gradient of the loss in logSumExp, float32, of its shape. Not with normalizer "sigmoid". Default 0. */
+  /** Gradient of the loss in logSumExp, float32, of its shape. Only with normalizer "softmax". Default 0. */
   readonly upstreamLogSumExp?: TensorLike;
 }
 
@@ -30,6 +31,8 @@ export interface AttentionWithGrad extends AttentionOutput {
     readonly bias?: Tensor<"float32">;
     /** Of the parameters of `positionBias`, where it was given. */
     readonly positionBias?: Tensor<"float32">;
+    /** Of the parameters of `positionWeights`, where it was given. */
+    readonly positionWeights?: Tensor<"float32">;
     /** [H], of `sinks`, where they were given. */
     readonly sinks?: Tensor<"float32">;
     /** [H], with normalizer "sigmoid". */
@@ -38,12 +41,12 @@ export interface AttentionWithGrad extends AttentionOutput {
 }
 
 function forward(query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionOptions = {}): AttentionOutput {
-  const { problem, lead } = prepare("attention", query, key, value, options), { output, logSumExp } = attentionForward("attention", problem);
+  const { problem, lead, rows, factors } = prepare("attention", query, key, value, options), { output, logSumExp } = rows ? rows.forward(problem, factors) : attentionForward("attention", problem);
   return { output: new Tensor("float32", [...lead, problem.sizes.width], output), logSumExp: new Tensor("float32", [...lead], logSumExp) };
 }
 
 function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionGradientOptions): AttentionWithGrad {
-  const where = "attention.withGrad", { problem, lead, positionBias, biasShape, offset } = prepare(where, query, key, value, options);
+  const where = "attention.withGrad", { problem, lead, positionBias, rows, factors, biasShape, offset } = prepare(where, query, key, value, options);
   const { shifts, sinks, sizes: { heads, queries, keys, width } } = problem;
   const shaped = (argument: string, x: TensorLike, shape: readonly number[]): Float32Array => {
     const made = asFloat32(where, argument, x);
@@ -51,15 +54,17 @@ function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options
     return made.data;
   };
   const upstream = shaped("upstream", options.upstream, [...lead, width]), total = options.upstreamLogSumExp === undefined ? undefined : shaped("upstreamLogSumExp", options.upstreamLogSumExp, lead);
-  if (shifts && total) throw rangeError(where, "upstreamLogSumExp", "with a softmax", "a sigmoid");
-  const made = attentionGradient(where, problem, upstream, total), like = ({ shape }: Tensor, data: Float32Array): Tensor<"float32"> => new Tensor("float32", shape, data);
+  if ((shifts || rows) && total) throw rangeError(where, "upstreamLogSumExp", 'with normalizer "softmax"', rows ? `the row normaliser ${rows.name}` : "a sigmoid");
+  const through = rows?.gradient(problem, upstream, factors), made = through ?? attentionGradient(where, problem, upstream, total), like = ({ shape }: Tensor, data: Float32Array): Tensor<"float32"> => new Tensor("float32", shape, data);
   const grads: { -readonly [Name in keyof AttentionWithGrad["grads"]]: AttentionWithGrad["grads"][Name] } = { query: like(problem.query, made.query), key: like(problem.key, made.key), value: like(problem.value, made.value) };
   if (problem.bias) grads.bias = new Tensor("float32", biasShape, made.bias);
-  if (positionBias) {
-    const sums = new Float64Array(positionBias.parameters.size), size = queries + keys - 1;
-    for (let at = 0; at < made.relative.length; at++) if (made.relative[at] !== 0) positionBias.addGradient(Math.floor(at / size), (at % size) - keys + 1 + offset, made.relative[at], sums);
-    grads.positionBias = new Tensor("float32", positionBias.parameters.shape, Float32Array.from(sums));
-  }
+  const ofDistances = (given: PositionBias, by: Float64Array): Tensor<"float32"> => {
+    const { parameters } = given, sums = new Float64Array(parameters.size), size = queries + keys - 1;
+    for (let at = 0; at < by.length; at++) if (by[at] !== 0) given.addGradient(Math.floor(at / size), (at % size) - keys + 1 + offset, by[at], sums);
+    return new Tensor("float32", parameters.shape, Float32Array.from(sums));
+  };
+  if (positionBias) grads.positionBias = ofDistances(positionBias, made.relative);
+  if (options.positionWeights && through) grads.positionWeights = ofDistances(options.positionWeights, through.factors);
   if (sinks && options.sinks !== undefined) {
     const sums = new Float64Array(heads);
     // The sink's probability times (0 - delta): it has no value.
@@ -95,6 +100,6 @@ function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options
  */
 export const attention: {
   (query: TensorLike, key: TensorLike, value: TensorLike, options?: AttentionOptions): AttentionOutput;
-  /** The same with gradients for query, key, value, bias, the parameters of positionBias, sinks and sigmoidBias. */
+  /** The same with gradients for query, key, value, bias, the parameters of positionBias and positionWeights, sinks and sigmoidBias. */
   withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionGradientOptions): AttentionWithGrad;
 } = /* @__PURE__ */ Object.assign(forward, { withGrad });

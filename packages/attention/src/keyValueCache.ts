@@ -18,7 +18,7 @@ export interface KeyValueCacheOptions {
 }
 
 /** What attend takes: what attention takes, for queries at the end of the cache that see what stands before them. */
-export type AttendOptions = Pick<AttentionOptions, "scale" | "windowSize" | "softCap" | "normalizer" | "sigmoidBias" | "sinks" | "softmaxOne" | "positionBias">;
+export type AttendOptions = Pick<AttentionOptions, "scale" | "windowSize" | "softCap" | "sigmoidBias" | "sinks" | "softmaxOne" | "positionBias"> & { /** As of `attention`; not one of whole rows. */ readonly normalizer?: "softmax" | "sigmoid" };
 
 /** From this many queries on, the tiles of `attention` on a contiguous copy pay. */
 const TILED = 8;
@@ -107,6 +107,7 @@ export class KeyValueCache {
     if ((!single && shape.length !== 3) || shape[shape.length - 1] !== features || heads % groups !== 0) throw rangeError(where, "query", `of shape [H, ${features}] or [H, T, ${features}] ([H, T, D]), H a multiple of ${groups}`, `[${shape.join(", ")}]`);
     if (queries > length) throw rangeError(where, "query", `with T <= ${length}, the tokens of the cache`, `${queries}`, "Append their keys first");
     const { windowSize = Infinity, positionBias } = options;
+    if (typeof options.normalizer === "object") throw rangeError(where, "normalizer", '"softmax" or "sigmoid"', (options.normalizer as { name: string }).name);
     if (queries >= TILED) {
       const held = this.toTensors();
       return attention(q, held.key, held.value, { ...options, causal: true });

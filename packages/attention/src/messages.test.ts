@@ -46,7 +46,7 @@ it("names what does not fit", () => {
     RangeError: attention: expected \`value\` of shape [1, 1, 5, E] ([B, Hkv, S, E]), got [4, 8]
     RangeError: attention: expected \`scale\` finite, got Infinity
     RangeError: attention: expected \`softCap\` a finite number > 0, got 0
-    RangeError: attention: expected \`normalizer\` "softmax" or "sigmoid", got relu
+    RangeError: attention: expected \`normalizer\` "softmax", "sigmoid" or one of @logits/attention/normalizers, got relu
     RangeError: attention: expected \`softmaxOne\` with a softmax, got a sigmoid. A sigmoid's rows are not normalised
     RangeError: attention: expected \`sinks\` with a softmax, got a sigmoid. A sigmoid's rows are not normalised
     RangeError: attention: expected \`sigmoidBias\` with normalizer "sigmoid", got softmax
@@ -65,7 +65,7 @@ it("names what does not fit", () => {
     RangeError: attention: expected \`bias\` of shape [2, 4, 3, 5] ([B, H, T, S]), leading axes left out or 1, got [2, 3, 5]
     RangeError: attention: expected \`positionBias\` of 4 heads, got 2
     RangeError: attention.withGrad: expected \`upstream\` of shape [3, 6], got [3, 8]
-    RangeError: attention.withGrad: expected \`upstreamLogSumExp\` with a softmax, got a sigmoid"
+    RangeError: attention.withGrad: expected \`upstreamLogSumExp\` with normalizer "softmax", got a sigmoid"
   `);
 });
 

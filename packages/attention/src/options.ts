@@ -1,6 +1,8 @@
-import type { AttentionProblem, Strided } from "@logits/core-wasm/attention";
+import type { AttentionBlocks, AttentionProblem, Strided } from "@logits/core-wasm/attention";
 import { log } from "@logits/statistics";
 import { Tensor, asFloat32, asInt32, asMask, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import type { KeyBlocks } from "./keyBlocks.ts";
+import type { RowNormalizer } from "./rowNormalizer.ts";
 import type { PositionBias } from "./positionBias.ts";
 
 /** Which keys a query may see, what is added to its scores and how they become weights. All that is given applies together. */
@@ -19,6 +21,8 @@ export interface AttentionOptions {
   readonly documents?: TensorLike;
   /** int32 [T] or [B, T] each: query i sees the keys [from[i], to[i]). For blocks, prefixes and halos. */
   readonly ranges?: { readonly from: TensorLike; readonly to: TensorLike };
+  /** Lists of keys for blocks of queries: `blockList`, `stridedBlocks`, `fixedBlocks`, `haloBlocks`; one for all heads, or one for each. Keys that are in no list cost nothing. */
+  readonly blocks?: KeyBlocks | readonly KeyBlocks[];
   /** 0 or 1 [S], [T, S], [H, T, S] or [B, H, T, S], an axis of length 1 serves for all: 1 = the query may see the key. */
   readonly mask?: TensorLike;
   /** float32, shaped as `mask`: added to the scores. -Infinity hides a key. */
@@ -27,8 +31,10 @@ export interface AttentionOptions {
   readonly positionBias?: PositionBias;
   /** c: scores become c tanh(s / c) before any bias. Default none. */
   readonly softCap?: number;
-  /** "softmax", or "sigmoid": each weight is 1 / (1 + exp(-(s + sigmoidBias))), rows do not sum to 1. Default "softmax". */
-  readonly normalizer?: "softmax" | "sigmoid";
+  /** "softmax"; "sigmoid": each weight is 1 / (1 + exp(-(s + sigmoidBias))), rows do not sum to 1; or one of `@logits/attention/normalizers`, which works on whole rows of scores. Default "softmax". */
+  readonly normalizer?: "softmax" | "sigmoid" | RowNormalizer;
+  /** c, by distance as a position bias: weights become P c(i + queryOffset - j) after the normaliser, one of `@logits/attention/normalizers` (which has a softmax too). Default 1. */
+  readonly positionWeights?: PositionBias;
   /** A number or float32 [H]. Default -log S. */
   readonly sigmoidBias?: number | TensorLike;
   /** float32 [H]: a key without a value with this score, learned. 0 everywhere is softmax-one. Only with "softmax". */
@@ -43,6 +49,9 @@ export interface Prepared {
   /** Axes of the output before E: [B, H, T], [H, T] or [T]. */
   readonly lead: readonly number[];
   readonly positionBias: PositionBias | undefined;
+  /** Where a normaliser of whole rows does the work, and what it multiplies the weights with, [H, T + S - 1] as `relative`. */
+  readonly rows: RowNormalizer | undefined;
+  readonly factors: Float32Array | undefined;
   readonly biasShape: readonly number[];
   /** Position of query 0. */
   readonly offset: number;
@@ -86,26 +95,56 @@ export function prepare(where: string, q: TensorLike, k: TensorLike, v: TensorLi
   if (features < 1) throw rangeError(where, "query", "with D >= 1", `[${given.shape.join(", ")}]`);
   if (keyBatch !== batch || keyFeatures !== features || groups < 1 || heads % groups !== 0) throw rangeError(where, "key", `of shape [${batch}, Hkv, S, ${features}] ([B, Hkv, S, D]) with Hkv a divisor of ${heads}`, `[${key.shape.join(", ")}]`);
   if (valueBatch !== batch || valueGroups !== groups || valueKeys !== keys || width < 1) throw rangeError(where, "value", `of shape [${batch}, ${groups}, ${keys}, E] ([B, Hkv, S, E])`, `[${value.shape.join(", ")}]`);
-  const { scale = 1 / Math.sqrt(features), softCap, normalizer = "softmax", sinks, softmaxOne = false, sigmoidBias, positionBias, queryOffset: offset = keys - queries } = options;
+  const { scale = 1 / Math.sqrt(features), softCap, normalizer = "softmax", sinks, softmaxOne = false, sigmoidBias, positionBias, positionWeights, queryOffset: offset = keys - queries } = options;
   if (!Number.isFinite(scale)) throw rangeError(where, "scale", "finite", `${scale}`);
   if (softCap !== undefined) checkPositive(where, "softCap", softCap);
-  if (normalizer !== "softmax" && normalizer !== "sigmoid") throw rangeError(where, "normalizer", '"softmax" or "sigmoid"', `${normalizer as string}`);
+  const rows = typeof normalizer === "string" ? undefined : normalizer, named = rows ? rows.name : normalizer as string;
+  if (rows ? typeof rows.forward !== "function" : normalizer !== "softmax" && normalizer !== "sigmoid") throw rangeError(where, "normalizer", '"softmax", "sigmoid" or one of @logits/attention/normalizers', named);
   const sigmoid = normalizer === "sigmoid";
   if (sigmoid && (sinks !== undefined || softmaxOne)) throw rangeError(where, sinks === undefined ? "softmaxOne" : "sinks", "with a softmax", "a sigmoid", "A sigmoid's rows are not normalised");
-  if (!sigmoid && sigmoidBias !== undefined) throw rangeError(where, "sigmoidBias", 'with normalizer "sigmoid"', normalizer);
+  if (rows && (sinks !== undefined || softmaxOne)) throw rangeError(where, sinks === undefined ? "softmaxOne" : "sinks", 'with normalizer "softmax"', `the row normaliser ${named}`);
+  if (!sigmoid && sigmoidBias !== undefined) throw rangeError(where, "sigmoidBias", 'with normalizer "sigmoid"', named);
+  if (positionWeights && !rows) throw rangeError(where, "positionWeights", "with a normaliser of @logits/attention/normalizers", `"${named}"`);
+  if (positionWeights && positionWeights.heads !== heads) throw rangeError(where, "positionWeights", `of ${heads} heads`, `${positionWeights.heads}`);
   if (sinks !== undefined && softmaxOne) throw rangeError(where, "softmaxOne", "or `sinks`", "both");
   if (positionBias && positionBias.heads !== heads) throw rangeError(where, "positionBias", `of ${heads} heads`, `${positionBias.heads}`);
   checkInteger(where, "queryOffset", offset, -2147483648, 2147483647);
   const axes = [batch, heads, queries, keys], mask = options.mask === undefined ? undefined : asMask(where, "mask", options.mask), bias = options.bias === undefined ? undefined : asFloat32(where, "bias", options.bias);
   const shifts = !sigmoid ? undefined : typeof sigmoidBias === "number" || sigmoidBias === undefined ? new Float32Array(heads).fill(sigmoidBias ?? -log(Math.max(1, keys))) : perHead(where, "sigmoidBias", sigmoidBias, heads);
   return {
-    lead: given.shape.slice(0, -1), positionBias, biasShape: bias ? bias.shape : [], offset,
+    lead: given.shape.slice(0, -1), positionBias, rows, factors: positionWeights && keys > 0 && queries > 0 ? relativeOf(positionWeights, queries, keys, offset) : undefined, biasShape: bias ? bias.shape : [], offset,
     problem: {
       sizes: { batch, heads, groups, queries, keys, features, width }, query: given, key, value, scale, softCap: softCap ?? 0, shifts, sinks: softmaxOne ? new Float32Array(heads) : sinks === undefined ? undefined : perHead(where, "sinks", sinks, heads),
-      ...intervals(where, options, batch, queries, keys, offset), relative: positionBias && keys > 0 && queries > 0 ? relativeOf(positionBias, queries, keys, offset) : undefined,
+      ...intervals(where, options, batch, queries, keys, offset), blocks: options.blocks && listsOf(where, options.blocks, heads, queries, keys, offset), relative: positionBias && keys > 0 && queries > 0 ? relativeOf(positionBias, queries, keys, offset) : undefined,
       mask: mask && strided(where, "mask", mask.shape, mask.data, axes), bias: bias && strided(where, "bias", bias.shape, bias.data, axes),
     },
   };
+}
+
+function listsOf(where: string, given: KeyBlocks | readonly KeyBlocks[], heads: number, queries: number, keys: number, offset: number): AttentionBlocks {
+  const all = Array.isArray(given) ? (given as readonly KeyBlocks[]) : [given as KeyBlocks], { size } = all[0] ?? {};
+  if (Array.isArray(given) && all.length !== heads) throw rangeError(where, "blocks", `one list, or ${heads} (H)`, `${all.length}`);
+  checkInteger(where, "blocks.size", size, 1, 2147483647);
+  const lists = all.map((list, h) => {
+    const named = (field: string): string => (all.length > 1 ? `blocks[${h}].${field}` : `blocks.${field}`);
+    if (list.size !== size) throw rangeError(where, named("size"), `${size} as of the first list`, `${list.size}`);
+    const [offsets, from, to] = (["offsets", "from", "to"] as const).map((field) => {
+      const made = asInt32(where, named(field), list[field]);
+      if (made.shape.length !== 1) throw rangeError(where, named(field), "of one axis", `shape [${made.shape.join(", ")}]`);
+      return made.data;
+    });
+    const runs = from.length, ends = offsets.length - 1;
+    if (to.length !== runs) throw rangeError(where, named("to"), `of shape [${runs}] as from`, `[${to.length}]`);
+    if (ends < 0 || offsets[0] !== 0 || offsets[ends] !== runs || offsets.some((at, n) => n > 0 && at < offsets[n - 1])) throw rangeError(where, named("offsets"), `ascending from 0 to ${runs}, the length of from`, `[${offsets.join(", ")}]`);
+    if (queries > 0 && (offset < 0 || offset + queries > ends * size)) throw rangeError(where, named("offsets"), `for the blocks of all queries, at positions [${offset}, ${offset + queries})`, `${ends} blocks of ${size}`);
+    for (let n = 0; n < ends; n++) {
+      for (let r = offsets[n]; r < offsets[n + 1]; r++) {
+        if (from[r] < (r > offsets[n] ? to[r - 1] : 0) || to[r] < from[r]) throw rangeError(where, named("from"), "ascending and apart within a block of queries", `[${from[r]}, ${to[r]}) at index ${r}${r > offsets[n] ? ` after [${from[r - 1]}, ${to[r - 1]})` : ""}`);
+      }
+    }
+    return { offsets, from: from.map((j) => Math.min(j, keys)), to: to.map((j) => Math.min(j, keys)) };
+  });
+  return { size, offset, lists };
 }
 
 function relativeOf({ heads, value }: PositionBias, queries: number, keys: number, offset: number): Float32Array {
