@@ -5,6 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RotaryEmbedding, alibi, alibiSlopes, attention, kerple, t5Bias, type AttentionOptions, type PositionBias } from "@logits/attention";
+import { linearAttention, type FeatureMapName, type LinearAttentionOptions } from "@logits/attention/linear";
 import { matmul } from "@logits/core-wasm";
 import { crossEntropy } from "@logits/losses";
 import { adam } from "@logits/optimize";
@@ -17,7 +18,7 @@ export const CODE = 32, VALUES = 16, HEADS = 4, WIDTH = 32, LENGTH = 64;
 /** What a method adds to plain attention: a normaliser, and a way to tell recent from old. */
 export interface Method {
   readonly name: string;
-  readonly normalizer: "softmax" | "softmax-one" | "sigmoid" | "linear";
+  readonly normalizer: "softmax" | "softmax-one" | "sigmoid" | "linear elu" | "linear exp";
   readonly position: "none" | "ALiBi" | "KERPLE" | "T5" | "RoPE" | "RoPE, interpolated" | "RoPE, YaRN" | "window" | "window, KERPLE" | "decay";
 }
 
@@ -25,7 +26,7 @@ export interface Method {
 export const METHODS: readonly Method[] = (
   [
     ["softmax", "none"], ["softmax", "ALiBi"], ["softmax", "KERPLE"], ["softmax", "T5"], ["softmax", "RoPE"], ["softmax", "RoPE, interpolated"], ["softmax", "RoPE, YaRN"], ["softmax", "window"], ["softmax", "window, KERPLE"],
-    ["softmax-one", "ALiBi"], ["softmax-one", "KERPLE"], ["sigmoid", "ALiBi"], ["sigmoid", "KERPLE"], ["linear", "none"], ["linear", "decay"],
+    ["softmax-one", "ALiBi"], ["softmax-one", "KERPLE"], ["sigmoid", "ALiBi"], ["sigmoid", "KERPLE"], ["linear elu", "none"], ["linear elu", "decay"], ["linear exp", "none"], ["linear exp", "decay"],
   ] as const
 ).map(([normalizer, position]) => ({ name: `${normalizer}, ${position}`, normalizer, position }));
 
@@ -158,7 +159,7 @@ export function evaluate(method: Method, parameters: ArrayLike<number>, data: Ba
   data.values.forEach((v, row) => (values[row * VALUES + v] = 1));
   const oneHot: Rows = new Tensor("float32", [data.values.length, VALUES], values);
   const query = turned(matmul(data.asked, ofQuery), batch, length, WIDTH), key = turned(matmul(data.written, ofKey), batch, length, WIDTH), value = turned(matmul(oneHot, ofValue), batch, length, VALUES);
-  const tail = Float64Array.from(parameters).subarray(BODY), layer = method.normalizer === "linear" ? linearLayer(method, query, key, value, tail) : softLayer(method, query, key, value, tail);
+  const tail = Float64Array.from(parameters).subarray(BODY), layer = method.normalizer.startsWith("linear") ? linearLayer(method, method.normalizer === "linear elu" ? "elu" : "exp", query, key, value, tail) : softLayer(method, query, key, value, tail);
   const read = turned(layer.output, batch, length, VALUES, true), logits = matmul(read, ofOutput), right = Uint8Array.from(predictions(logits), (p, row) => Number(p === data.answers[row]));
   if (!gradient) return { loss: crossEntropy(logits, data.answers).item(), right };
   const { loss, grad } = crossEntropy.withGrad(logits, data.answers), back = layer.gradient(turned(matmul(grad, ofOutput, { transposeB: true }), batch, length, VALUES));
@@ -171,55 +172,17 @@ export function evaluate(method: Method, parameters: ArrayLike<number>, data: Ba
   return { loss: loss.item(), right };
 }
 
-/** Linear attention, phi = elu + 1, with a decay for each head; as a recurrence, and its gradient backwards through it. */
-function linearLayer({ position }: Method, query: Rows, key: Rows, value: Rows, tail: Float64Array): Layer {
-  const [batch, heads, length, width] = query.shape, across = value.shape[3], rates = position === "decay" ? Array.from(tail, softplus) : new Array<number>(heads).fill(0);
-  const phi = (x: number): number => (x > 0 ? x + 1 : Math.exp(x)), slopeOf = (x: number): number => (x > 0 ? 1 : Math.exp(x));
-  const q = query.data.map(phi), k = key.data.map(phi), v = value.data, output = new Float32Array(value.size), weights = new Float64Array(length), totals = new Float64Array(batch * heads * length);
-  const eachRow = (visit: (g: number, i: number, weights: Float64Array) => void): void => {
-    for (let g = 0; g < batch * heads; g++) {
-      const decay = Math.exp(-rates[g % heads]);
-      for (let i = 0; i < length; i++) {
-        for (let j = i, d = 1; j >= 0; j--, d *= decay) {
-          let s = 0;
-          for (let f = 0; f < width; f++) s += q[(g * length + i) * width + f] * k[(g * length + j) * width + f];
-          weights[j] = s * d;
-        }
-        visit(g, i, weights);
-      }
-    }
-  };
-  eachRow((g, i, w) => {
-    let total = 0;
-    for (let j = 0; j <= i; j++) total += w[j];
-    totals[g * length + i] = total;
-    for (let j = 0; j <= i; j++) for (let e = 0; e < across; e++) output[(g * length + i) * across + e] += (w[j] / total) * v[(g * length + j) * across + e];
-  });
+/** Linear attention, with a decay for each head or without. */
+function linearLayer({ position }: Method, map: FeatureMapName, query: Rows, key: Rows, value: Rows, tail: Float64Array): Layer {
+  const [batch, , length] = query.shape, decays = position === "decay";
+  const gates: Rows = new Tensor("float32", [batch, HEADS, length], Float32Array.from({ length: batch * HEADS * length }, (_, i) => (decays ? -softplus(tail[Math.floor(i / length) % HEADS]) : 0)));
+  const options: LinearAttentionOptions = { causal: true, featureMap: map, ...(decays ? { logGates: gates } : {}) };
   return {
-    output: new Tensor("float32", value.shape, output),
+    output: linearAttention(query, key, value, options).output,
     gradient(upstream) {
-      const gq = new Float32Array(query.size), gk = new Float32Array(key.size), gv = new Float32Array(value.size), ofRates = new Array<number>(heads).fill(0), u = upstream.data;
-      eachRow((g, i, w) => {
-        const row = g * length + i, total = totals[row], decay = Math.exp(-rates[g % heads]);
-        let inner = 0;
-        for (let e = 0; e < across; e++) inner += u[row * across + e] * output[row * across + e];
-        for (let j = i, d = 1; j >= 0; j--, d *= decay) {
-          const other = g * length + j;
-          let of = 0;
-          for (let e = 0; e < across; e++) {
-            of += u[row * across + e] * v[other * across + e];
-            gv[other * across + e] += (w[j] / total) * u[row * across + e];
-          }
-          of = (of - inner) / total;
-          ofRates[g % heads] -= of * w[j] * (i - j);
-          for (let f = 0; f < width; f++) {
-            gq[row * width + f] += of * d * k[other * width + f];
-            gk[other * width + f] += of * d * q[row * width + f];
-          }
-        }
-      });
-      const like = (x: Rows, data: Float32Array): Rows => new Tensor("float32", x.shape, data);
-      return { query: like(query, gq.map((x, i) => x * slopeOf(query.data[i]))), key: like(key, gk.map((x, i) => x * slopeOf(key.data[i]))), value: like(value, gv), tail: position === "decay" ? ofRates.map((x, h) => x * slope(tail[h])) : [] };
+      const { grads } = linearAttention.withGrad(query, key, value, { ...options, upstream }), ofRates = new Array<number>(decays ? HEADS : 0).fill(0);
+      if (decays) grads.logGates!.data.forEach((g, i) => (ofRates[Math.floor(i / length) % HEADS] -= g));
+      return { query: grads.query, key: grads.key, value: grads.value, tail: ofRates.map((g, h) => g * slope(tail[h])) };
     },
   };
 }
@@ -242,10 +205,10 @@ export interface Accuracy {
   readonly overwritten: number;
 }
 
-/** Accuracy at a length, on the same sequences for all. */
-export function accuracy(method: Method, x: ArrayLike<number>, length: number, count: number): Accuracy {
+/** Accuracy at a length, on the same sequences for all methods and seeds, with about so many questions. */
+export function accuracy(method: Method, x: ArrayLike<number>, length: number, questions: number): Accuracy {
   const sums = { all: [0, 0], once: [0, 0], overwritten: [0, 0] }, random = randomSource(1000, length), size = Math.max(1, Math.floor(512 / length));
-  for (let done = 0; done < count; done += size) {
+  for (let done = 0; done < questions; done += (size * length) / 4) {
     const data = sequences(size, length, random), { right } = evaluate(method, x, data);
     for (let row = 0; row < right.length; row++) {
       if (row % length < (3 * length) / 4) continue;
@@ -256,4 +219,31 @@ export function accuracy(method: Method, x: ArrayLike<number>, length: number, c
     }
   }
   return { all: sums.all[0] / sums.all[1], once: sums.once[0] / sums.once[1], overwritten: sums.overwritten[0] / sums.overwritten[1] };
+}
+
+/** Trains every method with every seed, and reads at every length; methods that differ in the reading alone share the training. */
+export function run(options: { readonly methods: readonly Method[]; readonly lengths: readonly number[]; readonly seeds: number; readonly steps: number; readonly batch: number; readonly rate: number; readonly questions: number; readonly each?: (method: Method, accuracies: readonly Accuracy[][]) => void }): { method: Method; losses: number[]; accuracies: Accuracy[][] }[] {
+  const { methods, lengths, seeds, questions } = options, models = new Map<string, ReturnType<typeof trained>[]>();
+  return methods.map((method) => {
+    const as: Method = method.position.startsWith("RoPE") ? { ...method, position: "RoPE" } : method, name = `${as.normalizer}, ${as.position}`;
+    if (!models.has(name)) models.set(name, Array.from({ length: seeds }, (_, s) => trained(as, { ...options, seed: s + 1 })));
+    const accuracies = models.get(name)!.map(({ x }) => lengths.map((length) => accuracy(method, x, length, questions)));
+    options.each?.(method, accuracies);
+    return { method, accuracies, losses: models.get(name)!.map(({ loss }) => loss) };
+  });
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const training = { seeds: 5, steps: 1000, batch: 8, rate: 0.003, questions: 8192 }, lengths = [1, 2, 4, 8].map((times) => times * LENGTH), round = (x: number): number => Number(x.toFixed(4)), began = process.cpuUsage().user;
+  const over = (values: readonly number[]): object => ({ mean: round(values.reduce((a, b) => a + b, 0) / values.length), low: round(Math.min(...values)), high: round(Math.max(...values)) });
+  const methods = run({ methods: METHODS, lengths, ...training, each: ({ name }, all) => console.error(name, all.map((one) => one.map((a) => a.all.toFixed(2)).join(" ")).join(" | ")) }).map(({ method, losses, accuracies }) => ({
+    ...method, loss: over(losses), ...Object.fromEntries((["all", "once", "overwritten"] as const).map((of) => [of, lengths.map((_, i) => over(accuracies.map((one) => one[i][of])))])),
+  }));
+  const result = {
+    data: `a key-value store with overwrites: keys of ${CODE} random signs, ${VALUES} values, one layer of ${HEADS} heads; ${training.steps} steps of Adam with ${training.batch} sequences of ${LENGTH}, rate ${training.rate} for all methods`,
+    measure: `share of right answers in the last quarter of a sequence, ${training.questions} questions a length, the same for all; chance is ${1 / VALUES}. Mean, lowest and highest of ${training.seeds} seeds`,
+    lengths, methods,
+  };
+  writeFileSync(join(import.meta.dirname, "../../docs/data/experiments/attention-length.json"), `${JSON.stringify(result, null, 2)}\n`);
+  console.error(`${((process.cpuUsage().user - began) / 1e6).toFixed(0)} s of processor time`);
 }
