@@ -1,4 +1,5 @@
 import { asFloat32, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { withoutIgnored } from "./labelled.ts";
 
 /** A loss of one element. Arguments: those of the loss at this element (`z` = 0 where there are two), and its index. */
 export interface ElementTerms {
@@ -28,7 +29,7 @@ export function elementsLoss<Arguments extends readonly TensorLike[], Options ex
   return defineLoss<Arguments, Options, Gradients>(name, names.length, (where, args, options) => {
     const tensors = args.map((x, k) => asFloat32(where, names[k], x)), { shape, size } = tensors[0], [a, b, c] = tensors.map((x) => x.data), targets = tensors[names.length - 1].data;
     tensors.forEach((x, k) => sameShape(where, names[k], x.shape, shape));
-    const { value, slopes } = terms(options, where, shape), weights = elementWeights(where, shape, targets, options);
+    const { value, slopes } = terms(options, where, shape), weights = withoutIgnored(rowWeights(where, shape, options), targets, options.ignoreIndex);
     if (range !== undefined) checkTargets(where, targets, weights, range);
     return {
       shape,
@@ -64,13 +65,6 @@ export function elementLoss<Options extends LossOptions = LossOptions>(
 /** Refuses an argument of another shape. */
 export function sameShape(where: string, argument: string, got: readonly number[], want: readonly number[]): void {
   if (got.length !== want.length || got.some((n, i) => n !== want[i])) throw rangeError(where, argument, `of shape [${want.join(", ")}]`, `[${got.join(", ")}]`);
-}
-
-/** Weights of elements, 0 where the target is `ignoreIndex`. */
-export function elementWeights(where: string, shape: readonly number[], targets: Float32Array, options: LossOptions): Float32Array | undefined {
-  const { ignoreIndex } = options, weights = rowWeights(where, shape, options) ?? (ignoreIndex === undefined ? undefined : new Float32Array(targets.length).fill(1));
-  if (ignoreIndex !== undefined) targets.forEach((t, i) => t === ignoreIndex && (weights![i] = 0));
-  return weights;
 }
 
 /** Refuses targets outside [low, high] where they take part. */

@@ -1,11 +1,19 @@
-import { asInt32, checkLabels, rangeError, rowWeights, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { checkLabels, rowWeights, type LossOptions, type TensorLike } from "@logits/tensor";
+import { integers } from "./shaped.ts";
 
 /** Labels in [0, classes) of values of the given shape, where classes are not the columns of a matrix of scores; rows of `ignoreIndex` get the weight 0. */
-export function labelled(where: string, labels: TensorLike, shape: readonly number[], classes: number, options: RowLossOptions): { readonly y: Int32Array; readonly weights: Float32Array | undefined } {
-  const y = asInt32(where, "labels", labels), { ignoreIndex } = options;
-  if (`${y.shape}` !== `${shape}`) throw rangeError(where, "labels", `of shape [${shape.join(", ")}]`, `[${y.shape.join(", ")}]`);
+export function labelled(where: string, labels: TensorLike, shape: readonly number[], classes: number, options: LossOptions, weights: Float32Array | undefined = rowWeights(where, shape, options)): { readonly y: Int32Array; readonly weights: Float32Array | undefined } {
+  const y = integers(where, "labels", labels, shape), { ignoreIndex } = options;
   checkLabels(where, "labels", y, classes, ignoreIndex);
-  let weights = rowWeights(where, shape, options);
-  if (ignoreIndex !== undefined) weights = (weights ?? new Float32Array(y.size).fill(1)).map((w, i) => (y.data[i] === ignoreIndex ? 0 : w));
-  return { y: y.data, weights };
+  return { y: y.data, weights: withoutIgnored(weights, y.data, ignoreIndex) };
+}
+
+/** The weights of rows or elements, 0 where the label is the one that takes no part. */
+export function withoutIgnored(weights: Float32Array | undefined, labels: ArrayLike<number>, ignoreIndex: number | undefined): Float32Array | undefined {
+  return ignoreIndex === undefined ? weights : Float32Array.from(labels, (label, i) => (label === ignoreIndex ? 0 : weights ? weights[i] : 1));
+}
+
+/** Indices of the rows that take part: of a weight above 0, or all. */
+export function takingPart(rows: number, weights: Float32Array | undefined): number[] {
+  return Array.from({ length: rows }, (_, i) => i).filter((i) => weights?.[i] !== 0);
 }

@@ -1,7 +1,7 @@
 import { asFloat32, type TensorLike } from "./convert.ts";
 import { rangeError, typeError } from "./errors.ts";
 import { checkReduction, reduceRows, type Loss, type LossOptions } from "./loss.ts";
-import { describe, type Tensor } from "./tensor.ts";
+import type { Tensor } from "./tensor.ts";
 import { watchedOptions } from "./watchedOptions.ts";
 
 /** A loss whose arguments are checked: what `defineLoss` makes the value and the gradient of. */
@@ -43,12 +43,11 @@ export function defineLoss<Arguments extends readonly unknown[], Options extends
 ): Loss<Arguments, Options, Gradients> {
   const planned = (where: string, args: readonly unknown[], read: readonly string[]): { readonly given: Options & { readonly upstream?: TensorLike } } & LossPlan<Gradients> => {
     const given = (args[count] ?? {}) as Options;
-    // A temperature, weights or labels in the place of the options would be read as no options at all.
     if (args.length > count + 1) throw typeError(where, "options", `as the last argument, after ${count} others`, `${args.length} arguments`);
-    if (typeof given !== "object" || Symbol.iterator in given || "data" in given) throw typeError(where, "options", "an object such as { reduction }", describe(given));
+    const { options, refuseUnread } = watchedOptions(where, given);
     checkReduction(where, given.reduction);
-    const { options, refuseUnread } = watchedOptions(given), made = plan(where, args.slice(0, count) as readonly unknown[] as Arguments, options);
-    refuseUnread(where, read);
+    const made = plan(where, args.slice(0, count) as readonly unknown[] as Arguments, options);
+    refuseUnread(read);
     return { given, ...made };
   };
   const loss = (...args: readonly unknown[]): Tensor<"float32"> => {

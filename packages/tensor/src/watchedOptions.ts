@@ -1,11 +1,12 @@
 import { typeError } from "./errors.ts";
+import { describe } from "./tensor.ts";
 
 /** Options that note which of them are read, and the check that follows the reading. */
 export interface WatchedOptions<Options extends object> {
   /** To be read in place of what was given. */
   readonly options: Options;
   /** Refuses what was given and not read. `read`: names that were read from what was given itself. */
-  refuseUnread(where: string, read?: readonly string[]): void;
+  refuseUnread(read?: readonly string[]): void;
 }
 
 /**
@@ -13,15 +14,18 @@ export interface WatchedOptions<Options extends object> {
  *
  * What stands for a name in braces (`{ gamma = 2 }`) is a reading; `...rest` and `{ ...options }` read all names, whatever they are. An option that is undefined counts as not given.
  *
+ * @param where - for messages
  * @param given - the options of a call
- * @returns `options`, and `refuseUnread(where)` for when all were read: TypeError with the names that were, and the one that is nearest
+ * @returns `options`, and `refuseUnread()` for when all were read: TypeError with the names that were, and the one that is nearest
+ * @throws TypeError for a number, an array or a tensor in the place of options: it would be read as none
  * @example
- *   const { options, refuseUnread } = watchedOptions({ gamma: 3 });
+ *   const { options, refuseUnread } = watchedOptions("focalLoss", { gamma: 3 });
  *   const { gamma = 2 } = options;
- *   refuseUnread("focalLoss"); // fine; of { gama: 3 } it says: Did you mean gamma?
+ *   refuseUnread(); // fine; of { gama: 3 } it says: Did you mean gamma?
  * Source: this library.
  */
-export function watchedOptions<Options extends object>(given: Options): WatchedOptions<Options> {
+export function watchedOptions<Options extends object>(where: string, given: Options): WatchedOptions<Options> {
+  if (typeof given !== "object" || Symbol.iterator in given || "data" in given) throw typeError(where, "options", "an object such as { reduction }", describe(given));
   const seen = new Set<string>();
   const options = new Proxy(given, {
     get(target, name) {
@@ -31,7 +35,7 @@ export function watchedOptions<Options extends object>(given: Options): WatchedO
   });
   return {
     options,
-    refuseUnread(where, read = []) {
+    refuseUnread(read = []) {
       for (const [name, value] of Object.entries(given)) {
         if (value === undefined || seen.has(name) || read.includes(name)) continue;
         const names = [...new Set([...seen, ...read])].sort(), near = nearest(name, names);

@@ -35,8 +35,8 @@ describe.each<[string, BatchLossSpec["loss"], (z: ArrayLike<number>, y: ArrayLik
 
   it("agrees with the definition across tiles", () => {
     const n = 400, z = matrix(n, 3), y = labels(...Array.from({ length: n }, (_, i) => i % 57));
-    const { values } = reference(z.data, y.data, 3, { temperature: 0.5 });
-    expectClose(loss(z, y, { temperature: 0.5, reduction: "none" }).data, values, { atol: 5e-6, rtol: 3e-6 });
+    const given = name === "cacrLoss" ? {} : { temperature: 0.5 }, { values } = reference(z.data, y.data, 3, given);
+    expectClose(loss(z, y, { ...given, reduction: "none" }).data, values, { atol: 5e-6, rtol: 3e-6 });
   });
 });
 

@@ -1,6 +1,7 @@
 import { exp, logAddExp } from "@logits/statistics";
-import { Tensor, asFloat32, checkPositive, defineLoss, rangeError, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, checkPositive, defineLoss, rangeError, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { sidesOf } from "../pairs/sidedLoss.ts";
+import { floats } from "../shaped.ts";
 import { pairedRow } from "./pairedLoss.ts";
 import { batchWeights } from "./uniformityLoss.ts";
 
@@ -29,9 +30,8 @@ export interface CosentLossOptions extends LossOptions {
  */
 export const cosentLoss: Loss<[first: TensorLike, second: TensorLike, targets: TensorLike], CosentLossOptions, { readonly grads: { readonly first: Tensor<"float32">; readonly second: Tensor<"float32"> } }> =
   /* @__PURE__ */ defineLoss("cosentLoss", 3, (where, [first, second, targets]: [TensorLike, TensorLike, TensorLike], options: CosentLossOptions) => {
-    const { scale = 20 } = options, { left, right } = sidesOf(where, ["first", "second"], first, second, {}, false), y = asFloat32(where, "targets", targets), [n, features] = left.shape;
+    const { scale = 20 } = options, { left, right } = sidesOf(where, ["first", "second"], first, second, {}, false), [n, features] = left.shape, y = floats(where, "targets", targets, [n]);
     checkPositive(where, "scale", scale);
-    if (y.shape.length !== 1 || y.size !== n) throw rangeError(where, "targets", `of shape [${n}]`, `[${y.shape.join(", ")}]`);
     const { rows, weights } = batchWeights(where, n, options, 1);
     for (const i of rows) if (y.data[i] !== y.data[i]) throw rangeError(where, "targets", "without NaN", `NaN at index ${i}`);
     rows.sort((i, j) => y.data[i] - y.data[j]);

@@ -1,6 +1,7 @@
-import { asFloat32, checkPositive, defineLoss, rangeError, type Loss, type Tensor, type TensorLike } from "@logits/tensor";
+import { checkPositive, defineLoss, rangeError, type Loss, type Tensor, type TensorLike } from "@logits/tensor";
 import { crossEntropyRow } from "../pairs/rows.ts";
 import { sidedPass, sidedPlan, sidesOf, similarityOf, type SidedLossOptions } from "../pairs/sidedLoss.ts";
+import { floats } from "../shaped.ts";
 
 /** Options of `infoNceLoss` and `multipleNegativesRankingLoss`. */
 export interface InfoNceLossOptions extends SidedLossOptions {
@@ -19,8 +20,7 @@ const infoNce = (name: string, usual: number): InfoNceLoss =>
   defineLoss(name, 2, (where, [queries, keys]: [TensorLike, TensorLike], options: InfoNceLossOptions) => {
     const { temperature = usual, inBatch = true, targets } = options, similarity = similarityOf(where, options), sides = sidesOf(where, ["queries", "keys"], queries, keys, options, true), { rows, columns, left, right } = sides;
     checkPositive(where, "temperature", temperature);
-    const m = right.shape[0], t = targets === undefined ? undefined : asFloat32(where, "targets", targets);
-    if (t && (t.shape.length !== 2 || t.shape[0] !== left.shape[0] || t.shape[1] !== m)) throw rangeError(where, "targets", `of shape [${left.shape[0]}, ${m}]`, `[${t.shape.join(", ")}]`);
+    const m = right.shape[0], t = targets === undefined ? undefined : floats(where, "targets", targets, [left.shape[0], m]);
     const q = new Float64Array(columns.length), d = new Uint8Array(columns.length).fill(1);
     if (!inBatch) d.fill(0, 0, rows.length);
     return sidedPlan(sides, (values, coefficients) => sidedPass(sides, similarity, (i, s, coefficient) => {

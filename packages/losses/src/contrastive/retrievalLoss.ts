@@ -2,6 +2,7 @@ import { core } from "@logits/core-wasm";
 import { logit, sigmoid, softplus } from "@logits/statistics";
 import { Tensor, asFloat32, asMask, checkPositive, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { decoupledRow } from "../pairs/rows.ts";
+import { floats, shaped } from "../shaped.ts";
 
 /** Options of `softTopK`. */
 export interface SoftTopKOptions {
@@ -20,10 +21,9 @@ export type SetLoss<Options extends LossOptions = LossOptions> = Loss<[logits: T
 
 function setLoss<Options extends LossOptions>(name: string, plan: (options: Options, classes: number, where: string) => (z: Float32Array, set: Uint8Array, grad: Float32Array | undefined, coefficient: number, row: number) => number): SetLoss<Options> {
   return defineLoss(name, 2, (where, [logits, targets]: [TensorLike, TensorLike], options: Options) => {
-    const z = asFloat32(where, "logits", logits), t = asMask(where, "targets", targets);
+    const z = asFloat32(where, "logits", logits);
     if (z.shape.length !== 2 || z.shape[1] === 0) throw rangeError(where, "logits", "of shape [B, C] with at least one class", `[${z.shape.join(", ")}]`);
-    const [rows, classes] = z.shape;
-    if (t.shape.length !== 2 || t.shape[0] !== rows || t.shape[1] !== classes) throw rangeError(where, "targets", `of shape [${rows}, ${classes}]`, `[${t.shape.join(", ")}]`);
+    const [rows, classes] = z.shape, t = shaped(where, "targets", asMask(where, "targets", targets), z.shape);
     const share = rowWeights(where, rows, options), set = (i: number): Uint8Array => t.data.subarray(i * classes, (i + 1) * classes), row = plan(options, classes, where);
     const weights = Float32Array.from({ length: rows }, (_, i) => (set(i).includes(1) ? (share ? share[i] : 1) : 0));
     return {
@@ -116,8 +116,7 @@ function shiftOf(where: string, argument: string, z: Float32Array, k: number, al
  * Source: Gupta et al., "Dual-Encoders for Extreme Multi-Label Classification", ICLR 2024, section 4.3; Ahle, "Differentiable top-k function", 2022.
  */
 export function softTopK(scores: TensorLike, k: number, options: SoftTopKOptions = {}): Tensor<"float32"> {
-  const z = asFloat32("softTopK", "scores", scores), { alpha = 1 } = options;
-  if (z.shape.length !== 2) throw rangeError("softTopK", "scores", "of shape [B, C]", `[${z.shape.join(", ")}]`);
+  const z = floats("softTopK", "scores", scores, ["B", "C"]), { alpha = 1 } = options;
   checkPositive("softTopK", "alpha", alpha);
   const [rows, classes] = z.shape, out = new Float32Array(z.size);
   for (let b = 0; b < rows; b++) {
@@ -142,9 +141,7 @@ export function softTopK(scores: TensorLike, k: number, options: SoftTopKOptions
  * Source: Gupta et al., ICLR 2024, appendix; the implicit function theorem.
  */
 export function softTopKGrad(y: TensorLike, upstream: TensorLike, options: SoftTopKOptions = {}): Tensor<"float32"> {
-  const p = asFloat32("softTopKGrad", "y", y), g = asFloat32("softTopKGrad", "upstream", upstream), { alpha = 1 } = options;
-  if (p.shape.length !== 2) throw rangeError("softTopKGrad", "y", "of shape [B, C]", `[${p.shape.join(", ")}]`);
-  if (g.shape.length !== 2 || g.shape[0] !== p.shape[0] || g.shape[1] !== p.shape[1]) throw rangeError("softTopKGrad", "upstream", `of shape [${p.shape.join(", ")}]`, `[${g.shape.join(", ")}]`);
+  const p = floats("softTopKGrad", "y", y, ["B", "C"]), g = floats("softTopKGrad", "upstream", upstream, p.shape), { alpha = 1 } = options;
   checkPositive("softTopKGrad", "alpha", alpha);
   const [rows, classes] = p.shape, out = new Float32Array(p.size);
   for (let from = 0; from < rows * classes; from += classes) {

@@ -1,7 +1,7 @@
 import { checkVectors, expRow, similarityPass } from "@logits/core-wasm/similarity";
 import { log } from "@logits/statistics";
 import { Tensor, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
-import { takingPart } from "../pairs/rows.ts";
+import { takingPart } from "../labelled.ts";
 
 /** Options of `uniformityLoss`. */
 export interface UniformityLossOptions extends LossOptions {
@@ -46,7 +46,6 @@ export const uniformityLoss: Loss<[embeddings: TensorLike], UniformityLossOption
 
 /** The rows of a loss with one value that take part by `where` [N], and the weight [1] of the value: 0 where fewer than `least` do. */
 export function batchWeights(where: string, n: number, options: LossOptions, least: number): { rows: number[]; weights: Float32Array } {
-  const mask = options.where === undefined ? undefined : rowWeights(where, n, { where: options.where }), rows = takingPart(n, mask);
-  const weight = options.weight === undefined ? undefined : rowWeights(where, 1, { weight: options.weight });
+  const rows = takingPart(n, rowWeights(where, n, { where: options.where })), weight = rowWeights(where, 1, { weight: options.weight });
   return { rows, weights: Float32Array.of(rows.length < least ? 0 : weight ? weight[0] : 1) };
 }

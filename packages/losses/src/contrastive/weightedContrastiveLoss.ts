@@ -1,6 +1,8 @@
 import { checkVectors, similarityPass } from "@logits/core-wasm/similarity";
-import { Tensor, asFloat32, asMask, checkPositive, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
-import { crossEntropyRow, takingPart } from "../pairs/rows.ts";
+import { Tensor, asMask, checkPositive, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { takingPart } from "../labelled.ts";
+import { crossEntropyRow } from "../pairs/rows.ts";
+import { floats, shaped } from "../shaped.ts";
 
 /** Options of `weightedContrastiveLoss`. */
 export interface WeightedContrastiveLossOptions extends LossOptions {
@@ -27,12 +29,8 @@ export interface WeightedContrastiveLossOptions extends LossOptions {
  * Source: Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, equation 2, with weights; Zhang et al., "Use All The Labels", CVPR 2022, for weights by overlap.
  */
 export const weightedContrastiveLoss: Loss<[embeddings: TensorLike, affinities: TensorLike], WeightedContrastiveLossOptions> = /* @__PURE__ */ defineLoss("weightedContrastiveLoss", 2, (where, [embeddings, affinities]: [TensorLike, TensorLike], options: WeightedContrastiveLossOptions) => {
-  const { temperature = 0.1, candidates } = options, z = checkVectors(where, "embeddings", embeddings), a = asFloat32(where, "affinities", affinities), mask = candidates === undefined ? undefined : asMask(where, "candidates", candidates);
+  const { temperature = 0.1, candidates } = options, z = checkVectors(where, "embeddings", embeddings), [n, features] = z.shape, a = floats(where, "affinities", affinities, [n, n]), mask = candidates === undefined ? undefined : shaped(where, "candidates", asMask(where, "candidates", candidates), [n, n]);
   checkPositive(where, "temperature", temperature);
-  const [n, features] = z.shape;
-  for (const [name, x] of [["affinities", a], ["candidates", mask]] as const) {
-    if (x && (x.shape.length !== 2 || x.shape[0] !== n || x.shape[1] !== n)) throw rangeError(where, name, `of shape [${n}, ${n}]`, `[${x.shape.join(", ")}]`);
-  }
   const share = rowWeights(where, n, options), rows = takingPart(n, share), weights = new Float32Array(n), masses = new Float64Array(n);
   for (const i of rows) {
     let open = 0;

@@ -1,7 +1,8 @@
-import { exp } from "@logits/statistics";
 import { asFloat32, checkPositive, defineLoss, rangeError, scoreRows } from "@logits/tensor";
+import { takingPart } from "../labelled.ts";
+import { logSoftmaxRow } from "../logSoftmaxRow.ts";
 import type { DistillationLoss } from "./divergence.ts";
-import { logSoftmaxRow, type DistillationOptions } from "./studentLoss.ts";
+import type { DistillationOptions } from "./studentLoss.ts";
 
 /** Options of `distLoss`. */
 export interface DistOptions extends Omit<DistillationOptions, "standardize"> {
@@ -34,7 +35,7 @@ export const distLoss: DistillationLoss<DistOptions> = /* @__PURE__ */ defineLos
     shape,
     weights,
     pass(coefficients) {
-      const kept = Array.from({ length: rows }, (_, r) => r).filter((r) => weights?.[r] !== 0), square = temperature * temperature;
+      const kept = takingPart(rows, weights), square = temperature * temperature;
       const s = probabilities(z.data), q = probabilities(scoreRows(where, "teacher", t, { axis: options.axis }).z.data), values = new Float64Array(rows), grad = new Float32Array(coefficients ? z.size : 0);
       // Derivatives by s: within the rows each has its coefficient, within the classes the sum of all.
       const d = new Float64Array(z.size), total = coefficients ? coefficients.reduce((a, b) => a + b, 0) : 0;
@@ -76,9 +77,7 @@ export const distLoss: DistillationLoss<DistOptions> = /* @__PURE__ */ defineLos
     const out = new Float64Array(data.length);
     for (let r = 0; r < rows; r++) {
       if (weights?.[r] === 0) continue;
-      const row = Float64Array.from(data.subarray(r * classes, (r + 1) * classes), (v) => v / temperature);
-      logSoftmaxRow(row);
-      out.set(row.map(exp), r * classes);
+      logSoftmaxRow(Float64Array.from(data.subarray(r * classes, (r + 1) * classes), (v) => v / temperature), out.subarray(r * classes, (r + 1) * classes));
     }
     return out;
   }

@@ -1,5 +1,6 @@
 import type { Loss, TensorLike } from "@logits/tensor";
-import { logSoftmaxRow, studentLoss, type DistillationOptions } from "./studentLoss.ts";
+import { logSoftmaxRow } from "../logSoftmaxRow.ts";
+import { studentLoss, type DistillationOptions } from "./studentLoss.ts";
 
 /** A loss of a student's scores against a teacher's. */
 export type DistillationLoss<Options extends DistillationOptions = DistillationOptions> = Loss<[logits: TensorLike, teacher: TensorLike], Options>;

@@ -1,5 +1,5 @@
 import { exp, log, logAddExp } from "@logits/statistics";
-import { rangeError } from "@logits/tensor";
+import { checkRange } from "../range.ts";
 import { divergence, forwardKl, klTerm, type DistillationLoss, type RowTerm } from "./divergence.ts";
 import type { DistillationOptions } from "./studentLoss.ts";
 
@@ -75,7 +75,7 @@ export const jensenShannonLoss: DistillationLoss<JensenShannonOptions> = /* @__P
 
 /** The generalised Jensen-Shannon divergence of a row. */
 export function jensenShannonTerm({ beta = 0.5 }: JensenShannonOptions, where: string): RowTerm {
-  checkShare(where, "beta", beta);
+  checkRange(where, "beta", beta, 0, 1);
   if (beta === 0) return forwardKl;
   if (beta === 1) return reverse;
   const mixture = mixtureOf(beta);
@@ -92,7 +92,7 @@ export function jensenShannonTerm({ beta = 0.5 }: JensenShannonOptions, where: s
 
 /** Options of `skewKlLoss`. */
 export interface SkewKlOptions extends DistillationOptions {
-  /** How much of the other distribution is mixed in, in [0, 1). Default 0.1. */
+  /** How much of the other distribution is mixed in, in [0, 1]. Default 0.1. */
   readonly alpha?: number;
   /** KL(s || ...) instead of KL(t || ...). Default false. */
   readonly reverse?: boolean;
@@ -113,7 +113,7 @@ export interface SkewKlOptions extends DistillationOptions {
  * Source: Ko, Kim, Chen, Yun, "DistiLLM", ICML 2024.
  */
 export const skewKlLoss: DistillationLoss<SkewKlOptions> = /* @__PURE__ */ divergence("skewKlLoss", ({ alpha = 0.1, reverse: turned }: SkewKlOptions, where) => {
-  checkShare(where, "alpha", alpha);
+  checkRange(where, "alpha", alpha, 0, 1);
   const mixture = mixtureOf(alpha);
   return (s, logS, t, logT, slope) => {
     let value = 0;
@@ -154,8 +154,4 @@ export const totalVariationLoss: DistillationLoss = /* @__PURE__ */ divergence("
 function mixtureOf(share: number): (a: number, b: number) => number {
   const first = log(share), second = log(1 - share);
   return (a, b) => logAddExp(first + a, second + b);
-}
-
-function checkShare(where: string, argument: string, value: number): void {
-  if (!(value >= 0 && value <= 1)) throw rangeError(where, argument, "in [0, 1]", `${value}`);
 }

@@ -1,7 +1,8 @@
 import { exp, softplus } from "@logits/statistics";
 import type { Loss, TensorLike } from "@logits/tensor";
+import { logSumExpRow } from "../logSoftmaxRow.ts";
 import { klTerm } from "./divergence.ts";
-import { logSumExpRow, studentLoss, type DistillationOptions } from "./studentLoss.ts";
+import { studentLoss, type DistillationOptions } from "./studentLoss.ts";
 
 /** Options of `dkdLoss`. */
 export interface DkdOptions extends DistillationOptions {

@@ -1,7 +1,8 @@
 import { sortOrder } from "@logits/statistics";
+import { logSoftmaxRow } from "../logSoftmaxRow.ts";
 import { plackettLuceRow } from "../ranking/plackettLuceRow.ts";
 import type { LabelledDistillationLoss } from "./dkdLoss.ts";
-import { logSoftmaxRow, studentLoss, type DistillationOptions } from "./studentLoss.ts";
+import { studentLoss, type DistillationOptions } from "./studentLoss.ts";
 
 /**
  * Plackett-Luce distillation: the student ranks the label first and then the other classes as the teacher does, each place weighted by the teacher's probability.

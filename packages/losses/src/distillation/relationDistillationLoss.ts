@@ -1,7 +1,7 @@
 import { exp } from "@logits/statistics";
 import { asFloat32, checkInteger, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { logSoftmaxRow } from "../logSoftmaxRow.ts";
 import { klTerm } from "./divergence.ts";
-import { logSoftmaxRow } from "./studentLoss.ts";
 
 /** Options of `relationDistillationLoss`. */
 export interface RelationDistillationOptions extends LossOptions {

@@ -1,5 +1,7 @@
-import { exp, log, logAddExp } from "@logits/statistics";
-import { asFloat32, asInt32, checkLabels, checkPositive, defineLoss, rangeError, scoreRows, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { log, logAddExp } from "@logits/statistics";
+import { asFloat32, checkPositive, defineLoss, rangeError, scoreRows, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { labelled } from "../labelled.ts";
+import { logSoftmaxRow } from "../logSoftmaxRow.ts";
 
 /** Options of the losses that compare a student's scores with a teacher's. */
 export interface DistillationOptions extends RowLossOptions {
@@ -20,22 +22,17 @@ export function studentLoss<Arguments extends readonly [logits: TensorLike, teac
   most: number = Infinity,
 ): Loss<Arguments, Options> {
   return defineLoss<Arguments, Options>(name, count as Arguments["length"], (where, [logits, teacher, labels], options) => {
-    const x = asFloat32(where, "logits", logits), t = asFloat32(where, "teacher", teacher), { temperature = 1, standardize, ignoreIndex } = options;
+    const x = asFloat32(where, "logits", logits), t = asFloat32(where, "teacher", teacher), { temperature = 1, standardize } = options;
     checkPositive(where, "temperature", temperature);
     const student = scoreRows(where, "logits", x, options), { z, rows, classes, shape } = student, same = t.shape.length - x.shape.length, teachers = same === 1 ? t.shape[0] : 1;
     if ((same !== 0 && same !== 1) || x.shape.some((n, i) => n !== t.shape[i + same]) || (same === 1 && !(t.shape[0] >= 1 && most > 1))) throw rangeError(where, "teacher", `of shape [${x.shape.join(", ")}]${most > 1 ? ` or [teachers, ${x.shape.join(", ")}]` : ""}`, `[${t.shape.join(", ")}]`);
     const given = Array.from({ length: teachers }, (_, m) => scoreRows(where, "teacher", new Tensor("float32", x.shape, t.data.subarray(m * x.size, (m + 1) * x.size)), { axis: options.axis }).z.data);
-    const weights = student.weights ?? (ignoreIndex === undefined ? undefined : new Float32Array(rows).fill(1)), y = count === 3 ? asInt32(where, "labels", labels!) : undefined;
-    if (y) {
-      if (`${y.shape}` !== `${shape}`) throw rangeError(where, "labels", `of shape [${shape.join(", ")}]`, `[${y.shape.join(", ")}]`);
-      checkLabels(where, "labels", y, classes, ignoreIndex);
-      y.data.forEach((label, i) => label === ignoreIndex && (weights![i] = 0));
-    }
+    const { y, weights } = count === 3 ? labelled(where, labels!, shape, classes, options, student.weights) : { y: undefined, weights: student.weights }, row = terms(options, where);
     return {
       shape,
       weights,
       pass(coefficients) {
-        const row = terms(options, where), values = new Float64Array(rows), s = new Float64Array(classes), mean = new Float64Array(classes), next = new Float64Array(classes), g = new Float64Array(classes);
+        const values = new Float64Array(rows), s = new Float64Array(classes), mean = new Float64Array(classes), next = new Float64Array(classes), g = new Float64Array(classes);
         const grad = new Float32Array(coefficients ? z.size : 0);
         for (let r = 0; r < rows; r++) {
           if (weights?.[r] === 0) continue;
@@ -46,7 +43,7 @@ export function studentLoss<Arguments extends readonly [logits: TensorLike, teac
             if (m) next.forEach((v, c) => (mean[c] = logAddExp(mean[c], v)));
           });
           if (teachers > 1) for (let c = 0; c < classes; c++) mean[c] -= log(teachers);
-          values[r] = temperature * temperature * row(s, mean, g.fill(0), y ? y.data[r] : -1);
+          values[r] = temperature * temperature * row(s, mean, g.fill(0), y ? y[r] : -1);
           if (coefficients === undefined || coefficients[r] === 0) continue;
           const scale = coefficients[r] * temperature;
           if (!standardize) for (let c = 0; c < classes; c++) grad[at + c] = scale * g[c];
@@ -79,26 +76,4 @@ export function studentLoss<Arguments extends readonly [logits: TensorLike, teac
       return spread;
     }
   });
-}
-
-/** Log-probabilities in place of a row of scores; the probabilities in `p`, each exponential computed once. */
-export function logSoftmaxRow(x: Float64Array, p: Float64Array = new Float64Array(x.length)): void {
-  const n = x.length;
-  let max = -Infinity, sum = 0;
-  for (let c = 0; c < n; c++) if (!(x[c] <= max)) max = x[c];
-  for (let c = 0; c < n; c++) sum += p[c] = exp(x[c] - max);
-  const logSum = log(sum);
-  for (let c = 0; c < n; c++) {
-    p[c] /= sum;
-    x[c] -= max + logSum;
-  }
-}
-
-/** log sum_c exp(x[c]); `skip` is left out. -Infinity where nothing is possible. */
-export function logSumExpRow(x: Float64Array, skip?: number): number {
-  let max = -Infinity, sum = 0;
-  for (let c = 0; c < x.length; c++) if (c !== skip && !(x[c] <= max)) max = x[c];
-  if (max === -Infinity) return max;
-  for (let c = 0; c < x.length; c++) if (c !== skip) sum += exp(x[c] - max);
-  return max + log(sum);
 }

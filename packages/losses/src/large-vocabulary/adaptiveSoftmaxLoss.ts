@@ -2,7 +2,8 @@ import { matmul } from "@logits/core-wasm/gemm";
 import { logSoftmax } from "@logits/core-wasm/softmax";
 import { vocabularyPass } from "@logits/core-wasm/vocabulary";
 import { asFloat32, defineLoss, rangeError, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
-import { hiddenRows, labelWeights, matrix } from "./labelledRows.ts";
+import { labelled } from "../labelled.ts";
+import { floats } from "../shaped.ts";
 
 /** The layers of an adaptive softmax, or their gradients. */
 export interface AdaptiveWeights<T = TensorLike> {
@@ -21,7 +22,7 @@ function check(where: string, width: number, { head, tails }: AdaptiveWeights): 
   const first = asFloat32(where, "weights.head", head), cutoffs = [first.shape[0] - tails.length];
   if (first.shape.length !== 2 || first.shape[1] !== width || cutoffs[0] < 0 || first.shape[0] === 0) throw rangeError(where, "weights.head", `of shape [S + ${tails.length}, ${width}]`, `[${first.shape.join(", ")}]`);
   const rest = tails.map((tail, i) => {
-    const projection = matrix(where, `weights.tails[${i}].projection`, tail.projection, "d", width), output = matrix(where, `weights.tails[${i}].output`, tail.output, "words", projection.shape[0]);
+    const projection = floats(where, `weights.tails[${i}].projection`, tail.projection, ["d", width]), output = floats(where, `weights.tails[${i}].output`, tail.output, ["words", projection.shape[0]]);
     if (output.shape[0] === 0) throw rangeError(where, `weights.tails[${i}].output`, "with at least one word", `shape [${output.shape.join(", ")}]`);
     cutoffs.push(cutoffs[i] + output.shape[0]);
     return { projection, output };
@@ -56,7 +57,7 @@ const none = { smoothing: 0, zLoss: 0, softCap: 0, skip: 0, k: 0 };
  */
 export const adaptiveSoftmaxLoss: Loss<[hidden: TensorLike, weights: AdaptiveWeights, labels: TensorLike], LossOptions, AdaptiveGradients> = /* @__PURE__ */ defineLoss(
   "adaptiveSoftmaxLoss", 3, (where, [hidden, weights, labels]: [TensorLike, AdaptiveWeights, TensorLike], options: LossOptions) => {
-    const x = hiddenRows(where, hidden), [rows, width] = x.shape, { head, tails, cutoffs } = check(where, width, weights), [short] = cutoffs, { y, weights: weighting } = labelWeights(where, labels, [rows], cutoffs[tails.length], options);
+    const x = floats(where, "hidden", hidden, ["B", "D"]), [rows, width] = x.shape, { head, tails, cutoffs } = check(where, width, weights), [short] = cutoffs, { y, weights: weighting } = labelled(where, labels, [rows], cutoffs[tails.length], options);
     const used = Int32Array.from(y.keys()).filter((i) => weighting?.[i] !== 0), cluster = y.map((label) => cutoffs.findIndex((end) => label < end));
     return {
       shape: [rows],
@@ -95,7 +96,7 @@ export const adaptiveSoftmaxLoss: Loss<[hidden: TensorLike, weights: AdaptiveWei
  * Source: PyTorch, AdaptiveLogSoftmaxWithLoss.log_prob.
  */
 export function adaptiveLogSoftmax(hidden: TensorLike, weights: AdaptiveWeights): Tensor<"float32"> {
-  const where = "adaptiveLogSoftmax", x = hiddenRows(where, hidden), { head, tails, cutoffs } = check(where, x.shape[1], weights), [rows] = x.shape, words = cutoffs[tails.length], out = new Float32Array(rows * words), first = logSoftmax(matmul(x, head, { transposeB: true }));
+  const where = "adaptiveLogSoftmax", x = floats(where, "hidden", hidden, ["B", "D"]), { head, tails, cutoffs } = check(where, x.shape[1], weights), [rows] = x.shape, words = cutoffs[tails.length], out = new Float32Array(rows * words), first = logSoftmax(matmul(x, head, { transposeB: true }));
   const rest = tails.map(({ projection, output }) => logSoftmax(matmul(matmul(x, projection, { transposeB: true }), output, { transposeB: true })));
   for (let i = 0; i < rows; i++) {
     out.set(first.row(i).data.subarray(0, cutoffs[0]), i * words);

@@ -1,6 +1,7 @@
 import { sigmoid, softplus, sortOrder } from "@logits/statistics";
 import { asFloat32, defineLoss, rangeError, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
-import { hiddenRows, labelWeights, matrix } from "./labelledRows.ts";
+import { labelled } from "../labelled.ts";
+import { floats } from "../shaped.ts";
 import { RowSums, type RowGradient } from "./rowGradient.ts";
 
 /** A binary tree whose leaves are words: the way from the root to each. */
@@ -75,8 +76,7 @@ export interface HierarchicalOptions extends LossOptions {
  */
 export const hierarchicalSoftmaxLoss: Loss<[hidden: TensorLike, nodes: TensorLike, labels: TensorLike], HierarchicalOptions, { readonly grads: { readonly hidden: Tensor<"float32">; readonly nodes: RowGradient } }> = /* @__PURE__ */ defineLoss(
   "hierarchicalSoftmaxLoss", 3, (where, [hidden, nodes, labels]: [TensorLike, TensorLike, TensorLike], options: HierarchicalOptions) => {
-    const x = hiddenRows(where, hidden), [rows, width] = x.shape, { tree } = options, w = matrix(where, "nodes", nodes, `${tree.nodes}`, width), { y, weights: weighting } = labelWeights(where, labels, [rows], tree.words, options);
-    if (w.shape[0] !== tree.nodes) throw rangeError(where, "nodes", `of shape [${tree.nodes}, ${width}]`, `[${w.shape.join(", ")}]`);
+    const x = floats(where, "hidden", hidden, ["B", "D"]), [rows, width] = x.shape, { tree } = options, w = floats(where, "nodes", nodes, [tree.nodes, width]), { y, weights: weighting } = labelled(where, labels, [rows], tree.words, options);
     return {
       shape: [rows],
       weights: weighting,

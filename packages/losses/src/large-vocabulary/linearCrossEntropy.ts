@@ -1,7 +1,7 @@
 import { vocabularyPass, type VocabularyProblem, type VocabularyStatistics } from "@logits/core-wasm/vocabulary";
 import { asFloat32, checkCsr, checkInteger, checkPositive, checkShape, defineLoss, isCsr, rangeError, rowWeights, Tensor, type CsrMatrix, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import { labelled, takingPart } from "../labelled.ts";
 import { checkRange, perClass } from "../range.ts";
-import { labelWeights } from "./labelledRows.ts";
 
 /** Options of `linearCrossEntropy` and its kin. */
 export interface LinearCrossEntropyOptions extends LossOptions {
@@ -71,14 +71,14 @@ function plan(where: string, hidden: TensorLike | CsrMatrix, weights: TensorLike
   if (bias !== undefined && (bias.shape.length !== 1 || bias.size !== words)) throw rangeError(where, "bias", `of shape [${words}]`, `[${bias.shape.join(", ")}]`);
   let weighting: Float32Array | undefined, labels: Int32Array | undefined, targets: Tensor<"float32"> | CsrMatrix | undefined;
   if ("labels" in aim) {
-    ({ y: labels, weights: weighting } = labelWeights(where, aim.labels, shape, words, options));
+    ({ y: labels, weights: weighting } = labelled(where, aim.labels, shape, words, options));
     if (classWeights) weighting = Float32Array.from(labels, (label, i) => (weighting?.[i] === 0 ? 0 : (weighting?.[i] ?? 1) * classWeights[label]));
   } else {
     weighting = rowWeights(where, shape, options);
     targets = isCsr(aim.targets) ? checkCsr(where, "targets", aim.targets) : asFloat32(where, "targets", aim.targets);
     if (`${targets.shape}` !== `${[...shape, words]}`) throw rangeError(where, "targets", `of shape [${[...shape, words].join(", ")}]`, `[${targets.shape.join(", ")}]`);
   }
-  const used = Array.from({ length: rows }, (_, i) => i).filter((i) => weighting?.[i] !== 0);
+  const used = takingPart(rows, weighting);
   const problem: VocabularyProblem = {
     // More axes are copied: a view of a resident tensor would be lost when memory grows.
     hidden: isCsr(given) || shape.length === 1 ? given : new Tensor("float32", [rows, width], given.data.slice()),

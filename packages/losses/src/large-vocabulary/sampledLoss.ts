@@ -1,8 +1,9 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { exp, log, sigmoid, softplus } from "@logits/statistics";
 import { asFloat32, asInt32, checkPositive, checkShape, defineLoss, rangeError, Tensor, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import { labelled } from "../labelled.ts";
 import { checkRange } from "../range.ts";
-import { hiddenRows, labelWeights, matrix } from "./labelledRows.ts";
+import { floats } from "../shaped.ts";
 import type { Negatives } from "./negatives.ts";
 import { RowSums, type RowGradient } from "./rowGradient.ts";
 
@@ -39,7 +40,7 @@ export type SampledRow = (own: number, samples: Float64Array, logE: number, logE
 
 /** What a sampled loss needs, checked; `plan` of `defineLoss` from it. */
 export function sampledPlan(where: string, hidden: TensorLike, weights: TensorLike, labels: TensorLike, options: SampledOptions, removeHits: boolean, scale: number, row: SampledRow): LossPlan<SampledGradients> {
-  const x = hiddenRows(where, hidden), [rows, width] = x.shape, w = matrix(where, "weights", weights, "V", width), words = w.shape[0], { y, weights: weighting } = labelWeights(where, labels, [rows], words, options), { negatives } = options, { indices } = negatives, count = indices.length;
+  const x = floats(where, "hidden", hidden, ["B", "D"]), [rows, width] = x.shape, w = floats(where, "weights", weights, ["V", width]), words = w.shape[0], { y, weights: weighting } = labelled(where, labels, [rows], words, options), { negatives, removeHits: hits = removeHits } = options, { indices } = negatives, count = indices.length;
   const bias = options.bias === undefined ? undefined : asFloat32(where, "bias", options.bias);
   if (bias && bias.size !== words) throw rangeError(where, "bias", `of shape [${words}]`, `[${bias.shape.join(", ")}]`);
   if (negatives.words !== words) throw rangeError(where, "negatives", `drawn from ${words} words`, `${negatives.words}`);
@@ -51,7 +52,7 @@ export function sampledPlan(where: string, hidden: TensorLike, weights: TensorLi
       // Rows that take no part may hold NaN, which 0 would not remove from a product.
       const h = x.data.map((v, i) => (takes(Math.floor(i / width)) ? v : 0)), gathered = new Float32Array(count * width), hidden = { data: h, shape: [rows, width] }, sampled = { data: gathered, shape: [count, width] };
       indices.forEach((v, k) => gathered.set(w.data.subarray(v * width, (v + 1) * width), k * width));
-      const z = matmul(hidden, sampled, { transposeB: true }).data, values = new Float64Array(rows), slopes = new Float64Array(rows), samples = new Float64Array(count), logExpected = Float64Array.from(indices, (v) => negatives.logExpected(v)), hits = options.removeHits ?? removeHits;
+      const z = matmul(hidden, sampled, { transposeB: true }).data, values = new Float64Array(rows), slopes = new Float64Array(rows), samples = new Float64Array(count), logExpected = Float64Array.from(indices, (v) => negatives.logExpected(v));
       y.forEach((label, i) => {
         if (!takes(i)) return;
         const own = w.data;

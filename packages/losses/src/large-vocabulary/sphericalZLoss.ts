@@ -1,7 +1,8 @@
 import { addGram } from "@logits/core-wasm/linalg";
 import { sigmoid, softplus } from "@logits/statistics";
 import { asFloat32, checkPositive, checkShape, defineLoss, lossRows, rangeError, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
-import { labelWeights, matrix } from "./labelledRows.ts";
+import { labelled } from "../labelled.ts";
+import { floats } from "../shaped.ts";
 
 /** The two numbers of the spherical Z-loss. */
 export interface SphericalShape {
@@ -15,14 +16,15 @@ export interface SphericalShape {
 export interface SphericalZOptions extends RowLossOptions, SphericalShape {}
 
 /** Value from the label's output, the sum and the sum of squares about the mean of all; and its derivative by each output j: base + tilt (o_j - mean) + own [j = label]. */
-function spherical({ sharpness: a = 1, threshold: b = 10 }: SphericalShape, own: number, mean: number, squares: number, count: number): { value: number; base: number; tilt: number; own: number } {
+function spherical({ sharpness: a, threshold: b }: Required<SphericalShape>, own: number, mean: number, squares: number, count: number): { value: number; base: number; tilt: number; own: number } {
   const deviation = Math.sqrt(squares / count), z = (own - mean) / deviation, slope = -sigmoid(a * (b - z)) / deviation;
   return { value: softplus(a * (b - z)) / a, own: slope, base: -slope / count, tilt: (-slope * z) / (count * deviation) };
 }
 
-function checkShapeOf(where: string, { sharpness = 1, threshold = 10 }: SphericalShape): void {
+function formOf(where: string, { sharpness = 1, threshold = 10 }: SphericalShape): Required<SphericalShape> {
   checkPositive(where, "sharpness", sharpness);
   if (!Number.isFinite(threshold)) throw rangeError(where, "threshold", "a finite number", `${threshold}`);
+  return { sharpness, threshold };
 }
 
 /**
@@ -41,8 +43,7 @@ function checkShapeOf(where: string, { sharpness = 1, threshold = 10 }: Spherica
  * Source: de Brébisson and Vincent, "The Z-loss: a shift and scale invariant classification loss belonging to the Spherical Family", 2016, section 3.
  */
 export const sphericalZLoss: Loss<[logits: TensorLike, labels: TensorLike], SphericalZOptions> = /* @__PURE__ */ defineLoss("sphericalZLoss", 2, (where, [logits, labels]: [TensorLike, TensorLike], options: SphericalZOptions) => {
-  checkShapeOf(where, options);
-  const { z, y, rows, classes, shape, weights, gradient } = lossRows(where, logits, labels, options);
+  const form = formOf(where, options), { z, y, rows, classes, shape, weights, gradient } = lossRows(where, logits, labels, options);
   return {
     shape,
     weights,
@@ -54,7 +55,7 @@ export const sphericalZLoss: Loss<[logits: TensorLike, labels: TensorLike], Sphe
         let mean = 0, squares = 0;
         for (let c = 0; c < classes; c++) mean += o[c] / classes;
         for (let c = 0; c < classes; c++) squares += (o[c] - mean) * (o[c] - mean);
-        const { value, base, tilt, own } = spherical(options, o[y[i]], mean, squares, classes);
+        const { value, base, tilt, own } = spherical(form, o[y[i]], mean, squares, classes);
         values[i] = value;
         if (coefficients) for (let c = 0; c < classes; c++) grad[i * classes + c] = coefficients[i] * (base + tilt * (o[c] - mean) + (c === y[i] ? own : 0));
       }
@@ -82,7 +83,7 @@ export interface SphericalResult {
 export class SphericalHead {
   /** C and D. */
   readonly shape: readonly [number, number];
-  readonly #options: SphericalShape;
+  readonly #form: Required<SphericalShape>;
   /** A, of which a step touches the rows of its labels only. */
   readonly #rows: Float32Array;
   readonly #u: Float64Array;
@@ -91,10 +92,10 @@ export class SphericalHead {
   readonly #sum: Float64Array;
   readonly #gram: Float64Array;
 
-  private constructor(weights: Tensor<"float32">, options: SphericalShape) {
+  private constructor(weights: Tensor<"float32">, form: Required<SphericalShape>) {
     const [count, width] = weights.shape;
     this.shape = [count, width];
-    this.#options = options;
+    this.#form = form;
     this.#rows = weights.data.slice();
     this.#u = new Float64Array(width * width);
     for (let d = 0; d < width; d++) this.#u[d * width + d] = 1;
@@ -122,8 +123,7 @@ export class SphericalHead {
     const where = "SphericalHead.from", w = asFloat32(where, "weights", weights);
     checkShape(where, "weights", w, ["C", "D"]);
     if (w.size === 0) throw rangeError(where, "weights", "with at least one class and feature", `shape [${w.shape.join(", ")}]`);
-    checkShapeOf(where, options);
-    return new SphericalHead(w, { ...options });
+    return new SphericalHead(w, formOf(where, options));
   }
 
   /**
@@ -214,7 +214,7 @@ export class SphericalHead {
   }
 
   #pass(where: string, hidden: TensorLike, labels: TensorLike): SphericalResult & { readonly x: Float64Array; readonly y: Int32Array; readonly qx: Float64Array; readonly base: Float64Array; readonly tilt: Float64Array; readonly own: Float64Array; readonly owners: Float64Array[]; readonly slopes: Float64Array } {
-    const [count, width] = this.shape, h = matrix(where, "hidden", hidden, "B", width), rows = h.shape[0], { y } = labelWeights(where, labels, [rows], count, {}), x = Float64Array.from(h.data), qx = new Float64Array(rows * width), slopes = new Float64Array(rows * width), owners = Array.from(y, (c) => this.#row(c));
+    const [count, width] = this.shape, h = floats(where, "hidden", hidden, ["B", width]), rows = h.shape[0], { y } = labelled(where, labels, [rows], count, {}), x = Float64Array.from(h.data), qx = new Float64Array(rows * width), slopes = new Float64Array(rows * width), owners = Array.from(y, (c) => this.#row(c));
     for (let b = 0; b < rows; b++) qx.set(multiply(x.subarray(b * width, (b + 1) * width), this.#gram, width), b * width);
     const base = new Float64Array(rows), tilt = new Float64Array(rows), own = new Float64Array(rows);
     let total = 0;
@@ -225,7 +225,7 @@ export class SphericalHead {
         sum += x[i] * this.#sum[d];
         squares += x[i] * qx[i];
       }
-      const mean = sum / count, part = spherical(this.#options, label, mean, squares - mean * sum, count);
+      const mean = sum / count, part = spherical(this.#form, label, mean, squares - mean * sum, count);
       total += part.value / rows;
       tilt[b] = part.tilt / rows;
       base[b] = part.base / rows - tilt[b] * mean;

@@ -1,7 +1,8 @@
 import { expRow, similarityPass } from "@logits/core-wasm/similarity";
 import { exp, log, log1p } from "@logits/statistics";
 import { checkInteger, checkLabels, defineLoss, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
-import { floats, integers, labelledWeights, taking } from "./arguments.ts";
+import { takingPart, withoutIgnored } from "../labelled.ts";
+import { floats, integers } from "../shaped.ts";
 
 /** Options of a loss on the cosines of embeddings with class vectors. */
 export interface ClassLossOptions extends LossOptions {
@@ -69,8 +70,8 @@ export function classBatch(where: string, [embeddings, weights, labels]: readonl
  */
 export function classLoss<Options extends ClassLossOptions = ClassLossOptions>(name: string, plan: (options: Options, batch: ClassBatch, where: string) => ClassRow, reduced = true): ClassLoss<Options> {
   return defineLoss(name, 3, (where, args: [TensorLike, TensorLike, TensorLike], options: Options) => {
-    const batch = classBatch(where, args, options), { z, w, y, radial, norm, vectorNorm, cosine, nearest } = batch, [rows, features] = z.shape, weights = labelledWeights(rowWeights(where, rows, options), y, options.ignoreIndex);
-    const row = plan(options, batch, where), active = taking(rows, weights);
+    const batch = classBatch(where, args, options), { z, w, y, radial, norm, vectorNorm, cosine, nearest } = batch, [rows, features] = z.shape, weights = withoutIgnored(rowWeights(where, rows, options), y, options.ignoreIndex);
+    const row = plan(options, batch, where), active = takingPart(rows, weights);
     return {
       shape: [rows],
       weights,

@@ -1,6 +1,7 @@
 import { exp, log, log1p } from "@logits/statistics";
-import { checkLabels, checkPositive, defineLoss, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
-import { floats, integers, labelledWeights, taking } from "./arguments.ts";
+import { checkPositive, defineLoss, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { labelled, takingPart } from "../labelled.ts";
+import { floats } from "../shaped.ts";
 
 /** Options of hyperbolic losses. */
 export interface HyperbolicOptions extends LossOptions {
@@ -71,11 +72,10 @@ export const hyperbolicCrossEntropy: Loss<
   HyperbolicOptions,
   { readonly grads: { readonly embeddings: Tensor<"float32">; readonly points: Tensor<"float32">; readonly normals: Tensor<"float32"> } }
 > = /* @__PURE__ */ defineLoss("hyperbolicCrossEntropy", 4, (where, args: [TensorLike, TensorLike, TensorLike, TensorLike], options: HyperbolicOptions) => {
-  const { curvature: c = 1, clip = 1, ignoreIndex } = options, z = floats(where, "embeddings", args[0], ["B", "F"]), [rows, features] = z.shape, p = floats(where, "points", args[1], ["C", features]), [classes] = p.shape;
-  const a = floats(where, "normals", args[2], [classes, features]), labels = integers(where, "labels", args[3], [rows]), y = labels.data;
+  const { curvature: c = 1, clip = 1 } = options, z = floats(where, "embeddings", args[0], ["B", "F"]), [rows, features] = z.shape, p = floats(where, "points", args[1], ["C", features]), [classes] = p.shape;
+  const a = floats(where, "normals", args[2], [classes, features]);
   checkPositive(where, "curvature", c);
-  checkLabels(where, "labels", labels, classes, ignoreIndex);
-  const weights = labelledWeights(rowWeights(where, rows, options), y, ignoreIndex), active = taking(rows, weights), each = Array.from({ length: classes }, (_, k) => k);
+  const { y, weights } = labelled(where, args[3], [rows], classes, options), active = takingPart(rows, weights), each = Array.from({ length: classes }, (_, k) => k);
   return {
     shape: [rows],
     ...(weights && { weights }),
@@ -133,7 +133,7 @@ export const hyperbolicCrossEntropy: Loss<
 export const hyperbolicConfusionLoss: Loss<[embeddings: TensorLike], HyperbolicOptions> = /* @__PURE__ */ defineLoss("hyperbolicConfusionLoss", 1, (where, [embeddings]: [TensorLike], options: HyperbolicOptions) => {
   const { curvature: c = 1, clip = 1 } = options, z = floats(where, "embeddings", embeddings, ["N", "F"]);
   checkPositive(where, "curvature", c);
-  const [n, features] = z.shape, share = rowWeights(where, n, options), rows = taking(n, share), count = rows.length, weights = share ?? new Float32Array(n).fill(1);
+  const [n, features] = z.shape, share = rowWeights(where, n, options), rows = takingPart(n, share), count = rows.length, weights = share ?? new Float32Array(n).fill(1);
   if (count < 2) weights.fill(0);
   return {
     shape: [n],

@@ -2,8 +2,9 @@ import { similarityPass, type Similarity } from "@logits/core-wasm/similarity";
 import { exp, softplus } from "@logits/statistics";
 import { checkPositive, defineLoss, rangeError, rowWeights, Tensor, type LossOptions, type TensorLike } from "@logits/tensor";
 import type { PairLoss } from "../pairs/pairLoss.ts";
+import { takingPart, withoutIgnored } from "../labelled.ts";
+import { floats, integers } from "../shaped.ts";
 import { sineCosine } from "./angle.ts";
-import { floats, integers, labelledWeights, taking } from "./arguments.ts";
 import { logSum } from "./tupleLoss.ts";
 
 /** Options of losses that hold the matrix of distances. */
@@ -39,7 +40,7 @@ type MatrixRow = (a: number, positives: Int32Array, negatives: Int32Array, s: re
 function matrixLoss<Options extends LossOptions & { readonly distance?: Similarity }>(name: string, similarity: Similarity, plan: (options: Options, where: string) => MatrixRow): PairLoss<Options> {
   return defineLoss(name, 2, (where, [embeddings, labels]: [TensorLike, TensorLike], options: Options) => {
     const z = floats(where, "embeddings", embeddings, ["N", "F"]), [n, features] = z.shape, y = integers(where, "labels", labels, [n]), measure = options.distance ?? similarity;
-    const share = labelledWeights(rowWeights(where, n, options), y.data, options.ignoreIndex), rows = taking(n, share), count = rows.length, all = Int32Array.from({ length: count }, (_, i) => i);
+    const share = withoutIgnored(rowWeights(where, n, options), y.data, options.ignoreIndex), rows = takingPart(n, share), count = rows.length, all = Int32Array.from({ length: count }, (_, i) => i);
     const value = plan(options, where), lists = rows.map((at, i) => [all.filter((j) => j !== i && y.data[rows[j]] === y.data[at]), all.filter((j) => y.data[rows[j]] !== y.data[at])]), weights = new Float32Array(n);
     rows.forEach((at, i) => {
       if (lists[i].every((list) => list.length > 0)) weights[at] = share ? share[at] : 1;

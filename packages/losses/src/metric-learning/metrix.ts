@@ -1,7 +1,8 @@
 import { similarityPass } from "@logits/core-wasm/similarity";
 import { exp, log, log1p } from "@logits/statistics";
 import { checkPositive, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
-import { floats, taking } from "./arguments.ts";
+import { takingPart } from "../labelled.ts";
+import { floats } from "../shaped.ts";
 
 /** Options of `metrixLoss`. */
 export interface MetrixOptions extends LossOptions {
@@ -33,7 +34,7 @@ export const metrixLoss: Loss<[embeddings: TensorLike, mixed: TensorLike, agreem
     const { alpha = 2, beta = 50, base = 0.5 } = options, z = floats(where, "embeddings", embeddings, ["N", "F"]), [n, features] = z.shape, r = floats(where, "mixed", mixed, ["M", features]), [m] = r.shape, a = floats(where, "agreement", agreement, [n, m]);
     checkPositive(where, "alpha", alpha);
     checkPositive(where, "beta", beta);
-    const weights = rowWeights(where, n, options), rows = taking(n, weights);
+    const weights = rowWeights(where, n, options), rows = takingPart(n, weights);
     for (const i of rows) for (let j = i * m; j < (i + 1) * m; j++) if (!(a.data[j] >= 0 && a.data[j] <= 1)) throw rangeError(where, "agreement", "in [0, 1]", `${a.data[j]} in row ${i}, column ${j % m}`);
     return {
       shape: [n],

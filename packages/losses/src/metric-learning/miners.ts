@@ -1,7 +1,7 @@
 import { similarityPass, type Similarity } from "@logits/core-wasm/similarity";
 import { exp, log } from "@logits/statistics";
 import { asFloat32, Tensor, type RandomSource, type TensorLike } from "@logits/tensor";
-import { floats, integers } from "./arguments.ts";
+import { floats, integers } from "../shaped.ts";
 import { extreme } from "./triplet.ts";
 import { minedPairs } from "./weightedPairs.ts";
 

@@ -1,6 +1,6 @@
 import { similarityPass } from "@logits/core-wasm/similarity";
 import { checkPositive, defineLoss, rowWeights, Tensor, type LossOptions, type TensorLike } from "@logits/tensor";
-import { labelledWeights, taking } from "./arguments.ts";
+import { takingPart, withoutIgnored } from "../labelled.ts";
 import { classBatch, type ClassLoss } from "./classCosines.ts";
 import { logSum } from "./tupleLoss.ts";
 
@@ -30,8 +30,8 @@ export interface ProxyAnchorOptions extends LossOptions {
 export const proxyAnchorLoss: ClassLoss<ProxyAnchorOptions> = /* @__PURE__ */ defineLoss("proxyAnchorLoss", 3, (where, args: [TensorLike, TensorLike, TensorLike], options: ProxyAnchorOptions) => {
   const { margin = 0.1, scale = 32, ignoreIndex } = options, { z, w, y, classes } = classBatch(where, args, ignoreIndex === undefined ? {} : { ignoreIndex });
   checkPositive(where, "scale", scale);
-  const shares = labelledWeights(rowWeights(where, z.shape[0], options.where === undefined ? {} : { where: options.where }), y, ignoreIndex), weights = rowWeights(where, classes, options.weight === undefined ? {} : { weight: options.weight });
-  const rows = taking(z.shape[0], shares), present = new Set(rows.map((i) => y[i])), all = Int32Array.from(rows, (_, j) => j);
+  const shares = withoutIgnored(rowWeights(where, z.shape[0], { where: options.where }), y, ignoreIndex), weights = rowWeights(where, classes, { weight: options.weight });
+  const rows = takingPart(z.shape[0], shares), present = new Set(rows.map((i) => y[i])), all = Int32Array.from(rows, (_, j) => j);
   return {
     shape: [classes],
     ...(weights && { weights }),

@@ -1,6 +1,6 @@
 import { exp, softplus } from "@logits/statistics";
 import { defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
-import { floats, integers } from "./arguments.ts";
+import { floats, integers } from "../shaped.ts";
 
 /** Options of `tripletListLoss`. */
 export interface TripletListOptions extends LossOptions {

@@ -1,5 +1,7 @@
 import { checkVectors, similarityPass, type Similarity } from "@logits/core-wasm/similarity";
-import { Tensor, asInt32, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { takingPart, withoutIgnored } from "../labelled.ts";
+import { integers } from "../shaped.ts";
 
 /** Options of a loss over the pairs of a batch. */
 export interface PairLossOptions extends LossOptions {
@@ -48,10 +50,10 @@ export type PairLoss<Options extends PairLossOptions = PairLossOptions> = Loss<[
 export function pairLoss<Options extends PairLossOptions = PairLossOptions>(name: string, similarity: Similarity | ((options: Options) => Similarity), plan: (options: Options, pairs: Pairs, where: string) => PairPlan): PairLoss<Options> {
   return defineLoss(name, 2, (where, [embeddings, labels]: [TensorLike, TensorLike], options: Options) => {
     const z = checkVectors(where, "embeddings", embeddings), { references, referenceLabels, ignoreIndex } = options, [n, features] = z.shape;
-    const y = asLabels(where, "labels", labels, n), r = references === undefined ? undefined : checkVectors(where, "references", references, features);
+    const y = integers(where, "labels", labels, [n]).data, r = references === undefined ? undefined : checkVectors(where, "references", references, features);
     if (referenceLabels !== undefined && r === undefined) throw rangeError(where, "referenceLabels", "with `references`", "no references");
-    const share = rowWeights(where, n, options), rows = Array.from(y.keys()).filter((i) => share?.[i] !== 0 && y[i] !== ignoreIndex), rowLabels = Int32Array.from(rows, (i) => y[i]);
-    const columnLabels = r ? asLabels(where, "referenceLabels", referenceLabels ?? [], r.shape[0]) : rowLabels, counts = new Map<number, number>(), self = r === undefined;
+    const share = withoutIgnored(rowWeights(where, n, options), y, ignoreIndex), rows = takingPart(n, share), rowLabels = Int32Array.from(rows, (i) => y[i]);
+    const columnLabels = r ? integers(where, "referenceLabels", referenceLabels ?? [], [r.shape[0]]).data : rowLabels, counts = new Map<number, number>(), self = r === undefined;
     for (const label of columnLabels) counts.set(label, (counts.get(label) ?? 0) + 1);
     const planned = plan(options, { rowLabels, columnLabels, self, rows, batch: n, positives: (i) => (counts.get(rowLabels[i]) ?? 0) - (self ? 1 : 0) }, where);
     const weights = new Float32Array(n);
@@ -72,10 +74,4 @@ export function pairLoss<Options extends PairLossOptions = PairLossOptions>(name
       },
     };
   });
-}
-
-function asLabels(where: string, argument: string, labels: TensorLike, rows: number): Int32Array {
-  const { shape, data } = asInt32(where, argument, labels);
-  if (shape.length !== 1 || shape[0] !== rows) throw rangeError(where, argument, `of shape [${rows}]`, `[${shape.join(", ")}]`);
-  return data;
 }

@@ -1,9 +1,6 @@
 import { expRow, sigmoidRow } from "@logits/core-wasm/similarity";
 import { log } from "@logits/statistics";
 
-/** The rows that take part: those without weights, or of a weight above 0. */
-export const takingPart = (n: number, weights: Float32Array | undefined): number[] => Array.from({ length: n }, (_, i) => i).filter((i) => weights?.[i] !== 0);
-
 /**
  * Cross-entropy of a row of similarities with weights q over its columns, and the row turned into coefficient d value / d s.
  *

@@ -1,8 +1,8 @@
 import { checkVectors, similarityPass, type Similarity } from "@logits/core-wasm/similarity";
 import { Tensor, rangeError, rowWeights, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import { takingPart } from "../labelled.ts";
 import { checkChoice } from "../range.ts";
 import type { PairRow } from "./pairLoss.ts";
-import { takingPart } from "./rows.ts";
 
 /** Options of a loss on the similarities of two sides. */
 export interface SidedLossOptions extends LossOptions {

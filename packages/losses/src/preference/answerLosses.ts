@@ -97,8 +97,8 @@ export interface CoverageOptions extends LossOptions {
  *   coverageLoss([-1], { samples: 8 }); // 0.0258
  * Source: Chen et al., "Rethinking fine-tuning when scaling test-time compute" (2025).
  */
-export const coverageLoss: Loss<[logProbs: TensorLike], CoverageOptions> = /* @__PURE__ */ defineLoss("coverageLoss", 1, (where, [logProbs], { samples = 1, ...options }: CoverageOptions) => {
-  const { shape, data } = asFloat32(where, "logProbs", logProbs), weights = rowWeights(where, shape, options);
+export const coverageLoss: Loss<[logProbs: TensorLike], CoverageOptions> = /* @__PURE__ */ defineLoss("coverageLoss", 1, (where, [logProbs], options: CoverageOptions) => {
+  const { shape, data } = asFloat32(where, "logProbs", logProbs), { samples = 1 } = options, weights = rowWeights(where, shape, options);
   if (!(samples >= 1 && samples < Infinity)) throw rangeError(where, "samples", "a finite number of at least 1", `${samples}`);
   return {
     shape,
@@ -151,8 +151,8 @@ export interface GrpoOptions extends LossOptions {
  * Source: Schulman et al., "Proximal policy optimization algorithms" (2017); Shao et al., "DeepSeekMath" (2024); the divergence's estimate: Schulman, "Approximating KL divergence" (2020); Gao et al., "Soft adaptive policy optimization" (2025).
  */
 export const grpoLoss: Loss<[logProbs: TensorLike, oldLogProbs: TensorLike, advantages: TensorLike], GrpoOptions> = /* @__PURE__ */ elementsLoss("grpoLoss", ["logProbs", "oldLogProbs", "advantages"], (options: GrpoOptions, where, shape) => {
-  const { clip = 0.2, maxRatio = Infinity, gate, beta = 0 } = options, [low, high] = typeof clip === "number" ? [clip, clip] : clip;
-  const reference = beta === 0 ? undefined : asFloat32(where, "reference", options.reference as TensorLike);
+  const { clip = 0.2, maxRatio = Infinity, gate, beta = 0, reference: given } = options, [low, high] = typeof clip === "number" ? [clip, clip] : clip;
+  const reference = beta === 0 ? undefined : asFloat32(where, "reference", given as TensorLike);
   for (const bound of [low, high]) if (!(bound >= 0)) throw rangeError(where, "clip", "at least 0, or [low, high] of that", `${clip}`);
   checkPositive(where, "maxRatio", maxRatio === Infinity ? 1 : maxRatio);
   gate?.forEach((g) => checkPositive(where, "gate", g));

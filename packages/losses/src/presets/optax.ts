@@ -12,7 +12,7 @@ import { tverskyLoss } from "../segmentation/overlap.ts";
 import { preset, reshaped, type PresetLoss } from "./preset.ts";
 
 /** A loss as it is, without a reduction. */
-function unreduced<Options extends object = object>(name: string, loss: Loss<any, any, any>, defaults: (options: Options) => object = (options) => options, factor = 1): PresetLoss<Options> {
+function unreduced<Options extends object = object>(name: string, loss: Loss<any, any, any>, defaults: (options: Options) => object, factor = 1): PresetLoss<Options> {
   return preset(name, (_, x, t, options: Options) => ({ loss, x, t, options: { ...defaults(options), reduction: "none" }, factor }));
 }
 

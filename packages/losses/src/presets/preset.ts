@@ -1,4 +1,4 @@
-import { asFloat32, asInt32, checkLabels, sizeOf, Tensor, type Loss, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, checkLabels, sizeOf, Tensor, watchedOptions, type Loss, type TensorLike } from "@logits/tensor";
 import { sameShape } from "../elementLoss.ts";
 
 /** A loss with the arguments and defaults of another library. `withGrad` gives the gradient of the first argument. */
@@ -20,7 +20,9 @@ export interface Preset {
 /** Makes a preset; the gradient has the shape of the predictions as they were given. */
 export function preset<Options extends object>(name: string, adapt: (where: string, x: Tensor<"float32">, targets: TensorLike, options: Options) => Preset): PresetLoss<Options> {
   const run = (where: string, predictions: TensorLike, targets: TensorLike, given: Options & { readonly upstream?: TensorLike }, withGrad: boolean): { loss: Tensor<"float32">; grad: Tensor<"float32"> } => {
-    const x = asFloat32(where, "predictions", predictions), { loss, x: own, t, options, factor = 1 } = adapt(where, x, targets, given), scaled = (y: Tensor<"float32">, shape: readonly number[]): Tensor<"float32"> => new Tensor("float32", shape, factor === 1 ? y.data : y.data.map((v) => factor * v));
+    const { options: watched, refuseUnread } = watchedOptions(where, given), x = asFloat32(where, "predictions", predictions), { loss, x: own, t, options, factor = 1 } = adapt(where, x, targets, watched);
+    refuseUnread(withGrad ? ["upstream"] : []);
+    const scaled = (y: Tensor<"float32">, shape: readonly number[]): Tensor<"float32"> => new Tensor("float32", shape, factor === 1 ? y.data : y.data.map((v) => factor * v));
     if (!withGrad) {
       const value = loss(own, t, options);
       return { loss: scaled(value, value.shape), grad: own };

@@ -1,7 +1,6 @@
 import { sigmoid, softplus } from "@logits/statistics";
-import { asFloat32, asInt32, checkShape, rangeError, Tensor, type Loss, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, checkShape, rangeError, Tensor, watchedOptions, type Loss, type TensorLike } from "@logits/tensor";
 import { sineCosine } from "../metric-learning/angle.ts";
-import { integers } from "../metric-learning/arguments.ts";
 import type { ClassLoss, ClassLossOptions } from "../metric-learning/classCosines.ts";
 import { arcFaceLoss as ownArcFaceLoss, normalizedSoftmaxLoss as ownNormalizedSoftmaxLoss, type MarginOptions } from "../metric-learning/marginSoftmax.ts";
 import { liftedStructureLoss as ownLiftedStructureLoss, swapTripletMarginLoss } from "../metric-learning/matrixLoss.ts";
@@ -11,6 +10,7 @@ import { fastApLoss as ownFastApLoss } from "../metric-learning/ranked.ts";
 import { tripletMarginLoss as ownTripletMarginLoss } from "../metric-learning/triplet.ts";
 import { distanceLoss, logSum, type DistanceOptions } from "../metric-learning/tupleLoss.ts";
 import { circleLoss as ownCircleLoss, multiSimilarityLoss as ownMultiSimilarityLoss, ncaLoss as ownNcaLoss, tupletMarginLoss as ownTupletMarginLoss } from "../metric-learning/weightedPairs.ts";
+import { integers } from "../shaped.ts";
 
 // The same defaults as ours.
 export { cosFaceLoss, sphereFaceLoss } from "../metric-learning/marginSoftmax.ts";
@@ -49,9 +49,9 @@ function unitRows(z: Tensor<"float32">): { unit: Tensor<"float32">; back(grad: F
 
 /** How many numbers of the batch are summed. */
 function divisor({ loss, options, over }: Part, z: Tensor<"float32">, y: Int32Array): number {
-  const values = (average: string): Float32Array => loss(z, y, { ...options, average, reduction: "none" }).data;
-  if (over === "nonZero") return values("all").filter((v) => v > 0).length;
-  const [sums, means] = [values("sum"), values("nonZero")];
+  const values = (extra: object): Float32Array => loss(z, y, { ...options, ...extra, reduction: "none" }).data;
+  if (over === "nonZero") return values({}).filter((v) => v > 0).length;
+  const [sums, means] = [values({ average: "sum" }), values({ average: "nonZero" })];
   return sums.reduce((count, sum, i) => count + (means[i] > 0 ? Math.round(sum / means[i]) : 0), 0);
 }
 
@@ -59,14 +59,15 @@ function divisor({ loss, options, over }: Part, z: Tensor<"float32">, y: Int32Ar
 type Run<Options> = (where: string, z: Tensor<"float32">, labels: TensorLike, options: Options, upstream: number) => { readonly value: number; readonly grad: Float32Array };
 
 function made<Options extends object>(name: string, run: Run<Options>): PmlLoss<Options> {
-  const result = (where: string, embeddings: TensorLike, labels: TensorLike, { upstream = 1, ...options }: Options & { readonly upstream?: number }): { loss: Tensor<"float32">; grad: Tensor<"float32"> } => {
-    const z = asFloat32(where, "embeddings", embeddings);
+  const result = (where: string, embeddings: TensorLike, labels: TensorLike, given: Options & { readonly upstream?: number }, read: readonly string[]): { loss: Tensor<"float32">; grad: Tensor<"float32"> } => {
+    const { options, refuseUnread } = watchedOptions(where, given), { upstream = 1 } = given, z = asFloat32(where, "embeddings", embeddings);
     checkShape(where, "embeddings", z, ["N", "F"]);
-    const { value, grad } = run(where, z, labels, options as Options, upstream);
+    const { value, grad } = run(where, z, labels, options, upstream);
+    refuseUnread(read);
     return { loss: new Tensor("float32", [], Float32Array.of(value)), grad: new Tensor("float32", z.shape, grad) };
   };
-  return Object.assign((embeddings: TensorLike, labels: TensorLike, options?: Options) => result(name, embeddings, labels, options ?? ({} as Options)).loss, {
-    withGrad: (embeddings: TensorLike, labels: TensorLike, options?: Options & { readonly upstream?: number }) => result(`${name}.withGrad`, embeddings, labels, options ?? ({} as Options)),
+  return Object.assign((embeddings: TensorLike, labels: TensorLike, options?: Options) => result(name, embeddings, labels, options ?? ({} as Options), []).loss, {
+    withGrad: (embeddings: TensorLike, labels: TensorLike, options?: Options & { readonly upstream?: number }) => result(`${name}.withGrad`, embeddings, labels, options ?? ({} as Options), ["upstream"]),
   });
 }
 
@@ -152,8 +153,8 @@ export const tripletMarginLoss: PmlLoss<{ readonly margin?: number; readonly swa
  *   multiSimilarityLoss([[1, 0], [0.6, 0.8], [0.8, 0.6]], [0, 0, 1]);
  * Source: pytorch-metric-learning 2.8.1.
  */
-export const multiSimilarityLoss: PmlLoss<{ readonly alpha?: number; readonly beta?: number; readonly base?: number }> = /* @__PURE__ */ preset("multiSimilarityLoss", false, (options) => [
-  { loss: ownMultiSimilarityLoss, options: { ...options, mining: false }, over: "mean" },
+export const multiSimilarityLoss: PmlLoss<{ readonly alpha?: number; readonly beta?: number; readonly base?: number }> = /* @__PURE__ */ preset("multiSimilarityLoss", false, ({ alpha, beta, base }) => [
+  { loss: ownMultiSimilarityLoss, options: { alpha, beta, base, mining: false }, over: "mean" },
 ]);
 
 /**
@@ -303,12 +304,11 @@ export interface NormalizedSoftmaxOptions extends ClassLossOptions {
   readonly temperature?: number;
 }
 
-/** One of our losses with other defaults. */
-function renamed<Options extends ClassLossOptions>(own: ClassLoss<any>, map: (options: Options) => object): ClassLoss<Options> {
-  const mapped = (options: any = {}): object => ({ ...options, ...map(options) });
-  return Object.assign((z: TensorLike, w: TensorLike, y: TensorLike, options?: object) => own(z, w, y, mapped(options)), {
-    withGrad: (z: TensorLike, w: TensorLike, y: TensorLike, options?: object) => own.withGrad(z, w, y, mapped(options)),
-  }) as ClassLoss<Options>;
+/** One of our losses with other options. */
+function renamed<Own extends ClassLossOptions, Options extends ClassLossOptions>(own: ClassLoss<Own>, map: (options: Options) => Own): ClassLoss<Options> {
+  return Object.assign((z: TensorLike, w: TensorLike, y: TensorLike, options: Options = {} as Options) => own(z, w, y, map(options)), {
+    withGrad: (z: TensorLike, w: TensorLike, y: TensorLike, options: Options = {} as Options) => own.withGrad(z, w, y, map(options)),
+  });
 }
 
 /**
@@ -324,7 +324,7 @@ function renamed<Options extends ClassLossOptions>(own: ClassLoss<any>, map: (op
  *   arcFaceLoss([[1, 0]], [[1, 0], [0, 1]], [0]);
  * Source: pytorch-metric-learning 2.8.1.
  */
-export const arcFaceLoss: ClassLoss<MarginOptions> = /* @__PURE__ */ renamed(ownArcFaceLoss, ({ margin = 28.6, scale = 64 }: MarginOptions) => ({ margin: (margin * Math.PI) / 180, scale }));
+export const arcFaceLoss: ClassLoss<MarginOptions> = /* @__PURE__ */ renamed(ownArcFaceLoss, ({ margin = 28.6, ...options }: MarginOptions) => ({ ...options, margin: (margin * Math.PI) / 180 }));
 
 /**
  * `NormalizedSoftmaxLoss(temperature=0.05)`: cosines, as its default distance normalises the embeddings too.
@@ -339,7 +339,7 @@ export const arcFaceLoss: ClassLoss<MarginOptions> = /* @__PURE__ */ renamed(own
  *   normalizedSoftmaxLoss([[1, 0]], [[1, 0], [0, 1]], [0]);
  * Source: pytorch-metric-learning 2.8.1.
  */
-export const normalizedSoftmaxLoss: ClassLoss<NormalizedSoftmaxOptions> = /* @__PURE__ */ renamed(ownNormalizedSoftmaxLoss, ({ temperature = 0.05 }: NormalizedSoftmaxOptions) => ({ scale: 1 / temperature }));
+export const normalizedSoftmaxLoss: ClassLoss<NormalizedSoftmaxOptions> = /* @__PURE__ */ renamed(ownNormalizedSoftmaxLoss, ({ temperature = 0.05, ...options }: NormalizedSoftmaxOptions) => ({ ...options, scale: 1 / temperature }));
 
 /**
  * `SoftTripleLoss(centers_per_class=10, la=20, gamma=0.1, margin=0.01)`.
@@ -354,4 +354,4 @@ export const normalizedSoftmaxLoss: ClassLoss<NormalizedSoftmaxOptions> = /* @__
  *   softTripleLoss([[1, 0]], [[1, 0], [0, 1]], [0], { centers: 1 });
  * Source: pytorch-metric-learning 2.8.1.
  */
-export const softTripleLoss: ClassLoss<SoftTripleOptions> = /* @__PURE__ */ renamed(ownSoftTripleLoss, ({ centers = 10, scale = 20, margin = 0.01 }: SoftTripleOptions) => ({ centers, scale, margin }));
+export const softTripleLoss: ClassLoss<SoftTripleOptions> = /* @__PURE__ */ renamed(ownSoftTripleLoss, ({ centers = 10, ...options }: SoftTripleOptions) => ({ ...options, centers }));

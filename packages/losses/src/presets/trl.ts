@@ -1,5 +1,5 @@
 import { sigmoid, softplus } from "@logits/statistics";
-import { asFloat32, asMask, checkPositive, rangeError, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, asMask, checkPositive, rangeError, Tensor, typeError, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { divergence, type DistillationLoss } from "../distillation/divergence.ts";
 import { jensenShannonTerm, type JensenShannonOptions } from "../distillation/divergences.ts";
 import { bcoLoss as bco, grpoLoss as grpo, ktoLoss as kto, type AnswerLoss, type KtoOptions } from "../preference/answerLosses.ts";
@@ -10,12 +10,12 @@ import { cpoLoss as cpo, orpoLoss as orpo, rewardModelLoss, simpoLoss } from "..
 
 type AnyLoss = ((...args: any[]) => Tensor<"float32">) & { withGrad(...args: any[]): any };
 
-/** A loss that is chosen by its options: another loss, with the options that it takes. */
+/** A loss that is chosen by its options: another loss, and the options that it gets. */
 function chosen<L>(count: number, choose: (options: any, args: readonly any[]) => readonly [loss: AnyLoss, options: object]): L {
   const call = (args: readonly any[]): readonly [AnyLoss, unknown[]] => {
-    const options = args[count] ?? {}, [loss, extra] = choose(options, args);
+    const options = args[count] ?? {}, [loss, own] = choose(options, args);
     // What is no options is left for the loss to refuse.
-    return [loss, [...args.slice(0, count), typeof options !== "object" || Symbol.iterator in options ? options : { ...options, ...extra }, ...args.slice(count + 1)]];
+    return [loss, [...args.slice(0, count), typeof options !== "object" || Symbol.iterator in options ? options : own, ...args.slice(count + 1)]];
   };
   const value = (...args: any[]): Tensor<"float32"> => {
     const [loss, given] = call(args);
@@ -73,15 +73,15 @@ const bcoPair = /* @__PURE__ */ pairLoss<readonly TensorLike[], SmoothedPreferen
  *   dpoLoss([-10], [-12], [-11], [-11]); // 0.5981
  * Source: TRL 1.10, DPOTrainer.
  */
-export const dpoLoss: ReferenceLoss<TrlDpoOptions> = /* @__PURE__ */ chosen(4, ({ lossType = "sigmoid", fDivergenceType = "reverse_kl", fAlphaDivergenceCoef = 0.5, ...options }: TrlDpoOptions) => {
-  const { discopopTau: tau = 0.05, labelSmoothing = 0 } = options, divergence = named("dpoLoss", { reverse_kl: "reverse-kl", forward_kl: "forward-kl", js_divergence: "jensen-shannon", alpha_divergence: fAlphaDivergenceCoef } satisfies Record<string, DpoOptions["divergence"]>, fDivergenceType, "fDivergenceType");
-  const sigmoidLoss = [dpo, { labelSmoothing: 0, divergence }] as const, table: Readonly<Record<string, readonly [AnyLoss, object]>> = {
-    sigmoid: sigmoidLoss, sigmoid_norm: sigmoidLoss, hinge: [slicLoss, {}], ipo: [ipoLoss, {}], exo_pair: [exoLoss, { labelSmoothing }], nca_pair: [noiseContrastiveAlignmentLoss, {}], robust: [robustDpoLoss, {}], bco_pair: [bcoPair, {}],
-    sppo_hard: [sppoLoss, {}], aot: [aotLoss, {}], aot_unpaired: [aotLoss, { unpaired: true }], apo_zero: [apoZeroLoss, {}], apo_down: [apoDownLoss, {}], discopop: [discopopLoss, { tau }],
+export const dpoLoss: ReferenceLoss<TrlDpoOptions> = /* @__PURE__ */ chosen(4, ({ lossType = "sigmoid", fDivergenceType = "reverse_kl", fAlphaDivergenceCoef = 0.5, discopopTau: tau = 0.05, labelSmoothing = 0, ...options }: TrlDpoOptions) => {
+  const divergence = named("dpoLoss", { reverse_kl: "reverse-kl", forward_kl: "forward-kl", js_divergence: "jensen-shannon", alpha_divergence: fAlphaDivergenceCoef } satisfies Record<string, DpoOptions["divergence"]>, fDivergenceType, "fDivergenceType");
+  const sigmoidLoss = [dpo, { divergence }] as const, table: Readonly<Record<string, readonly [AnyLoss, object]>> = {
+    sigmoid: sigmoidLoss, sigmoid_norm: sigmoidLoss, hinge: [slicLoss, {}], ipo: [ipoLoss, {}], exo_pair: [exoLoss, { labelSmoothing }], nca_pair: [noiseContrastiveAlignmentLoss, {}], robust: [robustDpoLoss, { labelSmoothing }], bco_pair: [bcoPair, {}],
+    sppo_hard: [sppoLoss, {}], aot: [aotLoss, { labelSmoothing }], aot_unpaired: [aotLoss, { labelSmoothing, unpaired: true }], apo_zero: [apoZeroLoss, {}], apo_down: [apoDownLoss, {}], discopop: [discopopLoss, { tau }],
   };
   const found = named("dpoLoss", table, lossType);
   if (divergence !== "reverse-kl" && found !== sigmoidLoss) throw rangeError("dpoLoss", "fDivergenceType", `reverse_kl with lossType ${lossType}`, fDivergenceType);
-  return found;
+  return [found[0], { ...options, ...found[1] }];
 });
 
 /** Options of TRL's KTO loss. */
@@ -105,7 +105,7 @@ export interface TrlKtoOptions extends KtoOptions {
  *   ktoLoss([-10, -12], [-11, -11], [1, 0]); // 0.4750
  * Source: TRL 1.10, KTOTrainer.
  */
-export const ktoLoss: AnswerLoss<TrlKtoOptions> = /* @__PURE__ */ chosen(3, ({ lossType = "kto", kl }: TrlKtoOptions) => [kto, named("ktoLoss", { kto: { kl }, apo_zero_unpaired: { kl: 0 } }, lossType)]);
+export const ktoLoss: AnswerLoss<TrlKtoOptions> = /* @__PURE__ */ chosen(3, ({ lossType = "kto", kl, ...options }: TrlKtoOptions) => [kto, { ...options, ...named("ktoLoss", { kto: { kl }, apo_zero_unpaired: { kl: 0 } }, lossType) }]);
 
 /**
  * TRL's BCO loss, with the running mean of rewards as `delta`.
@@ -157,8 +157,10 @@ const cpoIpo = /* @__PURE__ */ pairLoss<readonly TensorLike[], SmoothedPreferenc
  *   cpoLoss([-1], [-2], { lossType: "simpo" }); // 0.9130
  * Source: TRL 1.10, CPOTrainer.
  */
-export const cpoLoss: PairLoss<TrlCpoOptions> = /* @__PURE__ */ chosen(2, ({ lossType = "sigmoid", beta = 0.1, simpoGamma: gamma = 0.5 }: TrlCpoOptions) =>
-  named<readonly [AnyLoss, object]>("cpoLoss", { sigmoid: [cpo, {}], hinge: [cpoHinge, {}], ipo: [cpoIpo, {}], simpo: [simpoLoss, { beta, gamma }] }, lossType));
+export const cpoLoss: PairLoss<TrlCpoOptions> = /* @__PURE__ */ chosen(2, ({ lossType = "sigmoid", beta = 0.1, simpoGamma: gamma = 0.5, labelSmoothing, alpha, ...options }: TrlCpoOptions) => {
+  const [loss, own] = named<readonly [AnyLoss, object]>("cpoLoss", { sigmoid: [cpo, { labelSmoothing }], hinge: [cpoHinge, {}], ipo: [cpoIpo, {}], simpo: [simpoLoss, { gamma, labelSmoothing, alpha }] }, lossType);
+  return [loss, { ...options, beta, ...own }];
+});
 
 /**
  * TRL's odds-ratio term of ORPO, with the sign of a loss; its trainer adds the negative log-likelihood of the chosen answer.
@@ -198,7 +200,7 @@ export interface TrlRewardOptions extends LossOptions {
  *   rewardLoss([2], [1]); // 0.3133
  * Source: TRL 1.10, RewardTrainer.
  */
-export const rewardLoss: PairLoss<TrlRewardOptions> = /* @__PURE__ */ chosen(2, ({ centerRewardsCoefficient: centering }: TrlRewardOptions) => [rewardModelLoss, { centering }]);
+export const rewardLoss: PairLoss<TrlRewardOptions> = /* @__PURE__ */ chosen(2, ({ centerRewardsCoefficient: centering, ...options }: TrlRewardOptions) => [rewardModelLoss, { ...options, centering }]);
 
 /**
  * TRL's loss of GKD: the generalised Jensen-Shannon divergence at a temperature, which it does not multiply by its square.
@@ -224,7 +226,7 @@ export const gkdLoss: DistillationLoss<JensenShannonOptions> = /* @__PURE__ */ d
 });
 
 /** Options of TRL's GRPO losses. */
-export interface TrlGrpoOptions extends LossOptions {
+export interface TrlGrpoOptions extends Pick<LossOptions, "where"> {
   /** How tokens are averaged: "dapo" and "bnpo" over all, "grpo" and "sapo" over each answer and then over answers, "dr_grpo" by `maxCompletionLength`. Default "dapo". */
   readonly lossType?: "dapo" | "bnpo" | "grpo" | "dr_grpo" | "sapo";
   /** Default 0.2. */
@@ -261,7 +263,8 @@ export interface TrlGrpoOptions extends LossOptions {
  * Source: TRL 1.10, GRPOTrainer.
  */
 export const grpoLoss: Loss<[logProbs: TensorLike, oldLogProbs: TensorLike, advantages: TensorLike], TrlGrpoOptions> = /* @__PURE__ */ chosen(3, (options: TrlGrpoOptions, [logProbs]) => {
-  const { lossType = "dapo", epsilon = 0.2, epsilonHigh = epsilon, delta: maxRatio, sapoTemperaturePos = 1, sapoTemperatureNeg = 1.05, maxCompletionLength = 0 } = options, { shape: [answers, tokens], size } = asFloat32("grpoLoss", "logProbs", logProbs);
+  const { lossType = "dapo", epsilon = 0.2, epsilonHigh = epsilon, delta: maxRatio, sapoTemperaturePos = 1, sapoTemperatureNeg = 1.05, maxCompletionLength = 0, ...rest } = options, { shape: [answers, tokens], size } = asFloat32("grpoLoss", "logProbs", logProbs);
+  for (const name of ["reduction", "weight"]) if (name in rest) throw typeError("grpoLoss", "options", "without reduction and weight, which are those of lossType", name);
   if (lossType === "dr_grpo") checkPositive("grpoLoss", "maxCompletionLength", maxCompletionLength);
   const mask = options.where === undefined ? undefined : asMask("grpoLoss", "where", options.where).data, weight = new Float32Array(size);
   for (let b = 0; b < answers; b++) {
@@ -269,5 +272,5 @@ export const grpoLoss: Loss<[logProbs: TensorLike, oldLogProbs: TensorLike, adva
     weight.fill(1 / (answers * (lossType !== "dr_grpo" ? Math.max(1, length) : maxCompletionLength || 1)), b * tokens, (b + 1) * tokens);
   }
   const all = { reduction: "mean", weight: undefined }, own = { reduction: "sum", weight: new Tensor("float32", [answers, tokens], weight) };
-  return [grpo, { clip: [epsilon, epsilonHigh], maxRatio, ...named("grpoLoss", { dapo: all, bnpo: all, grpo: own, dr_grpo: own, sapo: { ...own, gate: [sapoTemperaturePos, sapoTemperatureNeg] } }, lossType) }];
+  return [grpo, { ...rest, clip: [epsilon, epsilonHigh], maxRatio, ...named("grpoLoss", { dapo: all, bnpo: all, grpo: own, dr_grpo: own, sapo: { ...own, gate: [sapoTemperaturePos, sapoTemperatureNeg] } }, lossType) }];
 });

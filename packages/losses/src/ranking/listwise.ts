@@ -1,6 +1,5 @@
-import { exp } from "@logits/statistics";
 import { asInt32, checkInteger, defineLoss, rangeError, scoreRows, type Loss, type TensorLike } from "@logits/tensor";
-import { logSoftmaxRow } from "../distillation/studentLoss.ts";
+import { logSoftmaxRow } from "../logSoftmaxRow.ts";
 import { fallingOrder, listLoss, type ListLoss, type ListOptions } from "./listLoss.ts";
 import { plackettLuceRow } from "./plackettLuceRow.ts";
 
@@ -19,8 +18,9 @@ import { plackettLuceRow } from "./plackettLuceRow.ts";
  * Source: Cao, Qin, Liu, Tsai, Li, "Learning to rank: from pairwise approach to listwise approach", ICML 2007 (top one).
  */
 export const listNetLoss: ListLoss = /* @__PURE__ */ listLoss("listNetLoss", () => (s, y, grad) => {
-  logSoftmaxRow(y);
-  return softmaxTerm(s, y.map(exp), grad);
+  const target = new Float64Array(y.length);
+  logSoftmaxRow(y, target);
+  return softmaxTerm(s, target, grad);
 });
 
 /**
@@ -42,13 +42,14 @@ export const listNetLoss: ListLoss = /* @__PURE__ */ listLoss("listNetLoss", () 
 export const listwiseSoftmaxLoss: ListLoss = /* @__PURE__ */ listLoss("listwiseSoftmaxLoss", () => softmaxTerm, 0);
 
 function softmaxTerm(s: Float64Array, y: Float64Array, grad: Float64Array): number {
-  logSoftmaxRow(s);
+  const p = new Float64Array(s.length);
+  logSoftmaxRow(s, p);
   let value = 0, mass = 0;
   for (let i = 0; i < s.length; i++) {
     mass += y[i];
     if (y[i] !== 0) value -= y[i] * s[i];
   }
-  for (let i = 0; i < s.length; i++) grad[i] = mass * exp(s[i]) - y[i];
+  for (let i = 0; i < s.length; i++) grad[i] = mass * p[i] - y[i];
   return value;
 }
 

@@ -117,7 +117,7 @@ export interface ApproxNdcgOptions extends NdcgOptions {
  * Source: Qin, Liu, Li, "A general approximation framework for direct optimization of information retrieval measures", Information Retrieval 13 (2010).
  */
 export const approxNdcgLoss: ListLoss<Omit<ApproxNdcgOptions, "k">> = /* @__PURE__ */ listLoss("approxNdcgLoss", (options: Omit<ApproxNdcgOptions, "k">, where) => {
-  const { temperature = 0.1 } = options, { gains } = ndcgParts(where, { ...options, k: Infinity });
+  const { temperature = 0.1 } = options, { gains } = ndcgParts(where, { gain: options.gain });
   checkPositive(where, "temperature", temperature);
   return (s, y, grad) => {
     const g = gains(y);

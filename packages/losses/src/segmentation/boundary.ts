@@ -1,7 +1,7 @@
 import { sigmoid } from "@logits/statistics";
 import { asFloat32, asMask, defineLoss, rangeError, scoreRows, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { sameShape } from "../elementLoss.ts";
-import { softmaxRows } from "./regions.ts";
+import { softmaxRows } from "../logSoftmaxRow.ts";
 
 /**
  * Boundary loss: probability times distance from the boundary, so that a pixel costs the more the further out it lies. Beside a loss of regions.

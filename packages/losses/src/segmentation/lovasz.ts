@@ -6,7 +6,7 @@ import { regionsOf, type RegionLoss, type RegionOptions } from "./regions.ts";
 /** The Lovasz extension of the Jaccard loss over errors: hinges of logits, or distances of probabilities. */
 function lovaszLoss(name: string, defaults: Pick<RegionOptions, "activation" | "absent">, hinge: boolean): RegionLoss {
   return defineLoss(name, 2, (where, [logits, targets]: [TensorLike, TensorLike], options: RegionOptions) => {
-    const { p, t, w, units, shape, weights, present, unit, gradient } = regionsOf(where, logits, targets, options, defaults);
+    const { p, t, w, units, shape, weights, present, unit, gradient } = regionsOf(where, logits, targets, options, options.weight, defaults);
     return {
       shape,
       weights,

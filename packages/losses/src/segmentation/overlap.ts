@@ -75,7 +75,7 @@ export const diceLoss: RegionLoss<DiceOptions> = /* @__PURE__ */ regionLoss("dic
  *   jaccardLoss([[4, 0], [0, 4]], [0, 1]); // 0.0353
  * Source: Rahman and Wang, "Optimizing intersection-over-union in deep neural networks for image segmentation", ISVC 2016.
  */
-export const jaccardLoss: RegionLoss<OverlapOptions> = /* @__PURE__ */ regionLoss("jaccardLoss", (options: OverlapOptions, where) => ({ terms: tversky({ ...options, alpha: 1, beta: 1 }, where) }));
+export const jaccardLoss: RegionLoss<OverlapOptions> = /* @__PURE__ */ regionLoss("jaccardLoss", (options: OverlapOptions, where) => ({ terms: tversky({ smooth: options.smooth, logarithm: options.logarithm, alpha: 1, beta: 1 }, where) }));
 
 /**
  * Tversky loss of each class: Dice with weights of its own for false positives and false negatives.

@@ -1,6 +1,7 @@
-import { exp, log1p, sigmoid } from "@logits/statistics";
+import { log1p, sigmoid } from "@logits/statistics";
 import { asFloat32, asInt32, checkLabels, defineLoss, rangeError, rowWeights, scoreRows, type Loss, type RowLossOptions, type Tensor, type TensorLike } from "@logits/tensor";
 import { checkTargets, sameShape } from "../elementLoss.ts";
+import { softmaxRows } from "../logSoftmaxRow.ts";
 
 /** Options of the losses of regions. `weight` is of classes (of the values), `where` and `ignoreIndex` of pixels. */
 export interface RegionOptions extends RowLossOptions {
@@ -40,12 +41,12 @@ export function checkOneOf(where: string, argument: string, value: string, words
   if (!words.includes(value)) throw rangeError(where, argument, `one of ${words.join(", ")}`, value);
 }
 
-/** Checks the arguments of a loss of regions and takes the activation. */
-export function regionsOf(where: string, logits: TensorLike, targets: TensorLike, options: RegionOptions, defaults: Pick<RegionOptions, "activation" | "absent"> = {}): Regions {
-  const { weight, per = "batch", absent = defaults.absent ?? "skip", ...pixels } = options, { ignoreIndex } = options;
-  const x = asFloat32(where, "logits", logits), given = asFloat32(where, "targets", targets), scores = scoreRows(where, "logits", x, pixels), { z, classes, rows, weights: mask } = scores;
+/** Checks the arguments of a loss of regions and takes the activation; `weight` is of the units. */
+export function regionsOf(where: string, logits: TensorLike, targets: TensorLike, options: RegionOptions, weight: TensorLike | undefined, defaults: Pick<RegionOptions, "activation" | "absent"> = {}): Regions {
+  const { axis = -1, where: pixels, ignoreIndex, per = "batch", absent = defaults.absent ?? "skip", activation: chosen = defaults.activation } = options;
+  const x = asFloat32(where, "logits", logits), given = asFloat32(where, "targets", targets), scores = scoreRows(where, "logits", x, { axis, where: pixels }), { z, classes, rows, weights: mask } = scores;
   // One class has no softmax: labels of 0 and 1 are its mask.
-  const flat = given.shape.length === scores.shape.length, labelled = flat && classes > 1, activation = options.activation ?? defaults.activation ?? (labelled ? "softmax" : "sigmoid");
+  const flat = given.shape.length === scores.shape.length, labelled = flat && classes > 1, activation = chosen ?? (labelled ? "softmax" : "sigmoid");
   checkOneOf(where, "per", per, ["batch", "image"]);
   checkOneOf(where, "absent", absent, ["skip", "count", "zero"]);
   checkOneOf(where, "activation", activation, ["softmax", "sigmoid", "none"]);
@@ -60,7 +61,7 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
       else t[r * classes + y[r]] = 1;
   } else {
     sameShape(where, "targets", given.shape, flat ? scores.shape : x.shape);
-    t = flat ? given.data : scoreRows(where, "targets", given, { axis: options.axis ?? -1 }).z.data;
+    t = flat ? given.data : scoreRows(where, "targets", given, { axis }).z.data;
   }
   for (let r = 0, i = 0; r < rows; r++) for (let c = 0; c < classes; c++, i++) w[i] = (kept !== undefined && kept[r] === 0) || (!labelled && t[i] === ignoreIndex) ? 0 : 1;
   checkTargets(where, t, w, [0, 1]);
@@ -97,18 +98,6 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
   };
 }
 
-/** Probabilities of rows of logits, in float64. */
-export function softmaxRows(z: Float32Array, classes: number): Float64Array {
-  const p = new Float64Array(z.length);
-  for (let row = 0; row < z.length; row += classes) {
-    let max = -Infinity, sum = 0;
-    for (let i = row; i < row + classes; i++) max = Math.max(max, z[i]);
-    for (let i = row; i < row + classes; i++) sum += p[i] = exp(z[i] - max);
-    for (let i = row; i < row + classes; i++) p[i] /= sum;
-  }
-  return p;
-}
-
 /** Sums over the pixels of one class: of p t, p, t, p^2, t^2 and 1. */
 export type Sums = readonly [tp: number, p: number, t: number, pp: number, tt: number, n: number];
 
@@ -127,8 +116,8 @@ export interface RegionPlan {
 /** Makes a loss that depends on a class through sums over its pixels alone. */
 export function regionLoss<Options extends RegionOptions = RegionOptions>(name: string, plan: (options: Options, where: string) => RegionPlan): RegionLoss<Options> {
   return defineLoss(name, 2, (where, [logits, targets]: [TensorLike, TensorLike], options: Options) => {
-    const { terms, joint = false, map } = plan(options, where), { weight } = options;
-    const { p, t, w, classes, units, shape, weights, present, unit, gradient } = regionsOf(where, logits, targets, joint ? { ...options, weight: undefined } : options), { absent = "skip" } = options;
+    const { terms, joint = false, map } = plan(options, where), { weight, absent = "skip" } = options;
+    const { p, t, w, classes, units, shape, weights, present, unit, gradient } = regionsOf(where, logits, targets, options, joint ? undefined : weight);
     const a = map === undefined ? p : p.map((x) => map(x)[0]), sums = new Float64Array(6 * units), scales = new Float64Array(units).fill(1);
     for (let i = 0; i < p.length; i++) {
       if (w[i] === 0) continue;

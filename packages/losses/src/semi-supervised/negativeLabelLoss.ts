@@ -1,6 +1,6 @@
 import { exp, sigmoid, softplus } from "@logits/statistics";
-import { logSumExpRow } from "../distillation/studentLoss.ts";
 import type { LabelLoss } from "../labelLoss.ts";
+import { logSumExpRow } from "../logSoftmaxRow.ts";
 import { labelledVectorLoss } from "../vectorLoss.ts";
 
 /**

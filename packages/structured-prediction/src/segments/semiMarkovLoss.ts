@@ -35,7 +35,7 @@ export const semiMarkovLoss: Loss<[content: TensorLike, durations: TensorLike, t
   if (x.shape.length !== 3) throw rangeError(where, "content", "of shape [B, T, C]", `[${x.shape.join(", ")}]`);
   const [batch, T] = x.shape;
   if (y.shape.join() !== `${batch},${T}`) throw rangeError(where, "labels", `of shape [${batch}, ${T}]`, `[${y.shape.join(", ")}]`);
-  const weights = rowWeights(where, batch, options), { start, end, tail, allowed } = options;
+  const weights = rowWeights(where, batch, options), { start, end, tail, allowed, starts, ends, segmentScores } = options;
   const lengths = options.lengths === undefined ? new Int32Array(batch).fill(T) : asInt32(where, "lengths", options.lengths).data.slice();
   if (lengths.length !== batch) throw rangeError(where, "lengths", `of shape [${batch}]`, `[${lengths.length}]`);
   lengths.forEach((length, b) => checkInteger(where, `lengths[${b}]`, length, 0, T));
@@ -46,7 +46,6 @@ export const semiMarkovLoss: Loss<[content: TensorLike, durations: TensorLike, t
     shape: [batch],
     weights,
     pass(coefficients) {
-      const { starts, ends, segmentScores } = options;
       const p = semiMarkovWithin(where, model, x, { lengths: counted, ...(starts !== undefined && { starts }), ...(ends !== undefined && { ends }), ...(segmentScores !== undefined && { segmentScores }) });
       if (coefficients === undefined) return { values: p.logProb(y).map((v) => -v), gradients: () => { throw new Error("no gradients were asked for"); } };
       const { value, grads } = p.logProbWithGrad(y, { upstream: new Tensor("float32", [batch], Float32Array.from(coefficients, (c) => -c)) });
