@@ -1,0 +1,45 @@
+import { Tensor } from "@logits/tensor";
+import { expect, it } from "vitest";
+import { attentionPooling, hopfieldRetrieve, hopfieldStep, slotAttention } from "./index.ts";
+
+const of = (...shape: number[]): Tensor<"float32"> => new Tensor("float32", shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
+
+it("names what does not fit", () => {
+  const x = of(4, 3), net = { hidden: of(2, 3), score: of(2) };
+  expect(
+    [
+      () => attentionPooling(of(3), net), () => attentionPooling(x, { ...net, hidden: of(2, 4) }), () => attentionPooling(x, { ...net, score: of(3) }), () => attentionPooling(x, { ...net, hiddenBias: of(3) }), () => attentionPooling(x, { ...net, gate: of(3, 3) }), () => attentionPooling(x, { ...net, gateBias: of(2) }),
+      () => attentionPooling(x, net, { mask: [1] }), () => attentionPooling(of(2, 4, 3), net, { mask: [[1, 1, 1, 1]] }), () => attentionPooling.withGrad(x, net, { upstream: of(4) }),
+      () => slotAttention(of(3), x, x), () => slotAttention(of(2, 3), of(4, 2), x), () => slotAttention(of(2, 3), x, of(5, 3)), () => slotAttention(of(2, 3), x, x, { scale: NaN }), () => slotAttention(of(2, 3), x, x, { epsilon: -1 }), () => slotAttention.withGrad(of(2, 3), x, x, { upstream: x }),
+      () => hopfieldStep(x, x, { beta: 0 }), () => hopfieldStep(x, of(4, 2)), () => hopfieldRetrieve(x, x, { tolerance: 0 }), () => hopfieldRetrieve(x, x, { maxSteps: 0 }), () => hopfieldRetrieve([[1]], [[4], [-2]], { beta: 0.2, maxSteps: 1 }),
+    ].map((f) => {
+      try {
+        f();
+      } catch (error) {
+        return `${(error as Error).name}: ${(error as Error).message}`;
+      }
+      return "no error";
+    }).join("\n"),
+  ).toMatchInlineSnapshot(`
+    "RangeError: attentionPooling: expected \`features\` of shape [N, F] or [B, N, F], got [3]
+    RangeError: attentionPooling: expected \`hidden\` of shape [A, 3] ([A, F]), got [2, 4]
+    RangeError: attentionPooling: expected \`score\` of shape [2] as hidden, got [3]
+    RangeError: attentionPooling: expected \`hiddenBias\` of shape [2] as hidden, got [3]
+    RangeError: attentionPooling: expected \`gate\` of shape [2, 3] as hidden, got [3, 3]
+    RangeError: attentionPooling: expected \`gateBias\` with a \`gate\`, got one without
+    RangeError: attentionPooling: expected \`mask\` of shape [4] or [1, 4] ([N] or [B, N]), got [1]
+    RangeError: attentionPooling: expected \`mask\` of shape [4] or [2, 4] ([N] or [B, N]), got [1, 4]
+    RangeError: attentionPooling.withGrad: expected \`upstream\` of shape [3], got [4]
+    RangeError: slotAttention: expected \`slots\` of shape [..., K, D], got [3]
+    RangeError: slotAttention: expected \`keys\` of shape [N, 3] ([..., N, D]), got [4, 2]
+    RangeError: slotAttention: expected \`values\` of shape [4, E] ([..., N, E]), got [5, 3]
+    RangeError: slotAttention: expected \`scale\` finite, got NaN
+    RangeError: slotAttention: expected \`epsilon\` a finite number >= 0, got -1
+    RangeError: slotAttention.withGrad: expected \`upstream\` of shape [2, 3], got [4, 3]
+    RangeError: hopfieldStep: expected \`beta\` a finite number > 0, got 0
+    RangeError: attention: expected \`key\` of shape [1, Hkv, S, 3] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [4, 2]
+    RangeError: hopfieldRetrieve: expected \`tolerance\` a finite number > 0, got 0
+    RangeError: hopfieldRetrieve: expected \`maxSteps\` an integer in [1, 2147483647], got 0
+    ConvergenceError: hopfieldRetrieve: expected a fixed point within 1 steps (\`maxSteps\`), got a move of 1.6111488342285156"
+  `);
+});
