@@ -1,0 +1,137 @@
+// Cross-entropy over a vocabulary, a tile z: f32[rows, cols] of its logits at a time; the word of column c is first + c.
+// labels: i32[rows], bias: f32[V] (hasBias = 1), factors: f32[rows]; all floats as bits. A logit is cap tanh((z + bias) / cap) (cap 0: z + bias); a bias of -Infinity makes a word impossible.
+//   STATE     state: f32[rows, 3]: the largest logit m so far (NaN where one is NaN or +Infinity), others: the sum of exp(logit - m) but for m's own 1, and the label's logit.
+//             With last = 1: logs[r] = L = m + log(1 + others), values[r] = factors[r] (L - the label's logit + zLoss L^2)
+//   GRADIENT  z[r, c] = factors[r] ((1 + 2 zLoss L) exp(logit - L) - [first + c is the label]) (1 - (logit / cap)^2)
+// A row with NaN or +Infinity, or without a possible word: NaN; an impossible label: +Infinity.
+
+override MODE: u32 = 0u;
+
+struct Params {
+  shiftLabels: u32, shiftBias: u32, shiftFactors: u32, shiftZ: u32, shiftState: u32, shiftValues: u32, shiftLogs: u32,
+  rows: u32, cols: u32, first: u32, last: u32, hasBias: u32,
+  zLoss: f32, cap: f32,
+}
+
+@group(0) @binding(0) var<storage, read> labels: array<u32>;
+@group(0) @binding(1) var<storage, read> bias: array<u32>;
+@group(0) @binding(2) var<storage, read> factors: array<u32>;
+@group(0) @binding(3) var<storage, read_write> z: array<u32>;
+@group(0) @binding(4) var<storage, read_write> state: array<u32>;
+@group(0) @binding(5) var<storage, read_write> values: array<u32>;
+@group(0) @binding(6) var<storage, read_write> logs: array<u32>;
+@group(0) @binding(7) var<uniform> params: Params;
+
+fn logit(bits: u32, c: u32) -> u32 {
+  var sum = bits;
+  if (params.hasBias == 1u) {
+    let b = bias[params.shiftBias + params.first + c];
+    if (b == MINUS_INFINITE) { return b; }
+    if (finite(bits) && finite(b)) {
+      sum = bitcast<u32>(bitcast<f32>(bits) + bitcast<f32>(b));
+    } else if (finite(bits)) {
+      sum = b;
+    } else if (!finite(b) && bits != b) {
+      sum = NAN;
+    }
+  }
+  if (params.cap > 0.0 && sum != MINUS_INFINITE) { sum = softCapped(sum, params.cap); }
+  return sum;
+}
+
+// exp(a - b), a <= b, from halves: the difference itself could overflow.
+fn ratio(a: f32, b: f32) -> f32 {
+  return expBelow(2.0 * max(fma(a, 0.5, -0.5 * b), -75.0));
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32 /*SUBGROUP*/) {
+  /*SETUP*/
+  let lane = local % LANES;
+  let row = (group.y * groups.x + group.x) * (256u / LANES) + local / LANES;
+  let cols = select(0u, params.cols, row < params.rows);
+  let origin = params.shiftZ + row * params.cols;
+  let at = params.shiftState + row * 3u;
+  let label = labels[params.shiftLabels + row] - params.first;
+
+  if (MODE == 0u) {
+    var key = 0u;
+    for (var c = lane; c < cols; c += LANES) { key = max(key, rank(logit(z[origin + c], c))); }
+    let top = maxOf(key, local);
+    let regular = top > KEY_MINUS_INFINITE && top < KEY_INFINITE;
+    var m = select(unorder(top), NAN, top >= KEY_INFINITE);
+    let here = bitcast<f32>(select(0u, m, regular));
+    var total = vec4f();
+    if (regular) {
+      for (var c = lane; c < cols; ) {
+        var part = vec4f();
+        for (var i = 0u; i < 16u && c < cols; i++) {
+          let bits = logit(z[origin + c], c);
+          // The largest count, as 1 each.
+          if (rank(bits) == top) { part.y += 1.0; } else if (finite(bits)) { part.x += ratio(bitcast<f32>(bits), here); }
+          c += LANES;
+        }
+        total += part;
+      }
+    }
+    total = sumOf(total, local);
+    if (lane != 0u || row >= params.rows) { return; }
+    var others = total.x + max(total.y - 1.0, 0.0);
+    let before = state[at];
+    if (params.first > 0u && before != MINUS_INFINITE) {
+      let earlier = bitcast<f32>(state[at + 1u]);
+      if (!finite(before) || order(m) == KEY_NAN) {
+        m = NAN;
+      } else if (m == MINUS_INFINITE) {
+        m = before;
+        others = earlier;
+      } else if (here > bitcast<f32>(before)) {
+        others += (1.0 + earlier) * ratio(bitcast<f32>(before), here);
+      } else {
+        others = earlier + (1.0 + others) * ratio(here, bitcast<f32>(before));
+        m = before;
+      }
+    }
+    state[at] = m;
+    state[at + 1u] = bitcast<u32>(others);
+    if (label < params.cols) { state[at + 2u] = logit(z[origin + label], label); }
+    if (params.last == 0u) { return; }
+    var value = NAN;
+    var log = m;
+    let factor = factors[params.shiftFactors + row];
+    if (finite(m)) {
+      let l = log1pAbove(others);
+      let L = bitcast<f32>(m) + l;
+      log = bitcast<u32>(L);
+      value = INFINITE;
+      let own = state[at + 2u];
+      if (finite(own)) { value = bitcast<u32>(bitcast<f32>(factor) * (bitcast<f32>(m) - bitcast<f32>(own) + l + params.zLoss * L * L)); }
+    }
+    values[params.shiftValues + row] = value;
+    logs[params.shiftLogs + row] = log;
+    return;
+  }
+
+  let m = state[at];
+  let factor = factors[params.shiftFactors + row];
+  let good = finite(m) && finite(factor);
+  let top = bitcast<f32>(select(0u, m, good));
+  let by = bitcast<f32>(select(0u, factor, good));
+  let others = bitcast<f32>(state[at + 1u]);
+  let share = (1.0 + 2.0 * params.zLoss * (top + log1pAbove(others))) / (1.0 + others);
+  for (var c = lane; c < cols; c += LANES) {
+    let bits = logit(z[origin + c], c);
+    var result = NAN;
+    if (good) {
+      var slope = by;
+      var g = 0.0;
+      if (finite(bits)) {
+        let v = bitcast<f32>(bits);
+        if (params.cap > 0.0) { slope *= 1.0 - (v / params.cap) * (v / params.cap); }
+        g = share * ratio(v, top);
+      }
+      result = bitcast<u32>(slope * (g - select(0.0, 1.0, c == label)));
+    }
+    z[origin + c] = result;
+  }
+}
