@@ -1,5 +1,5 @@
 import { core, type ResidentTensor } from "@logits/core-wasm";
-import { attentionDecode } from "@logits/core-wasm/attention";
+import { attentionDecode, cacheFormat, type CacheDType, type CacheFormat } from "@logits/core-wasm/decode";
 import { log } from "@logits/statistics";
 import { DisposedError, Tensor, asFloat32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
 import { attention, type AttentionOutput } from "./attention.ts";
@@ -15,6 +15,8 @@ export interface KeyValueCacheOptions {
   readonly width?: number;
   /** Tokens of a page, a multiple of 64. Default 64. */
   readonly pageSize?: number;
+  /** How numbers are held: "float16" within max(2^-11 |x|, 2^-15), "int8" within 1.0001 max |x| / 254 of the D (E) numbers of a token and head. Default "float32". */
+  readonly dtype?: CacheDType;
 }
 
 /** What attend takes: what attention takes, for queries at the end of the cache that see what stands before them. */
@@ -38,6 +40,8 @@ export class KeyValueCache {
   readonly features: number;
   readonly width: number;
   readonly pageSize: number;
+  readonly dtype: CacheDType;
+  readonly #format: CacheFormat;
   readonly #pages: ResidentTensor<"float32">[] = [];
   #length = 0;
   #disposed = false;
@@ -45,17 +49,20 @@ export class KeyValueCache {
   /**
    * An empty cache.
    *
-   * @param options - heads, features, width, pageSize
-   * @throws RangeError for sizes that are no integers from 1 on, or a pageSize that is no multiple of 64
+   * @param options - heads, features, width, pageSize, dtype
+   * @throws RangeError for sizes that are no integers from 1 on, a pageSize that is no multiple of 64, or another dtype
    */
   constructor(options: KeyValueCacheOptions) {
-    const { heads, features, width = features, pageSize = 64 } = options;
+    const { heads, features, width = features, pageSize = 64, dtype = "float32" } = options;
     for (const [name, size] of Object.entries({ heads, features, width, pageSize })) checkInteger("KeyValueCache", name, size, 1, 65536);
     if (pageSize % 64 !== 0) throw rangeError("KeyValueCache", "pageSize", "a multiple of 64", `${pageSize}`);
+    if (dtype !== "float32" && dtype !== "float16" && dtype !== "int8") throw rangeError("KeyValueCache", "dtype", '"float32", "float16" or "int8"', `${dtype as string}`);
     this.heads = heads;
     this.features = features;
     this.width = width;
     this.pageSize = pageSize;
+    this.dtype = dtype;
+    this.#format = cacheFormat(dtype, { groups: heads, features, width, pageSize });
   }
 
   /** Tokens held. */
@@ -65,7 +72,7 @@ export class KeyValueCache {
 
   /** Bytes of WebAssembly memory held. */
   get bytes(): number {
-    return this.#pages.reduce((sum, page) => sum + 4 * page.size, 0);
+    return this.#pages.length * this.#format.pageBytes;
   }
 
   /**
@@ -73,7 +80,7 @@ export class KeyValueCache {
    *
    * @param key - float32 [Hkv, n, D]; for n = 1 also [Hkv, D]
    * @param value - float32 [Hkv, n, E]; for n = 1 also [Hkv, E]
-   * @throws RangeError for other shapes; DisposedError after dispose()
+   * @throws RangeError for other shapes, and for numbers that the dtype does not hold (nothing is added then); DisposedError after dispose()
    */
   append(key: TensorLike, value: TensorLike): void {
     this.#alive("append");
@@ -81,16 +88,19 @@ export class KeyValueCache {
     const count = k.shape.length === 2 ? 1 : k.shape[1], fits = ({ shape }: Tensor, last: number): boolean => shape[0] === heads && shape[shape.length - 1] === last && (shape.length === 3 ? shape[1] === count : shape.length === 2 && count === 1);
     if (!fits(k, features)) throw rangeError(where, "key", `of shape [${heads}, n, ${features}] ([Hkv, n, D])`, `[${k.shape.join(", ")}]`);
     if (!fits(v, width)) throw rangeError(where, "value", `of shape [${heads}, ${count}, ${width}] ([Hkv, n, E])`, `[${v.shape.join(", ")}]`);
-    while (this.#pages.length * pageSize < this.#length + count) this.#pages.push(core.alloc([heads * pageSize * (features + width)]));
-    for (let done = 0; done < count; ) {
-      const at = this.#length + done, inside = at % pageSize, n = Math.min(pageSize - inside, count - done), page = this.#pages[Math.floor(at / pageSize)].data;
-      for (let h = 0; h < heads; h++) {
-        page.set(k.data.subarray((h * count + done) * features, (h * count + done + n) * features), (h * pageSize + inside) * features);
-        page.set(v.data.subarray((h * count + done) * width, (h * count + done + n) * width), heads * pageSize * features + (h * pageSize + inside) * width);
+    while (this.#pages.length * pageSize < this.#length + count) this.#pages.push(core.alloc([this.#format.pageBytes / 4]));
+    let done = 0;
+    try {
+      for (let n = 0; done < count; done += n) {
+        const at = this.#length + done, inside = at % pageSize;
+        n = Math.min(pageSize - inside, count - done);
+        this.#format.write(where, this.#pages[Math.floor(at / pageSize)].pointer, inside, n, k.data, v.data, done, count);
       }
-      done += n;
+      this.#length += count;
+    } finally {
+      // What a refused append had begun.
+      this.truncate(this.#length);
     }
-    this.#length += count;
   }
 
   /**
@@ -121,8 +131,7 @@ export class KeyValueCache {
       for (let h = 0; h < heads; h++) one.set(q.data.subarray((h * queries + i) * features, (h * queries + i + 1) * features), h * features);
       const relative = positionBias && Float32Array.from({ length: heads * (to - from) }, (_, at) => positionBias.value(Math.floor(at / (to - from)), at % (to - from)));
       const step = attentionDecode({
-        heads, groups, features, width, query: one, scale: problem.scale, softCap: problem.softCap, shifts, sinks: problem.sinks, from, to, relative, pageSize: this.pageSize,
-        keyPage: (page) => this.#pages[page].pointer, valuePage: (page) => this.#pages[page].pointer + 4 * groups * this.pageSize * features,
+        heads, format: this.#format, query: one, scale: problem.scale, softCap: problem.softCap, shifts, sinks: problem.sinks, from, to, relative, page: (index) => this.#pages[index].pointer,
       });
       for (let h = 0; h < heads; h++) output.set(step.output.subarray(h * width, (h + 1) * width), (h * queries + i) * width);
       for (let h = 0; h < heads; h++) logSumExp[h * queries + i] = step.logSumExp[h];
@@ -142,18 +151,11 @@ export class KeyValueCache {
     for (const page of this.#pages.splice(Math.ceil(length / this.pageSize))) page.dispose();
   }
 
-  /** Keys [Hkv, S, D] and values [Hkv, S, E] as ordinary tensors. */
+  /** Keys [Hkv, S, D] and values [Hkv, S, E] as ordinary tensors, with the numbers that the cache holds. */
   toTensors(): { readonly key: Tensor<"float32">; readonly value: Tensor<"float32"> } {
     this.#alive("toTensors");
     const { heads, features, width, pageSize } = this, length = this.#length, key = new Float32Array(heads * length * features), value = new Float32Array(heads * length * width);
-    for (let first = 0; first < length; first += pageSize) {
-      const n = Math.min(pageSize, length - first), page = this.#pages[first / pageSize].data;
-      for (let h = 0; h < heads; h++) {
-        const k = h * pageSize * features, v = heads * pageSize * features + h * pageSize * width;
-        key.set(page.subarray(k, k + n * features), (h * length + first) * features);
-        value.set(page.subarray(v, v + n * width), (h * length + first) * width);
-      }
-    }
+    for (let first = 0; first < length; first += pageSize) this.#format.read(this.#pages[first / pageSize].pointer, 0, Math.min(pageSize, length - first), key, value, first, length);
     return { key: new Tensor("float32", [heads, length, features], key), value: new Tensor("float32", [heads, length, width], value) };
   }
 

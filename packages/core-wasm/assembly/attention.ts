@@ -1,6 +1,7 @@
 import { tanh } from "./lib/elementary";
 import { EXP, halfExpBounded } from "./lib/exp";
 import { log64 } from "./lib/log";
+import { sigmoidOf } from "./lib/sigmoidOf";
 import { high, highPairs, low, lowPairs, packColumns, packRows, tile4, tile6, transposeFour } from "./lib/tile";
 import { madd } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
@@ -313,20 +314,6 @@ function softmaxPanel(s: usize, bytes: usize, top: usize, half: usize, out: usiz
   }
 }
 
-// sigmoid(x) with one division: exp(-|x|) = 2^k (1 - 2 r / (2 + u)) as in lib/exp, so that 1 / (1 + exp(-|x|)) = (2 + u) / ((2 + u) + 2^k (2 + u - 2 r)).
-// @ts-ignore: decorator
-@inline
-function sigmoidOf(x: v128, log2e: v128, magic: v128, ln2hi: v128, ln2lo: v128, w2: v128, w1: v128, two: v128, highest: v128): v128 {
-  const z = f32x4.pmin(f32x4.abs(x), highest);
-  const t = madd(z, log2e, magic);
-  const k = f32x4.sub(t, magic);
-  const r = madd(k, ln2lo, madd(k, ln2hi, z));
-  const y = f32x4.mul(r, r);
-  const d = f32x4.add(madd(madd(w2, y, w1), y, r), two);
-  const e = f32x4.mul(f32x4.sub(d, f32x4.add(r, r)), i32x4.shl(t, 23));
-  return f32x4.div(v128.bitselect(e, d, f32x4.lt(x, f32x4.splat(0))), f32x4.add(d, e));
-}
-
 function sigmoidPanel(s: usize, bytes: usize, shift: f32): void {
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
   const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24), highest = v128.load32_splat(EXP, 32), b = f32x4.splat(shift);
@@ -545,152 +532,4 @@ export function f32_attention_gradient(call: usize): void {
     outer(t.scores + at, n, t.upstreamColumns + from, step, t.width, t.valueGradient + (<usize>j * t.valueStride << 2), t.valueStride << 2);
     outer(t.gradients + at, n, t.queryColumns + from, step, t.features, t.keyGradient + (<usize>j * t.keyStride << 2), t.keyStride << 2);
   }
-}
-
-// Keys that a decoding step takes at a time: their keys and values stay in the first-level cache for all queries.
-const STEP: i32 = 64;
-
-// s[j, r] = q[r] . k[j] for four rows r, two keys at a time: every row of k is read once.      q: f32[4, cols], k: f32[count, cols], s: f32[count, 4]
-// `ahead` is read along, 2 `aheadBytes` for two keys: memory brings it while there are products to make.
-function dots(q: usize, cols: i32, k: usize, count: i32, s: usize, ahead: usize, aheadBytes: usize): u64 {
-  const bytes = <usize>cols << 2, whole = bytes & ~15;
-  let touched: u64 = 0;
-  for (; count > 0; count -= 2, s += 32) {
-    for (const stop = ahead + aheadBytes * (count > 1 ? 2 : 1); ahead < stop; ahead += 64) touched ^= load<u64>(ahead);
-    const other: usize = count > 1 ? bytes : 0;
-    let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-    let p = q;
-    for (const stop = k + whole; k < stop; k += 16, p += 16) {
-      const x = v128.load(k), y = v128.load(k + other);
-      const q0 = v128.load(p), q1 = v128.load(p + bytes), q2 = v128.load(p + (bytes << 1)), q3 = v128.load(p + (bytes << 1) + bytes);
-      a0 = madd(q0, x, a0);
-      b0 = madd(q0, y, b0);
-      a1 = madd(q1, x, a1);
-      b1 = madd(q1, y, b1);
-      a2 = madd(q2, x, a2);
-      b2 = madd(q2, y, b2);
-      a3 = madd(q3, x, a3);
-      b3 = madd(q3, y, b3);
-    }
-    let a = across(a0, a1, a2, a3), b = across(b0, b1, b2, b3);
-    for (const stop = p + bytes - whole; p < stop; p += 4, k += 4) {
-      const r = v128.load_lane<f32>(p + (bytes << 1) + bytes, v128.load_lane<f32>(p + (bytes << 1), v128.load_lane<f32>(p + bytes, v128.load32_zero(p), 1), 2), 3);
-      a = madd(r, v128.load32_splat(k), a);
-      b = madd(r, v128.load32_splat(k + other), b);
-    }
-    v128.store(s, a);
-    if (count > 1) v128.store(s, b, 16);
-    k += bytes;
-  }
-  return touched;
-}
-
-// The sums of the lanes of four vectors.
-// @ts-ignore: decorator
-@inline
-function across(a: v128, b: v128, c: v128, d: v128): v128 {
-  const ab = low(a, b), cd = low(c, d), AB = high(a, b), CD = high(c, d);
-  return f32x4.add(f32x4.add(lowPairs(ab, cd), highPairs(ab, cd)), f32x4.add(lowPairs(AB, CD), highPairs(AB, CD)));
-}
-
-// out[r, :] += sum_j s[j, r] v[j, :]      s: f32[count, 4], v: f32[count, cols], out: f32[4, cols]
-// `ahead` is read along, up to `aheadEnd`.
-function spread(s: usize, count: i32, v: usize, cols: i32, out: usize, ahead: usize, aheadEnd: usize): u64 {
-  const bytes = <usize>cols << 2, end = s + (<usize>count << 4);
-  let c = 0;
-  let touched: u64 = 0;
-  for (; c + 8 <= cols; c += 8, v += 32, out += 32) {
-    let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
-    const share = ahead < aheadEnd ? (<usize>count << 5) : 0;
-    for (const stop = ahead + share; ahead < stop; ahead += 64) touched ^= load<u64>(ahead);
-    for (let p = s, q = v; p < end; p += 16, q += bytes) {
-      const x = v128.load(q), y = v128.load(q, 16);
-      const a0 = v128.load32_splat(p), a1 = v128.load32_splat(p, 4), a2 = v128.load32_splat(p, 8), a3 = v128.load32_splat(p, 12);
-      c00 = madd(a0, x, c00);
-      c01 = madd(a0, y, c01);
-      c10 = madd(a1, x, c10);
-      c11 = madd(a1, y, c11);
-      c20 = madd(a2, x, c20);
-      c21 = madd(a2, y, c21);
-      c30 = madd(a3, x, c30);
-      c31 = madd(a3, y, c31);
-    }
-    plus(out, c00, c01);
-    plus(out + bytes, c10, c11);
-    plus(out + (bytes << 1), c20, c21);
-    plus(out + (bytes << 1) + bytes, c30, c31);
-  }
-  for (; c < cols; c++, v += 4, out += 4) {
-    let sum = f32x4.splat(0);
-    for (let p = s, q = v; p < end; p += 16, q += bytes) sum = madd(v128.load(p), v128.load32_splat(q), sum);
-    store<f32>(out, load<f32>(out) + f32x4.extract_lane(sum, 0));
-    store<f32>(out + bytes, load<f32>(out + bytes) + f32x4.extract_lane(sum, 1));
-    store<f32>(out + (bytes << 1), load<f32>(out + (bytes << 1)) + f32x4.extract_lane(sum, 2));
-    store<f32>(out + (bytes << 1) + bytes, load<f32>(out + (bytes << 1) + bytes) + f32x4.extract_lane(sum, 3));
-  }
-  return touched;
-}
-
-// softmaxPanel for four queries: s: f32[rows, 4], out: f32[4, cols].
-function softmaxFour(s: usize, bytes: usize, top: usize, half: usize, out: usize, cols: i32): void {
-  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24), oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
-  const old = v128.load(top), end = s + bytes;
-  let m = old, sum = f32x4.splat(0);
-  for (let p = s; p < end; p += 16) m = f32x4.pmax(m, v128.load(p));
-  v128.store(top, m);
-  for (let p = s; p < end; p += 16) {
-    const e = halfExpBounded(f32x4.pmin(f32x4.sub(m, v128.load(p)), highest), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
-    v128.store(p, e);
-    sum = f32x4.add(sum, e);
-  }
-  const h = halfExpBounded(f32x4.pmin(f32x4.sub(m, old), highest), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf), f = f32x4.add(h, h);
-  rescale(half, sum, f);
-  if (!v128.any_true(f32x4.gt(m, old))) return;
-  scaleRow(out, cols, f32x4.extract_lane(f, 0));
-  scaleRow(out + (<usize>cols << 2), cols, f32x4.extract_lane(f, 1));
-  scaleRow(out + (<usize>cols << 3), cols, f32x4.extract_lane(f, 2));
-  scaleRow(out + 12 * <usize>cols, cols, f32x4.extract_lane(f, 3));
-}
-
-function scaleRow(x: usize, cols: i32, by: f32): void {
-  const f = f32x4.splat(by);
-  let p = x;
-  for (const stop = x + (<usize>(cols & ~3) << 2); p < stop; p += 16) v128.store(p, f32x4.mul(v128.load(p), f));
-  for (const stop = x + (<usize>cols << 2); p < stop; p += 4) store<f32>(p, load<f32>(p) * by);
-}
-
-// Takes `count` keys, next to each other, into the state of `rows` queries of one key head (a multiple of 4).
-// q: f32[rows, features], scaled; k: f32[count, features]; v: f32[count, width]; max: f32[rows], half: f64[rows], out: f32[rows, width] as in Tile.
-// relative: 0, or the address of row 0's bias of the first key: that of row r and key j lies r relativeRow - j elements further. shifts: f32[rows]. s: f32[64, 4]. next: 0, or the 64 keys that the next call begins with.
-export function f32_attention_decode(q: usize, rows: i32, features: i32, k: usize, v: usize, width: i32, count: i32, max: usize, half: usize, out: usize, cap: f32, sigmoid: i32, shifts: usize, relative: usize, relativeRow: i32, s: usize, next: usize): void {
-  const keyBytes = <usize>features << 2, valueBytes = <usize>width << 2;
-  let touched: u64 = 0;
-  for (; count > 0; count -= STEP) {
-    const n = min(count, STEP), bytes = <usize>n << 4, following = count > STEP ? k + <usize>n * keyBytes : next, followingEnd = following ? following + <usize>min(STEP, count > STEP ? count - STEP : STEP) * keyBytes : 0;
-    for (let r: usize = 0; r < <usize>rows; r += 4) {
-      const to = out + ((r * <usize>width) << 2);
-      touched ^= dots(q + ((r * <usize>features) << 2), features, k, n, s, v, r == 0 ? valueBytes : 0);
-      if (cap > 0) soften(s, 0, bytes, cap);
-      if (relative) {
-        for (let i: usize = 0; i < 4; i++) {
-          let b = relative + (((r + i) * <usize>relativeRow) << 2);
-          for (let p = s + (i << 2), end = p + bytes; p < end; p += 16, b -= 4) store<f32>(p, load<f32>(p) + load<f32>(b));
-        }
-      }
-      if (sigmoid) sigmoidFour(s, bytes, v128.load(shifts + (r << 2)));
-      else softmaxFour(s, bytes, max + (r << 2), half + (r << 3), to, width);
-      touched ^= spread(s, n, v, width, to, following, r == 0 ? followingEnd : 0);
-    }
-    k += <usize>n * keyBytes;
-    v += <usize>n * valueBytes;
-    relative -= relative ? <usize>n << 2 : 0;
-  }
-  store<u64>(s, touched);
-}
-
-function sigmoidFour(s: usize, bytes: usize, shift: v128): void {
-  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24), highest = v128.load32_splat(EXP, 32);
-  for (const end = s + bytes; s < end; s += 16) v128.store(s, sigmoidOf(f32x4.add(v128.load(s), shift), log2e, magic, ln2hi, ln2lo, w2, w1, two, highest));
 }

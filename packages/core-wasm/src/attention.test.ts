@@ -2,7 +2,8 @@ import { Tensor } from "@logits/tensor";
 import { expectClose, expectExact, finiteDifferenceGradient, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { attentionRef } from "./attention.ref.ts";
-import { attentionDecode, attentionForward, attentionGradient, blockEnd, runsOf, type AttentionProblem } from "./families/attention.ts";
+import { attentionForward, attentionGradient, blockEnd, runsOf, type AttentionProblem } from "./families/attention.ts";
+import { attentionDecode, cacheFormat } from "./families/decode.ts";
 import { core } from "./index.ts";
 
 interface Shape { readonly batch?: number; readonly heads?: number; readonly groups?: number; readonly queries: number; readonly keys: number; readonly features?: number; readonly width?: number }
@@ -285,19 +286,14 @@ describe("attentionDecode", () => {
     it(`agrees with the definition for one query: ${name}`, () => {
       for (const [heads, groups, keys, features, width] of [[4, 2, 150, 8, 8], [6, 2, 65, 5, 9], [5, 1, 64, 7, 3], [2, 2, 1, 4, 4], [8, 1, 131, 16, 12]]) {
         const problem = make({ heads, groups, queries: 1, keys, features, width }, settings), want = definition(problem), pageSize = 64, pages = Math.ceil(keys / pageSize);
-        const held = (data: Float32Array, cols: number) => Array.from({ length: pages }, (_, page) => {
-          const made = core.alloc([groups, pageSize, cols]);
-          for (let g = 0; g < groups; g++) made.data.set(data.subarray((g * keys + page * pageSize) * cols, (g * keys + Math.min(keys, (page + 1) * pageSize)) * cols), g * pageSize * cols);
-          return made;
-        });
-        const key = held(problem.key.data, features), value = held(problem.value.data, width);
+        const format = cacheFormat("float32", { groups, features, width, pageSize }), held = Array.from({ length: pages }, () => core.alloc([format.pageBytes / 4]));
+        held.forEach((page, i) => format.write("test", page.pointer, 0, Math.min(pageSize, keys - i * pageSize), problem.key.data, problem.value.data, i * pageSize, keys));
         // The element of distance d of `relative` stands at keys - 1 + d, where the query stands at the first key; here it stands at the last.
         const relative = problem.relative && Float32Array.from({ length: heads * keys }, (_, at) => problem.relative![Math.floor(at / keys) * keys + (at % keys)]);
         const got = attentionDecode({
-          heads, groups, features, width, query: problem.query.data, scale: problem.scale, softCap: problem.softCap, shifts: problem.shifts, sinks: problem.sinks, from: 0, to: keys, relative, pageSize,
-          keyPage: (page) => key[page].pointer, valuePage: (page) => value[page].pointer,
+          heads, format, query: problem.query.data, scale: problem.scale, softCap: problem.softCap, shifts: problem.shifts, sinks: problem.sinks, from: 0, to: keys, relative, page: (index) => held[index].pointer,
         });
-        for (const page of [...key, ...value]) page.dispose();
+        for (const page of held) page.dispose();
         expectClose(got.output, want.output, { ...(settings.sigmoid ? SUMMED : CLOSE), label: "output" });
         expectClose(got.logSumExp, want.logSumExp, { ...CLOSE, label: "logSumExp" });
       }

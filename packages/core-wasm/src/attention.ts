@@ -5,9 +5,7 @@ import { family } from "./family.ts";
 import { byteView, floatView, intView, scratch, wasmMemory } from "./memory.ts";
 import { pointerOf } from "./owner.ts";
 
-/** The binary, for the files that drive it. */
-export const attentionKernels: () => Kernels = /* @__PURE__ */ family<Kernels>("attention", binary);
-const kernels = attentionKernels;
+const kernels: () => Kernels = /* @__PURE__ */ family<Kernels>("attention", binary);
 
 interface Kernels {
   f32_attention_stage(x: number, rows: number, cols: number, scale: number, y: number): void;
@@ -20,9 +18,6 @@ interface Kernels {
   f32_attention_rows(out: number, outBytes: number, by: number, rows: number, cols: number, y: number): void;
   f32_attention_finish(max: number, half: number, rows: number, by: number, total: number): void;
   f32_attention_gradient(call: number): void;
-  f32_attention_decode(
-    q: number, rows: number, features: number, k: number, v: number, width: number, count: number, max: number, half: number, out: number, cap: number, sigmoid: number, shifts: number, relative: number, relativeRow: number, scores: number, next: number,
-  ): void;
   readonly PANEL_ROWS: WebAssembly.Global;
 }
 
@@ -31,7 +26,7 @@ const BLOCK = 64, KEYS = 192;
 /** Bytes of the scores of 8 queries over a tile. */
 const PANEL = (KEYS + 6) * 32;
 /** The maximum of no scores. */
-export const LOWEST = -3.4028234663852886e38;
+const LOWEST = -3.4028234663852886e38;
 
 /** Rows over the keys for [B, H, T], keys next to each other: how far it is, in elements, from one batch item, head and query to the next; 0 where all share. */
 export interface Strided<Data> {

@@ -1,17 +1,29 @@
+import * as binary from "#wasm/decode";
 import type { AttentionResult } from "./attention.ts";
-import { attentionKernels, LOWEST } from "./attention.ts";
-import { floatView, scratch } from "./memory.ts";
+import type { CacheFormat } from "./cacheFormat.ts";
+import { family } from "./family.ts";
+import { floatView, intView, scratch } from "./memory.ts";
 
-/** One decoding step: a query for each head against keys and values that lie in WebAssembly memory in pages. */
+const kernels: () => {
+  f32_decode_page(call: number, page: number, begin: number, end: number, next: number): void;
+  f32_decode_finish(max: number, half: number, rows: number, by: number, total: number): void;
+} = /* @__PURE__ */ family("decode", binary);
+
+/** The maximum of no scores. */
+const LOWEST = -3.4028234663852886e38;
+
+/** The record that assembly/decode.ts reads, its fields in order; each has four bytes. */
+const FIELDS = [
+  "format", "groups", "rows", "features", "width", "pageSize", "block", "keyBytes", "queries", "units", "max", "half", "out", "shifts", "sigmoid", "cap", "relative", "relativeRow", "scores", "weights", "panel",
+] as const;
+const RELATIVE: number = FIELDS.indexOf("relative");
+
+/** One decoding step: a query for each head against the keys and values of a cache. */
 export interface DecodeProblem {
-  /** H, a multiple of G. */
+  /** H, a multiple of the cache's heads. */
   readonly heads: number;
-  /** G. */
-  readonly groups: number;
-  /** D. */
-  readonly features: number;
-  /** E. */
-  readonly width: number;
+  /** Of the pages. */
+  readonly format: CacheFormat;
   /** float32 [H, D]. */
   readonly query: Float32Array;
   readonly scale: number;
@@ -19,64 +31,80 @@ export interface DecodeProblem {
   /** [H], as of AttentionProblem. */
   readonly shifts?: Float32Array | undefined;
   readonly sinks?: Float32Array | undefined;
-  /** The keys that take part: [from, to). */
+  /** The tokens that take part: [from, to). */
   readonly from: number;
   readonly to: number;
-  /** float32 [H, to - from]: what is added to the score of key to - 1, to - 2, ... */
+  /** float32 [H, to - from]: what is added to the score of token to - 1, to - 2, ... */
   readonly relative?: Float32Array | undefined;
-  /** Tokens of a page. */
-  readonly pageSize: number;
-  /** Address of a page's keys, float32 [G, pageSize, D]. */
-  keyPage(page: number): number;
-  /** Address of a page's values, float32 [G, pageSize, E]. */
-  valuePage(page: number): number;
+  /** Address of a page. */
+  page(index: number): number;
+}
+
+/** Queries as 16-bit integers times a unit each: at most so large that a sum of products with 127 stays within 32 bits. NaN in a unit makes all its scores NaN. */
+function integers(query: Float32Array, start: number, features: number, scale: number, to: Int32Array, word: number, units: Float32Array, unit: number): void {
+  const most = Math.min(32767, Math.floor(2147483647 / (127 * features)));
+  let top = 0;
+  for (let i = start; i < start + features; i++) top = Math.abs(query[i]) > top ? Math.abs(query[i]) : query[i] === query[i] ? top : NaN;
+  const by = most / top, held = Number.isFinite(by);
+  units[unit] = top === 0 || held ? (scale * top) / most : NaN;
+  for (let i = 0; i < features; i += 2) {
+    const low = held ? Math.round(query[start + i] * by) : 0, high = held && i + 1 < features ? Math.round(query[start + i + 1] * by) : 0;
+    to[word + 2 * i] = (high << 16) | (low & 0xffff);
+  }
 }
 
 /**
- * Attention of one position over a cache: every key and value is read once for all heads of its group.
+ * Attention of one position over a cache: every key and value is read once, in the order in which it lies, for all heads of its group.
+ *
+ * int8 pages are multiplied as they are: queries and weights come as 16-bit integers, sums are exact integers.
  *
  * @param problem - the step; whoever makes it has checked it
  * @returns output [H, E] and logSumExp [H]
  */
-export function attentionDecode({ heads, groups, features, width, query, scale, softCap, shifts, sinks, from, to, relative, pageSize, keyPage, valuePage }: DecodeProblem): AttentionResult {
-  const k = attentionKernels(), share = heads / groups, rows = (share + 3) & ~3, count = Math.max(0, to - from), output = new Float32Array(heads * width), logSumExp = new Float32Array(heads);
-  const sizes = [rows * features, rows, 2 * rows, rows * width, rows, rows, rows, relative ? rows * count : 0, 256], places: number[] = [];
+export function attentionDecode({ heads, format, query, scale, softCap, shifts, sinks, from, to, relative, page }: DecodeProblem): AttentionResult {
+  const { groups, features, width, pageSize, dtype, blockBytes, keyBytes } = format, k = kernels(), share = heads / groups, rows = (share + 3) & ~3, all = groups * rows, columns = (width + 7) & ~7, count = Math.max(0, to - from);
+  const output = new Float32Array(heads * width), logSumExp = new Float32Array(heads), depth = dtype === "int8" ? (features + 1) >> 1 : features;
+  const places: Record<string, number> = {}, sizes = {
+    call: FIELDS.length, queries: all * depth, units: all, max: all, half: 2 * all, out: all * columns, shifts: all, by: all, total: all, relative: relative ? all * count : 0, scores: 64 * rows, weights: 256, panel: 8 * Math.max(features, 64),
+  };
   let words = 0;
-  for (const size of sizes) {
-    places.push(words);
+  for (const [name, size] of Object.entries(sizes)) {
+    places[name] = words;
     words += (size + 15) & ~15;
   }
-  const base = scratch(4 * words), [q, top, half, out, by, total, shift, bias, scores] = places.map((at) => base + 4 * at);
-  for (let g = 0; g < groups; g++) {
-    const view = floatView(), first = g * share;
-    view.fill(0, q >>> 2, (q >>> 2) + rows * features);
-    for (let i = 0; i < share * features; i++) view[(q >>> 2) + i] = scale * query[first * features + i];
-    view.fill(0, half >>> 2, (half >>> 2) + 2 * rows);
-    view.fill(0, out >>> 2, (out >>> 2) + rows * width);
-    view.fill(LOWEST, top >>> 2, (top >>> 2) + rows);
-    const halves = new Float64Array(view.buffer, half, rows);
-    for (let r = 0; r < share; r++) {
-      if (shifts) view[(shift >>> 2) + r] = shifts[first + r];
-      if (!sinks || sinks[first + r] === -Infinity) continue;
-      view[(top >>> 2) + r] = sinks[first + r];
-      halves[r] = 0.5;
-    }
-    if (relative) view.set(relative.subarray(first * count, (first + share) * count), bias >>> 2);
-    for (let at = from; at < to; ) {
-      const page = Math.floor(at / pageSize), inside = at % pageSize, n = Math.min(pageSize - inside, to - at), row = g * pageSize + inside;
-      k.f32_attention_decode(
-        q, rows, features, keyPage(page) + 4 * row * features, valuePage(page) + 4 * row * width, width, n, top, half, out, softCap, shifts ? 1 : 0, shift, relative ? bias + 4 * (to - 1 - at) : 0, count, scores,
-        at + n < to && pageSize >= 64 ? keyPage(page + 1) + 4 * g * pageSize * features : 0,
-      );
-      at += n;
-    }
-    if (shifts) view.fill(1, by >>> 2, (by >>> 2) + rows);
-    else k.f32_attention_finish(top, half, share, by, total);
-    for (let r = 0; r < share; r++) {
-      const f = view[(by >>> 2) + r], start = (out >>> 2) + r * width, target = (first + r) * width;
-      for (let e = 0; e < width; e++) output[target + e] = f * view[start + e];
-      logSumExp[first + r] = shifts ? NaN : view[(total >>> 2) + r];
-    }
+  const base = scratch(4 * words) >>> 2, floats = floatView(), ints = intView(), at = (name: keyof typeof sizes): number => base + places[name];
+  const fields: Record<(typeof FIELDS)[number], number> = {
+    format: ["float32", "float16", "int8"].indexOf(dtype), groups, rows, features, width: columns, pageSize, block: blockBytes, keyBytes, queries: 4 * at("queries"), units: 4 * at("units"), max: 4 * at("max"), half: 4 * at("half"),
+    out: 4 * at("out"), shifts: 4 * at("shifts"), sigmoid: shifts ? 1 : 0, cap: 0, relative: 0, relativeRow: count, scores: 4 * at("scores"), weights: 4 * at("weights"), panel: 4 * at("panel"),
+  };
+  FIELDS.forEach((name, i) => (ints[at("call") + i] = fields[name]));
+  floats[at("call") + FIELDS.indexOf("cap")] = softCap;
+  // Rows that no head has are queries of 0.
+  floats.fill(0, at("queries"), at("weights"));
+  floats.fill(LOWEST, at("max"), at("max") + all);
+  const halves = new Float64Array(floats.buffer, 4 * at("half"), all);
+  for (let h = 0; h < heads; h++) {
+    const g = Math.floor(h / share), r = h % share, row = g * rows + r, first = at("queries") + 4 * depth * (g * (rows / 4) + (r >> 2)) + (r & 3);
+    if (dtype === "int8") integers(query, h * features, features, scale, ints, first, floats, at("units") + row);
+    else for (let i = 0; i < features; i++) floats[first + 4 * i] = scale * query[h * features + i];
+    if (shifts) floats[at("shifts") + row] = shifts[h];
+    if (relative) floats.set(relative.subarray(h * count, (h + 1) * count), at("relative") + row * count);
+    if (!sinks || sinks[h] === -Infinity) continue;
+    floats[at("max") + row] = sinks[h];
+    halves[row] = 0.5;
+  }
+  for (let start = from; start < to; ) {
+    const index = Math.floor(start / pageSize), first = index * pageSize, end = Math.min(first + pageSize, to);
+    if (relative) ints[at("call") + RELATIVE] = 4 * (at("relative") + to - 1 - first);
+    k.f32_decode_page(4 * at("call"), page(index), start - first, end - first, end < to ? page(index + 1) : 0);
+    start = end;
+  }
+  if (shifts) floats.fill(1, at("by"), at("by") + all);
+  else k.f32_decode_finish(4 * at("max"), 4 * at("half"), all, 4 * at("by"), 4 * at("total"));
+  for (let h = 0; h < heads; h++) {
+    const row = Math.floor(h / share) * rows + (h % share), by = floats[at("by") + row], start = at("out") + row * columns;
+    for (let e = 0; e < width; e++) output[h * width + e] = by * floats[start + e];
+    logSumExp[h] = shifts ? NaN : floats[at("total") + row];
   }
   return { output, logSumExp };
 }

@@ -108,8 +108,8 @@ function prefill(name: string, sizes: Sizes, { tfjs = true, ort = true, backward
 /** One token against a cache; the peers read theirs as a whole. */
 function decode(name: string, sizes: Sizes): Case {
   return attentionCase(name, async ({ library, seed }) => {
-    const { KeyValueCache } = await import("@logits/attention"), given = inputs(sizes, seed), { heads, groups, keys, size } = sizes, cache = new KeyValueCache({ heads: groups, features: size }), query = { data: given.q, shape: [heads, size] };
-    cache.append({ data: given.k, shape: [groups, keys, size] }, { data: given.v, shape: [groups, keys, size] });
+    const { KeyValueCache } = await import("@logits/attention"), given = inputs(sizes, seed), { heads, groups, keys, size } = sizes, caches = (["float32", "float16", "int8"] as const).map((dtype) => new KeyValueCache({ heads: groups, features: size, dtype })), [cache, halves, bytesOf] = caches, query = { data: given.q, shape: [heads, size] };
+    for (const each of caches) each.append({ data: given.k, shape: [groups, keys, size] }, { data: given.v, shape: [groups, keys, size] });
     const bytes = 8 * groups * keys * size, block = library.core.alloc([bytes / 4]), read = reader(library.core.memory, block.pointer, bytes);
     block.data.fill(1);
     let values: ArrayLike<number> = [];
@@ -117,8 +117,8 @@ function decode(name: string, sizes: Sizes): Case {
     return {
       ours: { run: () => void (values = cache.attend(query).output.data), read: () => ({ values }), dispose: () => cache.dispose() },
       peers: new Map([["onnxruntime-web", await ortAttention(given)], ["loops", { run: () => { for (let h = 0; h < heads; h++) out.set(rowOf(given, h), h * size); }, read: () => ({ values: out }), dispose: () => {} }]]),
-      beside: new Map([["read", beside(read)]]), check: checkOf(given), rounds: 9,
-      figures: (median) => ({ gigabytesPerSecond: bytes / median("ours") / 1e6, readGigabytesPerSecond: bytes / median("read") / 1e6, ofBandwidth: median("read") / median("ours") }),
+      beside: new Map([["read", beside(read)], ["float16", beside(() => halves.attend(query))], ["int8", beside(() => bytesOf.attend(query))]]), check: checkOf(given), rounds: 9,
+      figures: (median) => ({ gigabytesPerSecond: bytes / median("ours") / 1e6, readGigabytesPerSecond: bytes / median("read") / 1e6, ofBandwidth: median("read") / median("ours"), float16Times: median("ours") / median("float16"), int8Times: median("ours") / median("int8") }),
     };
   });
 }

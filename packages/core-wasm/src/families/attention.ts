@@ -1,3 +1,2 @@
 // The engine of @logits/attention; not part of the package's index.
 export { attentionForward, attentionGradient, blockEnd, runsOf, type AttentionBlocks, type AttentionGradients, type AttentionProblem, type AttentionResult, type AttentionSizes, type Strided } from "../attention.ts";
-export { attentionDecode, type DecodeProblem } from "../attentionDecode.ts";
