@@ -7,3 +7,5 @@ export type { RowGradients, RowNormalizer } from "./rowNormalizer.ts";
 export { toeplitz } from "./toeplitz.ts";
 export { alibi, alibiSlopes, kerple, t5Bias, type PositionBias, type T5BiasOptions } from "./positionBias.ts";
 export { RotaryEmbedding, type RotaryEmbeddingOptions, type RotaryScaling } from "./rotaryEmbedding.ts";
+export { logCpb, type LogCpb, type LogCpbOptions, type LogCpbParameters } from "./logCpb.ts";
+export { receptiveField, type ReceptiveField, type ReceptiveFieldOptions } from "./receptiveField.ts";
