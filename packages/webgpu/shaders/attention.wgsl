@@ -62,7 +62,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let sink = sinks[params.shiftSinks + (at / params.queries) % params.heads];
 
   var key = rank(sink);
-  for (var c = low + lane; c < high; c += LANES) { key = max(key, rank(score(x[origin + c]))); }
+  // Each score is made once. An invocation meets the same columns again in every loop.
+  for (var c = low + lane; c < high; c += LANES) {
+    let s = score(x[origin + c]);
+    x[origin + c] = s;
+    key = max(key, rank(s));
+  }
   let top = maxOf(key, local);
   let regular = top > KEY_MINUS_INFINITE && top < KEY_INFINITE;
   let m = bitcast<f32>(select(0u, unorder(top), regular));
@@ -73,7 +78,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var c = low + lane; c < high; ) {
       var part = vec4f();
       for (var i = 0u; i < 16u && c < high; i++) {
-        let s = score(x[origin + c]);
+        let s = x[origin + c];
         if (rank(s) == top) { part.y += 1.0; } else { part.x += ratio(s, m); }
         c += LANES;
       }
@@ -90,7 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (MODE != 0u) {
     for (var c = low + lane; c < high; c += LANES) {
       let u = y[other + c];
-      if (finite(u)) { mean.x += by * ratio(score(x[origin + c]), m) * bitcast<f32>(u); } else { mean.y += 1.0; }
+      if (finite(u)) { mean.x += by * ratio(x[origin + c], m) * bitcast<f32>(u); } else { mean.y += 1.0; }
     }
     mean = sumOf(mean, local);
     if (MODE == BACKWARD_TOTAL && live) {
@@ -100,11 +105,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   let lost = bad || mean.y > 0.0;
 
-  for (var c = lane; live && c < params.cols; c += LANES) {
+  for (var c = (low + lane) % LANES; live && c < params.cols; c += LANES) {
     var p = 0u;
     var g = 0u;
     if (c >= low && c < high) {
-      let s = score(x[origin + c]);
+      let s = x[origin + c];
       var w = 0.0;
       if (regular) { w = by * ratio(s, m); }
       p = select(bitcast<u32>(w), NAN, bad);

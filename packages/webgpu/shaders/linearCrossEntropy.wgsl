@@ -1,15 +1,15 @@
 // Cross-entropy over a vocabulary, a tile z: f32[rows, cols] of its logits at a time; the word of column c is first + c.
 // labels: i32[rows], bias: f32[V] (hasBias = 1), factors: f32[rows]; all floats as bits. A logit is cap tanh((z + bias) / cap) (cap 0: z + bias); a bias of -Infinity makes a word impossible.
-//   STATE     state: f32[rows, 3]: the largest logit m so far (NaN where one is NaN or +Infinity), others: the sum of exp(logit - m) but for m's own 1, and the label's logit.
+//   STATE     z: the logits, state: f32[rows, 3]: the largest logit m so far (NaN where one is NaN or +Infinity), others: the sum of exp(logit - m) but for m's own 1, and the label's logit.
 //             With last = 1: logs[r] = L = m + log(1 + others), values[r] = factors[r] (L - the label's logit + zLoss L^2)
-//   GRADIENT  z[r, c] = factors[r] ((1 + 2 zLoss L) exp(logit - L) - [first + c is the label]) (1 - (logit / cap)^2)
+//   GRADIENT  z[r, c] = factors[r] ((1 + 2 zLoss L) exp(logit - L) - [first + c is the label]) (1 - (logit / cap)^2); ready = 1: z holds the logits
 // A row with NaN or +Infinity, or without a possible word: NaN; an impossible label: +Infinity.
 
 override MODE: u32 = 0u;
 
 struct Params {
   shiftLabels: u32, shiftBias: u32, shiftFactors: u32, shiftZ: u32, shiftState: u32, shiftValues: u32, shiftLogs: u32,
-  rows: u32, cols: u32, first: u32, last: u32, hasBias: u32,
+  rows: u32, cols: u32, first: u32, last: u32, hasBias: u32, ready: u32,
   zLoss: f32, cap: f32,
 }
 
@@ -56,7 +56,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
   if (MODE == 0u) {
     var key = 0u;
-    for (var c = lane; c < cols; c += LANES) { key = max(key, rank(logit(z[origin + c], c))); }
+    for (var c = lane; c < cols; c += LANES) {
+      let bits = logit(z[origin + c], c);
+      z[origin + c] = bits;
+      key = max(key, rank(bits));
+    }
+    storageBarrier();
     let top = maxOf(key, local);
     let regular = top > KEY_MINUS_INFINITE && top < KEY_INFINITE;
     var m = select(unorder(top), NAN, top >= KEY_INFINITE);
@@ -66,7 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var c = lane; c < cols; ) {
         var part = vec4f();
         for (var i = 0u; i < 16u && c < cols; i++) {
-          let bits = logit(z[origin + c], c);
+          let bits = z[origin + c];
           // The largest count, as 1 each.
           if (rank(bits) == top) { part.y += 1.0; } else if (finite(bits)) { part.x += ratio(bitcast<f32>(bits), here); }
           c += LANES;
@@ -94,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     state[at] = m;
     state[at + 1u] = bitcast<u32>(others);
-    if (label < params.cols) { state[at + 2u] = logit(z[origin + label], label); }
+    if (label < params.cols) { state[at + 2u] = z[origin + label]; }
     if (params.last == 0u) { return; }
     var value = NAN;
     var log = m;
@@ -120,7 +125,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let others = bitcast<f32>(state[at + 1u]);
   let share = (1.0 + 2.0 * params.zLoss * (top + log1pAbove(others))) / (1.0 + others);
   for (var c = lane; c < cols; c += LANES) {
-    let bits = logit(z[origin + c], c);
+    var bits = z[origin + c];
+    if (params.ready == 0u) { bits = logit(bits, c); }
     var result = NAN;
     if (good) {
       var slope = by;

@@ -124,7 +124,7 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
       }
       // Where nobody sees anything, one key of weight 0 makes the output.
       if (low >= high) [low, high] = [0, Math.min(1, keys)];
-      const cols = high - low, lanes = lanesFor(cols), sums = { add: true };
+      const cols = high - low, lanes = lanesFor(keys), sums = { add: true };
       const ofRows = (x: GpuTensor, length: number): Matrices => ({ slot: x.slot, at: x.offset + first * length, item: height * length, row: length, col: 1 });
       const ofKeys = (x: GpuTensor, length: number): Matrices => ({ slot: x.slot, at: x.offset + (item * keys + low) * length, item: keys * length, row: length, col: 1 });
       const transposed = (x: Matrices): Matrices => ({ ...x, row: x.col, col: x.row }), ofTile = (x: GpuTensor): Matrices => ({ slot: x.slot, at: 0, item: rows * cols, row: cols, col: 1 });

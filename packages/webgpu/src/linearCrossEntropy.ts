@@ -97,7 +97,7 @@ function run(where: string, hidden: GpuTensor, weights: GpuTensor, labels: Tenso
         if (mode === 0 || some < words) gemm(gpu, where, matrixOf(x, width, false, row), matrixOf(weights, width, true, first), z, [1, count, some, width]);
         const bound = b ? { slot: b.slot, at: b.offset, count: words } : part(factors);
         const parts = [part(targets), bound, part(mode ? slopes : factors), { slot: tile.slot, at: 0, count: count * some }, { slot: state.slot, at: 0, count: 3 * count }, part(values), part(logs)], lanes = lanesFor(tileWidth);
-        gpu.dispatch(where, FAMILY, { LANES: lanes, MODE: mode }, parts, [count, some, first, last ? 1 : 0, b ? 1 : 0], [zLoss, cap ?? 0], grid(gpu, Math.ceil((count * lanes) / 256)));
+        gpu.dispatch(where, FAMILY, { LANES: lanes, MODE: mode }, parts, [count, some, first, last ? 1 : 0, b ? 1 : 0, some < words ? 0 : 1], [zLoss, cap ?? 0], grid(gpu, Math.ceil((count * lanes) / 256)));
         if (mode === 0) continue;
         gemm(gpu, where, { ...z, col: 1 }, matrixOf(weights, width, false, first), { slot: grads!.hidden.slot, at: row * width, row: width }, [1, count, width, some], { add: first > 0 });
         gemm(gpu, where, { ...z, row: 1, col: some }, matrixOf(x, width, false, row), { slot: grads!.weights.slot, at: first * width, row: width }, [1, some, width, count], { add: row > 0 });
