@@ -12,3 +12,5 @@ export { topK, type TopK, type TopKOptions } from "./topK.ts";
 export { matmul, type MatmulOptions } from "./matmul.ts";
 export { nearestNeighbors, type NearestNeighbors } from "./nearestNeighbors.ts";
 export { mahalanobis, type MahalanobisState } from "./mahalanobis.ts";
+export { linearCrossEntropy, type LinearCrossEntropyOptions, type LinearCrossEntropyWithGrad } from "./linearCrossEntropy.ts";
+export { attention, type AttentionGradientOptions, type AttentionOptions, type AttentionOutput, type AttentionWithGrad } from "./attention.ts";
