@@ -1,5 +1,5 @@
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from "playwright-core";
-import { expect, inject } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, inject } from "vitest";
 
 const PATH = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
@@ -27,6 +27,24 @@ export async function openPage(context: BrowserContext, panel: string, complaint
 
 export function newContext(browser: Browser, options: BrowserContextOptions = {}): Promise<BrowserContext> {
   return browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+}
+
+/** Opens panels in a browser of its own, for each test in a fresh context; afterwards nothing may have complained. Called where the hooks of the tests stand. */
+export function panelOpener(options: BrowserContextOptions = {}): (panel: (typeof PANELS)[number]) => Promise<Page> {
+  let browser: Browser, context: BrowserContext, complaints: string[];
+  beforeAll(async () => {
+    browser = await launch();
+  });
+  afterAll(() => browser.close());
+  beforeEach(async () => {
+    complaints = [];
+    context = await newContext(browser, options);
+  });
+  afterEach(async () => {
+    await context.close();
+    expect(complaints).toEqual([]);
+  });
+  return (panel) => openPage(context, panel, complaints);
 }
 
 /** The text of an element with a `data-name`. */

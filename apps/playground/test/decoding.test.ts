@@ -1,9 +1,9 @@
 import { Sampler, tokenScores, type SampleContext, type SamplerOptions, type Samples } from "@logits/sampling";
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { beforeEach, describe, expect, test } from "vitest";
 import { END, ngramModel, wordsOf } from "../src/data/ngramModel.ts";
 import { count, fixed, percent } from "../src/ui/format.ts";
-import { expectShown, idle, launch, newContext, openPage, shown, slide } from "./browser.ts";
+import { expectShown, idle, panelOpener, shown, slide } from "./browser.ts";
 import { trigrams } from "./data.ts";
 
 const model = trigrams();
@@ -48,20 +48,11 @@ function drawn(prompt: string, rules: SamplerOptions) {
 }
 
 describe("Decoding", () => {
-  let browser: Browser, context: BrowserContext, page: Page, complaints: string[];
-  beforeAll(async () => {
-    browser = await launch();
-  });
-  afterAll(() => browser.close());
+  const open = panelOpener();
+  let page: Page;
   beforeEach(async () => {
-    complaints = [];
-    context = await newContext(browser);
-    page = await openPage(context, "decoding", complaints);
+    page = await open("decoding");
     await page.locator("[data-name=decoding-summary]").waitFor({ timeout: 30_000 });
-  });
-  afterEach(async () => {
-    await context.close();
-    expect(complaints).toEqual([]);
   });
 
   const words = (): Promise<(string | null)[]> => page.locator("[data-name=text] button").allTextContents();

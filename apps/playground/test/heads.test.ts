@@ -2,27 +2,16 @@ import { readFileSync } from "node:fs";
 import { DecisionHead, LinearHead, hashedNgrams, type Decision } from "@logits/head";
 import { ConformalPValues } from "@logits/ood";
 import { Tensor, randomSource } from "@logits/tensor";
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
 import { newIntents } from "../../../packages/logits/src/cli/newIntents.ts";
 import { trainIntents } from "../src/data/intents.ts";
 import { count, fixed, pValue, percent, probability } from "../src/ui/format.ts";
-import { expectShown, launch, newContext, openPage, shown } from "./browser.ts";
+import { expectShown, panelOpener, shown } from "./browser.ts";
 import { intents, sentences } from "./data.ts";
 
-let browser: Browser, context: BrowserContext, page: Page, complaints: string[];
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser.close());
-beforeEach(async () => {
-  complaints = [];
-  context = await newContext(browser, { acceptDownloads: true });
-});
-afterEach(async () => {
-  await context.close();
-  expect(complaints).toEqual([]);
-});
+const open = panelOpener({ acceptDownloads: true });
+let page: Page;
 
 /** What the decision card must say first. */
 function headline(decision: Decision): string {
@@ -55,7 +44,7 @@ function saying(decision: Decision): Said {
 
 describe("Intents", () => {
   test("decides as the library does: the kind, the intent, the probability and the p-value", async () => {
-    page = await openPage(context, "intents", complaints);
+    page = await open("intents");
     const { head, ngrams, figures } = intents(), pValues = ConformalPValues.fromJSON(head.toJSON().pValues);
     await expectShown(page, "intent-accuracy", percent(figures.accuracy));
     const kinds: string[] = [];
@@ -74,7 +63,7 @@ describe("Intents", () => {
   });
 
   test("trains in the browser with the library's result, keeps it over a reload, and can be stopped", async () => {
-    page = await openPage(context, "intents", complaints);
+    page = await open("intents");
     await page.locator("select[name=examples]").selectOption("100");
     await page.locator("button[name=train]").click();
     await page.locator("[data-name=train-job] button").click();
@@ -95,7 +84,7 @@ describe("Intents", () => {
   });
 
   test("groups what was refused; named groups become classes, with the library's figures", async () => {
-    page = await openPage(context, "intents", complaints);
+    page = await open("intents");
     await page.locator("button[name=group]").click();
     const act = await newIntents(sentences());
     await expect.poll(() => page.locator("[data-name=groups-summary]").count(), { timeout: 120_000 }).toBe(1);
@@ -140,7 +129,7 @@ function bitmap(colours: readonly (readonly [number, number, number])[], random:
 
 describe("Teach", () => {
   test("teaches texts as the library does, saves a small head, and opens it again", async () => {
-    page = await openPage(context, "teach", complaints);
+    page = await open("teach");
     await page.locator("button[name=example-texts]").click();
     await expect.poll(() => page.locator("textarea").count()).toBe(4);
     await page.locator("button[name=teach]").click();
@@ -178,7 +167,7 @@ describe("Teach", () => {
   });
 
   test("teaches pictures as the library does, and says unknown to a strange one", async () => {
-    page = await openPage(context, "teach", complaints);
+    page = await open("teach");
     await page.locator("input[value=pictures]").check();
     const random = randomSource(3), kinds = [[[200, 120, 60], [120, 40, 60]], [[120, 180, 110], [30, 90, 40]]] as const, each = 24;
     const pictures = kinds.map((colours) => Array.from({ length: each }, () => bitmap(colours, random)));
@@ -214,7 +203,7 @@ describe("Teach", () => {
 
 describe("Speed", () => {
   test("checks every result before it is timed, and shows times and ratios that agree", async () => {
-    page = await openPage(context, "speed", complaints);
+    page = await open("speed");
     await page.locator("button[name=measure]").click();
     await page.locator("[data-name=speed-job] button").click();
     await expect.poll(() => page.locator(".message[role=status]").textContent()).toContain("Stopped");

@@ -4,32 +4,21 @@ import { softmax } from "@logits/core-wasm";
 import { auroc, brierScore, falsePositiveRateAtRecall, negativeLogLikelihood, riskCoverage } from "@logits/metrics";
 import { LogitDetector, Threshold } from "@logits/ood";
 import { Tensor, randomSource } from "@logits/tensor";
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
 import { count, fixed, percent, pValue } from "../src/ui/format.ts";
-import { expectShown, idle, launch, newContext, openPage, shown, slide } from "./browser.ts";
+import { expectShown, idle, panelOpener, shown, slide } from "./browser.ts";
 import { clinc, densenet, divided, split, vgg, type Rows } from "./data.ts";
 
-let browser: Browser, context: BrowserContext, page: Page, complaints: string[];
-beforeAll(async () => {
-  browser = await launch();
-});
-afterAll(() => browser.close());
-beforeEach(async () => {
-  complaints = [];
-  context = await newContext(browser);
-});
-afterEach(async () => {
-  await context.close();
-  expect(complaints).toEqual([]);
-});
+const open = panelOpener();
+let page: Page;
 
 const ece = ({ logits, labels }: Rows, temperature: number): number => expectedCalibrationError(softmax(divided(logits, temperature)), labels).value;
 const nll = ({ logits, labels }: Rows, temperature: number): number => negativeLogLikelihood(divided(logits, temperature), labels);
 
 describe("Calibrate", () => {
   test("shows the temperature that the library fits, and the measures at it, at 1 and at the slider", async () => {
-    page = await openPage(context, "calibrate", complaints);
+    page = await open("calibrate");
     const { fit, rest } = split(densenet(), 0), { temperature } = TemperatureScaling.fit(fit.logits, fit.labels);
     await expectShown(page, "fitted-temperature", fixed(temperature, 4));
     await expectShown(page, "nll", fixed(nll(rest, temperature), 4));
@@ -49,7 +38,7 @@ describe("Calibrate", () => {
   });
 
   test("another data set and another split give the library's numbers for them", async () => {
-    page = await openPage(context, "calibrate", complaints);
+    page = await open("calibrate");
     await page.locator("select[name=set]").selectOption("vgg");
     const rows = vgg();
     await expectShown(page, "fitted-temperature", fixed(TemperatureScaling.fit(split(rows, 0).fit.logits, split(rows, 0).fit.labels).temperature, 4));
@@ -60,7 +49,7 @@ describe("Calibrate", () => {
   });
 
   test("the visitor's own files are read, and a file that does not fit is named", async () => {
-    page = await openPage(context, "calibrate", complaints);
+    page = await open("calibrate");
     const random = randomSource(5), labels = Int32Array.from({ length: 240 }, () => random.integer(3));
     const logits = Array.from(labels, (label) => [0, 1, 2].map((c) => Math.fround(Math.round(1000 * (4 * random.uniform() + (c === label ? 1.5 : 0))) / 1000)));
     await page.locator("select[name=set]").selectOption("own");
@@ -85,7 +74,7 @@ describe("Calibrate", () => {
 
 describe("Compare", () => {
   test("shows the library's losses of every calibrator, and what selectCalibrator takes from so many rows", async () => {
-    page = await openPage(context, "compare", complaints);
+    page = await open("compare");
     const { fit, rest } = split(vgg(), 0), width = fit.logits.shape[1];
     await page.locator("select[name=set]").selectOption("vgg");
     for (const [step, rows] of [[1, 250], [3, 1000]] as const) {
@@ -109,7 +98,7 @@ describe("Compare", () => {
 
 describe("Sets", () => {
   test("shows all methods side by side as the library gives them", async () => {
-    page = await openPage(context, "sets", complaints);
+    page = await open("sets");
     await page.locator("select[name=set]").selectOption("vgg");
     const { fit, calibration, test: rows } = split(vgg(), 0), scaling = TemperatureScaling.fit(fit.logits, fit.labels), z = scaling.transform(calibration.logits);
     const line = (options: SplitConformalOptions): string[] => {
@@ -121,7 +110,7 @@ describe("Sets", () => {
   });
 
   test("shows the coverage and the sizes of the library's sets along alpha, for both methods", async () => {
-    page = await openPage(context, "sets", complaints);
+    page = await open("sets");
     const { fit, calibration, test: rows } = split(densenet(), 0), scaling = TemperatureScaling.fit(fit.logits, fit.labels), z = scaling.transform(rows.logits);
     const report = (method: "lac" | "aps", alpha: number) => {
       const conformal = SplitConformal.fit(scaling.transform(calibration.logits), calibration.labels, { method, seed: 0 });
@@ -144,7 +133,7 @@ describe("Sets", () => {
 
 describe("Unknown", () => {
   test("shows the library's threshold, false alarms, detection and areas", async () => {
-    page = await openPage(context, "unknown", complaints);
+    page = await open("unknown");
     const rows = clinc(), { calibration, test: inside } = split(rows, 0);
     for (const [method, rate] of [["maxLogit", 0.05], ["maxLogit", 0.1], ["energy", 0.1]] as const) {
       await page.locator("select[name=method]").selectOption(method);
@@ -166,7 +155,7 @@ describe("Unknown", () => {
   });
 
   test("a set without outliers says so, and offers one that has some", async () => {
-    page = await openPage(context, "unknown", complaints);
+    page = await open("unknown");
     await page.locator("select[name=set]").selectOption("densenet");
     await expectShown(page, "detected", "no outliers");
     await page.locator("button[name=with-outliers]").click();
@@ -177,7 +166,7 @@ describe("Unknown", () => {
 
 describe("Shift", () => {
   test("promises hold without a shift, break under one, and the break is reported", async () => {
-    page = await openPage(context, "shift", complaints);
+    page = await open("shift");
     const rows = clinc(), { fit, calibration, test: inside } = split(rows, 0), scaling = TemperatureScaling.fit(fit.logits, fit.labels), alpha = 0.05;
     const conformal = SplitConformal.fit(scaling.transform(calibration.logits), calibration.labels), detector = LogitDetector.of("maxLogit");
     const threshold = Threshold.fit(detector.score(calibration), { maxFalsePositiveRate: 0.05 });

@@ -1,9 +1,9 @@
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { beforeEach, describe, expect, test } from "vitest";
 import { FRAME, intervalNotes, matchedNotes, noisyRoll, pitchName, thresholdNotes, weightsFor, type Excerpt } from "../src/data/pianoRoll.ts";
 import carried from "../src/data/pianoRoll.json";
 import { fixed, percent } from "../src/ui/format.ts";
-import { expectShown, idle, launch, newContext, openPage, shown, slide } from "./browser.ts";
+import { expectShown, idle, panelOpener, shown, slide } from "./browser.ts";
 
 const excerpts: readonly Excerpt[] = carried.excerpts;
 
@@ -12,19 +12,10 @@ function f1({ found, given, right }: ReturnType<typeof matchedNotes>): string {
 }
 
 describe("Piano roll", () => {
-  let browser: Browser, context: BrowserContext, page: Page, complaints: string[];
-  beforeAll(async () => {
-    browser = await launch();
-  });
-  afterAll(() => browser.close());
+  const open = panelOpener();
+  let page: Page;
   beforeEach(async () => {
-    complaints = [];
-    context = await newContext(browser);
-    page = await openPage(context, "roll", complaints);
-  });
-  afterEach(async () => {
-    await context.close();
-    expect(complaints).toEqual([]);
+    page = await open("roll");
   });
 
   async function holds(melody: number, level: number, threshold: number, seed: number): Promise<void> {

@@ -1,10 +1,10 @@
 import { softmax } from "@logits/core-wasm";
 import { SpanDecoder, aggregateSpans, type DecodedSpan } from "@logits/structured-prediction/spans";
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { STRATEGIES, bestLabels, illegalAt, scoreText } from "../src/data/tagger.ts";
 import { percent, probability } from "../src/ui/format.ts";
-import { expectShown, idle, launch, newContext, openPage, shown, slide } from "./browser.ts";
+import { expectShown, idle, panelOpener, shown, slide } from "./browser.ts";
 import { tagger as carried } from "./data.ts";
 
 const tagger = carried(), { labels, figures } = tagger, decoder = new SpanDecoder(labels, { scheme: "BIO" });
@@ -70,20 +70,11 @@ describe("the tagger that the page carries", () => {
 });
 
 describe("Spans", () => {
-  let browser: Browser, context: BrowserContext, page: Page, complaints: string[];
-  beforeAll(async () => {
-    browser = await launch();
-  });
-  afterAll(() => browser.close());
+  const open = panelOpener();
+  let page: Page;
   beforeEach(async () => {
-    complaints = [];
-    context = await newContext(browser);
-    page = await openPage(context, "spans", complaints);
+    page = await open("spans");
     await page.locator("[data-name=legal]").waitFor({ timeout: 30_000 });
-  });
-  afterEach(async () => {
-    await context.close();
-    expect(complaints).toEqual([]);
   });
 
   const marks = (): Promise<(string | null)[]> => page.locator("[data-name=marked] mark").allTextContents();
