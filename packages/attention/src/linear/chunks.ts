@@ -127,9 +127,8 @@ export class Group {
     const decay = this.#decay, { features } = this.#p;
     if (!decay || key < 0) return rows;
     const out = new Float32Array(rows.length), { width, product: p } = decay;
-    for (let at = 0; at < rows.length; at++) {
-      const by = p[width === 1 ? key + Math.floor(at / features) : key * features + at];
-      out[at] = divide ? rows[at] / by : rows[at] * by;
+    for (let at = 0, token = key * width; at < out.length; token += width) {
+      for (let f = 0; f < features; f++, at++) out[at] = divide ? rows[at] / p[width === 1 ? token : token + f] : rows[at] * p[width === 1 ? token : token + f];
     }
     return out;
   }
@@ -152,7 +151,7 @@ export class Group {
 
   /** Raw sums of scores times values and of scores, into `raw` [B, H, T, E] and `sums` [B, H, T]; `state` goes from the start to the end of the keys. */
   forward(state: LinearState, raw: Float32Array, sums: Float64Array, keep: boolean): void {
-    const { features, width, queries } = this.#p, square = features * width, { products, keySum } = state;
+    const { features, width, queries } = this.#p, square = features * width, { products, keySum } = state, added = new Float64Array(features);
     for (const run of this.#runs) {
       const { key, query, size, count } = run, hasKeys = key >= 0, inside = hasKeys ? count : 1, rows = size * count;
       const keys = hasKeys ? this.#decayed(this.#key.subarray(key * features, (key + rows) * features), key, true) : undefined, values = this.#value.subarray(key * width, (key + rows) * width);
@@ -161,6 +160,8 @@ export class Group {
       for (let c = 0; c < inside; c++) {
         const at = c * square, last = key + (c + 1) * size - 1;
         before.set(products, at);
+        added.fill(0);
+        if (keys) for (let j = c * size * features; j < (c + 1) * size * features; ) for (let f = 0; f < features; f++) added[f] += keys[j++];
         for (let f = 0; f < features; f++) {
           if (keys === undefined || fresh === undefined) {
             keySums[f] = keySum[f];
@@ -173,9 +174,7 @@ export class Group {
             products[e] = (entering + fresh[at + e]) * end;
           }
           const entering = (keySums[c * features + f] = first === 0 ? 0 : keySum[f] * first);
-          let sum = 0;
-          for (let j = c * size * features + f; j < (c + 1) * size * features; j += features) sum += keys[j];
-          keySum[f] = (entering + sum) * end;
+          keySum[f] = (entering + added[f]) * end;
         }
       }
       if (keep) {
@@ -188,12 +187,12 @@ export class Group {
         out.set(product(q, [inside, rows / inside, features], decayed, [inside, features, width]));
         const scores = keys && this.#scores(q, keys, run);
         if (scores) add(out, product(scores, [count, size, size], values, [count, size, width]));
-        for (let i = 0; i < rows; i++) {
-          const c = hasKeys ? Math.floor(i / size) : 0;
+        for (let i = 0, row = head * queries + query; i < rows; i++) {
+          const inChunk = hasKeys ? i % size : 0, from = hasKeys ? ((i - inChunk) / size) * features : 0;
           let sum = 0;
-          for (let f = 0; f < features; f++) sum += q[i * features + f] * keySums[c * features + f];
-          if (scores) for (let j = i * size; j <= i * size + (i % size); j++) sum += scores[j];
-          sums[head * queries + query + i] = sum;
+          for (let f = 0, at = i * features; f < features; f++) sum += q[at + f] * keySums[from + f];
+          if (scores) for (let j = i * size, end = j + inChunk; j <= end; j++) sum += scores[j];
+          sums[row + i] = sum;
         }
       }
     }
@@ -204,7 +203,7 @@ export class Group {
 
   /** For each query of each head, from the first on: its scale, and the sum of the values that it sees. */
   *#scaled(sums: Float64Array): Generator<{ readonly row: number; readonly head: number; readonly scale: RowScale; readonly values: Float64Array }> {
-    const { queries, normalize, powers, width, heads } = this.#p, values = Float64Array.from(this.#start.valueSum), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
+    const { queries, normalize, powers, width, heads } = this.#p, values = new Float64Array(this.#start.valueSum), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
     for (let i = 0, j = 0; i < queries; i++) {
       const count = this.#visible(i);
       if (normalize === "magnitude") for (; j < count - this.#start.count; j++) for (let e = 0; e < width; e++) values[e] += this.#value[j * width + e];
@@ -218,9 +217,13 @@ export class Group {
 
   /** Raw sums to results, in place. */
   normalize(raw: Float32Array, sums: Float64Array): void {
-    const { width } = this.#p;
+    const { width, normalize } = this.#p;
+    if (normalize === "none") return;
     for (const { row, scale: { beta, gamma }, values } of this.#scaled(sums)) {
-      for (let e = 0; e < width; e++) raw[row * width + e] = gamma === 0 && beta === 1 ? raw[row * width + e] : beta === 0 ? 0 : raw[row * width + e] * beta - gamma * values[e];
+      const from = row * width;
+      if (beta === 0) raw.fill(0, from, from + width);
+      else if (gamma === 0) for (let at = from; at < from + width; at++) raw[at] *= beta;
+      else for (let e = 0; e < width; e++) raw[from + e] = raw[from + e] * beta - gamma * values[e];
     }
   }
 
@@ -242,7 +245,7 @@ export class Group {
       if (gammas) gammas[row] = scale.gamma;
     }
     if (gammas) this.#valueSums(gammas, upstream, valueGrad);
-    const state = new Float64Array(square), keyState = new Float64Array(features), after = Float64Array.from(end.products), keysAfter = Float64Array.from(end.keySum);
+    const state = new Float64Array(square), keyState = new Float64Array(features), after = new Float64Array(end.products), keysAfter = new Float64Array(end.keySum);
     for (let r = this.#runs.length - 1; r >= 0; r--) {
       const run = this.#runs[r], { key, query, size, count } = run, hasKeys = key >= 0, rows = size * count, inside = hasKeys ? count : 1, before = this.#products[r], keySums = this.#keySums[r];
       const keys = hasKeys ? this.#decayed(this.#key.subarray(key * features, (key + rows) * features), key, true) : undefined, values = this.#value.subarray(key * width, (key + rows) * width);

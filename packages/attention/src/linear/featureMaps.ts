@@ -13,33 +13,56 @@ export interface FeatureMap {
 /** Names of the feature maps that are built in. */
 export type FeatureMapName = "elu" | "relu" | "exp" | "cosine" | "identity";
 
-const like = (x: Tensor<"float32">, data: Float32Array): Tensor<"float32"> => new Tensor("float32", x.shape, data);
+type Rows = Tensor<"float32">;
 
-/** exp(min(x, 0)) where x <= 0 decides, 1 elsewhere; NaN stays. */
-const lower = (x: Tensor<"float32">): Float32Array => exp(like(x, x.data.map((value) => (value > 0 ? 0 : value)))).data;
+/** x where it is below 0 (or, flipped, above), 0 elsewhere; NaN in one of the two. By the bits, without a branch that would guess the sign of every number. */
+function half({ data, shape }: Rows, flip: 0 | -1): Rows {
+  const out = new Float32Array(data.length), bits = new Int32Array(out.buffer), from = new Int32Array(data.buffer, data.byteOffset, data.length);
+  for (let at = 0; at < bits.length; at++) bits[at] = from[at] & ((from[at] >> 31) ^ flip);
+  return new Tensor("float32", shape, out);
+}
+
+/** exp(min(x, 0)). */
+function lower(x: Rows): Rows {
+  const below = half(x, 0);
+  return exp(below, { out: below });
+}
+
+/** x, times what the upstream says in place. */
+function times(x: Rows, { data: by }: Rows): Rows {
+  const { data } = x;
+  for (let at = 0; at < data.length; at++) data[at] *= by[at];
+  return x;
+}
 
 const MAPS: Record<FeatureMapName, Omit<FeatureMap, "name">> = {
   elu: {
-    apply: (x) => like(x, lower(x).map((e, at) => (x.data[at] > 0 ? x.data[at] + 1 : e))),
-    gradient: (x, { data }) => like(x, lower(x).map((e, at) => e * data[at])),
+    apply(x) {
+      const made = lower(x), { data } = made, above = half(x, -1).data;
+      for (let at = 0; at < data.length; at++) data[at] += above[at];
+      return made;
+    },
+    gradient: (x, upstream) => times(lower(x), upstream),
   },
   relu: {
-    apply: (x) => like(x, x.data.map((value) => (value > 0 || value !== value ? value : 0))),
-    gradient: (x, { data }) => like(x, x.data.map((value, at) => (value > 0 ? data[at] : value !== value ? NaN : 0))),
+    apply(x) {
+      const out = new Float32Array(x.size), { data } = x;
+      for (let at = 0; at < out.length; at++) out[at] = Math.max(data[at], 0);
+      return new Tensor("float32", x.shape, out);
+    },
+    gradient(x, { data: by }) {
+      const out = new Float32Array(x.size), { data } = x;
+      for (let at = 0; at < out.length; at++) out[at] = data[at] <= 0 ? 0 : by[at];
+      return new Tensor("float32", x.shape, out);
+    },
   },
-  exp: {
-    apply: (x) => exp(x),
-    gradient: (x, { data }) => like(x, exp(x).data.map((e, at) => e * data[at])),
-  },
+  exp: { apply: (x) => exp(x), gradient: (x, upstream) => times(exp(x), upstream) },
   identity: { apply: (x) => x, gradient: (_, upstream) => upstream },
-  cosine: {
-    apply: (x) => byRow(x, undefined),
-    gradient: (x, upstream) => byRow(x, upstream.data),
-  },
+  cosine: { apply: (x) => byRow(x, undefined), gradient: (x, { data }) => byRow(x, data) },
 };
 
 /** x / |x|, and the gradient of it: (u - (u . y) y) / |x|. A row of zeros has no direction: 0 in both. */
-function byRow(x: Tensor<"float32">, upstream: Float32Array | undefined): Tensor<"float32"> {
+function byRow(x: Rows, upstream: Float32Array | undefined): Rows {
   const width = x.shape[x.shape.length - 1], out = new Float32Array(x.size), { data } = x;
   for (let from = 0; from < data.length; from += width) {
     let square = 0, along = 0;
@@ -49,7 +72,7 @@ function byRow(x: Tensor<"float32">, upstream: Float32Array | undefined): Tensor
     if (upstream) for (let at = from; at < from + width; at++) along += upstream[at] * data[at];
     for (let at = from; at < from + width; at++) out[at] = upstream ? (upstream[at] - (along / square) * data[at]) / length : data[at] / length;
   }
-  return like(x, out);
+  return new Tensor("float32", x.shape, out);
 }
 
 export const FEATURE_MAPS: readonly FeatureMapName[] = ["elu", "relu", "exp", "cosine", "identity"];

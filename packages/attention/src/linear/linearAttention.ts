@@ -41,7 +41,7 @@ function forward(query: TensorLike, key: TensorLike, value: TensorLike, options:
       group.normalize(raw, sums);
     }
   }
-  return { output: new Tensor("float32", [...lead(call), width], raw), rowSum: new Tensor("float32", lead(call), Float32Array.from(sums)) };
+  return { output: new Tensor("float32", [...lead(call), width], raw), rowSum: new Tensor("float32", lead(call), new Float32Array(sums)) };
 }
 
 function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options: LinearAttentionGradientOptions): LinearAttentionWithGrad {
@@ -65,10 +65,10 @@ function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options
   if (scale !== 1) for (let at = 0; at < grads.query.length; at++) grads.query[at] *= scale;
   const featureShape = ({ shape: own }: Tensor): number[] => [...own.slice(0, -1), features];
   return {
-    output: new Tensor("float32", shape, output), rowSum: new Tensor("float32", lead(call), Float32Array.from(sums)),
+    output: new Tensor("float32", shape, output), rowSum: new Tensor("float32", lead(call), new Float32Array(sums)),
     grads: {
       query: map.gradient(call.query, new Tensor("float32", featureShape(call.query), grads.query)), key: map.gradient(call.key, new Tensor("float32", featureShape(call.key), grads.key)), value: new Tensor("float32", call.value.shape, grads.value),
-      ...(grads.gates && gateShape && { logGates: new Tensor("float32", gateShape, grads.gates) }), ...(grads.powers && { countPower: new Tensor("float32", [heads], Float32Array.from(grads.powers)) }),
+      ...(grads.gates && gateShape && { logGates: new Tensor("float32", gateShape, grads.gates) }), ...(grads.powers && { countPower: new Tensor("float32", [heads], new Float32Array(grads.powers)) }),
     },
   };
 }

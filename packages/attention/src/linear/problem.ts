@@ -98,7 +98,7 @@ export function checkPowers(where: string, normalize: LinearNormalizer, countPow
   if (typeof countPower === "number" || countPower === undefined) return new Float64Array(heads).fill(countPower ?? 1);
   const made = asFloat32(where, "countPower", countPower);
   if (made.shape.length !== 1 || made.size !== heads) throw rangeError(where, "countPower", `of shape [${heads}] ([H])`, `[${made.shape.join(", ")}]`);
-  return Float64Array.from(made.data);
+  return new Float64Array(made.data);
 }
 
 /** Log gates of `rows` tokens: one each or `features` each, none above 0. */
