@@ -1,4 +1,5 @@
 export { Sampler, type SampleContext, type Samples, type Tokens } from "./sampler.ts";
+export { type GpuScores } from "./gpuScores.ts";
 export { type MirostatOptions, type SamplerOptions } from "./rules.ts";
 export { type GenerateOptions, type GenerationResult, type ProcessorList, type ProcessorLogits } from "./generate.ts";
 export {

@@ -1,5 +1,6 @@
 import { drawToken, tokenRows, type TokenDraw, type TokenOptions, type TokenRow, type TokenRows } from "@logits/core-wasm/sampling";
-import { Tensor, asFloat32, checkInteger, float16ToFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkInteger, float16ToFloat32, rangeError, typeError, type TensorLike } from "@logits/tensor";
+import { checkGpuRules, drawOnGpu, isOnGpu, type GpuScores } from "./gpuScores.ts";
 import { GenerationRun, type GenerateOptions, type GenerationResult } from "./generate.ts";
 import { REFERENCES, checkGuidance, guideRow } from "./guidance.ts";
 import { penalize, type Penalties } from "./penalties.ts";
@@ -96,6 +97,26 @@ export class Sampler {
   }
 
   /**
+   * `sample` for scores that are on a GPU, which stay there: 24 bytes a row are read. The same random numbers; the same tokens unless a sum lies within 1e-6 of its bound.
+   *
+   * Rules: `temperature`, `topK`, `topP`, `minP`, `typicalP`, `eta`.
+   *
+   * @param logits - float32 [..., V] on the GPU, as @logits/webgpu makes or adopts them; scores in memory are drawn from as by `sample`
+   * @param context - `position`, or `tokens` by whose number it is told
+   * @throws RangeError as `sample`; UnsupportedKernelError for guidance, logitBias, penalties, `allowed` and mirostat
+   */
+  async sampleAsync(logits: TensorLike | GpuScores, context: SampleContext = {}): Promise<Samples> {
+    const where = "Sampler.sampleAsync";
+    if (!isOnGpu(logits)) return this.sample(logits as TensorLike, context);
+    const { seed = 0, stream = 0, temperature = 1 } = this.options, { position } = context, x = logits as GpuScores;
+    checkGpuRules(where, this.options, this.#bias.size > 0);
+    if (position !== undefined) checkInteger(where, "position", position, 0, Number.MAX_SAFE_INTEGER);
+    const texts = textsOf(where, context.tokens, x.shape.slice(0, -1).reduce((a, b) => a * b, 1));
+    if (position === undefined && texts === undefined && temperature !== 0) throw noPosition(where);
+    return drawOnGpu(where, x, this.options, (row) => (temperature === 0 ? 0 : uniformAt(seed, stream + row, position ?? texts![row].length, DRAW)));
+  }
+
+  /**
    * The distribution that `sample` would draw from: probabilities, 0 for what the rules leave out. Nothing is drawn and no state changes; no position is needed.
    *
    * @param logits - as for `sample`
@@ -149,11 +170,12 @@ export class Sampler {
 
   /** Calls `draw` for each row with what changes its scores; returns the shape of the rows. */
   #each(where: string, logits: TensorLike, context: SampleContext, draw: (row: TokenRow, index: number, options: TokenOptions, u: number, stream: number) => void): readonly number[] {
+    if (isOnGpu(logits)) throw typeError(where, "logits", "in memory", "a tensor on the GPU", "Use await sampler.sampleAsync(logits, context), or read it: await logits.read()");
     const { options } = this, { seed = 0, stream = 0, temperature = 1, guidance, allowed } = options, { promptLength = 0, position, references = [] } = context;
     const rows = tokenRows(where, "logits", logits), texts = textsOf(where, context.tokens, rows.rows);
     if (position !== undefined) checkInteger(where, "position", position, 0, Number.MAX_SAFE_INTEGER);
     checkInteger(where, "promptLength", promptLength, 0, Number.MAX_SAFE_INTEGER);
-    if (position === undefined && texts === undefined && temperature !== 0) throw rangeError(where, "position", "an integer from 0 up, or `tokens`", "neither", "Pass { position: step }: two draws at one position are the same");
+    if (position === undefined && texts === undefined && temperature !== 0) throw noPosition(where);
     const penalties: Penalties = { bias: this.#bias, ...options };
     if (texts === undefined && (penalties.repetitionPenalty ?? 1) !== 1) throw missing(where, "repetitionPenalty");
     if (texts === undefined && ((penalties.presencePenalty ?? 0) !== 0 || (penalties.frequencyPenalty ?? 0) !== 0)) throw missing(where, "presencePenalty and frequencyPenalty");
@@ -169,6 +191,10 @@ export class Sampler {
     }
     return rows.shape.slice(0, -1);
   }
+}
+
+function noPosition(where: string): RangeError {
+  return rangeError(where, "position", "an integer from 0 up, or `tokens`", "neither", "Pass { position: step }: two draws at one position are the same");
 }
 
 function missing(where: string, option: string): RangeError {

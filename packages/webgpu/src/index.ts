@@ -14,3 +14,4 @@ export { nearestNeighbors, type NearestNeighbors } from "./nearestNeighbors.ts";
 export { mahalanobis, type MahalanobisState } from "./mahalanobis.ts";
 export { linearCrossEntropy, type LinearCrossEntropyOptions, type LinearCrossEntropyWithGrad } from "./linearCrossEntropy.ts";
 export { attention, type AttentionGradientOptions, type AttentionOptions, type AttentionOutput, type AttentionWithGrad } from "./attention.ts";
+export { sampleTokens, type SampleTokensOptions, type SampledTokens } from "./sampleTokens.ts";

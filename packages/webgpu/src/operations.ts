@@ -3,6 +3,7 @@ import { logitStatistics } from "./logitStatistics.ts";
 import { mahalanobis } from "./mahalanobis.ts";
 import { matmul } from "./matmul.ts";
 import { nearestNeighbors } from "./nearestNeighbors.ts";
+import { sampleTokens } from "./sampleTokens.ts";
 import { argmax, max } from "./select.ts";
 import { entropy, logSoftmax, logSumExp, softmax } from "./softmax.ts";
 import { topK } from "./topK.ts";
@@ -21,9 +22,10 @@ export interface Operations {
   readonly matmul: typeof matmul;
   readonly max: typeof max;
   readonly nearestNeighbors: typeof nearestNeighbors;
+  readonly sampleTokens: typeof sampleTokens;
   readonly softmax: typeof softmax;
   readonly softmaxGrad: typeof softmaxGrad;
   readonly topK: typeof topK;
 }
 
-export const OPERATIONS: Operations = { argmax, entropy, entropyGrad, logitStatistics, logSoftmax, logSoftmaxGrad, logSumExp, logSumExpGrad, mahalanobis, matmul, max, nearestNeighbors, softmax, softmaxGrad, topK };
+export const OPERATIONS: Operations = { argmax, entropy, entropyGrad, logitStatistics, logSoftmax, logSoftmaxGrad, logSumExp, logSumExpGrad, mahalanobis, matmul, max, nearestNeighbors, sampleTokens, softmax, softmaxGrad, topK };

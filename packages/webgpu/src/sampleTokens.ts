@@ -1,0 +1,105 @@
+import { checkInteger, rangeError } from "@logits/tensor";
+import { code } from "#wgsl/sample";
+import type { Family } from "./gpu.ts";
+import { GpuTensor, checkGpuTensor } from "./gpuTensor.ts";
+import { distances, inverseTemperature, operand, rowsOf, runRows } from "./rows.ts";
+
+const FAMILY: Family = { name: "sample", code, reads: 2, writes: 1, rows: true };
+
+/** Options of `sampleTokens`: the rules act in the order of these fields. */
+export interface SampleTokensOptions {
+  /** One number in [0, 1) for each row, in the order of the rows. Not needed at temperature 0. */
+  readonly uniforms?: ArrayLike<number>;
+  /** Divides the scores; 0: the largest is taken. Otherwise in [2^-126, 2^126]. Default 1. */
+  readonly temperature?: number;
+  /** Keeps the k largest scores; an integer from 1 up. Default: all. */
+  readonly topK?: number;
+  /** Keeps the smallest set of the most probable tokens with at least this probability; in (0, 1]. Default 1: all. */
+  readonly topP?: number;
+  /** Keeps tokens with at least this share of the largest probability; in [0, 1]. Default 0: all. */
+  readonly minP?: number;
+  /** Keeps the smallest set, with at least this probability, of the tokens whose surprise is nearest to the entropy; in (0, 1]. Default 1: all. */
+  readonly typicalP?: number;
+  /** Keeps tokens with a probability of at least min(eta, sqrt(eta) exp(-entropy)); in [0, 1). Default 0: all. */
+  readonly eta?: number;
+}
+
+/** Tokens and what is to be said about each, of the shape of the logits without the last axis. */
+export interface SampledTokens {
+  readonly tokens: GpuTensor<"int32">;
+  /** Log-probability under softmax(logits), before any rule, in nats. */
+  readonly logProbabilities: GpuTensor<"float32">;
+  /** Log of the probability with which the token was drawn. */
+  readonly drawLogProbabilities: GpuTensor<"float32">;
+  /** Of softmax(logits), in nats. */
+  readonly entropies: GpuTensor<"float32">;
+  /** Largest minus second largest logit; +Infinity where one token is possible. */
+  readonly margins: GpuTensor<"float32">;
+  /** How many tokens the rules left. */
+  readonly candidates: GpuTensor<"int32">;
+}
+
+/** In the order of the shader's sections. */
+const NAMES = ["tokens", "logProbabilities", "drawLogProbabilities", "entropies", "margins", "candidates"] as const;
+
+/**
+ * Draws one token from each row, under the rules of `Sampler` of @logits/sampling, whose `sampleAsync` is this with its random numbers. `await gpu.read(...)` of `tokens` reads 4 bytes a row, of all 24.
+ *
+ *   the token at which the running sum of exp((x_c - max x) / T) over the remaining tokens, in their order, first exceeds u times their sum
+ *
+ * Tokens and sets are those of float64 unless a sum lies within 1e-6 of its bound. The results share one buffer, which lives until all of them are disposed of.
+ *
+ * @param logits - on the GPU, float32 [..., V], V >= 1; -Infinity = impossible, never drawn
+ * @param options - `uniforms` (required unless `temperature` is 0), `temperature` (1), `topK`, `topP`, `minP`, `typicalP`, `eta`
+ * @returns int32 and float32 [...] each; reading `tokens` throws a RangeError for a row with NaN or +Infinity or without a possible token
+ * @throws RangeError for an option out of its range, or too few uniforms; TypeError for a tensor outside the GPU
+ * @example
+ *   await sampleTokens(gpu.tensor([0, 1, -Infinity]), { uniforms: [0.3], topP: 0.5 }).tokens.read(); // 1
+ * Source: the rules' papers are named at `Sampler` of @logits/sampling; a threshold by its digits: Alabi, Blanchard, Gordon, Steinbach, JEA 17 (2012).
+ */
+export function sampleTokens(logits: GpuTensor, options: SampleTokensOptions): SampledTokens {
+  const where = "sampleTokens";
+  const { uniforms, temperature = 1, topK, topP = 1, minP = 0, typicalP = 1, eta = 0 } = options;
+  checkGpuTensor(where, "logits", logits);
+  const greedy = temperature === 0;
+  if (!greedy) inverseTemperature(where, temperature);
+  if (topK !== undefined) checkInteger(where, "topK", topK, 1, 2147483647);
+  for (const [name, p] of [["topP", topP], ["typicalP", typicalP]] as const) if (!(p > 0 && p <= 1)) throw rangeError(where, name, "in (0, 1]", `${p}`);
+  if (!(minP >= 0 && minP <= 1)) throw rangeError(where, "minP", "in [0, 1]", `${minP}`);
+  if (!(eta >= 0 && eta < 1)) throw rangeError(where, "eta", "in [0, 1)", `${eta}`);
+  const { outer: rows, cols, rest } = rowsOf(where, logits, -1);
+  if (!greedy && uniforms?.length !== rows) throw rangeError(where, "uniforms", `${rows} numbers, one for each row`, `${uniforms?.length ?? "none"}`);
+  for (let r = 0; !greedy && r < rows; r++) if (!(uniforms![r] >= 0 && uniforms![r] < 1)) throw rangeError(where, "uniforms", "in [0, 1)", `${uniforms![r]} for row ${r}`);
+  const { gpu } = logits;
+  const all = gpu.result(where, "float32", [NAMES.length * rows], [logits]);
+  if (all.size > gpu.reach) throw rangeError(where, "logits", `with at most ${Math.floor(gpu.reach / NAMES.length)} rows (bindingBytes of this backend)`, `${rows}`);
+  const u = gpu.tensor(Float32Array.from({ length: Math.max(1, rows) }, (_, r) => (greedy ? 0 : uniforms![r])));
+  const [twice, limit] = distances(greedy ? 1 : temperature);
+  // Logarithms of the rules, by the bits of float32 they need.
+  const near = minP >= 2 ** -126 ? -naturalLog(minP) : 1e30;
+  runRows(gpu, where, FAMILY, {}, [operand(logits, cols), operand(u, 1)], { outer: rows, cols, inner: 1 }, (count, first) => [count, cols, rows, first, greedy ? 0 : (topK ?? 2147483647)], [twice, limit, topP, near, typicalP, eta >= 2 ** -126 ? naturalLog(eta) : 1], { slot: all.slot, at: 0, count: all.size });
+  u.dispose();
+  const results: Partial<Record<(typeof NAMES)[number], GpuTensor>> = {};
+  for (const [i, name] of NAMES.entries()) {
+    all.slot.users++;
+    results[name] = new GpuTensor(gpu, name === "tokens" || name === "candidates" ? "int32" : "float32", rest, all.slot, i * rows, all.doubtful, name === "tokens" ? (data) => checkTokens(where, data as Int32Array) : undefined);
+  }
+  all.dispose();
+  return results as unknown as SampledTokens;
+}
+
+/** Tokens below 0 stand for rows without a distribution. */
+function checkTokens(where: string, tokens: Int32Array): void {
+  const row = tokens.findIndex((token) => token < 0);
+  if (row < 0) return;
+  const [expected, got] = tokens[row] === -1 ? ["without NaN", "NaN"] : tokens[row] === -2 ? ["below +Infinity", "+Infinity"] : ["with a possible token in every row", "only -Infinity"];
+  throw rangeError(where, "logits", expected, `${got} in row ${row}`);
+}
+
+/** log x of x in [2^-126, 1], to float32: 2 atanh((m - 1) / (m + 1)) with m in [1 / sqrt 2, sqrt 2). */
+function naturalLog(x: number): number {
+  let k = 0, m = x;
+  for (; m < Math.SQRT1_2; m *= 2) k--;
+  const t = (m - 1) / (m + 1), t2 = t * t;
+  return k * Math.LN2 + 2 * t * (1 + t2 * (1 / 3 + t2 * (1 / 5 + t2 * (1 / 7 + t2 * (1 / 9 + t2 / 11)))));
+}

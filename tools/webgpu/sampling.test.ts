@@ -1,0 +1,131 @@
+import { ruleRef, distancesRef } from "../../packages/core-wasm/src/sampling.ref.ts";
+import { Sampler, type SamplerOptions } from "@logits/sampling";
+import { randomSource, Tensor } from "@logits/tensor";
+import { expectClose, expectExact, testRandom } from "@logits/testkit";
+import { sampleTokens, webgpu } from "@logits/webgpu";
+import { afterAll, describe, expect, it } from "vitest";
+import { dawn, missing } from "./adapter.ts";
+
+// Tokens drawn on the GPU against the same sampler on the processor.
+
+const INF = Infinity;
+
+/** Scores of a model, sorted by nothing: some impossible, some equal. */
+function scores(rows: number, cols: number, seed: number, spread = 3): Tensor<"float32"> {
+  const random = testRandom(seed);
+  return new Tensor("float32", [rows, cols], Float32Array.from({ length: rows * cols }, (_, i) => (i % cols > 0 && random.uniform() < 0.05 ? -INF : random.uniform() < 0.1 ? 1 : spread * random.normal())));
+}
+
+/** How near the cumulative sum that decides is to the uniform number, and that of each rule to its bound: at most 1e-6 may differ. */
+function isNear(x: Float32Array, options: SamplerOptions, u: number): boolean {
+  const { temperature = 1 } = options;
+  let left = distancesRef(x, temperature);
+  for (const [rule, value] of [["topK", options.topK], ["topP", options.topP], ["minP", options.minP], ["typicalP", options.typicalP], ["eta", options.eta]] as const) {
+    if (value === undefined) continue;
+    const { order, least, most } = ruleRef(x, left, rule, value);
+    if (least !== most) return true;
+    const kept = new Set(order.slice(0, least));
+    left = new Map([...left].filter(([c]) => kept.has(c)));
+  }
+  let sum = 0;
+  const z = [...left.values()].reduce((total, d) => total + Math.exp(-d), 0);
+  return [...left.keys()].sort((a, b) => a - b).some((c) => Math.abs((sum += Math.exp(-left.get(c)!) / z) - u) < 1e-6);
+}
+
+if (!missing) {
+  const gpu = await webgpu({ gpu: dawn }), plain = await webgpu({ gpu: dawn, subgroups: false });
+  afterAll(() => [gpu, plain].forEach((one) => one.dispose()));
+
+  const rules: readonly Omit<SamplerOptions, "seed">[] = [
+    {}, { temperature: 0 }, { temperature: 0.7 }, { temperature: 3 }, { topK: 1 }, { topK: 5 }, { topK: 40, temperature: 0.8 }, { topP: 0.9 }, { topP: 0.3, temperature: 2 }, { minP: 0.1 }, { minP: 1 }, { typicalP: 0.8 },
+    { typicalP: 0.2, temperature: 1.5 }, { eta: 0.01 }, { eta: 0.9 }, { topK: 50, topP: 0.9, minP: 0.05, temperature: 0.7 }, { topK: 30, topP: 0.95, minP: 0.01, typicalP: 0.9, eta: 0.001 },
+  ];
+  describe("tokens drawn on the GPU", () => {
+    for (const [name, backend] of [["with subgroups, where there are some", gpu], ["without subgroups", plain]] as const) {
+      it(`are those of the processor, ${name}`, async () => {
+        let near = 0, drawn = 0;
+        const sizes = process.env.LOGITS_SLOW ? [[40, 1], [40, 2], [40, 7], [40, 16], [40, 17], [40, 100], [40, 256], [40, 257], [20, 1000], [8, 4099], [3, 32001]] : name.startsWith("with ") ? [[60, 7], [8, 100], [4, 257], [2, 4099]] : [[60, 5], [3, 1000]];
+        for (const [rows, cols] of sizes) {
+          const logits = scores(rows, cols, rows + cols), x = backend.tensor(logits);
+          for (const options of rules) {
+            const sampler = new Sampler({ ...options, seed: 5, stream: cols });
+            const want = sampler.sample(logits, { position: 3 }), got = await sampler.sampleAsync(x, { position: 3 });
+            const same: number[] = [];
+            for (let r = 0; r < rows; r++) {
+              drawn++;
+              if (got.tokens.data[r] === want.tokens.data[r] && got.candidates.data[r] === want.candidates.data[r]) same.push(r);
+              else {
+                const source = randomSource(5, cols + r);
+                const u = [0, 1, 2, 3].map(() => source.uniform())[3];
+                expect(isNear(logits.data.subarray(r * cols, (r + 1) * cols), options, u), `${rows} x ${cols} ${JSON.stringify(options)} row ${r}: ${got.tokens.data[r]} of ${got.candidates.data[r]}, not ${want.tokens.data[r]} of ${want.candidates.data[r]}`).toBe(true);
+                near++;
+              }
+            }
+            const of = (t: Tensor): number[] => same.map((r) => t.data[r]);
+            // Logarithms of sums: 67 units of 2^-24 (30 + n / 4096, n to 32,001), and 3 of the largest score over T.
+            expectClose(of(got.logProbabilities), of(want.logProbabilities), { atol: 8e-6, rtol: 3e-7 });
+            expectClose(of(got.drawLogProbabilities), of(want.drawLogProbabilities), { atol: 8e-6, rtol: 1e-6 });
+            expectClose(of(got.entropies), of(want.entropies), { rtol: 2e-5, atol: 1e-37 });
+            expectExact(of(got.margins), of(want.margins));
+          }
+          x.dispose();
+        }
+        console.log(`sampled on the GPU (${name}): ${drawn} tokens, ${near} of them not compared: a sum within 1e-6 of its bound`);
+        expect(near).toBeLessThan(drawn / 500);
+      });
+    }
+
+    it("are drawn right where all scores are equal, and at the ends", async () => {
+      const cols = 32000, x = gpu.tensor(new Float32Array(2 * cols)).reshape([2, cols]);
+      const { tokens, candidates } = await gpu.read(sampleTokens(x, { uniforms: [0, 1 - 2 ** -53], topP: 0.5 }));
+      expect([...candidates.data]).toEqual([cols / 2, cols / 2]);
+      expect([...tokens.data]).toEqual([0, cols / 2 - 1]);
+      const some = await gpu.read(sampleTokens(x, { uniforms: [0.2501, 0.7501], topK: 1000 }));
+      expect([...some.tokens.data, ...some.candidates.data]).toEqual([250, 750, 1000, 1000]);
+      x.dispose();
+      const few = gpu.tensor([[-INF, 0, -INF, 0, -INF], [-INF, -3e38, -INF, -INF, -INF]]);
+      for (const u of [0, 0.49, 0.51, 1 - 2 ** -53]) expect([...(await sampleTokens(few, { uniforms: [u, u] }).tokens.read()).data]).toEqual([u < 0.5 ? 1 : 3, 1]);
+    });
+
+    it("cost 24 bytes a row, 4 where only tokens are read, and leave no buffer", async () => {
+      const sampler = new Sampler({ seed: 1, topP: 0.9 }), x = gpu.tensor(scores(1, 1000, 1));
+      await sampler.sampleAsync(x, { position: 0 });
+      const before = gpu.bytesRead, { bytes, idleBytes } = gpu.memory;
+      await sampler.sampleAsync(x, { position: 1 });
+      expect(gpu.bytesRead - before).toBe(24);
+      const all = sampleTokens(x, { uniforms: [0.5] });
+      await all.tokens.read();
+      expect(gpu.bytesRead - before).toBe(28);
+      for (const y of Object.values(all)) y.dispose();
+      expect(gpu.memory).toMatchObject({ bytes, idleBytes });
+      expect((await sampler.sampleAsync(gpu.tensor(scores(0, 7, 1)), { position: 0 })).tokens.shape).toEqual([0]);
+    });
+
+    it("follow the number of tokens so far, and the row's stream", async () => {
+      const sampler = new Sampler({ seed: 9, stream: 4 }), logits = scores(3, 50, 2);
+      const tokens = [[1, 2], [3], []], want = sampler.sample(logits, { tokens });
+      expectExact((await sampler.sampleAsync(gpu.tensor(logits), { tokens })).tokens, want.tokens);
+    });
+
+    it("are refused where there is no distribution, or a rule has no form there", async () => {
+      const sampler = new Sampler({ seed: 1 });
+      const draw = (rows: number[][], own = sampler): Promise<unknown> => own.sampleAsync(gpu.tensor(rows), { position: 0 });
+      await expect(draw([[1, 2], [NaN, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` without NaN, got NaN in row 1]`);
+      await expect(draw([[1, 2], [INF, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, got +Infinity in row 1]`);
+      await expect(draw([[1, 2], [-INF, -INF]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` with a possible token in every row, got only -Infinity in row 1]`);
+      await expect(draw([[1, 2]], new Sampler({ seed: 1, logitBias: { 0: 1 }, repetitionPenalty: 1.2 }))).rejects.toThrowErrorMatchingInlineSnapshot(`[UnsupportedKernelError: Sampler.sampleAsync: expected a sampler of temperature, topK, topP, minP, typicalP and eta for scores on a GPU, got logitBias, repetitionPenalty. Read the scores: sampler.sample(await logits.read(), context)]`);
+      await expect(sampler.sampleAsync(gpu.tensor([1]))).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: Sampler.sampleAsync: expected \`position\` an integer from 0 up, or \`tokens\`, got neither. Pass { position: step }: two draws at one position are the same]`);
+      await expect(sampler.sampleAsync({ location: "gpu-buffer", dims: [3], type: "float32", shape: [3] } as never, { position: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sampleAsync: expected \`logits\` a tensor that brings its operations, got a GPU tensor of another library. Adopt it: gpu.tensor(logits) with gpu = await webgpu({ device }) of @logits/webgpu]`);
+      expect(() => sampler.sample(gpu.tensor([1]) as never, { position: 0 })).toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sample: expected \`logits\` in memory, got a tensor on the GPU. Use await sampler.sampleAsync(logits, context), or read it: await logits.read()]`);
+      const x = gpu.tensor([1, 2]);
+      expect(() => sampleTokens(x, {})).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`uniforms\` 1 numbers, one for each row, got none]`);
+      expect(() => sampleTokens(x, { uniforms: [1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`uniforms\` in [0, 1), got 1 for row 0]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], topK: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`topK\` an integer in [1, 2147483647], got 0]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], topP: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`topP\` in (0, 1], got 0]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], minP: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`minP\` in [0, 1], got 2]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], eta: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`eta\` in [0, 1), got 1]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], temperature: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`temperature\` in [2^-126, 2^126], got -1]`);
+      expectExact((await sampler.sampleAsync([[1, 2]], { position: 0 })).tokens, sampler.sample([[1, 2]], { position: 0 }).tokens);
+    });
+  });
+}
