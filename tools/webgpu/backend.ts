@@ -1,5 +1,5 @@
 import type { BackendLike } from "@logits/testkit";
-import type { Gpu, GpuTensor } from "@logits/webgpu";
+import { attention, linearCrossEntropy, type Gpu, type GpuTensor } from "@logits/webgpu";
 
 /** The WebGPU backend as the battery takes it. */
 export function asBackend(gpu: Gpu, name: string): BackendLike {
@@ -8,6 +8,6 @@ export function asBackend(gpu: Gpu, name: string): BackendLike {
     tensor: (x) => gpu.tensor(x),
     read: (y) => (y as GpuTensor).read(),
     dispose: (y) => (y as GpuTensor).dispose(),
-    operations: gpu.operations as unknown as BackendLike["operations"],
+    operations: { ...gpu.operations, attention, linearCrossEntropy } as unknown as BackendLike["operations"],
   };
 }

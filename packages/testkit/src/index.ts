@@ -14,5 +14,6 @@ export { ONNX_TYPES, onnxExternalFiles, onnxModel, type OnnxAttribute, type Onnx
 export { ONNX_HEADS, onnxHeadModel, type OnnxHeadKind, type OnnxHeadModel } from "./onnxHeads.ts";
 export { checkDetector, detectorChecks, type DetectorCheckSpec, type DetectorLike } from "./detector.ts";
 export { backendChecks, checkBackend, type BackendCheck, type BackendLike } from "./backend.ts";
+export { featureChecks } from "./backendFeatures.ts";
 export { recipe } from "./recipe.ts";
 export { checkDistribution, distributionChecks, type DistributionCase, type DistributionLike, type DistributionTolerance } from "./distribution.ts";
