@@ -174,11 +174,11 @@ export class RotaryEmbedding {
     const where = `${WHERE}.${method}`, x = asFloat32(where, argument, given), { shape, data } = x, rank = shape.length, batched = this.shape.length === 2, length = this.shape[this.shape.length - 1];
     const width = shape[rank - 1] ?? 0, fits = rank >= 2 && rank <= 4 && shape[rank - 2] === length && width >= this.dimensions && (!batched || (rank === 4 && shape[0] === this.shape[0]));
     if (!fits) throw rangeError(where, argument, batched ? `of shape [${this.shape[0]}, H, ${length}, D] ([B, H, T, D]), D >= ${this.dimensions}` : `of shape [..., ${length}, D] ([T, D], [H, T, D] or [B, H, T, D]), D >= ${this.dimensions}`, `[${shape.join(", ")}]`);
-    const out = Float32Array.from(data), half = this.dimensions / 2, step = this.interleaved ? 2 : 1, other = this.interleaved ? 1 : half, rows = length === 0 ? 0 : data.length / width, heads = batched ? shape[1] : 0;
+    const out = new Float32Array(data), cosines = this.#cosines, sines = this.#sines, half = this.dimensions / 2, step = this.interleaved ? 2 : 1, other = this.interleaved ? 1 : half, rows = length === 0 ? 0 : data.length / width, heads = batched ? shape[1] : 0;
     for (let row = 0; row < rows; row++) {
       const t = (batched ? Math.floor(row / (heads * length)) * length : 0) + (row % length);
       for (let i = 0, a = row * width, c = t * half; i < half; i++, a += step, c++) {
-        const cosine = this.#cosines[c], sine = sign * this.#sines[c], first = data[a], second = data[a + other];
+        const cosine = cosines[c], sine = sign * sines[c], first = data[a], second = data[a + other];
         out[a] = first * cosine - second * sine;
         out[a + other] = first * sine + second * cosine;
       }
