@@ -24,10 +24,15 @@ interface Options {
   upstream?: Plain;
 }
 
+function refuseOthers(others: object): void {
+  for (const other of Object.keys(others)) throw new TypeError(`expected options such as where, got ${other}`);
+}
+
 // value[i] = mean over the others of the same label of |x_i - x_j|^2 / 2; an anchor without another takes no part.
 function spreadLoss(faults: Faults = {}): LossLike {
-  const withGrad = (x: Plain, labels: Plain<Int32Array>, { weight, where, ignoreIndex, upstream, reduction = "mean" }: Options = {}) => {
+  const withGrad = (x: Plain, labels: Plain<Int32Array>, { weight, where, ignoreIndex, upstream, reduction = "mean", ...others }: Options = {}) => {
     const [n, f] = x.shape;
+    refuseOthers(others);
     for (const [field, values, good] of [["weight", weight, (v: number) => v >= 0 && v < Infinity], ["where", where, (v: number) => v <= 1]] as const) {
       if (!faults.unchecked && values && (values.length !== n || !Array.from(values).every(good))) throw new RangeError(`spread: \`${field}\``);
     }
@@ -99,7 +104,8 @@ describe("checkBatchLoss", () => {
 describe("checkBatchLoss of a loss with one value", () => {
   // The squared norm of the mean row, weight of shape [1].
   const centre = (fault = 1): LossLike => {
-    const withGrad = (x: Plain, { weight, where, upstream, reduction = "mean" }: Options = {}) => {
+    const withGrad = (x: Plain, { weight, where, upstream, reduction = "mean", ...others }: Options = {}) => {
+      refuseOthers(others);
       const [rows, cols] = x.shape, kept = Array.from({ length: rows }, (_, i) => i).filter((i) => where?.[i] !== 0), share = weight?.[0] ?? 1;
       for (const [field, bad] of [["weight", weight && !(weight.length === 1 && share >= 0 && share < Infinity)], ["where", where && (where.length !== rows || where.some((m) => m > 1))], ["reduction", !["none", "sum", "mean"].includes(reduction)]] as const) {
         if (bad) throw new RangeError(`centre: \`${field}\``);

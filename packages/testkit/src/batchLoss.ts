@@ -230,6 +230,15 @@ function caseChecks(spec: BatchLossSpec & { readonly exact?: boolean }, { argume
         }
       },
     },
+    {
+      name: "refuses an option that it does not have, and says which it has",
+      run: () => {
+        for (const call of [loss, loss.withGrad]) {
+          const { message, name: kind } = thrownBy(`${name} with the option wheer`, () => call(...fresh(), { ...options, wheer: where }));
+          assert(kind === "TypeError" && message.includes("wheer") && message.includes("where"), `${name} with the option wheer: expected a TypeError that names it and where, got ${kind}: ${message}`);
+        }
+      },
+    },
   ];
   if (extreme !== false) {
     checks.push({

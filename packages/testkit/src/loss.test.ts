@@ -20,6 +20,7 @@ interface Faults {
   zeroIgnored?: boolean;
   writesLogits?: boolean;
   unchecked?: boolean;
+  anyOption?: boolean;
   divideByZero?: boolean;
 }
 
@@ -32,9 +33,14 @@ interface Options {
   scale?: number;
 }
 
+function refuseOthers(others: object): void {
+  for (const other of Object.keys(others)) throw new TypeError(`expected options such as where, got ${other}`);
+}
+
 function crossEntropy(faults: Faults = {}): LossLike {
   const withGrad = (logits: Plain, labels: Plain<Int32Array>, options: Options = {}) => {
-    const { weight, where, ignoreIndex, upstream, scale = 1, reduction = faults.sumAsDefault ? "sum" : "mean" } = options;
+    const { weight, where, ignoreIndex, upstream, scale = 1, reduction = faults.sumAsDefault ? "sum" : "mean", ...others } = options;
+    if (!faults.anyOption) refuseOthers(others);
     const [rows, classes] = logits.shape;
     const refuse = (field: string, got: unknown): never => {
       throw new RangeError(`crossEntropy: expected \`${field}\` ..., got ${got}`);
@@ -117,6 +123,7 @@ describe("checkLoss", () => {
     ["an ignoreIndex that is not ignored", { zeroIgnored: true }, "ignoreIndex"],
     ["logits that are overwritten", { writesLogits: true }, "unchanged"],
     ["bad weights that are accepted", { unchecked: true }, "negative weight was accepted"],
+    ["options without effect that are accepted", { anyOption: true }, "option wheer was accepted"],
     ["0 / 0 where no row takes part", { divideByZero: true }, "no row takes part"],
   ])("catches %s", (_, faults, text) => {
     expect(() => checkLoss(spec(faults))).toThrow(text);
@@ -131,7 +138,8 @@ describe("checkLoss of a loss with a shared argument", () => {
   // loss[b] = (x[b] . w - y[b])^2 / 2, gradients of x and of w.
   const squared = (fault = 1): LossLike => {
     const withGrad = (x: Plain, w: Plain, y: Plain, options: Options = {}) => {
-      const { weight, where, reduction = "mean", upstream } = options;
+      const { weight, where, reduction = "mean", upstream, ...others } = options;
+      refuseOthers(others);
       const [rows, columns] = x.shape;
       for (const [field, values, good] of [["weight", weight, (v: number) => v >= 0 && v < Infinity], ["where", where, (v: number) => v <= 1]] as const) {
         if (values && (values.length !== rows || !Array.from(values).every(good))) throw new RangeError(`squared: \`${field}\``);
