@@ -127,13 +127,32 @@ function plan(sizes: Record<string, number>): { readonly bytes: number; readonly
 /** Bytes from one panel of columns to the next, for `rows` rows. */
 const columnBytes = (rows: number, height: number): number => 4 * rows * height + 128;
 
-/** Where the block of queries that begins at `first` ends: after BLOCK queries, or with its block of the lists. */
+/**
+ * Where the block of queries that is worked on together, and begins at `first`, ends: after 64 queries, or with its block of the lists.
+ *
+ * @param problem - with or without `blocks`
+ * @param first - a query below T
+ * @returns the query after the last, at most T
+ * @example
+ *   for (let first = 0; first < queries; first = blockEnd(problem, first)) visit(first, blockEnd(problem, first));
+ * Source: folklore.
+ */
 export function blockEnd({ sizes: { queries }, blocks }: AttentionProblem, first: number): number {
   const own = blocks ? (Math.floor((first + blocks.offset) / blocks.size) + 1) * blocks.size - blocks.offset : queries;
   return Math.min(queries, own, first + BLOCK);
 }
 
-/** The keys that the lists give to the block of queries which begins at `first`: pairs of from and to. */
+/**
+ * The keys that the lists give to the block of queries which begins at `first`; without lists all.
+ *
+ * @param problem - with or without `blocks`
+ * @param head - a query head
+ * @param first - a query below T
+ * @returns runs [low, high) in ascending order
+ * @example
+ *   runsOf(problem, 0, 0); // [[0, keys]] without lists
+ * Source: folklore.
+ */
 export function runsOf({ sizes: { keys }, blocks }: AttentionProblem, head: number, first: number): readonly (readonly [low: number, high: number])[] {
   if (!blocks) return [[0, keys]];
   const { lists, size, offset } = blocks, { offsets, from, to } = lists[lists.length > 1 ? head : 0], n = Math.floor((first + offset) / size);

@@ -54,7 +54,7 @@ function backward(scores: Rows, seen: Int32Array, of: (row: number, values: Floa
  *
  *   P = softplus(s log n) / sum_j softplus(s log n)
  *
- * The paper's score is log(D) times the cosine of query and key: normalise both and give `scale: Math.log(D)` (in its second version it was log(D) / sqrt(D) times the product). With one key P = 1.
+ * The paper's score is log(D) times the cosine of query and key: normalise both and give `scale: Math.log(D)`. With one key P = 1.
  *
  * Special values: NaN for a query whose scores hold NaN or +Infinity. Rows of very low scores become a softmax, their limit, and none underflows.
  *
@@ -81,9 +81,9 @@ export interface ReweightedSoftplusOptions {
   readonly power?: number;
 }
 
-/** x^p for 0 <= x <= 1, by squares where p is an integer, which is faster than pow. */
+/** x^p for 0 < x <= 1, by squares where p is an integer, which is faster than pow. */
 function raised(x: number, p: number): number {
-  if (x === 0 || !Number.isInteger(p)) return x === 0 ? 0 : pow(x, p);
+  if (!Number.isInteger(p)) return pow(x, p);
   let y = 1;
   for (let n = p; n > 0; n = Math.floor(n / 2), x *= x) if (n % 2 === 1) y *= x;
   return y;
@@ -109,15 +109,18 @@ const FEW = 3;
 export function reweightedSoftplus(options: ReweightedSoftplusOptions = {}): RowNormalizer {
   const { power = 15 } = options;
   checkPositive("reweightedSoftplus", "power", power);
-  /** What is above the mean in units of the largest, so that no power overflows; the largest, and the sum of powers. */
-  const excess = (shares: Float64Array, seen: number): { readonly above: Float64Array; readonly top: number; readonly total: number } => {
-    const above = shares.map((a) => Math.max(seen * a - (seen > FEW ? 1 : 0), 0)), top = above.reduce((most, b) => Math.max(most, b), 0);
-    let total = 0;
-    for (let c = 0; c < above.length; c++) {
-      above[c] = top === 0 ? 0 : above[c] / top;
-      total += raised(above[c], power);
+  /** What is above the mean in units of the largest, so that no power overflows, its powers and their sum; top: the largest. */
+  const excess = (shares: Float64Array, seen: number): { readonly above: Float64Array; readonly powers: Float64Array; readonly top: number; readonly total: number } => {
+    const above = new Float64Array(shares.length), powers = new Float64Array(shares.length), off = seen > FEW ? 1 : 0;
+    let top = 0, total = 0;
+    for (let c = 0; c < above.length; c++) top = Math.max(top, (above[c] = Math.max(seen * shares[c] - off, 0)));
+    if (top !== 0) {
+      for (let c = 0; c < above.length; c++) {
+        if (above[c] === 0) continue;
+        total += powers[c] = raised((above[c] /= top), power);
+      }
     }
-    return { above, top, total };
+    return { above, powers, top, total };
   };
   return rowNormalizer({
     name: "reweightedSoftplus",
@@ -125,18 +128,18 @@ export function reweightedSoftplus(options: ReweightedSoftplusOptions = {}): Row
       const { values, totals } = positive(scores, seen), [rows, count] = scores.shape, shares = new Float64Array(count);
       for (let i = 0, at = 0; i < rows; i++, at += count) {
         for (let c = 0; c < count; c++) shares[c] = values[at + c] / totals[i];
-        const { above, top, total } = excess(shares, seen[i]);
-        for (let c = 0; c < count; c++) values[at + c] = top === 0 ? 0 : raised(above[c], power) / total;
+        const { powers, top, total } = excess(shares, seen[i]);
+        for (let c = 0; c < count; c++) values[at + c] = top === 0 ? 0 : powers[c] / total;
       }
       return new Tensor("float32", scores.shape, values);
     },
     gradient(scores, _weights, upstream, seen) {
       const [, count] = scores.shape;
       return backward(scores, seen, (row, shares) => {
-        const { above, top, total } = excess(shares, seen[row]), u = upstream.data.subarray(row * count, (row + 1) * count);
+        const { above, powers, top, total } = excess(shares, seen[row]), u = upstream.data.subarray(row * count, (row + 1) * count);
         let mean = 0;
-        for (let c = 0; c < count; c++) if (above[c] !== 0) mean += (u[c] * raised(above[c], power)) / total;
-        return above.map((b, c) => (b === 0 ? 0 : (seen[row] * power * (power < 1 ? pow(b, power - 1) : raised(b, power - 1)) * (u[c] - mean)) / (total * top)));
+        for (let c = 0; c < count; c++) if (above[c] !== 0) mean += (u[c] * powers[c]) / total;
+        return powers.map((r, c) => (above[c] === 0 ? 0 : (seen[row] * power * r * (u[c] - mean)) / (above[c] * total * top)));
       });
     },
   });
