@@ -13,7 +13,7 @@ export interface AttentionEntropyWithGrad {
   readonly grads: { readonly query: Tensor<"float32">; readonly key: Tensor<"float32"> };
 }
 
-const ADDED = ["bias", "positionBias", "softCap", "normalizer", "sigmoidBias"] as const;
+const ADDED = ["bias", "positionBias", "positionWeights", "softCap", "normalizer", "sigmoidBias"] as const;
 
 /** H = L - E[s], and E[s] = scale q . E[k]: one attention whose values are the keys. */
 function parts(where: string, query: TensorLike, key: TensorLike, options: AttentionEntropyOptions): { readonly entropy: Float32Array; readonly sink: Float64Array; readonly scale: number; readonly q: Tensor<"float32">; readonly lead: readonly number[]; readonly mean: Float32Array } {

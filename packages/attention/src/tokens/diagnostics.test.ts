@@ -3,6 +3,7 @@ import { Tensor } from "@logits/tensor";
 import { expectClose, expectExact, finiteDifferenceGradient, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import { alibi, attention, type AttentionOptions } from "../index.ts";
+import { sparsemax } from "../normalizers/index.ts";
 import fixtures from "./fixtures/tokens.json" with { type: "json" };
 import { attentionEntropy, attentionReceived, attentionRollout, attentionSink } from "./index.ts";
 
@@ -29,7 +30,7 @@ const cases: [string, AttentionOptions][] = [
 
 describe("attentionReceived", () => {
   const q = random([4, 6, 8], 1), k = random([2, 11, 8], 2), counts = random([4, 6], 3);
-  for (const [name, options] of [...cases, ["ALiBi, soft cap", { positionBias: alibi([0.5, 0.25, 1, 2]), softCap: 3 }], ["sigmoid", { normalizer: "sigmoid" }]] as [string, AttentionOptions][]) {
+  for (const [name, options] of [...cases, ["ALiBi, soft cap", { positionBias: alibi([0.5, 0.25, 1, 2]), softCap: 3 }], ["sigmoid", { normalizer: "sigmoid" }], ["sparsemax", { normalizer: sparsemax }]] as [string, AttentionOptions][]) {
     it(`is the sum of the weights over the queries of the heads that read a key: ${name}`, () => {
       const p = weights(q, k, options), want = (count: (h: number, i: number) => number): number[] => [0, 1].flatMap((g) => Array.from({ length: 11 }, (_, j) => [2 * g, 2 * g + 1].reduce((sum, h) => sum + p[h].reduce((s, row, i) => s + count(h, i) * row[j], 0), 0)));
       expectClose(attentionReceived(q, k, options).data, want(() => 1), CLOSE);

@@ -11,7 +11,7 @@ export interface RelevanceOptions {
 }
 
 /** Options of attentionRelevance. */
-export interface AttentionRelevanceOptions extends Omit<AttentionOptions, "softCap" | "normalizer" | "sigmoidBias">, RelevanceOptions {
+export interface AttentionRelevanceOptions extends Omit<AttentionOptions, "softCap" | "normalizer" | "positionWeights" | "sigmoidBias">, RelevanceOptions {
   /** Of the output, float32, of its shape. */
   readonly relevance: TensorLike;
 }
@@ -138,7 +138,7 @@ export function linearRelevance(x: TensorLike, weight: TensorLike, relevance: Te
  */
 export function attentionRelevance(query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionRelevanceOptions): { readonly query: Tensor<"float32">; readonly key: Tensor<"float32">; readonly value: Tensor<"float32"> } {
   const where = "attentionRelevance", { relevance, epsilon = 1e-6, ...rest } = options;
-  for (const name of ["softCap", "normalizer", "sigmoidBias"] as const) if ((rest as AttentionOptions)[name] !== undefined) throw rangeError(where, name, "left out", "one", "The rules are those of a softmax of scores");
+  for (const name of ["softCap", "normalizer", "positionWeights", "sigmoidBias"] as const) if ((rest as AttentionOptions)[name] !== undefined) throw rangeError(where, name, "left out", "one", "The rules are those of a softmax of scores");
   checkEpsilon(where, epsilon);
   const { output } = attention(query, key, value, rest), { grads } = attention.withGrad(query, key, value, { ...rest, upstream: perOutput(where, relevance, output, 2, epsilon) });
   return { query: times(asFloat32(where, "query", query), grads.query, 0.5), key: times(asFloat32(where, "key", key), grads.key, 0.5), value: times(asFloat32(where, "value", value), grads.value, 1) };
