@@ -2,7 +2,7 @@ import { Tensor } from "@logits/tensor";
 import { expectClose, expectExact, finiteDifferenceGradient, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import fixture from "./fixtures/positions.json" with { type: "json" };
-import { RotaryEmbedding, alibi, alibiSlopes, attention, kerple, logCpb, receptiveField, t5Bias, type LogCpbParameters, type PositionBias, type RotaryScaling } from "./index.ts";
+import { KeyValueCache, RotaryEmbedding, alibi, alibiSlopes, attention, kerple, logCpb, receptiveField, t5Bias, type LogCpbParameters, type PositionBias, type RotaryScaling } from "./index.ts";
 import { sinCos } from "./sinCos.ts";
 
 type Rows = Tensor<"float32">;
@@ -113,6 +113,17 @@ describe("RotaryEmbedding", () => {
       const scaling = { type, factor: 1, originalLength: 4096 } as RotaryScaling;
       expectClose(new RotaryEmbedding([0], { dimensions: 64, scaling }).frequencies, plain, { rtol: 1e-15 });
     }
+  });
+
+  it("decodes from a cache of turned keys what the whole prompt gives", () => {
+    const [q, k, v] = [11, 12, 13].map((seed) => random([2, 6, 8], seed)), whole = new RotaryEmbedding([0, 1, 2, 3, 4, 5], { dimensions: 8 }), want = attention(whole.rotate(q), whole.rotate(k), v, { causal: true }).output, cache = new KeyValueCache({ heads: 2, features: 8 });
+    const token = (x: Rows, t: number): Rows => new Tensor("float32", [2, 1, 8], Float32Array.from({ length: 16 }, (_, i) => x.data[(Math.floor(i / 8) * 6 + t) * 8 + (i % 8)]));
+    for (let t = 0; t < 6; t++) {
+      const rotary = new RotaryEmbedding([t], { dimensions: 8 });
+      cache.append(rotary.rotate(token(k, t)), token(v, t));
+      expectClose(cache.attend(rotary.rotate(token(q, t))).output.data, token(want, t).data, { atol: 3e-6 });
+    }
+    cache.dispose();
   });
 
   it("takes no positions, and keeps NaN in its pair", () => {
