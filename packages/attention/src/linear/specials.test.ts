@@ -1,0 +1,85 @@
+import { Tensor } from "@logits/tensor";
+import { expectClose, expectExact, testRandom } from "@logits/testkit";
+import { describe, expect, it } from "vitest";
+import { LinearAttentionState, hiddenAttention, linearAttention, type LinearAttentionOptions } from "./index.ts";
+
+const zeros = (...shape: number[]): Tensor<"float32"> => new Tensor("float32", shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
+const random = (shape: readonly number[], seed: number): Tensor<"float32"> => {
+  const { normal } = testRandom(seed);
+  return new Tensor("float32", [...shape], Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => normal()));
+};
+const kinds: LinearAttentionOptions[] = [{}, { causal: true }, { normalize: "none" }, { normalize: "magnitude", causal: true }, { normalize: "count" }];
+
+describe("special values of linearAttention", () => {
+  it("no queries, no keys, no batch", () => {
+    for (const options of kinds) {
+      const none = linearAttention.withGrad(zeros(2, 0, 3), zeros(2, 4, 3), zeros(2, 4, 5), { ...options, upstream: zeros(2, 0, 5) });
+      expect([none.output.shape, none.rowSum.shape, none.grads.key.shape]).toEqual([[2, 0, 5], [2, 0], [2, 4, 3]]);
+      expect([...none.grads.key.data, ...none.grads.value.data].every((x) => x === 0)).toBe(true);
+      const alone = linearAttention.withGrad(random([2, 4, 3], 1), zeros(2, 0, 3), zeros(2, 0, 5), { ...options, upstream: random([2, 4, 5], 2) });
+      for (const x of [alone.output, alone.rowSum, alone.grads.query]) expect(x.data.every((y) => y === 0)).toBe(true);
+      expect(linearAttention(zeros(0, 2, 4, 3), zeros(0, 2, 4, 3), zeros(0, 2, 4, 5), options).output.shape).toEqual([0, 2, 4, 5]);
+      expect(hiddenAttention(zeros(2, 4, 3), zeros(2, 0, 3), options).shape).toEqual([2, 4, 0]);
+    }
+  });
+
+  it("one key: its value, whatever the scores", () => {
+    const v = random([1, 3], 3), got = linearAttention(random([1, 4], 1), random([1, 4], 2), v).output.data;
+    expectClose(got, v.data, { ulp: 2 });
+    expectClose(linearAttention(random([1, 4], 1), random([1, 4], 2), v, { normalize: "magnitude" }).output.data, v.data, { rtol: 1e-6 });
+  });
+
+  it("a row whose scores sum to 0 gives 0 and no gradient, wherever it is divided by them", () => {
+    const q = new Tensor("float32", [2, 2], Float32Array.of(-1, -2, 1, 1)), k = random([5, 2], 1).data.map(Math.abs), v = random([5, 3], 2);
+    for (const normalize of ["sum", "magnitude"] as const) {
+      const { output, rowSum, grads } = linearAttention.withGrad(q, new Tensor("float32", [5, 2], k), v, { featureMap: "relu", normalize, upstream: random([2, 3], 3) });
+      expectExact(output.row(0).data, [0, 0, 0]);
+      expect(rowSum.data[0]).toBe(0);
+      expectExact(grads.query.row(0).data, [0, 0]);
+      expect(output.row(1).data.every((x) => x !== 0)).toBe(true);
+    }
+    expectExact(hiddenAttention(q, new Tensor("float32", [5, 2], k), { featureMap: "relu" }).row(0).data, [0, 0, 0, 0, 0]);
+  });
+
+  it("gates of 1 are no gates; gates of 0 leave each token alone, with gradients of 0 for the gates", () => {
+    const [q, k, v, upstream] = [random([20, 4], 1), random([20, 4], 2), random([20, 3], 3), random([20, 3], 4)], kind = { featureMap: "identity", normalize: "none", chunkSize: 8 } as const;
+    expectExact(linearAttention(q, k, v, { ...kind, logGates: zeros(20) }).output.data, linearAttention(q, k, v, { ...kind, causal: true }).output.data);
+    for (const logGates of [zeros(20), zeros(20, 4)]) {
+      logGates.data.fill(-Infinity);
+      const { output, grads } = linearAttention.withGrad(q, k, v, { ...kind, logGates, upstream });
+      for (let i = 0; i < 20; i++) {
+        const score = [0, 1, 2, 3].reduce((sum, f) => sum + q.at(i, f) * k.at(i, f), 0);
+        expectClose(output.row(i).data, v.row(i).data.map((x) => score * x), { atol: 2e-6, rtol: 2e-6 });
+      }
+      expect(grads.logGates!.data.every((x) => x === 0)).toBe(true);
+    }
+  });
+
+  it("padding is not read, a forgotten state is forgotten even where it was NaN", () => {
+    const [q, k, v] = [random([1, 6, 4], 1), random([1, 6, 4], 2), random([1, 6, 3], 3)], kind = { causal: true, lengths: Int32Array.of(4), chunkSize: 2 } as const, want = linearAttention(q, k, v, kind).output.data;
+    k.data.fill(NaN, 16);
+    v.data.fill(NaN, 12);
+    expectExact(linearAttention(q, k, v, kind).output.data, want);
+    const ones = [zeros(4, 1), zeros(4, 1), zeros(4, 1)];
+    for (const x of ones) x.data.fill(1);
+    ones[2].data[0] = NaN;
+    const options = { featureMap: "identity", normalize: "none", logGates: [0, 0, -Infinity, 0] } as const;
+    expectExact(linearAttention(ones[0], ones[1], ones[2], options).output.data, [NaN, NaN, 1, 2]);
+    const state = new LinearAttentionState({ heads: 1, features: 1, featureMap: "identity", normalize: "none" });
+    state.append([[[1], [1], [1]]], [[[NaN], [1], [1]]], { logGates: [[0, 0, -Infinity]] });
+    expectExact(state.attend([[1]]).output.data, [1]);
+  });
+
+  it("a state before its first token gives 0", () => {
+    for (const normalize of ["sum", "none", "count", "magnitude"] as const) expectExact(new LinearAttentionState({ heads: 1, features: 2, normalize }).attend([[1, 2]]).output.data, [0, 0]);
+  });
+
+  it("gates so strong that a token is a chunk, and so weak that none is cut, agree with one another across the bound", () => {
+    // exp(-20.8) squared is 2^-60: the first gates cut nothing in pairs, the second cut everywhere.
+    const [q, k, v] = [random([30, 3], 1), random([30, 3], 2), random([30, 2], 3)], kind = { featureMap: "identity", normalize: "none" } as const;
+    for (const strength of [1e-6, 1, 20.7, 41.5, 41.7, 700, 1e30]) {
+      const logGates = new Float32Array(30).fill(-strength), whole = linearAttention(q, k, v, { ...kind, logGates }).output.data;
+      expectClose(whole, linearAttention(q, k, v, { ...kind, logGates, chunkSize: 1 }).output.data, { atol: 2e-6, rtol: 2e-6 });
+    }
+  });
+});
