@@ -44,10 +44,10 @@ export function defineLoss<Arguments extends readonly unknown[], Options extends
   const planned = (where: string, args: readonly unknown[], read: readonly string[]): { readonly given: Options & { readonly upstream?: TensorLike } } & LossPlan<Gradients> => {
     const given = (args[count] ?? {}) as Options;
     if (args.length > count + 1) throw typeError(where, "options", `as the last argument, after ${count} others`, `${args.length} arguments`);
-    const { options, refuseUnread } = watchedOptions(where, given);
+    const { options, refuseUnread } = watchedOptions(where, given, read);
     checkReduction(where, given.reduction);
     const made = plan(where, args.slice(0, count) as readonly unknown[] as Arguments, options);
-    refuseUnread(read);
+    refuseUnread();
     return { given, ...made };
   };
   const loss = (...args: readonly unknown[]): Tensor<"float32"> => {

@@ -29,7 +29,7 @@ describe("watchedOptions", () => {
     expect(watchedOptions("f", {}).refuseUnread()).toBeUndefined();
     // What is undefined was not given.
     expect(watchedOptions("f", { a: undefined }).refuseUnread()).toBeUndefined();
-    expect(watchedOptions("f", { a: 1 }).refuseUnread(["a"])).toBeUndefined();
+    expect(watchedOptions("f", { a: 1 }, ["a"]).refuseUnread()).toBeUndefined();
   });
 
   it("leaves frozen options as they are, and reads through them", () => {
@@ -44,10 +44,10 @@ describe("watchedOptions", () => {
       refuseUnread();
     };
     const gamma = ({ gamma, alpha }: Record<string, unknown>): unknown => [gamma, alpha];
-    expect(call({ gama: 1 }, gamma)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` with names among alpha, gamma, got gama. Did you mean gamma?]`);
-    expect(call({ gamma: 1, Alpha: 2 }, gamma)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` with names among alpha, gamma, got Alpha. Did you mean alpha?]`);
-    expect(call({ temperature: 1 }, gamma)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` with names among alpha, gamma, got temperature. It would have no effect here]`);
-    expect(call({ temperature: 1 }, () => 0)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` without names, got temperature. It would have no effect here]`);
+    expect(call({ gama: 1 }, gamma)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` with names among [alpha, gamma], got gama. Did you mean gamma?]`);
+    expect(call({ gamma: 1, Alpha: 2 }, gamma)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` with names among [alpha, gamma], got Alpha. Did you mean alpha?]`);
+    expect(call({ temperature: 1 }, gamma)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` with names among [alpha, gamma], got temperature]`);
+    expect(call({ temperature: 1 }, () => 0)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` with names among [], got temperature]`);
     expect(() => watchedOptions("f", 3 as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` an object such as { reduction }, got Number]`);
   });
 });
@@ -55,12 +55,12 @@ describe("watchedOptions", () => {
 describe("a loss refuses an option that has no effect", () => {
   it.each([powerLoss, powerLoss.withGrad])("misspelt, or not its own (%#)", (loss) => {
     expect(() => loss([[1, 2]], { pwer: 3 } as never)).toThrow(/got pwer\. Did you mean power\?/);
-    expect(() => loss([[1, 2]], { ignoreIndex: -1 })).toThrow(/names among axis, power, reduction, (upstream, )?weight, where, got ignoreIndex\. It would have no effect here/);
+    expect(() => loss([[1, 2]], { ignoreIndex: -1 })).toThrow(/names among \[axis, power, reduction, (upstream, )?weight, where\], got ignoreIndex$/);
     expect(() => loss([[1, 2]], { power: 3, axis: -1, weight: [1], where: [1], reduction: "sum" })).not.toThrow();
   });
 
   it("takes `upstream` where there is a gradient", () => {
     expect(powerLoss.withGrad([[1, 2]], { upstream: [2] }).loss).toBeInstanceOf(Tensor);
-    expect(() => powerLoss([[1, 2]], { upstream: [2] } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: powerLoss: expected \`options\` with names among axis, power, reduction, weight, where, got upstream. It would have no effect here]`);
+    expect(() => powerLoss([[1, 2]], { upstream: [2] } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: powerLoss: expected \`options\` with names among [axis, power, reduction, weight, where], got upstream]`);
   });
 });

@@ -20,8 +20,8 @@ export interface Preset {
 /** Makes a preset; the gradient has the shape of the predictions as they were given. */
 export function preset<Options extends object>(name: string, adapt: (where: string, x: Tensor<"float32">, targets: TensorLike, options: Options) => Preset): PresetLoss<Options> {
   const run = (where: string, predictions: TensorLike, targets: TensorLike, given: Options & { readonly upstream?: TensorLike }, withGrad: boolean): { loss: Tensor<"float32">; grad: Tensor<"float32"> } => {
-    const { options: watched, refuseUnread } = watchedOptions(where, given), x = asFloat32(where, "predictions", predictions), { loss, x: own, t, options, factor = 1 } = adapt(where, x, targets, watched);
-    refuseUnread(withGrad ? ["upstream"] : []);
+    const { options: watched, refuseUnread } = watchedOptions(where, given, withGrad ? ["upstream"] : []), x = asFloat32(where, "predictions", predictions), { loss, x: own, t, options, factor = 1 } = adapt(where, x, targets, watched);
+    refuseUnread();
     const scaled = (y: Tensor<"float32">, shape: readonly number[]): Tensor<"float32"> => new Tensor("float32", shape, factor === 1 ? y.data : y.data.map((v) => factor * v));
     if (!withGrad) {
       const value = loss(own, t, options);

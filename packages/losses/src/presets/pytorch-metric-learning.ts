@@ -60,10 +60,10 @@ type Run<Options> = (where: string, z: Tensor<"float32">, labels: TensorLike, op
 
 function made<Options extends object>(name: string, run: Run<Options>): PmlLoss<Options> {
   const result = (where: string, embeddings: TensorLike, labels: TensorLike, given: Options & { readonly upstream?: number }, read: readonly string[]): { loss: Tensor<"float32">; grad: Tensor<"float32"> } => {
-    const { options, refuseUnread } = watchedOptions(where, given), { upstream = 1 } = given, z = asFloat32(where, "embeddings", embeddings);
+    const { options, refuseUnread } = watchedOptions(where, given, read), { upstream = 1 } = given, z = asFloat32(where, "embeddings", embeddings);
     checkShape(where, "embeddings", z, ["N", "F"]);
     const { value, grad } = run(where, z, labels, options, upstream);
-    refuseUnread(read);
+    refuseUnread();
     return { loss: new Tensor("float32", [], Float32Array.of(value)), grad: new Tensor("float32", z.shape, grad) };
   };
   return Object.assign((embeddings: TensorLike, labels: TensorLike, options?: Options) => result(name, embeddings, labels, options ?? ({} as Options), []).loss, {

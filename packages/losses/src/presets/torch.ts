@@ -35,8 +35,8 @@ interface Adapted {
 
 function adapted<Options extends { readonly reduction?: Reduction | "batchmean" }>(name: string, adapt: (where: string, input: TensorLike, target: TensorLike, options: Options) => Adapted): TorchLoss<Options> {
   const run = (where: string, withGrad: boolean, input: TensorLike, target: TensorLike, given: Options & { readonly upstream?: TensorLike } = {} as Options): { loss: Tensor<"float32">; grad: Tensor<"float32"> } => {
-    const { options: watched, refuseUnread } = watchedOptions(where, given), { reduction = "mean", upstream } = given, { loss, args, options, divisor, factor = 1, values, input: shape } = adapt(where, input, target, watched);
-    refuseUnread(withGrad ? ["reduction", "upstream"] : ["reduction"]);
+    const { options: watched, refuseUnread } = watchedOptions(where, given, withGrad ? ["reduction", "upstream"] : ["reduction"]), { reduction = "mean", upstream } = given, { loss, args, options, divisor, factor = 1, values, input: shape } = adapt(where, input, target, watched);
+    refuseUnread();
     const mean = reduction.endsWith("mean") && divisor !== undefined, scale = factor / (mean ? divisor || 1 : 1), own = { ...options, reduction: mean ? "sum" : reduction };
     const result = withGrad ? loss.withGrad(...args, { ...own, ...(upstream !== undefined && { upstream }) }) : { loss: loss(...args, own) };
     const scaled = (x: Tensor<"float32">, to: readonly number[]): Tensor<"float32"> => new Tensor("float32", to, scale === 1 ? x.data : x.data.map((v) => v * scale));
