@@ -1,10 +1,14 @@
+import { softmaxGrad } from "@logits/core-wasm/rows";
+import { logSoftmax } from "@logits/core-wasm/softmax";
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
+import { rowNormalizer, type Rows } from "../normalizers/rowNormalizer.ts";
 import type { AttentionOptions } from "../options.ts";
+import { emptyValues } from "./attentionReceived.ts";
 
-/** Which keys a query may see; nothing that is added to its scores. */
-export type AttentionEntropyOptions = Pick<AttentionOptions, "scale" | "causal" | "windowSize" | "queryOffset" | "lengths" | "documents" | "ranges" | "mask" | "sinks" | "softmaxOne">;
+/** Those of `attention` with a softmax; sinks and softmax-one only where nothing changes the scores (`bias`, `positionBias`, `softCap`). */
+export type AttentionEntropyOptions = Omit<AttentionOptions, "normalizer" | "positionWeights" | "sigmoidBias">;
 
 /** What attentionEntropy.withGrad returns. */
 export interface AttentionEntropyWithGrad {
@@ -13,11 +17,36 @@ export interface AttentionEntropyWithGrad {
   readonly grads: { readonly query: Tensor<"float32">; readonly key: Tensor<"float32"> };
 }
 
-const ADDED = ["bias", "positionBias", "positionWeights", "softCap", "normalizer", "sigmoidBias"] as const;
+/** Each log-probability with its probability, 0 where that is 0. */
+const paired = (logs: Rows, f: (p: number, logarithm: number, at: number) => number): Rows => new Tensor("float32", logs.shape, logs.data.map((l, at) => (l === -Infinity ? 0 : f(exp(l), l, at))));
+
+/** Weights -P log P: their sum is the entropy, whatever was added to the scores. */
+const entropyRows = /* @__PURE__ */ rowNormalizer({
+  name: "entropy",
+  weights: (scores) => paired(logSoftmax(scores), (p, l) => -p * l),
+  gradient(scores, _weights, upstream) {
+    const logs = logSoftmax(scores);
+    return softmaxGrad(paired(logs, (p) => p), paired(logs, (_p, l, at) => -upstream.data[at] * (l + 1)));
+  },
+});
+
+/** Whether the scores are those of q and k alone, so that the mean score is that of the mean key. */
+function alone(where: string, options: AttentionEntropyOptions): boolean {
+  for (const name of ["normalizer", "positionWeights", "sigmoidBias"] as const) if ((options as AttentionOptions)[name] !== undefined) throw rangeError(where, name, "left out", "one", "Entropy is that of a softmax");
+  const { bias, positionBias, softCap, sinks, softmaxOne } = options, own = bias === undefined && positionBias === undefined && softCap === undefined;
+  if (!own && (sinks !== undefined || softmaxOne)) throw rangeError(where, sinks === undefined ? "softmaxOne" : "sinks", "without `bias`, `positionBias` and `softCap`", "with one");
+  return own;
+}
+
+/** Values of 1. */
+function ones(where: string, key: TensorLike): Tensor<"float32"> {
+  const value = emptyValues(where, key, 1);
+  value.data.fill(1);
+  return value;
+}
 
 /** H = L - E[s], and E[s] = scale q . E[k]: one attention whose values are the keys. */
 function parts(where: string, query: TensorLike, key: TensorLike, options: AttentionEntropyOptions): { readonly entropy: Float32Array; readonly sink: Float64Array; readonly scale: number; readonly q: Tensor<"float32">; readonly lead: readonly number[]; readonly mean: Float32Array } {
-  for (const name of ADDED) if ((options as AttentionOptions)[name] !== undefined) throw rangeError(where, name, "left out", "one", "The mean score is found from the mean key, which knows nothing of what is added");
   const q = asFloat32(where, "query", query), { shape } = q, width = shape[shape.length - 1], { scale = 1 / Math.sqrt(width), sinks, softmaxOne = false } = options;
   const { output, logSumExp } = attention(query, key, key, options), heads = shape.length > 2 ? shape[shape.length - 3] : 1, queries = shape[shape.length - 2];
   const learned = sinks === undefined ? undefined : asFloat32(where, "sinks", sinks).data, sink = new Float64Array(logSumExp.size);
@@ -34,13 +63,23 @@ function parts(where: string, query: TensorLike, key: TensorLike, options: Atten
 }
 
 function forward(query: TensorLike, key: TensorLike, options: AttentionEntropyOptions = {}): Tensor<"float32"> {
-  const { entropy, lead } = parts("attentionEntropy", query, key, options);
+  const where = "attentionEntropy";
+  if (!alone(where, options)) {
+    const { output, logSumExp } = attention(query, key, ones(where, key), { ...options, normalizer: entropyRows });
+    return new Tensor("float32", logSumExp.shape, output.data);
+  }
+  const { entropy, lead } = parts(where, query, key, options);
   return new Tensor("float32", [...lead], entropy);
 }
 
 function withGrad(query: TensorLike, key: TensorLike, options: AttentionEntropyOptions & { readonly upstream: TensorLike }): AttentionEntropyWithGrad {
-  const where = "attentionEntropy.withGrad", { upstream, ...rest } = options, { entropy, sink, scale, q, lead, mean } = parts(where, query, key, rest), given = asFloat32(where, "upstream", upstream), width = q.shape[q.shape.length - 1];
-  if (given.shape.length !== lead.length || lead.some((n, i) => n !== given.shape[i])) throw rangeError(where, "upstream", `of shape [${lead.join(", ")}]`, `[${given.shape.join(", ")}]`);
+  const where = "attentionEntropy.withGrad", { upstream, ...rest } = options, own = alone(where, rest), given = asFloat32(where, "upstream", upstream), wanted = asFloat32(where, "query", query).shape.slice(0, -1);
+  if (given.shape.length !== wanted.length || wanted.some((n, i) => n !== given.shape[i])) throw rangeError(where, "upstream", `of shape [${wanted.join(", ")}]`, `[${given.shape.join(", ")}]`);
+  if (!own) {
+    const { output, grads: { query: ofQuery, key: ofKey } } = attention.withGrad(query, key, ones(where, key), { ...rest, normalizer: entropyRows, upstream: new Tensor("float32", [...wanted, 1], given.data) });
+    return { entropy: new Tensor("float32", wanted, output.data), grads: { query: ofQuery, key: ofKey } };
+  }
+  const { entropy, sink, scale, q, lead, mean } = parts(where, query, key, rest), width = q.shape[q.shape.length - 1];
   const through = { ...rest, upstream: new Tensor("float32", q.shape, q.data.map((x, at) => -scale * given.data[Math.floor(at / width)] * x)), upstreamLogSumExp: new Tensor("float32", [...lead], given.data.map((u, at) => u * (1 + sink[at]))) };
   const { grads } = attention.withGrad(query, key, key, through);
   return {
@@ -57,14 +96,14 @@ function withGrad(query: TensorLike, key: TensorLike, options: AttentionEntropyO
  *
  *   H[i] = L[i] - sum_j P[i, j] s[i, j],   and sum_j P[i, j] s[i, j] = scale q[i] . sum_j P[i, j] k[j]
  *
- * One attention whose values are the keys, memory linear in length. A sink counts as one more thing that may be attended to. `attentionEntropy.withGrad(query, key, { upstream, ... })` also gives the exact gradients in query and
- * key, by one backward pass of attention.
+ * One attention whose values are the keys, memory linear in length; with `bias`, `positionBias` or `softCap`, of which the mean key knows nothing, 64 whole rows of weights at a time. A sink counts as one more thing that may be
+ * attended to. `attentionEntropy.withGrad(query, key, { upstream, ... })` also gives the exact gradients in query and key.
  *
  * @param query - float32 [B, H, T, D], or without B, or without B and H
  * @param key - float32 [B, Hkv, S, D]
- * @param options - those of `attention` that hide keys, `scale`, and sinks; biases, soft cap and sigmoids are refused
+ * @param options - those of `attention` with a softmax; sinks and softmax-one without biases and soft cap
  * @returns float32 [B, H, T], in [0, log S] (with a sink log (S + 1)) but for rounding; 0 where a query sees one key or none. NaN among the scores of a query: NaN
- * @throws RangeError for shapes that do not fit, and for `bias`, `positionBias`, `softCap`, `normalizer` or `sigmoidBias`
+ * @throws RangeError for shapes that do not fit, for other normalizers, and for sinks beside what changes the scores
  * @example
  *   attentionEntropy([[0, 0]], [[1, 2], [3, 4], [5, 6]]).item(); // 1.0986... = log 3
  * Source: folklore (the entropy of a Gibbs distribution). Zhai et al., "Stabilizing Transformer Training by Preventing Attention Entropy Collapse", ICML 2023, watch it.

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { alibi, attention, type AttentionOptions } from "../index.ts";
 import { sparsemax } from "../normalizers/index.ts";
 import fixtures from "./fixtures/tokens.json" with { type: "json" };
-import { attentionEntropy, attentionReceived, attentionRollout, attentionSink } from "./index.ts";
+import { attentionEntropy, attentionReceived, attentionRollout, attentionSink, type AttentionEntropyOptions } from "./index.ts";
 
 const random = (shape: readonly number[], seed: number): Tensor<"float32"> => {
   const { normal } = testRandom(seed);
@@ -82,7 +82,8 @@ describe("attentionRollout", () => {
 
 describe("attentionEntropy", () => {
   const q = random([4, 6, 8], 6), k = random([2, 11, 8], 7);
-  for (const [name, options] of cases) {
+  const biased: [string, AttentionOptions][] = [["ALiBi, causal", { positionBias: alibi([0.5, 0.25, 1, 2]), causal: true }], ["soft cap", { softCap: 1 }], ["bias", { bias: random([11], 14), windowSize: 4 }], ["a hidden query", { softCap: 2, mask: new Tensor("uint8", [6, 11], Uint8Array.from({ length: 66 }, (_, at) => Number(at > 10))) }]];
+  for (const [name, options] of [...cases, ...biased] as [string, AttentionEntropyOptions][]) {
     it(`is the entropy of the weights, a sink's included: ${name}`, () => {
       const p = weights(q, k, options), sink = options.sinks !== undefined || options.softmaxOne;
       const want = p.flatMap((head) => head.map((row) => [...row, sink ? Math.max(0, 1 - row.reduce((a, b) => a + b, 0)) : 0].reduce((sum, x) => sum - (x > 0 ? x * Math.log(x) : 0), 0)));
@@ -98,15 +99,16 @@ describe("attentionEntropy", () => {
     expectClose(grads.key.data, causal.entropyKey, { atol: 1e-5 });
   });
 
-  it("has exact gradients with shared keys, softmax-one and sinks", () => {
+  it("has exact gradients with shared keys, softmax-one, sinks and biases", () => {
     const x = random([2, 3, 4], 8), y = random([1, 5, 4], 9), upstream = random([2, 3], 10);
-    for (const options of [{ softmaxOne: true }, { sinks: [0.7, -0.4], causal: true }, { scale: 0.9 }]) {
-      const { grads } = attentionEntropy.withGrad(x, y, { ...options, upstream });
+    for (const options of [{ softmaxOne: true }, { sinks: [0.7, -0.4], causal: true }, { scale: 0.9 }, { positionBias: alibi([0.5, 1]) }]) {
+      const { grads, entropy } = attentionEntropy.withGrad(x, y, { ...options, upstream });
+      expectExact(entropy.data, attentionEntropy(x, y, options).data);
       const value = (a: Float64Array, b: Float64Array): number => {
         let sum = 0;
         for (let h = 0; h < 2; h++) {
           for (let i = 0; i < 3; i++) {
-            const scale = "scale" in options ? 0.9 : 0.5, s = Array.from({ length: 5 }, (_, j) => ("causal" in options && j > i + 2 ? -Infinity : scale * [0, 1, 2, 3].reduce((t, f) => t + a[(h * 3 + i) * 4 + f] * b[j * 4 + f], 0)));
+            const scale = "scale" in options ? 0.9 : 0.5, s = Array.from({ length: 5 }, (_, j) => ("causal" in options && j > i + 2 ? -Infinity : scale * [0, 1, 2, 3].reduce((t, f) => t + a[(h * 3 + i) * 4 + f] * b[j * 4 + f], 0) - ("positionBias" in options ? (h + 1) * 0.5 * Math.abs(i + 2 - j) : 0)));
             if ("softmaxOne" in options) s.push(0);
             if ("sinks" in options) s.push(options.sinks![h]);
             const z = s.reduce((t, e) => t + Math.exp(e), 0);

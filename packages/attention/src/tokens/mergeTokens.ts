@@ -78,8 +78,9 @@ function forward(tokens: TensorLike, options: MergeTokensOptions, where = "merge
     return made;
   };
   const metric = options.metric === undefined ? { data: given.data, shape: [given.features] } : on("metric", options.metric, [...lead, total, "M"]), width = metric.shape[metric.shape.length - 1];
-  const unusual = metric.data.findIndex((x) => !Number.isFinite(x));
-  if (unusual >= 0 && count > 0) throw rangeError(where, options.metric === undefined ? "tokens" : "metric", "finite", `${metric.data[unusual]} in row ${Math.floor(unusual / width)}`);
+  let unusual = 0;
+  while (unusual < metric.data.length && metric.data[unusual] - metric.data[unusual] === 0) unusual++;
+  if (unusual < metric.data.length && count > 0) throw rangeError(where, options.metric === undefined ? "tokens" : "metric", "finite", `${metric.data[unusual]} in row ${Math.floor(unusual / width)}`);
   const before = options.sizes === undefined ? new Float32Array(rows * total).fill(1) : on("sizes", options.sizes, [...lead, total]).data;
   const wrong = before.findIndex((size) => !(size > 0 && size < Infinity));
   if (wrong >= 0) throw rangeError(where, "sizes", "finite and above 0", `${before[wrong]} at index ${wrong}`);

@@ -53,7 +53,7 @@ it("names what does not fit: diagnostics", () => {
     [
       () => attentionReceived(x, of(2)), () => attentionReceived(x, of(4, 3)), () => attentionReceived(x, x, { weights: of(2) }),
       () => attentionRollout([], { start: of() }), () => attentionRollout([], { start: of(2), residual: 2 }), () => attentionRollout([{ query: of(1, 3, 2), key: of(1, 2, 2) }], { start: of(3) }), () => attentionRollout([{ query: x, key: x }], { start: of(3) }),
-      () => attentionEntropy(x, x, { positionBias: alibi([1]) } as AttentionEntropyOptions), () => attentionEntropy(x, x, { normalizer: "sigmoid" } as AttentionEntropyOptions), () => attentionEntropy.withGrad(x, x, { upstream: of(2) }),
+      () => attentionEntropy(x, x, { positionBias: alibi([1]), softmaxOne: true }), () => attentionEntropy(x, x, { normalizer: "sigmoid" } as AttentionEntropyOptions), () => attentionEntropy.withGrad(x, x, { upstream: of(2) }),
       () => attentionSink(x, x, x, { sink: 3 }), () => attentionSink(x, x, x, { threshold: 2 }), () => attentionSink(x, x, x, { normalizer: "sigmoid" }), () => attentionSink(x, x, of(2, 2)),
     ].map(messageOf).join("\n"),
   ).toMatchInlineSnapshot(`
@@ -64,8 +64,8 @@ it("names what does not fit: diagnostics", () => {
     RangeError: attentionRollout: expected \`residual\` in [0, 1], got 2
     RangeError: attentionRollout: expected \`layers[0].key\` of shape [Hkv, 3, D], got [1, 2, 2]
     RangeError: attentionRollout: expected \`layers[0].query\` of shape [H, 3, D], got [3, 2]
-    RangeError: attentionEntropy: expected \`positionBias\` left out, got one. The mean score is found from the mean key, which knows nothing of what is added
-    RangeError: attentionEntropy: expected \`normalizer\` left out, got one. The mean score is found from the mean key, which knows nothing of what is added
+    RangeError: attentionEntropy: expected \`softmaxOne\` without \`bias\`, \`positionBias\` and \`softCap\`, got with one
+    RangeError: attentionEntropy: expected \`normalizer\` left out, got one. Entropy is that of a softmax
     RangeError: attentionEntropy.withGrad: expected \`upstream\` of shape [3], got [2]
     RangeError: attentionSink: expected \`sink\` an integer in [0, 2], got 3
     RangeError: attentionSink: expected \`threshold\` in [0, 1], got 2
