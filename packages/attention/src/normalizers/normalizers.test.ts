@@ -226,6 +226,34 @@ describe("attention.withGrad through rows", () => {
   });
 });
 
+it("softmax over rows and the tiled softmax agree for options drawn at random, forward and backward", () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const { integer, normal, uniform } = testRandom(seed), B = 1 + integer(2), G = 1 + integer(2), H = G * (1 + integer(2)), T = 1 + integer(90), S = T + integer(80), D = 1 + integer(9), E = 1 + integer(5), offset = S - T;
+    const data = (...shape: number[]): Tensor<"float32"> => new Tensor("float32", shape, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, normal)), maybe = (): boolean => uniform() < 0.35;
+    const size = 1 + integer(40), list = (): { size: number; offsets: number[]; from: number[]; to: number[] } => {
+      const offsets = [0], from: number[] = [], to: number[] = [];
+      for (let n = 0; n * size < S; n++) {
+        for (let at = integer(10); at < S; at = to[to.length - 1] + integer(30)) {
+          from.push(at);
+          to.push(at + integer(20));
+        }
+        offsets.push(from.length);
+      }
+      return { size, offsets, from, to };
+    };
+    const options: AttentionOptions = {
+      ...(maybe() && { scale: 0.3 }), ...(maybe() && { causal: true }), ...(maybe() && { windowSize: 1 + integer(S) }), ...(maybe() && { lengths: Int32Array.from({ length: B }, () => integer(S + 1)) }), ...(maybe() && { softCap: 1.5 }),
+      ...(maybe() && { ranges: { from: Int32Array.from({ length: T }, () => integer(S)), to: Int32Array.from({ length: T }, () => integer(S + 1)) } }), ...(maybe() && { blocks: maybe() ? Array.from({ length: H }, list) : list() }),
+      ...(maybe() && { mask: new Tensor("uint8", [B, 1, 1, S], Uint8Array.from({ length: B * S }, () => Number(uniform() < 0.8))) }), ...(maybe() && { bias: maybe() ? data(H, T, S) : data(B, 1, 1, S) }),
+      ...(maybe() && { positionBias: alibi(Float32Array.from({ length: H }, uniform)) }), ...(maybe() && { documents: Int32Array.from({ length: S }, (_, j) => Math.floor((3 * j) / S)) }), ...(maybe() && { queryOffset: integer(offset + 1) }),
+    };
+    const [q, k, v, upstream] = [data(B, H, T, D), data(B, G, S, D), data(B, G, S, E), data(B, H, T, E)], want = attention.withGrad(q, k, v, { ...options, upstream }), got = attention.withGrad(q, k, v, { ...options, upstream, normalizer: softmax }), label = `seed ${seed}`;
+    expectClose(got.output.data, want.output.data, { atol: 5e-6, rtol: 5e-6, label });
+    // Sums over up to 90 queries of two groups, in float32 in the tiles and in float64 here.
+    for (const part of ["query", "key", "value", "bias", "positionBias"] as const) if (want.grads[part]) expectClose(got.grads[part]!.data, want.grads[part].data, { atol: part === "positionBias" ? 1e-3 : 3e-5, rtol: 1e-4, label: `${label} ${part}` });
+  }
+});
+
 describe("rowNormalizer", () => {
   it("makes attention of two functions: cosine similarities without a normaliser", () => {
     const identity = rowNormalizer({ name: "identity", weights: (scores) => new Tensor("float32", scores.shape, scores.data.slice()), gradient: (_scores, _weights, upstream) => upstream });
