@@ -47,6 +47,95 @@ describe("KeyValueCache", () => {
     });
   }
 
+  for (const [name, given] of options) {
+    it(`decodes what attention gives on the numbers that it holds: ${name}`, () => {
+      for (const dtype of ["float16", "int8"] as const) {
+        for (const [groups, features, width] of [[2, 8, 8], [6, 5, 9], [1, 7, 3]]) {
+          const cache = new KeyValueCache({ heads: groups, features, width, dtype }), q = random([6, 150, features], 1), k = random([groups, 150, features], 2), v = random([groups, 150, width], 3);
+          let done = 0;
+          for (const to of [1, 2, 60, 64, 65, 130, 150]) {
+            cache.append(tokens(k, done, to), tokens(v, done, to));
+            done = to;
+            const held = cache.toTensors(), query = tokens(q, to - 1, to), got = cache.attend(query, given), want = attention(query, held.key, held.value, { ...given, causal: true });
+            // int8: queries rounded to 1 / 16382 of their largest move a score by 1e-3 here, weights to 1 / 32766 of the largest of 64, a sigmoid's sum to up to 20.
+            const close = dtype === "float16" ? CLOSE : { atol: given.normalizer === "sigmoid" ? 2e-2 : 6e-3, rtol: 0 };
+            expectClose(got.output.data, want.output.data, close);
+            expectClose(got.logSumExp.data, want.logSumExp.data, dtype === "float16" ? CLOSE : { atol: 1e-3, rtol: 0 });
+          }
+          cache.dispose();
+        }
+      }
+    });
+  }
+
+  it("holds float16 within max(2^-11 |x|, 2^-15), int8 within 1.0001 max |x| / 254", () => {
+    const given = [0, 1, -1, 2 ** -14, 2 ** -15, 0.99 * 2 ** -15, -(2 ** -14.5), 1 / 3, -65504, 2049, 2051, 1e-30, Math.PI, 1e4, 65519, -0.1], { normal } = testRandom(5);
+    const values = [...given, ...Array.from({ length: 112 }, (_, i) => normal() * 10 ** ((i % 8) - 4))], x = new Tensor("float32", [2, 4, 16], Float32Array.from(values));
+    for (const dtype of ["float16", "int8"] as const) {
+      const cache = new KeyValueCache({ heads: 2, features: 16, dtype });
+      cache.append(x, x);
+      for (const { data } of Object.values(cache.toTensors())) {
+        for (let at = 0; at < data.length; at += 16) {
+          const row = x.data.subarray(at, at + 16), top = row.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+          row.forEach((v, i) => expect(Math.abs(data[at + i] - v)).toBeLessThanOrEqual(dtype === "float16" ? Math.max(2 ** -11 * Math.abs(v), 2 ** -15) : (1.0001 * top) / 254));
+        }
+      }
+      // Numbers of float16, ties to even, and what lies below 2^-14.
+      if (dtype === "float16") expectExact(cache.toTensors().key.data.subarray(0, 12), Float32Array.of(0, 1, -1, 2 ** -14, 2 ** -14, 0, -(2 ** -14), 0.333251953125, -65504, 2048, 2052, 0));
+      cache.dispose();
+    }
+  });
+
+  it("keeps the output of an int8 cache within (exp(2 d) - 1 + 0.006) max |v|, d = scale (sum |q| / 254 + D max |q| / 16382) max |k|, of the float32 one's", () => {
+    for (const [seed, features, scale] of [[1, 64, 0.125], [2, 16, 1], [3, 33, 0.02]]) {
+      const q = random([8, features], seed), k = random([2, 300, features], seed + 10), v = random([2, 300, features], seed + 20), top = (x: Tensor<"float32">): number => x.data.reduce((m, e) => Math.max(m, Math.abs(e)), 0);
+      const [whole, rounded] = (["float32", "int8"] as const).map((dtype) => {
+        const cache = new KeyValueCache({ heads: 2, features, dtype });
+        cache.append(k, v);
+        const { output } = cache.attend(q, { scale });
+        cache.dispose();
+        return output;
+      });
+      for (let h = 0; h < 8; h++) {
+        const row = q.data.subarray(h * features, (h + 1) * features), d = scale * (row.reduce((sum, e) => sum + Math.abs(e), 0) / 254 + (features * row.reduce((m, e) => Math.max(m, Math.abs(e)), 0)) / 16382) * top(k);
+        for (let e = 0; e < features; e++) expect(Math.abs(rounded.data[h * features + e] - whole.data[h * features + e])).toBeLessThanOrEqual((Math.exp(2 * d) - 1 + 0.006) * top(v));
+      }
+      // What it comes to for normal numbers: the bound is for the worst signs.
+      const off = rounded.data.reduce((sum, x, i) => sum + (x - whole.data[i]) ** 2, 0), all = whole.data.reduce((sum, x) => sum + x * x, 0);
+      expect(Math.sqrt(off / all)).toBeLessThan(scale === 1 ? 0.05 : 0.02);
+    }
+  });
+
+  it("takes 2 and 1 bytes an element, and scales", () => {
+    const bytes = (["float32", "float16", "int8"] as const).map((dtype) => {
+      const cache = new KeyValueCache({ heads: 2, features: 64, dtype });
+      cache.append(random([2, 64, 64], 1), random([2, 64, 64], 2));
+      const { bytes } = cache;
+      cache.dispose();
+      return bytes;
+    });
+    expect(bytes).toEqual([2 * 64 * 128 * 4, 2 * 64 * 128 * 2, 2 * 64 * (128 + 12)]);
+  });
+
+  it("gives NaN for a query that is not finite, and for a key that is not, to the heads that see it", () => {
+    for (const dtype of ["float32", "float16", "int8"] as const) {
+      const cache = new KeyValueCache({ heads: 2, features: 8, dtype }), q = random([4, 8], 3);
+      cache.append(random([2, 70, 8], 1), random([2, 70, 8], 2));
+      q.data[8] = NaN;
+      for (const given of [{}, { normalizer: "sigmoid" }] as const) expect(Array.from(cache.attend(q, given).output.data, Number.isNaN)).toEqual(Array.from({ length: 32 }, (_, i) => i >> 3 === 1));
+      cache.dispose();
+    }
+    const cache = new KeyValueCache({ heads: 2, features: 8 }), k = random([2, 70, 8], 1);
+    k.data[70 * 8 + 9] = NaN;
+    cache.append(k, random([2, 70, 8], 2));
+    expect(Array.from(cache.attend(random([4, 8], 3)).output.data, Number.isNaN)).toEqual(Array.from({ length: 32 }, (_, i) => i >> 4 === 1));
+    // Outside its window it is not seen, and after truncation it is gone.
+    expect(cache.attend(random([4, 8], 3), { windowSize: 68 }).output.data.every(Number.isFinite)).toBe(true);
+    cache.truncate(1);
+    expect(cache.attend(random([4, 8], 3)).output.data.every(Number.isFinite)).toBe(true);
+    cache.dispose();
+  });
+
   it("has the same bits in pages of 64 and in one piece", () => {
     const k = random([2, 300, 16], 2), v = random([2, 300, 16], 3), q = random([8, 16], 1), caches = [64, 512].map((pageSize) => new KeyValueCache({ heads: 2, features: 16, pageSize }));
     for (const cache of caches) cache.append(k, v);
@@ -80,6 +169,12 @@ describe("KeyValueCache", () => {
     };
     say(() => new KeyValueCache({ heads: 0, features: 8 }));
     say(() => new KeyValueCache({ heads: 1, features: 8, pageSize: 100 }));
+    say(() => new KeyValueCache({ heads: 1, features: 8, dtype: "int4" as "int8" }));
+    for (const [dtype, x] of [["float16", 65520], ["float16", NaN], ["int8", Infinity]] as const) {
+      const small = new KeyValueCache({ heads: 1, features: 1, dtype });
+      say(() => small.append([[1]], [[x]]));
+      expect([small.length, small.bytes]).toEqual([0, 0]);
+    }
     say(() => cache.append(random([2, 3, 7], 1), random([2, 3, 8], 1)));
     say(() => cache.append(random([2, 3, 8], 1), random([2, 2, 8], 1)));
     cache.append(random([2, 8], 1), random([2, 8], 2));
@@ -93,6 +188,10 @@ describe("KeyValueCache", () => {
     expect(said.join("\n")).toMatchInlineSnapshot(`
       "RangeError: KeyValueCache: expected \`heads\` an integer in [1, 65536], got 0
       RangeError: KeyValueCache: expected \`pageSize\` a multiple of 64, got 100
+      RangeError: KeyValueCache: expected \`dtype\` "float32", "float16" or "int8", got int4
+      RangeError: KeyValueCache.append: expected \`value\` within [-65504, 65504], for a float16 cache, got 65520. Use dtype float32
+      RangeError: KeyValueCache.append: expected \`value\` within [-65504, 65504], for a float16 cache, got NaN. Use dtype float32
+      RangeError: KeyValueCache.append: expected \`value\` finite, for an int8 cache, got Infinity. Use dtype float32
       RangeError: KeyValueCache.append: expected \`key\` of shape [2, n, 8] ([Hkv, n, D]), got [2, 3, 7]
       RangeError: KeyValueCache.append: expected \`value\` of shape [2, 3, 8] ([Hkv, n, E]), got [2, 2, 8]
       RangeError: KeyValueCache.attend: expected \`query\` of shape [H, 8] or [H, T, 8] ([H, T, D]), H a multiple of 2, got [3, 8]

@@ -8,8 +8,9 @@ export { ABI_VERSION } from "./lib/abi";
 
 // Attention of one position over a cache in pages, for all heads at once. A page of P tokens (a multiple of 64) holds a block for each key head, one behind the other: keys, values and, in int8, scales.
 //   float32, float16: keys [P / 8][D][8], by features, 8 tokens side by side; values [E / 8][P][8], by tokens, 8 columns side by side. float16 has the elements of 8 in the order 0, 4, 1, 5, 2, 6, 3, 7.
-//   int8: keys [P / 8][D / 2][8][2], two features of a token side by side; values [E / 8][P / 2][8][2], two tokens of a column; then f32[P] scales of the keys and f32[P] of the values.
-// D / 2 and E / 8 are rounded up; what stands beyond is 0. So both products are those of 4 queries with 8 tokens or columns, every byte is read in the order in which it lies, and nothing is summed across lanes.
+//   int8: keys [P / 4][D / 4][4][4], 4 tokens of which 4 features lie side by side; values [E / 4][P / 4][4][4], 4 columns of which 4 tokens lie side by side in the order 0, 2, 1, 3; then f32[P] scales of the keys,
+//   f32[P] of the values and i32[P], the sums of the keys' integers.
+// D / 4 and E / 8 or E / 4 are rounded up; what stands beyond is 0. So both products are those of 4 queries with 8 tokens or columns, every byte is read in the order in which it lies, and nothing is summed across lanes.
 // packages/core-wasm/src/cacheFormat.ts writes it.
 
 // Tokens that are taken at a time.
@@ -19,9 +20,9 @@ const SCORES: usize = 1024, LINE: usize = 256;
 
 const FLOAT16: i32 = 1, INT8: i32 = 2;
 
-// 2^112; the bits of a float16 behind its exponent, in a float32; 1.5 * 2^23; 32767; the smallest weight that is told from 0; the low half.
-const NUMBERS: usize = memory.data<u32>([0x77800000, 0x8fffe000, 0x4b400000, 0x46fffe00, 0x0da24260, 0xffff]);
-const ONES: usize = memory.data<f32>([1, 1, 1, 1, 1, 1, 1, 1]);
+// 2^112; the sign, exponent and mantissa of a float16 in a float32; 1.5 * 2^23; 16383; the smallest weight that is told from 0; the low half; the low seven bits of each half.
+const NUMBERS: usize = memory.data<u32>([0x77800000, 0x8fffe000, 0x4b400000, 0x467ffc00, 0x0da24260, 0xffff, 0x7f007f]);
+const ONES: usize = memory.data<f32>([1, 1, 1, 1]), ZEROS: usize = memory.data<i32>([0, 0, 0, 0]);
 
 // What a call works on: addresses, and sizes in elements unless they are named bytes. packages/core-wasm/src/attentionDecode.ts writes it.
 @unmanaged
@@ -38,7 +39,7 @@ class Step {
   // Bytes of a block, and of the keys in it.
   block: usize;
   keyBytes: usize;
-  // Queries, scaled: f32[groups, rows / 4, features, 4]; in int8 i16[groups, rows / 4, features / 2, 4, 2], and what a unit of them is, f32[groups, rows].
+  // Queries, scaled: f32[groups, rows / 4, features, 4]; in int8 integers as `integers` takes them, [groups, rows / 4, features / 4], and what 1 stands for, f32[groups, rows].
   queries: usize;
   units: usize;
   // max: f32[groups, rows], half: f64[groups, rows], out: f32[groups, rows, width], as in attention.ts; shifts: f32[groups, rows].
@@ -76,64 +77,99 @@ function widen(x: usize, bytes: usize, y: usize): void {
 
 // @ts-ignore: decorator
 @inline
-function putInteger(c: usize, offset: usize, sum: v128, by: v128, add: i32): void {
+function putInteger(c: usize, sum: v128, by: v128, add: i32): void {
   const v = f32x4.mul(f32x4.convert_i32x4_s(sum), by);
-  v128.store(c + offset, add ? f32x4.add(v128.load(c + offset), v) : v);
+  v128.store(c, add ? f32x4.add(v128.load(c), v) : v);
 }
 
-// c[4, 8] (add: +)= a b, each row times its unit and each column times its scale.      a: i16[n, 4, 2], b: i8[n, 8, 2], units: f32[4], scales: f32[8], cRow bytes between rows
-function integers(a: usize, b: usize, n: i32, units: usize, scales: usize, c: usize, cRow: usize, add: i32): void {
-  let c00 = i32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
-  for (const end = b + (<usize>n << 4); b < end; b += 16) {
-    const x = v128.load8x8_s(b), y = v128.load8x8_s(b, 8);
-    const a0 = v128.load32_splat(a);
-    c00 = i32x4.add(c00, i32x4.dot_i16x8_s(x, a0));
-    c01 = i32x4.add(c01, i32x4.dot_i16x8_s(y, a0));
-    const a1 = v128.load32_splat(a, 4);
-    c10 = i32x4.add(c10, i32x4.dot_i16x8_s(x, a1));
-    c11 = i32x4.add(c11, i32x4.dot_i16x8_s(y, a1));
-    const a2 = v128.load32_splat(a, 8);
-    c20 = i32x4.add(c20, i32x4.dot_i16x8_s(x, a2));
-    c21 = i32x4.add(c21, i32x4.dot_i16x8_s(y, a2));
-    const a3 = v128.load32_splat(a, 12);
-    c30 = i32x4.add(c30, i32x4.dot_i16x8_s(x, a3));
-    c31 = i32x4.add(c31, i32x4.dot_i16x8_s(y, a3));
-    a += 16;
+// @ts-ignore: decorator
+@inline
+function dot7(a: v128, b: v128, c: v128): v128 {
+  return i32x4.relaxed_dot_i8x16_i7x16_add_s(a, b, c);
+}
+
+// The sums of neighbouring lanes.
+// @ts-ignore: decorator
+@inline
+function neighbours(a: v128, b: v128): v128 {
+  return i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7));
+}
+
+// c[4, 4] (add: +)= (a b - minus) units scales, sums of integers: exact.      b: i8[n, 4, 4], units: f32[4] of the rows, scales: f32[4] and minus: i32[4] of the columns, cRow bytes between rows
+// a: integers of 14 bits, without a sign where relaxed: u8[n, 4, 2, 4], the upper 7 bits of four and their lower 7 bits; else i16[n, 4, 4]. The relaxed product takes 8 by 7 bits: then every engine gives the same.
+function integers(a: usize, b: usize, n: i32, units: usize, scales: usize, minus: usize, c: usize, cRow: usize, add: i32): void {
+  let p0 = i32x4.splat(0), q0 = p0, p1 = p0, q1 = p0, p2 = p0, q2 = p0, p3 = p0, q3 = p0;
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    for (const end = b + (<usize>n << 4); b < end; b += 16) {
+      const x = v128.load(b);
+      p0 = dot7(x, v128.load32_splat(a), p0);
+      q0 = dot7(x, v128.load32_splat(a, 4), q0);
+      p1 = dot7(x, v128.load32_splat(a, 8), p1);
+      q1 = dot7(x, v128.load32_splat(a, 12), q1);
+      p2 = dot7(x, v128.load32_splat(a, 16), p2);
+      q2 = dot7(x, v128.load32_splat(a, 20), q2);
+      p3 = dot7(x, v128.load32_splat(a, 24), p3);
+      q3 = dot7(x, v128.load32_splat(a, 28), q3);
+      a += 32;
+    }
+    p0 = i32x4.add(q0, i32x4.shl(p0, 7));
+    p1 = i32x4.add(q1, i32x4.shl(p1, 7));
+    p2 = i32x4.add(q2, i32x4.shl(p2, 7));
+    p3 = i32x4.add(q3, i32x4.shl(p3, 7));
+    // 8192 sum of b: the queries come with 8192 added.
+    const m = i32x4.shl(v128.load(minus), 13);
+    p0 = i32x4.sub(p0, m);
+    p1 = i32x4.sub(p1, m);
+    p2 = i32x4.sub(p2, m);
+    p3 = i32x4.sub(p3, m);
+  } else {
+    for (const end = b + (<usize>n << 4); b < end; b += 16) {
+      const x = v128.load8x8_s(b), y = v128.load8x8_s(b, 8);
+      const a0 = v128.load64_splat(a);
+      p0 = i32x4.add(p0, i32x4.dot_i16x8_s(x, a0));
+      q0 = i32x4.add(q0, i32x4.dot_i16x8_s(y, a0));
+      const a1 = v128.load64_splat(a, 8);
+      p1 = i32x4.add(p1, i32x4.dot_i16x8_s(x, a1));
+      q1 = i32x4.add(q1, i32x4.dot_i16x8_s(y, a1));
+      const a2 = v128.load64_splat(a, 16);
+      p2 = i32x4.add(p2, i32x4.dot_i16x8_s(x, a2));
+      q2 = i32x4.add(q2, i32x4.dot_i16x8_s(y, a2));
+      const a3 = v128.load64_splat(a, 24);
+      p3 = i32x4.add(p3, i32x4.dot_i16x8_s(x, a3));
+      q3 = i32x4.add(q3, i32x4.dot_i16x8_s(y, a3));
+      a += 32;
+    }
+    p0 = neighbours(p0, q0);
+    p1 = neighbours(p1, q1);
+    p2 = neighbours(p2, q2);
+    p3 = neighbours(p3, q3);
   }
-  const s = v128.load(scales), t = v128.load(scales, 16);
-  let u = v128.load32_splat(units);
-  putInteger(c, 0, c00, f32x4.mul(u, s), add);
-  putInteger(c, 16, c01, f32x4.mul(u, t), add);
-  c += cRow;
-  u = v128.load32_splat(units, 4);
-  putInteger(c, 0, c10, f32x4.mul(u, s), add);
-  putInteger(c, 16, c11, f32x4.mul(u, t), add);
-  c += cRow;
-  u = v128.load32_splat(units, 8);
-  putInteger(c, 0, c20, f32x4.mul(u, s), add);
-  putInteger(c, 16, c21, f32x4.mul(u, t), add);
-  c += cRow;
-  u = v128.load32_splat(units, 12);
-  putInteger(c, 0, c30, f32x4.mul(u, s), add);
-  putInteger(c, 16, c31, f32x4.mul(u, t), add);
+  const s = v128.load(scales);
+  putInteger(c, p0, f32x4.mul(v128.load32_splat(units), s), add);
+  putInteger((c += cRow), p1, f32x4.mul(v128.load32_splat(units, 4), s), add);
+  putInteger((c += cRow), p2, f32x4.mul(v128.load32_splat(units, 8), s), add);
+  putInteger(c + cRow, p3, f32x4.mul(v128.load32_splat(units, 12), s), add);
 }
 
 // Scores of all rows of a key head for the tokens [begin, end) of a page, begin a multiple of 8: f32[rows / 4][4, 64].
 function products(t: Step, keys: usize, g: i32, begin: i32, end: i32): void {
-  const features = <usize>t.features, panelBytes = t.format == 0 ? features << 5 : t.format == FLOAT16 ? features << 4 : ((features + 1) & ~1) << 3;
-  const queryBytes = t.format == INT8 ? ((features + 1) & ~1) << 3 : features << 4, queries = t.queries + <usize>g * <usize>(t.rows >> 2) * queryBytes, units = t.units + <usize>(g * t.rows << 2);
-  const scales = keys + t.block - (<usize>t.pageSize << 3);
+  const features = <usize>t.features, deep = (features + 3) >> 2, bytes = t.format == INT8, queryBytes = bytes ? deep << 5 : features << 4, panelBytes = t.format == 0 ? features << 5 : features << 4;
+  const queries = t.queries + <usize>g * <usize>(t.rows >> 2) * queryBytes, units = t.units + <usize>(g * t.rows << 2), lines = <usize>t.pageSize << 2, scales = keys + t.block - 3 * lines;
   let s = t.scores;
+  if (bytes) {
+    for (let j = begin; j < end; j += 4, s += 16) {
+      const k = keys + <usize>(j >> 2) * (deep << 4), scale = scales + (<usize>j << 2);
+      for (let r = 0, q = queries, c = s; r < t.rows; r += 4, q += queryBytes, c += SCORES) integers(q, k, <i32>deep, units + <usize>(r << 2), scale, scale + (lines << 1), c, LINE, 0);
+    }
+    return;
+  }
   for (let j = begin; j < end; j += 8, s += 32) {
     let k = keys + <usize>(j >> 3) * panelBytes;
     if (t.format == FLOAT16) {
       widen(k, panelBytes, t.panel);
       k = t.panel;
     }
-    for (let r = 0, q = queries, c = s; r < t.rows; r += 4, q += queryBytes, c += SCORES) {
-      if (t.format == INT8) integers(q, k, (t.features + 1) >> 1, units + <usize>(r << 2), scales + <usize>(j << 2), c, LINE, 0);
-      else tile4(q, k, t.features, c, LINE, 0);
-    }
+    for (let r = 0, q = queries, c = s; r < t.rows; r += 4, q += queryBytes, c += SCORES) tile4(q, k, t.features, c, LINE, 0);
   }
 }
 
@@ -155,35 +191,35 @@ function scaleRow(x: usize, bytes: usize, by: f32): void {
   for (const stop = x + bytes; x < stop; x += 16) v128.store(x, f32x4.mul(v128.load(x), f));
 }
 
-// p = exp(s - max) / 2 with the maximum so far; half and out come relative to it.      s: f32[4, 64] of which `bytes` a line, p: f32[tokens, 4], out: f32[4, outBytes / 4]
-function softmaxFour(s: usize, bytes: usize, p: usize, top: usize, half: usize, out: usize, outBytes: usize): void {
-  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24), oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
-  const old = v128.load(top), end = s + bytes;
+// Scores of 4 queries, by token; their maximum, or `top` where that is larger.      s: f32[4, 64] of which `bytes` a line, p: f32[tokens, 4]
+function byToken(s: usize, bytes: usize, p: usize, top: v128): v128 {
   // pmax(m, v) keeps m where v is NaN: NaN comes back through the sum.
-  let a = f32x4.splat(-f32.MAX_VALUE), b = a, c = a, d = a;
-  for (let q = s; q < end; q += 16) {
-    a = f32x4.pmax(a, v128.load(q));
-    b = f32x4.pmax(b, v128.load(q, LINE));
-    c = f32x4.pmax(c, v128.load(q, 2 * LINE));
-    d = f32x4.pmax(d, v128.load(q, 3 * LINE));
-  }
-  const ab = low(a, b), cd = low(c, d), AB = high(a, b), CD = high(c, d);
-  const m = f32x4.pmax(old, f32x4.pmax(f32x4.pmax(lowPairs(ab, cd), highPairs(ab, cd)), f32x4.pmax(lowPairs(AB, CD), highPairs(AB, CD))));
-  v128.store(top, m);
-  let sum = f32x4.splat(0);
-  for (; s < end; s += 16, p += 64) {
+  let m = top, n = top;
+  for (const end = s + bytes; s < end; s += 16, p += 64) {
     const a = v128.load(s), b = v128.load(s, LINE), c = v128.load(s, 2 * LINE), d = v128.load(s, 3 * LINE);
     const ab = low(a, b), cd = low(c, d), AB = high(a, b), CD = high(c, d);
-    const e0 = halfExpBounded(f32x4.pmin(f32x4.sub(m, lowPairs(ab, cd)), highest), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
-    const e1 = halfExpBounded(f32x4.pmin(f32x4.sub(m, highPairs(ab, cd)), highest), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
-    v128.store(p, e0);
-    v128.store(p, e1, 16);
-    const e2 = halfExpBounded(f32x4.pmin(f32x4.sub(m, lowPairs(AB, CD)), highest), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
-    const e3 = halfExpBounded(f32x4.pmin(f32x4.sub(m, highPairs(AB, CD)), highest), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
-    v128.store(p, e2, 32);
-    v128.store(p, e3, 48);
-    sum = f32x4.add(sum, f32x4.add(f32x4.add(e0, e1), f32x4.add(e2, e3)));
+    const t0 = lowPairs(ab, cd), t1 = highPairs(ab, cd), t2 = lowPairs(AB, CD), t3 = highPairs(AB, CD);
+    v128.store(p, t0);
+    v128.store(p, t1, 16);
+    v128.store(p, t2, 32);
+    v128.store(p, t3, 48);
+    m = f32x4.pmax(f32x4.pmax(m, t0), t1);
+    n = f32x4.pmax(f32x4.pmax(n, t2), t3);
+  }
+  return f32x4.pmax(m, n);
+}
+
+// p = exp(p - max) / 2 with the maximum so far, m; half and out come relative to it.      p: f32[tokens, 4], out: f32[4, outBytes / 4]
+function softmaxFour(p: usize, bytes: usize, m: v128, top: usize, half: usize, out: usize, outBytes: usize): void {
+  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
+  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24), oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
+  const old = v128.load(top);
+  v128.store(top, m);
+  let sum = f32x4.splat(0);
+  for (const end = p + bytes; p < end; p += 16) {
+    const e = halfExpBounded(f32x4.pmin(f32x4.sub(m, v128.load(p)), highest), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf);
+    v128.store(p, e);
+    sum = f32x4.add(sum, e);
   }
   const h = halfExpBounded(f32x4.pmin(f32x4.sub(m, old), highest), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf), f = f32x4.add(h, h);
   rescale(half, sum, f);
@@ -194,23 +230,16 @@ function softmaxFour(s: usize, bytes: usize, p: usize, top: usize, half: usize, 
   scaleRow(out + 3 * outBytes, outBytes, f32x4.extract_lane(f, 3));
 }
 
-// p = sigmoid(s + shift).
-function sigmoidFour(s: usize, bytes: usize, p: usize, shift: v128): void {
+// p = sigmoid(p + shift).
+function sigmoidFour(p: usize, bytes: usize, shift: v128): void {
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
   const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24), highest = v128.load32_splat(EXP, 32);
-  for (const end = s + bytes; s < end; s += 16, p += 64) {
-    const a = v128.load(s), b = v128.load(s, LINE), c = v128.load(s, 2 * LINE), d = v128.load(s, 3 * LINE);
-    const ab = low(a, b), cd = low(c, d), AB = high(a, b), CD = high(c, d);
-    v128.store(p, sigmoidOf(f32x4.add(lowPairs(ab, cd), shift), log2e, magic, ln2hi, ln2lo, w2, w1, two, highest));
-    v128.store(p, sigmoidOf(f32x4.add(highPairs(ab, cd), shift), log2e, magic, ln2hi, ln2lo, w2, w1, two, highest), 16);
-    v128.store(p, sigmoidOf(f32x4.add(lowPairs(AB, CD), shift), log2e, magic, ln2hi, ln2lo, w2, w1, two, highest), 32);
-    v128.store(p, sigmoidOf(f32x4.add(highPairs(AB, CD), shift), log2e, magic, ln2hi, ln2lo, w2, w1, two, highest), 48);
-  }
+  for (const end = p + bytes; p < end; p += 16) v128.store(p, sigmoidOf(f32x4.add(v128.load(p), shift), log2e, magic, ln2hi, ln2lo, w2, w1, two, highest));
 }
 
-// Weights times the scales of their tokens, as integers of up to 32767 for the largest; two tokens side by side, in place: i16[n / 2, 4, 2]. units: f32[4], what 1 stands for.      p: f32[n, 4], n even
+// Weights times the scales of their tokens, as integers of up to 16383 for the largest, in place and as `integers` takes them. units: f32[4], what 1 stands for.      p: f32[n, 4], n a multiple of 4
 function toIntegers(p: usize, n: i32, scales: usize, units: usize): void {
-  const most = v128.load32_splat(NUMBERS, 12), magic = v128.load32_splat(NUMBERS, 8), lowHalf = v128.load32_splat(NUMBERS, 20);
+  const most = v128.load32_splat(NUMBERS, 12), magic = v128.load32_splat(NUMBERS, 8), lowHalf = v128.load32_splat(NUMBERS, 20), seven = v128.load32_splat(NUMBERS, 24);
   let top = v128.load32_splat(NUMBERS, 16), sum = f32x4.splat(0);
   const end = p + (<usize>n << 4);
   for (let q = p; q < end; q += 16, scales += 4) {
@@ -222,16 +251,30 @@ function toIntegers(p: usize, n: i32, scales: usize, units: usize): void {
   const by = f32x4.div(most, top);
   // NaN of a weight, which no integer holds.
   v128.store(units, f32x4.add(f32x4.div(top, most), f32x4.mul(sum, f32x4.splat(0))));
-  for (let q = p; q < end; q += 32, p += 16) v128.store(p, v128.or(i32x4.shl(madd(v128.load(q, 16), by, magic), 16), v128.and(madd(v128.load(q), by, magic), lowHalf)));
+  for (let q = p; q < end; q += 64, p += 32) {
+    // Tokens 0 and 1, 2 and 3 where bytes are paired below; else 0 and 2, 1 and 3.
+    const second: usize = ASC_FEATURE_RELAXED_SIMD ? 16 : 32, third: usize = 48 - second;
+    const u = v128.or(i32x4.shl(madd(v128.load(q + second), by, magic), 16), v128.and(madd(v128.load(q), by, magic), lowHalf));
+    const v = v128.or(i32x4.shl(madd(v128.load(q, 48), by, magic), 16), v128.and(madd(v128.load(q + third), by, magic), lowHalf));
+    const a = ASC_FEATURE_RELAXED_SIMD ? v128.or(v128.and(i32x4.shr_u(u, 7), seven), i32x4.shl(v128.and(i32x4.shr_u(v, 7), seven), 8)) : u;
+    const b = ASC_FEATURE_RELAXED_SIMD ? v128.or(v128.and(u, seven), i32x4.shl(v128.and(v, seven), 8)) : v;
+    v128.store(p, low(a, b));
+    v128.store(p, high(a, b), 16);
+  }
 }
 
-// out[4, width] += p v for the tokens [begin, end) of a page.      p: f32[tokens, 4], or i16[tokens / 2, 4, 2] with units
+// out[4, width] += p v for the tokens [begin, end) of a page; in int8 begin is a multiple of 4.      p: f32[tokens, 4], or integers of tokens with units
 function spread(t: Step, values: usize, p: usize, units: usize, begin: i32, end: i32, out: usize): void {
-  const each: usize = t.format == 0 ? 5 : t.format == FLOAT16 ? 4 : 3, panelBytes = <usize>t.pageSize << each, outBytes = <usize>t.width << 2;
+  const outBytes = <usize>t.width << 2;
+  if (t.format == INT8) {
+    values += <usize>begin << 2;
+    for (let c = 0; c < t.width; c += 4, values += <usize>t.pageSize << 2, out += 16) integers(p, values, (end - begin + 3) >> 2, units, ONES, ZEROS, out, outBytes, 1);
+    return;
+  }
+  const each: usize = t.format == 0 ? 5 : 4;
   values += <usize>begin << each;
-  for (let c = 0; c < t.width; c += 8, values += panelBytes, out += 32) {
-    if (t.format == INT8) integers(p, values, (end - begin + 1) >> 1, units, ONES, out, outBytes, 1);
-    else if (t.format == FLOAT16) {
+  for (let c = 0; c < t.width; c += 8, values += <usize>t.pageSize << each, out += 32) {
+    if (t.format == FLOAT16) {
       widen(values, <usize>(end - begin) << 4, t.panel);
       tile4(p, t.panel, end - begin, out, outBytes, 1);
     } else tile4(p, values, end - begin, out, outBytes, 1);
@@ -261,14 +304,15 @@ export function f32_decode_page(call: usize, page: usize, begin: i32, end: i32, 
           for (let j = 0; j < from - first; j++) store<f32>(line + (<usize>j << 2), -Infinity);
           for (let j = to - first; j < whole; j++) store<f32>(line + (<usize>j << 2), -Infinity);
         }
-        if (t.sigmoid) sigmoidFour(s, <usize>whole << 2, t.weights, v128.load(t.shifts + (row << 2)));
-        else softmaxFour(s, <usize>whole << 2, t.weights, t.max + (row << 2), t.half + (row << 3), out, outBytes);
+        const top = t.max + (row << 2), bytes = <usize>whole << 4, m = byToken(s, <usize>whole << 2, t.weights, v128.load(top));
+        if (t.sigmoid) sigmoidFour(t.weights, bytes, v128.load(t.shifts + (row << 2)));
+        else softmaxFour(t.weights, bytes, m, top, t.half + (row << 3), out, outBytes);
         let start = from, p = t.weights + (<usize>(from - first) << 4);
         if (t.format == INT8) {
-          // Whole pairs of tokens: those beyond have the weight 0.
+          // Tokens by four: those that take no part have the weight 0.
           start = first;
           p = t.weights;
-          toIntegers(p, whole, page + t.block - (<usize>t.pageSize << 2) + (<usize>first << 2), t.panel);
+          toIntegers(p, whole, page + t.block - (<usize>t.pageSize << 3) + (<usize>first << 2), t.panel);
         }
         spread(t, page + t.keyBytes, p, t.panel, start, to, out);
       }
@@ -278,11 +322,49 @@ export function f32_decode_page(call: usize, page: usize, begin: i32, end: i32, 
   store<u64>(t.scores, read);
 }
 
-// by[i] = 1 / half[i] (0 where half is 0), total[i] = max[i] + log(2 half[i]), for i < rows.      max, by, total: f32[rows], half: f64[rows]
-export function f32_decode_finish(top: usize, half: usize, rows: i32, by: usize, total: usize): void {
-  for (; rows > 0; rows--, top += 4, half += 8, by += 4, total += 4) {
-    const h = load<f64>(half);
-    store<f32>(by, h == 0 ? 0 : <f32>(1 / h));
-    store<f32>(total, h == 0 ? <f32>-Infinity : <f32>(load<f32>(top) + log64(2 * h)));
+// Queries as Step has them; scale is taken in. In int8 integers of 14 bits: at most `most`, so that sums of products with 127 stay within 32 bits. NaN in a unit makes all its scores NaN.      x: f32[heads, features]
+export function f32_decode_queries(call: usize, x: usize, scale: f32, share: i32, most: f32): void {
+  const t = changetype<Step>(call), features = <usize>t.features, each = t.format == INT8 ? (features + 3) >> 2 << 5 : features << 4;
+  for (let g = 0; g < t.groups; g++) {
+    for (let r = 0; r < share; r++, x += features << 2) {
+      const to = t.queries + <usize>(g * (t.rows >> 2) + (r >> 2)) * each;
+      if (t.format == INT8) {
+        let top: f32 = 0, sum: f32 = 0;
+        for (let i: usize = 0; i < features; i++) {
+          const v = load<f32>(x + (i << 2));
+          top = max(top, abs(v));
+          sum += v;
+        }
+        const by: f32 = top > 0 ? most / top : 0, held = abs(sum) < Infinity && by < Infinity;
+        store<f32>(t.units + (<usize>(g * t.rows + r) << 2), held ? scale * (top / most) : NaN);
+        if (held) quantize(x, features, by, to + (<usize>(r & 3) << 3));
+      } else {
+        let p = to + (<usize>(r & 3) << 2);
+        for (let i: usize = 0; i < features; i++, p += 16) store<f32>(p, load<f32>(x + (i << 2)) * scale);
+      }
+    }
+  }
+}
+
+function quantize(x: usize, features: usize, by: f32, to: usize): void {
+  for (let i: usize = 0; i < features; i++) {
+    const v = <i32>nearest(load<f32>(x + (i << 2)) * by), at = to + ((i >> 2) << 5);
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      store<u8>(at + (i & 3), (v + 8192) >> 7);
+      store<u8>(at + (i & 3) + 4, v & 127);
+    } else store<i16>(at + ((i & 3) << 1), v);
+  }
+}
+
+// y[h, :] = out / half (0 where half is 0), total[h] = max + log(2 half); of a sigmoid y = out, total = NaN.      total: f32[heads], y: f32[heads, cols]
+export function f32_decode_finish(call: usize, share: i32, cols: i32, total: usize, y: usize): void {
+  const t = changetype<Step>(call);
+  for (let g = 0; g < t.groups; g++) {
+    for (let r = 0; r < share; r++, total += 4) {
+      const row = <usize>(g * t.rows + r), h = load<f64>(t.half + (row << 3)), by: f32 = t.sigmoid ? 1 : h == 0 ? 0 : <f32>(1 / h);
+      store<f32>(total, t.sigmoid ? NaN : h == 0 ? <f32>-Infinity : <f32>(load<f32>(t.max + (row << 2)) + log64(2 * h)));
+      const out = t.out + row * (<usize>t.width << 2);
+      for (let i: usize = 0, n = <usize>cols << 2; i < n; i += 4, y += 4) store<f32>(y, by * load<f32>(out + i));
+    }
   }
 }

@@ -6,7 +6,8 @@ import { floatView, intView, scratch } from "./memory.ts";
 
 const kernels: () => {
   f32_decode_page(call: number, page: number, begin: number, end: number, next: number): void;
-  f32_decode_finish(max: number, half: number, rows: number, by: number, total: number): void;
+  f32_decode_queries(call: number, x: number, scale: number, share: number, most: number): void;
+  f32_decode_finish(call: number, share: number, cols: number, total: number, y: number): void;
 } = /* @__PURE__ */ family("decode", binary);
 
 /** The maximum of no scores. */
@@ -40,32 +41,19 @@ export interface DecodeProblem {
   page(index: number): number;
 }
 
-/** Queries as 16-bit integers times a unit each: at most so large that a sum of products with 127 stays within 32 bits. NaN in a unit makes all its scores NaN. */
-function integers(query: Float32Array, start: number, features: number, scale: number, to: Int32Array, word: number, units: Float32Array, unit: number): void {
-  const most = Math.min(32767, Math.floor(2147483647 / (127 * features)));
-  let top = 0;
-  for (let i = start; i < start + features; i++) top = Math.abs(query[i]) > top ? Math.abs(query[i]) : query[i] === query[i] ? top : NaN;
-  const by = most / top, held = Number.isFinite(by);
-  units[unit] = top === 0 || held ? (scale * top) / most : NaN;
-  for (let i = 0; i < features; i += 2) {
-    const low = held ? Math.round(query[start + i] * by) : 0, high = held && i + 1 < features ? Math.round(query[start + i + 1] * by) : 0;
-    to[word + 2 * i] = (high << 16) | (low & 0xffff);
-  }
-}
-
 /**
  * Attention of one position over a cache: every key and value is read once, in the order in which it lies, for all heads of its group.
  *
- * int8 pages are multiplied as they are: queries and weights come as 16-bit integers, sums are exact integers.
+ * int8 pages are multiplied as they are: queries and weights come as integers of 14 bits, sums are exact integers.
  *
  * @param problem - the step; whoever makes it has checked it
  * @returns output [H, E] and logSumExp [H]
  */
 export function attentionDecode({ heads, format, query, scale, softCap, shifts, sinks, from, to, relative, page }: DecodeProblem): AttentionResult {
   const { groups, features, width, pageSize, dtype, blockBytes, keyBytes } = format, k = kernels(), share = heads / groups, rows = (share + 3) & ~3, all = groups * rows, columns = (width + 7) & ~7, count = Math.max(0, to - from);
-  const output = new Float32Array(heads * width), logSumExp = new Float32Array(heads), depth = dtype === "int8" ? (features + 1) >> 1 : features;
+  const depth = dtype === "int8" ? 2 * ((features + 3) >> 2) : features;
   const places: Record<string, number> = {}, sizes = {
-    call: FIELDS.length, queries: all * depth, units: all, max: all, half: 2 * all, out: all * columns, shifts: all, by: all, total: all, relative: relative ? all * count : 0, scores: 64 * rows, weights: 256, panel: 8 * Math.max(features, 64),
+    call: FIELDS.length, queries: all * depth, units: all, max: all, half: 2 * all, out: all * columns, shifts: all, given: heads * features, total: heads, output: heads * width, relative: relative ? all * count : 0, scores: 64 * rows, weights: 256, panel: 8 * Math.max(features, 64),
   };
   let words = 0;
   for (const [name, size] of Object.entries(sizes)) {
@@ -80,13 +68,13 @@ export function attentionDecode({ heads, format, query, scale, softCap, shifts, 
   FIELDS.forEach((name, i) => (ints[at("call") + i] = fields[name]));
   floats[at("call") + FIELDS.indexOf("cap")] = softCap;
   // Rows that no head has are queries of 0.
-  floats.fill(0, at("queries"), at("weights"));
+  floats.fill(0, at("queries"), at("given"));
   floats.fill(LOWEST, at("max"), at("max") + all);
+  floats.set(query, at("given"));
+  k.f32_decode_queries(4 * at("call"), 4 * at("given"), scale, share, Math.min(8191, Math.floor(2147483647 / (127 * features))));
   const halves = new Float64Array(floats.buffer, 4 * at("half"), all);
   for (let h = 0; h < heads; h++) {
-    const g = Math.floor(h / share), r = h % share, row = g * rows + r, first = at("queries") + 4 * depth * (g * (rows / 4) + (r >> 2)) + (r & 3);
-    if (dtype === "int8") integers(query, h * features, features, scale, ints, first, floats, at("units") + row);
-    else for (let i = 0; i < features; i++) floats[first + 4 * i] = scale * query[h * features + i];
+    const row = Math.floor(h / share) * rows + (h % share);
     if (shifts) floats[at("shifts") + row] = shifts[h];
     if (relative) floats.set(relative.subarray(h * count, (h + 1) * count), at("relative") + row * count);
     if (!sinks || sinks[h] === -Infinity) continue;
@@ -99,12 +87,6 @@ export function attentionDecode({ heads, format, query, scale, softCap, shifts, 
     k.f32_decode_page(4 * at("call"), page(index), start - first, end - first, end < to ? page(index + 1) : 0);
     start = end;
   }
-  if (shifts) floats.fill(1, at("by"), at("by") + all);
-  else k.f32_decode_finish(4 * at("max"), 4 * at("half"), all, 4 * at("by"), 4 * at("total"));
-  for (let h = 0; h < heads; h++) {
-    const row = Math.floor(h / share) * rows + (h % share), by = floats[at("by") + row], start = at("out") + row * columns;
-    for (let e = 0; e < width; e++) output[h * width + e] = by * floats[start + e];
-    logSumExp[h] = shifts ? NaN : floats[at("total") + row];
-  }
-  return { output, logSumExp };
+  k.f32_decode_finish(4 * at("call"), share, width, 4 * at("total"), 4 * at("output"));
+  return { output: floats.slice(at("output"), at("output") + heads * width), logSumExp: floats.slice(at("total"), at("total") + heads) };
 }

@@ -46,10 +46,13 @@ function plain({ features, pageSize }: CacheSizes, order: readonly number[]): Ce
   return { keys: (token, feature) => ((token >> 3) * features + feature) * 8 + order[token & 7], values: (token, column) => ((column >> 3) * pageSize + token) * 8 + order[column & 7] };
 }
 
-/** The same with two features, or two tokens, side by side. */
-function paired({ features, pageSize }: CacheSizes): Cells {
-  const half = (features + 1) >> 1;
-  return { keys: (token, feature) => (((token >> 3) * half + (feature >> 1)) * 8 + (token & 7)) * 2 + (feature & 1), values: (token, column) => (((column >> 3) * (pageSize >> 1) + (token >> 1)) * 8 + (column & 7)) * 2 + (token & 1) };
+/** Four tokens with four features each side by side; four columns with four tokens each. */
+function squares({ features, pageSize }: CacheSizes): Cells {
+  const deep = (features + 3) >> 2, order = [0, 2, 1, 3];
+  return {
+    keys: (token, feature) => (((token >> 2) * deep + (feature >> 2)) * 4 + (token & 3)) * 4 + (feature & 3),
+    values: (token, column) => (((column >> 2) * (pageSize >> 2) + (token >> 2)) * 4 + (column & 3)) * 4 + order[token & 3],
+  };
 }
 
 const FLOAT = /* @__PURE__ */ new Float32Array(1), BITS = /* @__PURE__ */ new Uint32Array(FLOAT.buffer);
@@ -82,14 +85,15 @@ const refused = (where: string, argument: string, dtype: CacheDType, x: number):
  */
 export function cacheFormat(dtype: CacheDType, sizes: CacheSizes): CacheFormat {
   const { groups, features, width, pageSize } = sizes, columns = eight(width);
-  const size = dtype === "float32" ? 4 : dtype === "float16" ? 2 : 1, depth = dtype === "int8" ? (features + 1) & ~1 : features;
-  const keyBytes = size * pageSize * depth, valueBytes = size * pageSize * columns, blockBytes = keyBytes + valueBytes + (dtype === "int8" ? 8 * pageSize : 0);
-  const cells = dtype === "int8" ? paired(sizes) : plain(sizes, dtype === "float16" ? [0, 2, 4, 6, 1, 3, 5, 7] : [0, 1, 2, 3, 4, 5, 6, 7]);
+  const size = dtype === "float32" ? 4 : dtype === "float16" ? 2 : 1, depth = dtype === "int8" ? (features + 3) & ~3 : features;
+  const keyBytes = size * pageSize * depth, valueBytes = size * pageSize * columns, blockBytes = keyBytes + valueBytes + (dtype === "int8" ? 12 * pageSize : 0);
+  const cells = dtype === "int8" ? squares(sizes) : plain(sizes, dtype === "float16" ? [0, 2, 4, 6, 1, 3, 5, 7] : [0, 1, 2, 3, 4, 5, 6, 7]);
   const arrays = (at: number): Float32Array | Uint16Array | Int8Array => {
     const { buffer } = wasmMemory();
     return dtype === "float32" ? new Float32Array(buffer, at, (keyBytes + valueBytes) / 4) : dtype === "float16" ? new Uint16Array(buffer, at, (keyBytes + valueBytes) / 2) : new Int8Array(buffer, at, keyBytes + valueBytes);
   };
   const scales = (at: number): Float32Array => (dtype === "int8" ? new Float32Array(wasmMemory().buffer, at + keyBytes + valueBytes, 2 * pageSize) : FLOAT);
+  const sums = ({ buffer, byteOffset }: Float32Array): Int32Array => new Int32Array(buffer, byteOffset + 8 * pageSize, pageSize);
   /** Each run of numbers that share a scale: keys and values of a token and head, and where they stand in the argument. */
   const runs = (page: number, n: number, from: number, count: number, visit: (held: ReturnType<typeof arrays>, scale: Float32Array, token: number, keys: boolean, start: number) => void): void => {
     for (let g = 0; g < groups; g++) {
@@ -117,15 +121,17 @@ export function cacheFormat(dtype: CacheDType, sizes: CacheSizes): CacheFormat {
           scaling[(keys ? 0 : pageSize) + token] = scale;
           by = scale === 0 ? 0 : 1 / scale;
         }
+        let sum = 0;
         for (let i = 0; i < length; i++) {
           let v = x[start + i];
-          if (dtype === "int8") v = Math.max(-127, Math.min(127, Math.round(v * by)));
+          if (dtype === "int8") sum += v = Math.max(-127, Math.min(127, Math.round(v * by)));
           else if (dtype === "float16") {
             v = half(v);
             if (Number.isNaN(v)) throw refused(where, keys ? "key" : "value", dtype, x[start + i]);
           }
           to[base + place(token, i)] = v;
         }
+        if (dtype === "int8" && keys) sums(scaling)[token] = sum;
       });
     },
     read(page, at, n, key, value, from, count): void {
