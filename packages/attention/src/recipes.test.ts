@@ -1,7 +1,7 @@
 import * as tensors from "@logits/tensor";
 import { Tensor } from "@logits/tensor";
 import { expectExact, recipe, testRandom } from "@logits/testkit";
-import { describe, expect, it } from "vitest";
+import { describe, it } from "vitest";
 import * as own from "./index.ts";
 
 type Rows = Tensor<"float32">;

@@ -43,7 +43,7 @@ describe("easy instances hidden [paper:multiple-instance-learning-framework-with
     // The teacher's scores are multiplied by 10: 1e-6 becomes 1e-5.
     expectClose([consistency], [-e.reduce((sum, x, f) => sum + (x / z) * Math.log(s[f] / y), 0)], { rtol: 5e-5 });
     // After n steps beside a student that stands still: p + rate^n (p0 - p).
-    let p = Float32Array.of(1);
+    let p: Float32Array = Float32Array.of(1);
     for (let n = 0; n < 10; n++) p = follow(p, Float32Array.of(3), 0.9);
     expectClose(p, [3 - 2 * 0.9 ** 10], { rtol: 1e-6 });
   });

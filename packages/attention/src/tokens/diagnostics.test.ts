@@ -13,7 +13,7 @@ const random = (shape: readonly number[], seed: number): Tensor<"float32"> => {
 };
 
 const of = (data: ArrayLike<number>, ...shape: number[]): Tensor<"float32"> => new Tensor("float32", shape, Float32Array.from(data));
-const [causal, rollout] = fixtures.cases as Record<string, number[]>[];
+const [causal, rollout] = fixtures.cases as unknown as Record<string, number[]>[];
 
 /** All weights, from the gradient in values of one query at a time being those weights: P[b, h, i, :] by identity values. */
 function weights(q: Tensor<"float32">, k: Tensor<"float32">, options: AttentionOptions): number[][][] {
