@@ -1,14 +1,11 @@
-import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import { createRequire } from "node:module";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, extname, join } from "node:path";
-import { build } from "esbuild";
+import { join } from "node:path";
 import { expectClose } from "@logits/testkit";
 import { afterAll, expect, it } from "vitest";
 import { onnxModel, type OnnxModel } from "../../packages/testkit/src/onnxWriter.ts";
 import { expected } from "./adapter.ts";
+import { inChromium, type PageAnswer } from "./chromium.ts";
 
 // The battery in Chromium, with the built packages; and logits that ONNX Runtime Web left on the GPU, taken over on its device.
 
@@ -45,9 +42,6 @@ function head(weights: Float32Array): OnnxModel {
   };
 }
 
-/** Its answer goes to the server. */
-const LAST = `run().catch((error) => ({ faults: [String(error?.stack ?? error)] })).then((result) => fetch("/result", { method: "POST", body: JSON.stringify(result) }));`;
-
 const ROWS = 4, CLASSES = 1000;
 const onnxPage = `
 import { logitStatistics, webgpu } from "@logits/webgpu";
@@ -74,10 +68,8 @@ async function run() {
 }
 `;
 
-interface Answer {
-  readonly missing?: string;
+interface Answer extends PageAnswer {
   readonly checks?: number;
-  readonly faults?: readonly string[];
   readonly uncaught?: readonly string[];
   readonly adapter?: string;
   readonly subgroups?: boolean;
@@ -89,57 +81,8 @@ interface Answer {
   readonly energy?: readonly number[];
 }
 
-const TYPES: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
-const ort = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
-
-/** What the page answers; Chromium with its software adapter. */
-async function inChromium(name: string, source: string): Promise<Answer> {
-  writeFileSync(join(folder, "page.html"), '<!doctype html><meta charset="utf-8"><title>WebGPU</title><script type="module" src="/page.js"></script>');
-  await build({ stdin: { contents: source + LAST, resolveDir: import.meta.dirname }, bundle: true, format: "esm", platform: "browser", outfile: join(folder, "page.js"), logLevel: "error" });
-  let answer: (result: Answer) => void;
-  let late: ReturnType<typeof setTimeout> | undefined;
-  const result = new Promise<Answer>((resolve, reject) => {
-    answer = resolve;
-    late = setTimeout(() => reject(new Error("the page did not answer within 280 s")), 280_000);
-  });
-  const server = createServer(async (request, response) => {
-    if (request.method === "POST") {
-      let body = "";
-      for await (const piece of request) body += piece;
-      answer(JSON.parse(body) as Answer);
-      response.end();
-      return;
-    }
-    const path = new URL(request.url!, "http://localhost").pathname;
-    const file = path.startsWith("/ort/") ? join(ort, path.slice(5)) : join(folder, path);
-    if (!existsSync(file)) response.writeHead(404).end();
-    else response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" }).end(readFileSync(file));
-  });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  const { port } = server.address() as { port: number };
-  const flags = ["--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
-  const browser = spawn("chromium", [...flags, `--user-data-dir=${join(folder, `profile-${name}`)}`, `http://127.0.0.1:${port}/page.html`], { stdio: "ignore", detached: true });
-  try {
-    return await result;
-  } finally {
-    clearTimeout(late);
-    process.kill(-browser.pid!, "SIGKILL");
-    server.close();
-    server.closeAllConnections();
-  }
-}
-
-function chromium(): boolean {
-  try {
-    execFileSync("chromium", ["--version"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 it("the battery passes in Chromium, or says that it did not run", async () => {
-  const { missing, checks, faults, uncaught, adapter, subgroups }: Answer = chromium() ? await inChromium("battery", page) : { missing: "no Chromium" };
+  const { missing, checks, faults, uncaught, adapter, subgroups }: Answer = await inChromium<Answer>(folder, "battery", page);
   if (missing) {
     console.log(`WebGPU in Chromium: did not run (${missing})`);
     if (expected) expect(missing).toBe("");
@@ -153,7 +96,7 @@ it("the battery passes in Chromium, or says that it did not run", async () => {
 it("logits that ONNX Runtime Web left on the GPU are reduced there: 12 bytes a row are read back", async () => {
   const weights = Float32Array.from({ length: 4 * CLASSES }, (_, i) => 3 * Math.sin(1 + i * i));
   writeFileSync(join(folder, "head.onnx"), onnxModel(head(weights)));
-  const { missing, faults, uncaught, location, bytesRead, alive, logits, argmax, energy }: Answer = chromium() ? await inChromium("onnx", onnxPage) : { missing: "no Chromium" };
+  const { missing, faults, uncaught, location, bytesRead, alive, logits, argmax, energy }: Answer = await inChromium<Answer>(folder, "onnx", onnxPage);
   if (missing) {
     console.log(`ONNX Runtime Web on WebGPU: did not run (${missing})`);
     if (expected) expect(missing).toBe("");

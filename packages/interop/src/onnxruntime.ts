@@ -1,7 +1,9 @@
 import { describe, rangeError, typeError } from "@logits/tensor";
+import { adoptLogits, checkGpu, type GpuBackend } from "./gpu.ts";
 import { disposeTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkHead, checkRows, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+import { checkClasses, checkHead, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type GuardRows, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
+export type { GpuBackend } from "./gpu.ts";
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
 
 /** An ONNX Runtime session, of onnxruntime-web, onnxruntime-node or onnxruntime-react-native. */
@@ -22,8 +24,14 @@ export interface SessionOutputs {
   readonly features?: string;
 }
 
+/** What `guard` may be told about a session. */
+export interface GuardOutputs extends SessionOutputs {
+  /** `await webgpu({ device: await ort.env.webgpu.device })` of @logits/webgpu, for a session whose outputs stay on the GPU: the head reads under 64 bytes of a row there. */
+  readonly gpu?: GpuBackend;
+}
+
 /** What `guard` takes where inputs are not feeds. */
-export interface GuardSessionOptions<I, F> extends SessionOutputs {
+export interface GuardSessionOptions<I, F> extends GuardOutputs {
   /** The session's feeds for a batch of inputs, one row each. */
   readonly feed: (inputs: readonly I[]) => F | Promise<F>;
   /** Inputs that the session sees at once, an integer from 1 up. Default 1: a decision does not depend on its neighbours. */
@@ -42,11 +50,11 @@ export interface CollectSessionOptions<I, F, L extends string> extends SessionOu
  * Puts an ONNX Runtime session under a head: inputs in, decisions out.
  *
  * With `feed` an input gives a decision and an array of inputs an array. Without, the guarded session takes feeds as the session does, and each row of the batch gives a decision.
- * Outputs on a GPU are downloaded; the tensors that the session returns are disposed, those of the feeds are left alone.
+ * Outputs on a GPU are downloaded, or with `gpu` decided on there; the tensors that the session returns are disposed, those of the feeds are left alone.
  *
  * @param session - has `run`, `inputNames`, `outputNames`
  * @param head - `classes` in the order of the logits
- * @param options - `feed`, `logits`, `features`, `batchSize` (1)
+ * @param options - `feed`, `logits`, `features`, `batchSize` (1), `gpu`
  * @returns `(input) => Promise<decision>`, or `(feeds) => Promise<decisions>`; rejects where the session's output does not fit the head
  * @throws TypeError for no session; RangeError for an output that it does not have
  * @example
@@ -54,15 +62,16 @@ export interface CollectSessionOptions<I, F, L extends string> extends SessionOu
  *   const [decision] = await decide([row]);
  * Source: the interface of onnxruntime-common 1.30.
  */
-export function guard<F, D>(session: Session<F>, head: Head<D>, options?: SessionOutputs & { readonly feed?: undefined }): (feeds: F) => Promise<D[]>;
+export function guard<F, D>(session: Session<F>, head: Head<D>, options?: GuardOutputs & { readonly feed?: undefined }): (feeds: F) => Promise<D[]>;
 export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: GuardSessionOptions<I, F>): Guarded<I, D>;
-export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: SessionOutputs & Partial<GuardSessionOptions<I, F>> = {}): Guarded<I, D> | ((feeds: F) => Promise<D[]>) {
+export function guard<I, F, D>(session: Session<F>, head: Head<D>, options: GuardOutputs & Partial<GuardSessionOptions<I, F>> = {}): Guarded<I, D> | ((feeds: F) => Promise<D[]>) {
   checkHead("guard", head);
-  const run = runner("guard", session, options, head);
-  const { feed } = options;
+  const { feed, gpu } = options;
+  checkGpu("guard", gpu, head);
+  const run = runner("guard", session, options, head, gpu);
   if (feed === undefined) {
     const decided = decider("guard", head);
-    return async (feeds: F) => decided(checkRows("guard", await run(feeds)));
+    return async (feeds: F) => [...(await decided(await run(feeds)))];
   }
   return guardInputs(head, options, async (inputs) => run(await feed(inputs)));
 }
@@ -110,7 +119,9 @@ export async function outputs<I, F>(session: Session<F>, inputs: readonly I[], o
   return outputsOf("outputs", inputs, options, async (batch) => run(await feed(batch)));
 }
 
-function runner<F>(where: string, session: Session<F>, options: SessionOutputs, head?: Head<unknown>): (feeds: F) => Promise<ModelRows> {
+function runner<F>(where: string, session: Session<F>, options: SessionOutputs, head?: Head<unknown>): (feeds: F) => Promise<ModelRows>;
+function runner<F>(where: string, session: Session<F>, options: SessionOutputs, head: Head<unknown>, gpu: GpuBackend | undefined): (feeds: F) => Promise<GuardRows>;
+function runner<F>(where: string, session: Session<F>, options: SessionOutputs, head?: Head<unknown>, gpu?: GpuBackend): (feeds: F) => Promise<GuardRows> {
   if (typeof session?.run !== "function" || !Array.isArray(session.outputNames)) throw typeError(where, "session", "an ONNX Runtime session", describe(session), "Await it: await InferenceSession.create(model)");
   const { outputNames } = session;
   const has = (argument: string, name: string, todo?: string): string => {
@@ -133,11 +144,16 @@ function runner<F>(where: string, session: Session<F>, options: SessionOutputs, 
   const fetches = features === undefined || features === logits ? [logits] : [logits, features];
   return async (feeds) => {
     const output = (await session.run(feeds, fetches)) as Readonly<Record<string, unknown>>;
+    const dispose = (): void => Object.values(output).forEach(disposeTensor);
+    let kept = false;
     try {
-      const rows = { logits: await readTensor(where, logits, output[logits]) };
-      return features === undefined ? rows : { ...rows, features: await readTensor(where, features, output[features]) };
+      const second = features === undefined ? {} : { features: await readTensor(where, features, output[features]) };
+      if (gpu === undefined) return { logits: await readTensor(where, logits, output[logits]), ...second };
+      const there = adoptLogits(where, logits, gpu, output[logits]);
+      kept = true;
+      return { logits: there, ...second, dispose: () => (there.dispose(), dispose()) };
     } finally {
-      for (const tensor of Object.values(output)) disposeTensor(tensor);
+      if (!kept) dispose();
     }
   };
 }

@@ -1,3 +1,4 @@
+import type { GpuLogits } from "@logits/head";
 import { Tensor, asInt32, checkInteger, checkLabels, describe, rangeError, typeError, type LongWorkOptions, type NumericArray, type TensorLike } from "@logits/tensor";
 
 /** What a model says about a batch. */
@@ -8,6 +9,14 @@ export interface ModelRows {
   readonly features?: Tensor<"float32">;
 }
 
+/** What a guarded model says about a batch: its logits may stay on the GPU. */
+export interface GuardRows {
+  readonly logits: Tensor<"float32"> | GpuLogits;
+  readonly features?: Tensor<"float32">;
+  /** Frees what the logits are on. */
+  dispose?(): void;
+}
+
 /** What `guard` asks of a head: `DecisionHead` has it, and so has anything with class names that decides rows. */
 export interface Head<D> {
   /** Class names, in the order of the logits. */
@@ -16,6 +25,8 @@ export interface Head<D> {
   readonly needs?: readonly ("logits" | "features")[];
   /** One decision for each row; rows are logits [N, C], or `{ logits, features }`, or `{ features }` where the head needs no logits. */
   decideAll(rows: TensorLike | Partial<ModelRows>, options: { readonly ids: Int32Array }): readonly D[];
+  /** The same for logits that stay on a GPU; asked for with `gpu`. */
+  decideAllAsync?(rows: GpuLogits | { readonly logits: GpuLogits; readonly features: Tensor<"float32"> }, options: { readonly ids: Int32Array }): Promise<readonly D[]>;
 }
 
 /** A model under guard: an array of inputs gives an array of decisions, anything else is one input. An input that is an array itself always comes in an array of inputs. */
@@ -45,17 +56,29 @@ export type Labels<L extends string> = readonly L[] | readonly number[] | Numeri
 /** Runs a model on a batch. */
 export type Run<I> = (inputs: readonly I[]) => Promise<ModelRows>;
 
+/** Runs a model on a batch, whose logits may stay on the GPU. */
+export type GuardRun<I> = (inputs: readonly I[]) => Promise<GuardRows>;
+
 /** Work between two pauses, in milliseconds: a model that computes on this thread must not starve it. */
 const PAUSE_AFTER_MS = 8;
 
 /** Decisions for the rows of a model; each gets an id that no other row of this guard has, for heads that draw by row. */
-export function decider<D>(where: string, head: Head<D>): (rows: ModelRows) => D[] {
+export function decider<D>(where: string, head: Head<D>): (rows: GuardRows, count?: number) => Promise<readonly D[]> {
   let next = 0;
-  return (rows) => {
+  const decided = async (rows: GuardRows): Promise<readonly D[]> => {
+    const { logits, features } = rows;
     const ids = Int32Array.from({ length: rows.logits.shape[0] }, () => next++ % 2 ** 31);
-    if (!needs(head, "logits")) return [...head.decideAll({ features: rows.features }, { ids })];
+    if (!needs(head, "logits")) return head.decideAll({ features }, { ids });
     checkWidth(where, rows, head.classes.length);
-    return [...head.decideAll(rows.features ? rows : rows.logits, { ids })];
+    if ("operations" in logits) return head.decideAllAsync!(features ? { logits, features } : logits, { ids });
+    return head.decideAll(features ? { logits, features } : logits, { ids });
+  };
+  return async (rows, count) => {
+    try {
+      return await decided(checkRows(where, rows, count));
+    } finally {
+      rows.dispose?.();
+    }
   };
 }
 
@@ -72,14 +95,17 @@ export function needs(head: Head<unknown>, part: "logits" | "features"): boolean
 }
 
 /** `guard`, once the runtime's part is known. */
-export function guardInputs<I, D>(head: Head<D>, options: { readonly batchSize?: number }, run: Run<I>): Guarded<I, D> {
+export function guardInputs<I, D>(head: Head<D>, options: { readonly batchSize?: number }, run: GuardRun<I>): Guarded<I, D> {
   const { batchSize = 1 } = options;
   checkInteger("guard", "batchSize", batchSize, 1, 2 ** 31 - 1);
   const decided = decider("guard", head);
   const decide = async (input: unknown): Promise<unknown> => {
     const inputs = (Array.isArray(input) ? input : [input]) as readonly I[];
     const decisions: D[] = [];
-    for (let from = 0; from < inputs.length; from += batchSize) decisions.push(...decided(await batch("guard", run, inputs.slice(from, from + batchSize))));
+    for (let from = 0; from < inputs.length; from += batchSize) {
+      const some = inputs.slice(from, from + batchSize);
+      decisions.push(...(await decided(await run(some), some.length)));
+    }
     return Array.isArray(input) ? decisions : decisions[0];
   };
   return decide as Guarded<I, D>;
@@ -132,7 +158,7 @@ function checkInputs(where: string, inputs: readonly unknown[]): void {
 }
 
 /** Checks that a model's outputs have one row for each input. */
-export function checkRows(where: string, rows: ModelRows, count?: number): ModelRows {
+export function checkRows<R extends GuardRows>(where: string, rows: R, count?: number): R {
   for (const [name, tensor, letters] of [["logits", rows.logits, "[N, C]"], ["features", rows.features, "[N, F]"]] as const) {
     if (!tensor) continue;
     const [got] = tensor.shape;
@@ -146,7 +172,7 @@ async function batch<I>(where: string, run: Run<I>, inputs: readonly I[]): Promi
   return checkRows(where, await run(inputs), inputs.length);
 }
 
-function checkWidth(where: string, { logits }: ModelRows, classes: number): void {
+function checkWidth(where: string, { logits }: GuardRows, classes: number): void {
   if (logits.shape[1] === classes) return;
   const todo = logits.shape[1] === 1 && classes === 2 ? "One score for two classes becomes two columns inside the model: [0, z] for a logit z, [1 - p, p] for a probability p" : undefined;
   throw rangeError(where, "logits", `of ${classes} classes on the last axis`, `shape [${logits.shape.join(", ")}]`, todo);

@@ -1,6 +1,6 @@
 import { describe, rangeError, typeError } from "@logits/tensor";
 import { disposeTensor, isTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkHead, checkRows, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
+import { checkClasses, checkHead, collectInputs, decider, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows } from "./rows.ts";
 
 export { tensorflowLoss, type TensorFlowCore, type TrainableTensor } from "./tensorflowLoss.ts";
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
@@ -59,7 +59,7 @@ export function guard<I, T, D>(model: Model<T>, head: Head<D>, options: ModelOut
   const { feed } = options;
   if (feed === undefined) {
     const decided = decider("guard", head);
-    return async (inputs: T) => decided(checkRows("guard", await run(inputs)));
+    return async (inputs: T) => [...(await decided(await run(inputs)))];
   }
   return guardInputs(head, options, (inputs) => fed(run, feed, inputs));
 }

@@ -98,6 +98,15 @@ describe("guard", () => {
     expect(made.map(({ location }) => location)).toEqual(["none", "none", "none", "none"]);
   });
 
+  it("leaves logits on the GPU for tasks of one run, and says so of others", async () => {
+    const there = { ...fakeHead(["up", "down"]), decideAllAsync: async () => [{ label: "there" }] };
+    const gpu = { tensor: (x: { readonly dims: readonly number[] }) => ({ shape: x.dims, location: "gpu-buffer", operations: {}, dispose: () => undefined }) as never };
+    const pipeline = fake("text-classification", { output: (x) => ({ logits: { ort_tensor: tensor(mirrored(x), "gpu-buffer") } }) });
+    expect(await guard(pipeline, there, { gpu })(inputs(1))).toEqual([{ label: "there" }]);
+    await expect(guard(fake("image-classification"), there, { gpu })(inputs(1))).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: guard: expected \`logits\` on the GPU, as \`gpu\` says, got a tensor at location cpu. Load the model with device "webgpu" and preferredOutputLocation "gpu-buffer", or leave \`gpu\` out]`);
+    expect(() => guard(fake("audio-classification"), there, { gpu })).toThrowErrorMatchingInlineSnapshot(`[TypeError: guard: expected \`gpu\` nothing with a task whose rows come from several runs of the model, got audio-classification]`);
+  });
+
   it("asks for features where the head needs them", async () => {
     const pipeline = tapped("text-classification", (x) => tensor(x));
     expect(await guard(pipeline, fakeHead(["up", "down"], ["logits", "features"]))(inputs(1))).toEqual([{ label: "up", logits: [1, -1], features: [1] }]);

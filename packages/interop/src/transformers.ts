@@ -1,9 +1,11 @@
 import { rangeError, typeError, Tensor } from "@logits/tensor";
+import { adoptLogits, checkGpu, type GpuBackend } from "./gpu.ts";
 import { checkPipeline, disposeOutput, isZeroShot, modelClasses, preparation, type Output, type Pipeline } from "./pipeline.ts";
 import { isTensor, readTensor } from "./readTensor.ts";
-import { checkClasses, checkHead, checkRows, collectInputs, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
+import { checkClasses, checkHead, checkRows, collectInputs, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type GuardRows, type GuardRun, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
 
 export type { CollectOptions, Collected, Guarded, Head, Labels, ModelRows } from "./rows.ts";
+export type { GpuBackend } from "./gpu.ts";
 export type { Pipeline } from "./pipeline.ts";
 export { guardSpans, type GuardSpansOptions, type SpanDecision } from "./guardSpans.ts";
 export { tappedFetch, type Fetch } from "./tappedFetch.ts";
@@ -34,6 +36,11 @@ export interface PipelineOptions {
 export interface GuardPipelineOptions extends PipelineOptions {
   /** Inputs that the model sees at once, an integer from 1 up. Default 1: a decision does not depend on its neighbours. Sounds and zero-shot texts run one by one in any case, as the pipeline does. */
   readonly batchSize?: number;
+  /**
+   * `await webgpu({ device: await env.backends.onnx.webgpu.device })` of @logits/webgpu, for a pipeline whose logits stay on the GPU (`device: "webgpu"`, `session_options: { preferredOutputLocation:
+   * "gpu-buffer" }`): the head reads under 64 bytes of a row there. For "text-classification", "image-classification" and "zero-shot-image-classification".
+   */
+  readonly gpu?: GpuBackend;
 }
 
 /** Options of `collect`. */
@@ -48,7 +55,7 @@ export interface CollectPipelineOptions<L extends string = string> extends Pipel
  *
  * @param pipeline - of a text, image, audio, zero-shot or zero-shot image classification task
  * @param head - `classes` in the order of the model's `config.id2label`; for zero-shot pipelines they are the candidate labels
- * @param options - `features`, `classes`, `hypothesisTemplate`, `multiLabel`, `batchSize` (1)
+ * @param options - `features`, `classes`, `hypothesisTemplate`, `multiLabel`, `batchSize` (1), `gpu`
  * @returns `(input) => Promise<decision>`; rejects where the model's output does not fit the head
  * @throws TypeError for anything but such a pipeline; RangeError for classes that are not the head's
  * @example
@@ -63,7 +70,8 @@ export function guard<P extends Pipeline, D>(pipeline: P, head: Head<D>, options
   checkHead(where, head);
   const names = options.classes ?? modelClasses(pipeline);
   if (names && needs(head, "logits")) checkSame(where, head.classes, names, options.classes ? "`classes`" : "the model");
-  return guardInputs(head, options, runner(where, pipeline, head.classes, { ...options, features: options.features ?? needs(head, "features") }));
+  checkGpu(where, options.gpu, head);
+  return guardInputs(head, options, runner(where, pipeline, head.classes, { ...options, features: options.features ?? needs(head, "features") }, options.gpu));
 }
 
 /**
@@ -117,7 +125,9 @@ function checkSame(where: string, ours: readonly string[], theirs: readonly stri
   if (at >= 0) throw rangeError(where, "head", `of the classes of ${whose}, in their order`, `${JSON.stringify(ours[at])} at index ${at}, where it has ${JSON.stringify(theirs[at])}`, "For names of your own pass the same `classes` to collect and guard");
 }
 
-function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[], options: PipelineOptions): Run<I> {
+function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[], options: PipelineOptions): Run<I>;
+function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[], options: PipelineOptions, gpu: GpuBackend | undefined): GuardRun<I>;
+function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[], options: PipelineOptions, gpu?: GpuBackend): GuardRun<I> {
   const { features = false, hypothesisTemplate, multiLabel = false } = options;
   if (!isZeroShot(pipeline) && hypothesisTemplate !== undefined) throw typeError(where, "hypothesisTemplate", "only with a zero-shot pipeline", pipeline.task);
   if (pipeline.task !== "zero-shot-classification" && multiLabel) throw typeError(where, "multiLabel", "only with zero-shot-classification", pipeline.task);
@@ -136,6 +146,22 @@ function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[]
     }
   };
 
+  /** The same with logits that stay on the GPU, where there is a backend for them. */
+  const runThere = async (name: "logits" | "logits_per_image", ...args: readonly unknown[]): Promise<GuardRows> => {
+    if (gpu === undefined) return run(name, ...args);
+    const output = await model(await prepare(...args));
+    let kept = false;
+    try {
+      const second = features === false ? {} : { features: await readTensor(where, "features", featureTensor(where, pipeline, output, name, features)) };
+      const logits = adoptLogits(where, name, gpu, output[name]);
+      kept = true;
+      return { logits, ...second, dispose: () => (logits.dispose(), disposeOutput(output)) };
+    } finally {
+      if (!kept) disposeOutput(output);
+    }
+  };
+  if (gpu !== undefined && (pipeline.task === "zero-shot-classification" || pipeline.task === "audio-classification")) throw typeError(where, "gpu", "nothing with a task whose rows come from several runs of the model", pipeline.task);
+
   switch (pipeline.task) {
     case "zero-shot-classification":
       return async (inputs) => {
@@ -146,7 +172,7 @@ function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[]
         return { logits: new Tensor("float32", [inputs.length, classes.length], logits) };
       };
     case "zero-shot-image-classification":
-      return (inputs) => run("logits_per_image", inputs, classes, template);
+      return (inputs) => runThere("logits_per_image", inputs, classes, template);
     case "audio-classification":
       return async (inputs) => {
         const rows: ModelRows[] = [];
@@ -154,7 +180,7 @@ function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[]
         return { logits: stacked(where, "logits", rows.map((row) => row.logits)), ...(features !== false && { features: stacked(where, "features", rows.map((row) => row.features!)) }) };
       };
     default:
-      return (inputs) => run("logits", inputs);
+      return (inputs) => runThere("logits", inputs);
   }
 }
 
