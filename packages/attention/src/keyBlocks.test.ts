@@ -53,6 +53,14 @@ describe("sparse transformers [paper:generating-long-sequences-with-sparse-trans
     for (const blocks of [stridedBlocks(length, length), fixedBlocks(length, length, 1)]) expectExact(seen(blocks, length, length), sees(length, () => true));
   });
 
+  it("is sparse with the sizes that it chooses", () => {
+    const share = (list: KeyBlocks): number => seen(list, 1024, 1024).reduce((sum, x) => sum + x, 0) / (512 * 1025);
+    // About twice the stride for the local part, and one key in eight, or in four, of the rest.
+    expect(share(stridedBlocks(1024, 64))).toBeLessThan(0.3);
+    expect(share(fixedBlocks(1024, 128, 32))).toBeLessThan(0.45);
+    expect([stridedBlocks(10, 64).size, stridedBlocks(10, 7).size, stridedBlocks(10, 640).size, stridedBlocks(10, 24, { part: "far" }).size, fixedBlocks(10, 128, 32).size, fixedBlocks(10, 12, 8).size]).toEqual([8, 1, 64, 3, 32, 4]);
+  });
+
   it("gives what dense attention with the same mask gives, forward and backward, for all heads or for each its own", () => {
     const n = 150, [q, k, v, u] = [1, 2, 3, 4].map((seed) => random([1, 2, n, 6], seed)), options = { causal: true, positionBias: alibi([0.1, 0.01]) };
     const lists = [stridedBlocks(n, 12, { size: 6, part: "local" }), stridedBlocks(n, 12, { size: 6, part: "far" })], one = fixedBlocks(n, 20, 5);

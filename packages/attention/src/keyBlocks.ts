@@ -60,17 +60,14 @@ export function blockList(size: number, offsets: TensorLike, keys: TensorLike): 
 
 /** Options of stridedBlocks and fixedBlocks. */
 export interface SparseBlocksOptions {
-  /** Tokens of a block; divides `stride`. 1: the paper's patterns token by token. Default the largest divisor of the stride up to 64. */
+  /** Tokens of a block; divides `stride`. 1: the paper's patterns token by token. Default of stridedBlocks: the largest divisor of the stride up to an eighth of it and 64; of fixedBlocks: of stride and summary, up to 64. */
   readonly size?: number;
   /** "local": the first pattern alone; "far": the second; for heads of their own. Default "both". */
   readonly part?: "both" | "local" | "far";
 }
 
-function sparse(where: string, length: number, stride: number, { size: given, part = "both" }: SparseBlocksOptions, sees: (part: "local" | "far", block: number, key: number, steps: number, size: number) => boolean): KeyBlocks {
+function sparse(where: string, length: number, stride: number, { size, part = "both" }: SparseBlocksOptions & { size: number }, sees: (part: "local" | "far", block: number, key: number, steps: number, size: number) => boolean): KeyBlocks {
   checkInteger(where, "length", length, 0, MOST);
-  checkInteger(where, "stride", stride, 1, MOST);
-  let size = given ?? Math.min(stride, 64);
-  if (given === undefined) while (stride % size !== 0) size--;
   checkInteger(where, "size", size, 1, MOST);
   if (stride % size !== 0) throw rangeError(where, "size", `a divisor of the stride ${stride}`, `${size}`);
   if (part !== "both" && part !== "local" && part !== "far") throw rangeError(where, "part", '"both", "local" or "far"', `${part as string}`);
@@ -86,7 +83,7 @@ function sparse(where: string, length: number, stride: number, { size: given, pa
  *
  *   local: n - k <= stride / size;   far: (n - k) mod (stride / size) = 0;   for blocks n of queries and k <= n of keys
  *
- * With size 1 it is the paper's pattern token by token; a larger size sees the blocks in which its tokens lie. Every earlier token is reached in two steps.
+ * With size 1 it is the paper's pattern token by token; a larger size sees the blocks in which its tokens lie, everything where it is the stride itself. Every earlier token is reached in two steps.
  *
  * @param length - of the sequence
  * @param stride - l, about the root of the length
@@ -94,11 +91,14 @@ function sparse(where: string, length: number, stride: number, { size: given, pa
  * @returns for `blocks` of `attention`, with `causal: true`
  * @throws RangeError for a size that does not divide the stride
  * @example
- *   attention(q, k, v, { causal: true, blocks: stridedBlocks(4096, 64) });
+ *   attention(q, k, v, { causal: true, blocks: stridedBlocks(4096, 128) });
  * Source: Child, Gray, Radford, Sutskever, "Generating Long Sequences with Sparse Transformers", 2019, section 4.3.
  */
 export function stridedBlocks(length: number, stride: number, options: SparseBlocksOptions = {}): KeyBlocks {
-  return sparse("stridedBlocks", length, stride, options, (part, n, k, steps) => (part === "local" ? n - k <= steps : (n - k) % steps === 0));
+  checkInteger("stridedBlocks", "stride", stride, 1, MOST);
+  let size = Math.max(1, Math.min(64, Math.floor(stride / 8)));
+  while (stride % size !== 0) size--;
+  return sparse("stridedBlocks", length, stride, { ...options, size: options.size ?? size }, (part, n, k, steps) => (part === "local" ? n - k <= steps : (n - k) % steps === 0));
 }
 
 /**
