@@ -74,6 +74,13 @@ describe("hopfieldStep [paper:outlier-efficient-hopfield-layers-for-large-transf
 });
 
 describe("hopfieldRetrieve", () => {
+  it("is the pattern in one step for a large beta, and the mean of all for a small one", () => {
+    const patterns = random([6, 16], 11), near = of(patterns.row(2).data.map((x) => x * 0.9), 1, 16);
+    expectClose(hopfieldStep(near, patterns, { beta: 20 }).states.data, patterns.row(2).data, { atol: 1e-6 });
+    // exp(beta s) within beta |s| of 1, scores up to 30.
+    expectClose(hopfieldStep(near, patterns, { beta: 1e-7 }).states.data, Array.from({ length: 16 }, (_, f) => [0, 1, 2, 3, 4, 5].reduce((sum, j) => sum + patterns.at(j, f) / 6, 0)), { atol: 1e-5 });
+  });
+
   it("completes noisy patterns, at a fixed point", () => {
     const patterns = random([20, 32], 7), noise = random([20, 32], 8), noisy = new Tensor("float32", [20, 32], patterns.data.map((x, i) => x + 0.3 * noise.data[i])), { states, energy, steps } = hopfieldRetrieve(noisy, patterns, { beta: 2 });
     expectClose(states.data, patterns.data, { atol: 1e-3 });

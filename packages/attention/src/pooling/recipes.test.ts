@@ -94,6 +94,8 @@ describe("a memory of slots [paper:memformer-a-memory-augmented-transformer-for-
       const scores = [dot(slots.query.row(i).data, slots.key.row(i).data), ...Array.from({ length: 5 }, (_, j) => dot(slots.query.row(i).data, segment.key.row(j).data))], best = scores.indexOf(Math.max(...scores)), one = best === 0 ? slots.memory.row(i).data : segment.value.row(best - 1).data;
       expectClose(cold.row(i).data, Array.from(one, (x) => x / Math.sqrt(dot(one, one))), CLOSE);
     }
+    // A slot that its bias cancels has no direction.
+    expect(normalise(bias, of(bias.data.map((b) => -b), 3, 4)).data.every(Number.isNaN)).toBe(true);
     const query = random([2, 4], 18), got = read(query, { key: slots.key, value: slots.memory });
     expectExact(got.data, engine.attention(query, slots.key, slots.memory).output.data);
   });
@@ -160,6 +162,8 @@ describe("features that attend to each other [paper:autoint-automatic-feature-in
     expectClose(got.data, want, { atol: 2e-4 });
     const order = [3, 0, 4, 1, 2], turned = interact(of(order.flatMap((m) => [...fields.row(0).row(m).data]), 1, 5, 4), layer, 3);
     for (const [i, m] of order.entries()) expectClose(turned.row(0).row(i).data, got.row(0).row(m).data, { atol: 2e-4 });
+    const one = of(fields.row(0).row(0).data, 1, 1, 4);
+    expectClose(interact(one, layer, 3).data, Array.from({ length: 6 }, (_, c) => Math.max(0, project(0, 0, layer.value, c) + project(0, 0, layer.residual, c))), CLOSE);
     const weights = random([30], 31).data;
     expectClose(clickProbability(got, weights, 0.3), [0, 1].map((b) => 1 / (1 + Math.exp(-0.3 - dot(weights, got.row(b).data)))), { rtol: 1e-6 });
   });

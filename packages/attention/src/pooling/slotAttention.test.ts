@@ -48,6 +48,9 @@ describe("slotAttention", () => {
     const none = slotAttention.withGrad(random([2, 3], 8), of([], 0, 3), of([], 0, 4), { upstream: of(new Float32Array(8), 2, 4) });
     expectExact(none.updates.data, new Float32Array(8));
     expectExact(none.grads.slots.data, new Float32Array(6));
+    // A slot that won nothing in float32: nothing to divide by, or with epsilon the mean.
+    expectExact(slotAttention([[20], [-20]], [[20], [20]], [[1], [3]], { epsilon: 0 }).updates.data, [2, NaN]);
+    expectClose(slotAttention([[20], [-20]], [[20], [20]], [[1], [3]]).updates.data, [2, 2], CLOSE);
     expect(slotAttention(random([2, 1], 9), of([NaN, 1], 2, 1), of([1, 1], 2, 1)).updates.data.every(Number.isNaN)).toBe(true);
     expect(slotAttention(of([], 0, 3), random([2, 3], 9), random([2, 4], 9)).updates.shape).toEqual([0, 4]);
   });

@@ -52,6 +52,7 @@ describe("attentionReceived", () => {
   it("is 0 without queries and empty without keys, and needs memory linear in length", () => {
     expectExact(attentionReceived(of([], 0, 3), random([4, 3], 1)).data, new Float32Array(4));
     expect(attentionReceived(random([2, 3], 1), of([], 0, 3)).shape).toEqual([0]);
+    expectExact(attentionReceived(random([2, 3], 1), random([4, 3], 2), { mask: [1, 0, 1, 1] }).data.slice(1, 2), [0]);
     expect(attentionReceived(random([2, 3], 1), of([NaN, 0, 0, 1, 1, 1], 2, 3)).data.every(Number.isNaN)).toBe(true);
     const x = random([8192, 4], 1), before = core.memory.buffer.byteLength;
     attentionReceived(x, x, { causal: true, windowSize: 64 });
@@ -75,6 +76,9 @@ describe("attentionRollout", () => {
   });
 
   it("takes heads that share keys, and causal layers", () => {
+    const zeros = of(new Float32Array(8), 1, 4, 2), lost = attentionRollout([{ query: zeros, key: zeros, options: { softmaxOne: true } }], { start: [1, 0, 0, 0], residual: 0 });
+    // Softmax-one over four equal scores of 0: a fifth goes nowhere.
+    expectClose(lost.data, [0.2, 0.2, 0.2, 0.2], { ulp: 4 });
     const query = random([4, 5, 3], 1), key = random([2, 5, 3], 2), options = { causal: true }, p = weights(query, key, options);
     expectClose(attentionRollout([{ query, key, options }], { start: [0, 0, 0, 1, 0], residual: 0 }).data, Array.from({ length: 5 }, (_, j) => (p[0][3][j] + p[1][3][j] + p[2][3][j] + p[3][3][j]) / 4), CLOSE);
   });

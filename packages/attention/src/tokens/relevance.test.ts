@@ -83,6 +83,13 @@ describe("relevance [paper:attnlrp-attention-aware-layer-wise-relevance-propagat
     expectClose(linearRelevance([[-1]], [[1]], [[1]], { epsilon: 1 }).data, [0.5], { ulp: 2 });
   });
 
+  it("of a biased attention: the bias keeps its share of the scores' relevance", () => {
+    // One query, two keys: scores s + b. R of the scores alone is s dS, that of the whole (s + b) dS.
+    const q = [[1.5]], k = [[2], [-1]], v = [[1], [3]], bias = [[0.7, -0.2]], relevance = [[2]], got = attentionRelevance(q, k, v, { scale: 1, bias, relevance, ...EXACT }), p = 1 / (1 + Math.exp(-(3 + 0.7 - (-1.5 - 0.2)))), output = p + 3 * (1 - p), u = 2 / (2 * output), dS = [p * (u - u * output), (1 - p) * (3 * u - u * output)];
+    // Float32 numbers of size 1, subtracted.
+    expectClose([total(got.query), total(got.key)], new Float64Array(2).fill((3 * dS[0] - 1.5 * dS[1]) / 2), { atol: 2e-6 });
+  });
+
   it("of a query that sees nothing, and of an output of 0, is lost", () => {
     const none = attentionRelevance([[1, 2]], [[1, 0], [0, 1]], [[1], [3]], { mask: [0, 0], relevance: [[4]], ...EXACT });
     expectExact([...none.query.data, ...none.key.data, ...none.value.data].map(Math.abs), new Float64Array(8));
