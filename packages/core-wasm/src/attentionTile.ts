@@ -5,22 +5,18 @@ const FIELDS = [
   "valueGradient", "valueStride", "relativeGradient", "biasGradient", "biasGradientBytes", "shiftGradient", "bounds",
 ] as const;
 
-/** Fields that are float32. */
-const FLOATS: ReadonlySet<string> = new Set(["cap", "shift"]);
-
 /** One field of the record. */
 export type TileField = (typeof FIELDS)[number];
 
 /** Bytes of the record. */
 export const TILE_BYTES: number = 4 * FIELDS.length;
 
-const PLACES: ReadonlyMap<string, number> = new Map(FIELDS.map((name, i) => [name, i]));
+const PLACES: Readonly<Record<TileField, number>> = /* @__PURE__ */ Object.fromEntries(FIELDS.map((name, i) => [name, i])) as Record<TileField, number>;
 
-/** Writes fields of the record at a word of memory. */
+/** Writes fields of the record at a word of memory; `cap` and `shift` are float32. Called for every tile: no arrays are made. */
 export function writeTile(floats: Float32Array, ints: Int32Array, word: number, fields: Partial<Record<TileField, number>>): void {
-  for (const [name, value] of Object.entries(fields) as [TileField, number][]) {
-    const at = word + PLACES.get(name)!;
-    if (FLOATS.has(name)) floats[at] = value;
-    else ints[at] = value;
+  for (const key in fields) {
+    const name = key as TileField;
+    (name === "cap" || name === "shift" ? floats : ints)[word + PLACES[name]] = fields[name]!;
   }
 }
