@@ -169,3 +169,38 @@ describe("scores that all layers share [paper:partialformer-modeling-part-instea
     expectClose(through, finiteDifferenceGradient(value, a.data, { step: 0.01 }), { atol: 5e-4, rtol: 1e-3 });
   });
 });
+
+describe("Kolmogorov-Arnold attention [paper:kolmogorov-arnold-attention-is-learnable-attention-better-for-vision]", () => {
+  interface Learned { normalizer: normalizers.RowNormalizer; grads: { coefficients: Float64Array; mix: Float64Array } }
+  const { kolmogorovArnold } = recipe<{ kolmogorovArnold(coefficients: Rows, mix: Rows, G: number, simplex?: boolean): Learned }>("kolmogorov-arnold-attention", ["kolmogorovArnold"], modules);
+  const [N, D, r, G] = [6, 4, 3, 2], [q, k, v, upstream] = [1, 2, 3, 4].map((seed) => random([1, N, D], seed)), coefficients = random([r, N * 2 * G], 5), mix = random([N, r], 6);
+  /** The nearest point of the simplex, by sorting. */
+  const project = (x: readonly number[]): number[] => {
+    const sorted = [...x].sort((a, b) => b - a), sums = sorted.map((_, n) => sorted.slice(0, n + 1).reduce((a, b) => a + b, 0)), count = sorted.filter((z, n) => 1 + (n + 1) * z > sums[n]).length, tau = (sums[count - 1] - 1) / count;
+    return x.map((z) => Math.max(z - tau, 0));
+  };
+  const definition = (x: ArrayLike<number>, a: ArrayLike<number>, w: ArrayLike<number>, simplex: boolean): number[] => Array.from({ length: N }, (_, i) => {
+    const scores = Array.from({ length: N }, (_j, j) => dot(Array.from({ length: D }, (_f, f) => x[i * D + f]), row(k, 0, j)) / 2), hidden = Array.from({ length: r }, (_p, p) => {
+      let sum = 0;
+      for (let j = 0; j < N; j++) for (let m = 1; m <= G; m++) sum += a[(p * N + j) * 2 * G + m - 1] * Math.cos(m * scores[j]) + a[(p * N + j) * 2 * G + G + m - 1] * Math.sin(m * scores[j]);
+      return sum;
+    });
+    const raw = Array.from({ length: N }, (_j, j) => hidden.reduce((sum, y, p) => sum + w[j * r + p] * y, 0)), weights = simplex ? project(raw) : raw;
+    return Array.from({ length: D }, (_e, e) => weights.reduce((sum, p, j) => sum + p * row(v, 0, j)[e], 0));
+  }).flat();
+
+  it("is the learned map of each row, with or without the projection, and has its gradients in scores and parameters", () => {
+    for (const simplex of [false, true]) {
+      const { normalizer, grads } = kolmogorovArnold(coefficients, mix, G, simplex), got = own.attention.withGrad(q, k, v, { normalizer, upstream });
+      const value = (x: ArrayLike<number>, a: ArrayLike<number>, w: ArrayLike<number>): number => definition(x, a, w, simplex).reduce((sum, y, at) => sum + y * upstream.data[at], 0), at = [q.data, coefficients.data, mix.data].map((x) => Float64Array.from(x));
+      // Weights up to 20, sums of six of them.
+      expectClose(got.output.data, definition(q.data, coefficients.data, mix.data, simplex), { atol: 5e-5, rtol: 1e-5 });
+      const near = { atol: 5e-4, rtol: 1e-4 };
+      expectClose(got.grads.query.data, finiteDifferenceGradient((x) => value(x, at[1], at[2]), at[0]), { ...near, label: "query" });
+      expectClose(grads.coefficients, finiteDifferenceGradient((x) => value(at[0], x, at[2]), at[1]), { ...near, label: "coefficients" });
+      expectClose(grads.mix, finiteDifferenceGradient((x) => value(at[0], at[1], x), at[2]), { ...near, label: "mix" });
+    }
+    const ones = new Tensor("float32", [1, N, 1], new Float32Array(N).fill(1));
+    expectClose(own.attention(q, k, ones, { normalizer: kolmogorovArnold(coefficients, mix, G, true).normalizer }).output.data, new Float32Array(N).fill(1), { atol: 1e-6 });
+  });
+});
