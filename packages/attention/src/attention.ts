@@ -81,10 +81,10 @@ function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options
 /**
  * Attention of queries over keys and values, exact, over tiles: memory grows with T + S, not with T S.
  *
- *   s[i, j] = softCap tanh(scale q[i] . k[j] / softCap) + positionBias(i + queryOffset - j) + bias[i, j];   output[i] = sum_j P[i, j] v[j],   P = softmax over j of s, or sigmoid(s + sigmoidBias)
+ *   s[i, j] = softCap tanh(scale q[i] . k[j] / softCap) + positionBias(i + queryOffset - j) + bias[i, j];   output[i] = sum_j P[i, j] v[j],   P = softmax over j of s, sigmoid(s + sigmoidBias), or what another normaliser makes of row i
  *
- * Keys that a query does not see have the weight 0 exactly. Query head h reads key head floor(h Hkv / H): grouped and multi-query heads need no copies. The result of a query has the same bits whichever queries are
- * computed with it: a prompt in chunks gives what it gives whole. `attention.withGrad(query, key, value, { upstream, ... })` also gives the exact gradients; scores are made again, none is kept.
+ * Keys that a query does not see have the weight 0 exactly; lists of `blocks` that hold no key for a tile skip it. Query head h reads key head floor(h Hkv / H): grouped and multi-query heads need no copies. The result of a query has the same bits whichever queries are
+ * computed with it (not so with a normaliser of whole rows): a prompt in chunks gives what it gives whole. `attention.withGrad(query, key, value, { upstream, ... })` also gives the exact gradients; scores are made again, none is kept.
  *
  * @param query - float32 [B, H, T, D], or without B, or without B and H
  * @param key - float32 [B, Hkv, S, D], Hkv a divisor of H; ordinary or resident

@@ -77,6 +77,13 @@ describe("sparse transformers [paper:generating-long-sequences-with-sparse-trans
     expectExact(attention(last, k, v, { causal: true, blocks: one }).output.data, Float32Array.of(...whole.subarray(120 * 6, 150 * 6), ...whole.subarray(270 * 6, 300 * 6)));
   });
 
+  it("the far part is causal attention within classes of remainders", () => {
+    const n = 22, l = 5, order = Array.from({ length: n }, (_, i) => i).sort((a, b) => a % l - b % l || a - b), [q, k, v] = [1, 2, 3].map((seed) => random([n, 4], seed));
+    const sorted = (t: Tensor): Tensor<"float32"> => new Tensor("float32", [n, 4], Float32Array.from(order.flatMap((i) => Array.from(t.row(i).data as Float32Array))));
+    const got = attention(sorted(q), sorted(k), sorted(v), { causal: true, documents: Int32Array.from(order, (i) => i % l) }).output, want = attention(q, k, v, { causal: true, blocks: stridedBlocks(n, l, { size: 1, part: "far" }) }).output;
+    for (const [at, i] of order.entries()) expectClose(got.row(at).data, want.row(i).data, CLOSE);
+  });
+
   it("lists blocks, and joins those next to each other", () => {
     const list = blockList(4, [0, 1, 4, 4], [0, 0, 1, 3]);
     expect([list.offsets, list.from, list.to].map(ints)).toEqual([[0, 1, 3, 3], [0, 0, 12], [4, 8, 16]]);
@@ -105,6 +112,15 @@ describe("blocks with a halo [paper:scaling-local-self-attention-for-parameter-e
       expectClose(rows(attention(rows(q, placed), k, v, { blocks }).output, back).data, attention(q, k, v, { mask: near(block, halo) }).output.data, CLOSE);
       if (halo === 9) expectClose(attention(rows(q, placed), k, v, { blocks }).output.data, rows(attention(q, k, v).output, placed).data, CLOSE);
     }
+  });
+
+  it("serves fewer queries than keys: every second row and column of a block", () => {
+    const { order, blocks } = haloBlocks(4, 4, 2, 1), kept = ints(order).filter((_, at) => at % 4 === 0), take = (t: Tensor<"float32">): Tensor<"float32"> => new Tensor("float32", [4, d], Float32Array.from(kept.flatMap((i) => Array.from(t.data.subarray(i * d, (i + 1) * d)))));
+    const [x, y] = [random([16, d], 5), random([16, d], 6)], mask = new Tensor("uint8", [4, 16], Uint8Array.from({ length: 64 }, (_, at) => {
+      const [i, j] = [kept[Math.floor(at / 16)], at % 16], [top, left] = [Math.floor(i / 4), i % 4];
+      return Number(Math.abs(Math.floor(j / 4) - top - 0.5) < 2 && Math.abs((j % 4) - left - 0.5) < 2);
+    }));
+    expectClose(attention(take(x), y, y, { blocks: { ...blocks, size: 1 }, queryOffset: 0 }).output.data, attention(take(x), y, y, { mask }).output.data, CLOSE);
   });
 
   it("lists as many keys as the neighbourhoods have", () => {
