@@ -266,6 +266,13 @@ export class Gpu {
     return this.#pool.take(where, 4 * elements);
   }
 
+  /** Copies elements of one tensor into another, from element `at` on. */
+  copy(from: GpuTensor, to: GpuTensor, at: number): void {
+    const encoder = this.device.createCommandEncoder() as Encoder;
+    encoder.copyBufferToBuffer(from.slot.buffer, 4 * from.offset, to.slot.buffer, 4 * (to.offset + at), 4 * from.size);
+    this.device.queue.submit([encoder.finish()] as never[]);
+  }
+
   /** One user of a buffer less. */
   release(slot: Slot): void {
     this.#pool.give(slot);
