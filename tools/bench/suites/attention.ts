@@ -1,7 +1,10 @@
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
 import { reader } from "../bandwidth.ts";
 import { PLAN, RedCheckError, alternate, compare, gate, type Check } from "../harness.ts";
 import { logits } from "../inputs.ts";
-import { ortAttention, tfjsAttention, type AttentionCase } from "../peers/attention.ts";
+import { jaxAttention, loopsAttention, ortAttention, ortGroupedAttention, tfjsAttention, type AttentionCase } from "../peers/attention.ts";
+import { peak, peakGflops } from "../peak.ts";
 import type { Contender } from "../types.ts";
 import type { Case, Context, Outcome, Suite } from "./suite.ts";
 
@@ -10,7 +13,7 @@ type Sizes = Pick<AttentionCase, "heads" | "groups" | "queries" | "keys" | "size
 const MATMUL = [1024, 768, 1024] as const;
 
 /** Scores of a trained model lie within some units: standard normal vectors. */
-function inputs(sizes: Sizes, seed: number): AttentionCase {
+export function inputs(sizes: Sizes, seed: number): AttentionCase {
   const { heads, groups, queries, keys, size } = sizes, unit = (n: number, at: number): Float32Array => logits(n, seed + at).map((x) => x / 2);
   return { ...sizes, q: unit(heads * queries * size, 0), k: unit(groups * keys * size, 1), v: unit(groups * keys * size, 2) };
 }
@@ -31,7 +34,7 @@ function rowOf({ heads, groups, queries, keys, size, causal, q, k, v }: Attentio
 }
 
 /** Every 37th row against the definition; sums of up to 8,192 weights stay within 1e-5. */
-function checkOf(given: AttentionCase): Check {
+export function checkOf(given: AttentionCase): Check {
   const rows = given.heads * given.queries, wanted = new Map(Array.from({ length: Math.ceil(rows / 37) }, (_, i) => [37 * i, rowOf(given, 37 * i)] as const));
   return ({ values }) => {
     if (values.length < rows * given.size) return { failure: `${values.length} numbers instead of ${rows * given.size}` };
@@ -82,22 +85,27 @@ const rate = (operations: number, ms: number): number => operations / ms / 1e6;
 const matmulRate = (ms: number): number => rate(2 * MATMUL[0] * MATMUL[1] * MATMUL[2], ms);
 
 /** A whole sequence: ours from arrays and to arrays, as the peers. */
-function prefill(name: string, sizes: Sizes, { tfjs = true, ort = true, backward = false } = {}): Case {
-  return attentionCase(name, async ({ library, seed }) => {
+function prefill(name: string, sizes: Sizes, { all = true, grouped = false, backward = false } = {}): Case {
+  return attentionCase(name, async ({ library, variant, seed }) => {
     const { attention } = await import("@logits/attention"), given = inputs(sizes, seed), { heads, groups, queries, keys, size, causal } = sizes;
     const q = { data: given.q, shape: [heads, queries, size] }, k = { data: given.k, shape: [groups, keys, size] }, v = { data: given.v, shape: [groups, keys, size] }, upstream = { data: logits(given.q.length, seed + 9), shape: q.shape };
-    const operations = 4 * heads * size * (causal ? (queries * (2 * keys - queries + 1)) / 2 : queries * keys), extra = new Map([["matmul", matmulBeside(library, seed)], ["sigmoid", beside(() => attention(q, k, v, { causal, normalizer: "sigmoid" }))]]);
+    const operations = 4 * heads * size * (causal ? (queries * (2 * keys - queries + 1)) / 2 : queries * keys), extra = new Map([["matmul", matmulBeside(library, seed)], ["peak", peak(variant)], ["sigmoid", beside(() => attention(q, k, v, { causal, normalizer: "sigmoid" }))]]);
     if (backward) extra.set("backward", beside(() => attention.withGrad(q, k, v, { causal, upstream })));
     let values: ArrayLike<number> = [];
     const peers = new Map<string, Contender>();
-    if (ort) peers.set("onnxruntime-web", await ortAttention(given));
-    if (tfjs) peers.set("tfjs-wasm", tfjsAttention(given));
+    peers.set("onnxruntime-web", await ortAttention(given));
+    if (grouped) peers.set("onnxruntime-web, grouped", await ortGroupedAttention(given));
+    if (all) {
+      peers.set("tfjs-wasm", tfjsAttention(given));
+      peers.set("jax-js", await jaxAttention(given));
+      peers.set("loops", loopsAttention(given));
+    }
     return {
       ours: { run: () => void (values = attention(q, k, v, { causal }).output.data), read: () => ({ values }), dispose: () => {} }, peers, beside: extra, check: checkOf(given), rounds: 7,
       figures(median) {
-        const gflops = rate(operations, median("ours")), matmulGflops = matmulRate(median("matmul"));
+        const gflops = rate(operations, median("ours")), matmulGflops = matmulRate(median("matmul")), most = peakGflops(median("peak"));
         return {
-          gflops, matmulGflops, ofMatmul: gflops / matmulGflops, sigmoidRatio: median("sigmoid") / median("ours"),
+          gflops, matmulGflops, peakGflops: most, ofMatmul: gflops / matmulGflops, ofPeak: gflops / most, sigmoidRatio: median("sigmoid") / median("ours"),
           ...(backward && { backwardGflops: rate(2.5 * operations, median("backward") - median("ours")), backwardOfMatmul: rate(2.5 * operations, median("backward") - median("ours")) / matmulGflops }),
         };
       },
@@ -113,24 +121,37 @@ function decode(name: string, sizes: Sizes): Case {
     const bytes = 8 * groups * keys * size, block = library.core.alloc([bytes / 4]), read = reader(library.core.memory, block.pointer, bytes);
     block.data.fill(1);
     let values: ArrayLike<number> = [];
-    const out = new Float64Array(heads * size);
     return {
-      ours: { run: () => void (values = cache.attend(query).output.data), read: () => ({ values }), dispose: () => cache.dispose() },
-      peers: new Map([["onnxruntime-web", await ortAttention(given)], ["loops", { run: () => { for (let h = 0; h < heads; h++) out.set(rowOf(given, h), h * size); }, read: () => ({ values: out }), dispose: () => {} }]]),
+      ours: { run: () => void (values = cache.attend(query).output.data), read: () => ({ values }), dispose: () => caches.forEach((each) => each.dispose()) },
+      peers: new Map([["onnxruntime-web", await ortAttention(given)], ["onnxruntime-web, grouped", await ortGroupedAttention(given)], ["tfjs-wasm", tfjsAttention(given)], ["jax-js", await jaxAttention(given)], ["loops", loopsAttention(given)]]),
       beside: new Map([["read", beside(read)], ["float16", beside(() => halves.attend(query))], ["int8", beside(() => bytesOf.attend(query))]]), check: checkOf(given), rounds: 9,
       figures: (median) => ({ gigabytesPerSecond: bytes / median("ours") / 1e6, readGigabytesPerSecond: bytes / median("read") / 1e6, ofBandwidth: median("read") / median("ours"), float16Times: median("ours") / median("float16"), int8Times: median("ours") / median("int8") }),
     };
   });
 }
 
+/** Most memory of one call, each length in a process of its own: what grows with T T would take 1 GiB for the scores of one head of 16,384. */
+function memory(name: string): Case {
+  return {
+    name,
+    async run({ variant, seed }): Promise<Outcome> {
+      const measured = [4096, 8192, 16384].map((queries) => ({ queries, ...(JSON.parse(execFileSync(process.execPath, [join(import.meta.dirname, "..", "attentionMemory.ts"), variant, `${queries}`, `${seed}`], { encoding: "utf8" })) as { failure?: string; ms: number; wasm: number; resident: number }) }));
+      for (const { queries, failure } of measured) if (failure !== undefined) throw new RedCheckError(`${name}, T ${queries} (${variant}): our result is wrong: ${failure}`);
+      const mebibytes = Object.fromEntries(measured.flatMap(({ queries, wasm, resident }) => [[`wasmMiB${queries}`, wasm / 2 ** 20], [`residentMiB${queries}`, resident / 2 ** 20]]));
+      return { ours: measured[2].ms, peers: {}, ratio: null, fastest: null, pairedRatio: null, figures: { ...mebibytes, doubling: measured[2].wasm / measured[1].wasm }, rounds: 1 };
+    },
+  };
+}
+
 export const attention: Suite = {
   name: "attention",
   about: "prefill, decoding and gradients of one layer, from arrays to arrays (decoding: from a cache), beside a product and a read of the same memory",
   cases: [
-    prefill("prefill T 512, heads 32/8, D 64, causal", { heads: 32, groups: 8, queries: 512, keys: 512, size: 64, causal: true }),
-    prefill("prefill T 2048, heads 32/8, D 64, causal", { heads: 32, groups: 8, queries: 2048, keys: 2048, size: 64, causal: true }, { tfjs: false }),
+    prefill("prefill T 512, heads 32/8, D 64, causal", { heads: 32, groups: 8, queries: 512, keys: 512, size: 64, causal: true }, { grouped: true }),
+    prefill("prefill T 2048, heads 32/8, D 64, causal", { heads: 32, groups: 8, queries: 2048, keys: 2048, size: 64, causal: true }, { all: false }),
     prefill("encoder T 384, heads 12, D 64", { heads: 12, groups: 12, queries: 384, keys: 384, size: 64, causal: false }, { backward: true }),
     decode("decode S 2048, heads 32/8, D 64", { heads: 32, groups: 8, queries: 1, keys: 2048, size: 64, causal: false }),
     decode("decode S 8192, heads 32/8, D 64", { heads: 32, groups: 8, queries: 1, keys: 8192, size: 64, causal: false }),
+    memory("memory T 16384, one head, D 64, causal"),
   ],
 };
