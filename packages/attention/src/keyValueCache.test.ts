@@ -106,6 +106,23 @@ describe("KeyValueCache", () => {
     }
   });
 
+  it("keeps chosen tokens as if the others had never been", () => {
+    for (const dtype of ["float32", "float16", "int8"] as const) {
+      for (const kept of [[0, 1, 2, 3, 60, 63, 64, 65, 128, 199], Array.from({ length: 100 }, (_, i) => 2 * i), [], [199]]) {
+        const k = random([2, 200, 5], 1), v = random([2, 200, 9], 2), q = random([4, 5], 3), [cache, want] = [0, 1].map(() => new KeyValueCache({ heads: 2, features: 5, width: 9, dtype }));
+        cache.append(k, v);
+        cache.keep({ data: Int32Array.from(kept), shape: [kept.length] });
+        for (const token of kept) want.append(tokens(k, token, token + 1), tokens(v, token, token + 1));
+        expect([cache.length, cache.bytes]).toEqual([want.length, want.bytes]);
+        for (const part of ["key", "value"] as const) expectExact(cache.toTensors()[part].data, want.toTensors()[part].data);
+        // And goes on from there.
+        for (const each of [cache, want]) each.append(tokens(k, 7, 8), tokens(v, 7, 8));
+        expectExact(cache.attend(q).output.data, want.attend(q).output.data);
+        for (const each of [cache, want]) each.dispose();
+      }
+    }
+  });
+
   it("takes 2 and 1 bytes an element, and scales", () => {
     const bytes = (["float32", "float16", "int8"] as const).map((dtype) => {
       const cache = new KeyValueCache({ heads: 2, features: 64, dtype });
@@ -183,6 +200,8 @@ describe("KeyValueCache", () => {
     say(() => cache.attend(random([4, 8], 1), { sinks: [1] }));
     say(() => cache.attend(random([4, 8], 1), { windowSize: 0 }));
     say(() => cache.truncate(2));
+    for (const some of [[1], [0, 0], [-1]]) say(() => cache.keep(some));
+    say(() => cache.keep([[0]]));
     cache.dispose();
     say(() => cache.attend(random([4, 8], 1)));
     expect(said.join("\n")).toMatchInlineSnapshot(`
@@ -199,6 +218,10 @@ describe("KeyValueCache", () => {
       RangeError: KeyValueCache.attend: expected \`sinks\` of shape [4] ([H]), got [1]
       RangeError: KeyValueCache.attend: expected \`windowSize\` an integer in [1, 2147483647], got 0
       RangeError: KeyValueCache.truncate: expected \`length\` an integer in [0, 1], got 2
+      RangeError: KeyValueCache.keep: expected \`tokens\` ascending indices in [0, 0], got 1 at index 0
+      RangeError: KeyValueCache.keep: expected \`tokens\` ascending indices in [0, 0], got 0 at index 1
+      RangeError: KeyValueCache.keep: expected \`tokens\` ascending indices in [0, 0], got -1 at index 0
+      RangeError: KeyValueCache.keep: expected \`tokens\` of shape [n], got [1, 1]
       DisposedError: KeyValueCache.attend: expected a live cache, got one after dispose()"
     `);
   });

@@ -1,7 +1,7 @@
 import { core, type ResidentTensor } from "@logits/core-wasm";
 import { attentionDecode, cacheFormat, type CacheDType, type CacheFormat } from "@logits/core-wasm/decode";
 import { log } from "@logits/statistics";
-import { DisposedError, Tensor, asFloat32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { DisposedError, Tensor, asFloat32, asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
 import { attention, type AttentionOutput } from "./attention.ts";
 import { prepare, type AttentionOptions } from "./options.ts";
 
@@ -149,6 +149,23 @@ export class KeyValueCache {
     checkInteger("KeyValueCache.truncate", "length", length, 0, this.#length);
     this.#length = length;
     for (const page of this.#pages.splice(Math.ceil(length / this.pageSize))) page.dispose();
+  }
+
+  /**
+   * Keeps some tokens and forgets the others: what an eviction rule has chosen, by position or by score. They move together, with the numbers that the cache holds; windows and biases by distance then count the tokens that are left.
+   * Keys that were turned by position (RoPE) keep their turn. Pages that are left over are given back.
+   *
+   * @param tokens - int32 [n], indices from 0 to length - 1, ascending, without repetition; [] forgets all
+   * @throws RangeError for other indices; DisposedError after dispose()
+   */
+  keep(tokens: TensorLike): void {
+    this.#alive("keep");
+    const where = "KeyValueCache.keep", { data, shape } = asInt32(where, "tokens", tokens), { pageSize } = this;
+    if (shape.length !== 1) throw rangeError(where, "tokens", "of shape [n]", `[${shape.join(", ")}]`);
+    for (let i = 0; i < data.length; i++) if (data[i] <= (i > 0 ? data[i - 1] : -1) || data[i] >= this.#length) throw rangeError(where, "tokens", `ascending indices in [0, ${this.#length - 1}]`, `${data[i]} at index ${i}`);
+    const at = (token: number): number => this.#pages[Math.floor(token / pageSize)].pointer;
+    for (let i = 0; i < data.length; i++) if (data[i] !== i) this.#format.copy(at(data[i]), data[i] % pageSize, at(i), i % pageSize);
+    this.truncate(data.length);
   }
 
   /** Keys [Hkv, S, D] and values [Hkv, S, E] as ordinary tensors, with the numbers that the cache holds. */

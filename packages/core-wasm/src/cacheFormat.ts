@@ -31,6 +31,8 @@ export interface CacheFormat extends CacheSizes {
   write(where: string, page: number, at: number, n: number, key: Float32Array, value: Float32Array, from: number, count: number): void;
   /** Reads them again as float32, to the same places. */
   read(page: number, at: number, n: number, key: Float32Array, value: Float32Array, from: number, count: number): void;
+  /** Copies what is held of one token to another place. */
+  copy(page: number, at: number, toPage: number, toAt: number): void;
 }
 
 /** Elements, codes and inverses of one dtype: `index` is the element of row (token) and column within keys or values, in elements of the array. */
@@ -143,6 +145,17 @@ export function cacheFormat(dtype: CacheDType, sizes: CacheSizes): CacheFormat {
           y[start + i] = dtype === "float16" ? single(v) : by * v;
         }
       });
+    },
+    copy(page, at, toPage, toAt): void {
+      for (let g = 0; g < groups; g++) {
+        const from = arrays(page + g * blockBytes), to = arrays(toPage + g * blockBytes), base = keyBytes / size;
+        for (let i = 0; i < features; i++) to[cells.keys(toAt, i)] = from[cells.keys(at, i)];
+        for (let i = 0; i < width; i++) to[base + cells.values(toAt, i)] = from[base + cells.values(at, i)];
+        if (dtype !== "int8") continue;
+        const scale = scales(page + g * blockBytes), toScale = scales(toPage + g * blockBytes);
+        for (const kind of [0, pageSize]) toScale[kind + toAt] = scale[kind + at];
+        sums(toScale)[toAt] = sums(scale)[at];
+      }
     },
   };
 }
