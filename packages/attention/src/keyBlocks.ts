@@ -16,22 +16,20 @@ export interface KeyBlocks {
 
 const MOST = 2147483647;
 
-function made(size: number, runs: readonly (readonly [from: number, to: number])[][]): KeyBlocks {
-  const offsets = new Int32Array(runs.length + 1), all = runs.flat();
-  for (let n = 0; n < runs.length; n++) offsets[n + 1] = offsets[n] + runs[n].length;
-  const of = (which: 0 | 1): Tensor<"int32"> => new Tensor("int32", [all.length], Int32Array.from(all, (run) => run[which]));
-  return { size, offsets: new Tensor("int32", [runs.length + 1], offsets), from: of(0), to: of(1) };
-}
-
-/** Runs of keys from ascending indices of blocks of `size` keys, those next to each other as one. */
-function joined(size: number, blocks: Iterable<number>): [from: number, to: number][] {
-  const runs: [number, number][] = [];
-  for (const block of blocks) {
-    const last = runs[runs.length - 1];
-    if (last && last[1] === block * size) last[1] += size;
-    else runs.push([block * size, (block + 1) * size]);
+/** Lists from runs of each block of queries, in order; those that touch become one. */
+function made(size: number, runs: readonly (readonly (readonly [from: number, to: number])[])[]): KeyBlocks {
+  const offsets = new Int32Array(runs.length + 1), from: number[] = [], to: number[] = [];
+  for (let n = 0; n < runs.length; n++) {
+    for (const [low, high] of runs[n]) {
+      if (from.length > offsets[n] && to[to.length - 1] === low) to[to.length - 1] = high;
+      else {
+        from.push(low);
+        to.push(high);
+      }
+    }
+    offsets[n + 1] = from.length;
   }
-  return runs;
+  return { size, offsets: new Tensor("int32", [offsets.length], offsets), from: new Tensor("int32", [from.length], Int32Array.from(from)), to: new Tensor("int32", [to.length], Int32Array.from(to)) };
 }
 
 /**
@@ -54,28 +52,26 @@ export function blockList(size: number, offsets: TensorLike, keys: TensorLike): 
     for (let r = starts[n]; r < starts[n + 1]; r++) {
       if (list[r] < 0 || (r > starts[n] && list[r] <= list[r - 1])) throw rangeError(where, "keys", "indices that ascend for each block of queries", `${list[r]} at index ${r}`);
     }
-    return joined(size, list.subarray(starts[n], starts[n + 1]));
+    return Array.from(list.subarray(starts[n], starts[n + 1]), (block) => [block * size, (block + 1) * size] as const);
   }));
 }
 
-/** Options of stridedBlocks and fixedBlocks. */
-export interface SparseBlocksOptions {
-  /** Tokens of a block; divides `stride`. 1: the paper's patterns token by token. Default of stridedBlocks: the largest divisor of the stride up to an eighth of it and 64; of fixedBlocks: of stride and summary, up to 64. */
-  readonly size?: number;
+/** Options of fixedBlocks. */
+export interface FixedBlocksOptions {
   /** "local": the first pattern alone; "far": the second; for heads of their own. Default "both". */
   readonly part?: "both" | "local" | "far";
 }
 
-function sparse(where: string, length: number, stride: number, { size, part = "both" }: SparseBlocksOptions & { size: number }, sees: (part: "local" | "far", block: number, key: number, steps: number, size: number) => boolean): KeyBlocks {
+/** Options of stridedBlocks. */
+export interface StridedBlocksOptions extends FixedBlocksOptions {
+  /** Tokens of a block; divides `stride`. 1: the paper's pattern token by token. Default the largest divisor of the stride up to an eighth of it and 64. */
+  readonly size?: number;
+}
+
+function checkPattern(where: string, length: number, stride: number, part: "both" | "local" | "far"): void {
   checkInteger(where, "length", length, 0, MOST);
-  checkInteger(where, "size", size, 1, MOST);
-  if (stride % size !== 0) throw rangeError(where, "size", `a divisor of the stride ${stride}`, `${size}`);
+  checkInteger(where, "stride", stride, 1, MOST);
   if (part !== "both" && part !== "local" && part !== "far") throw rangeError(where, "part", '"both", "local" or "far"', `${part as string}`);
-  return made(size, Array.from({ length: Math.ceil(length / size) }, (_, n) => {
-    const keys: number[] = [];
-    for (let k = 0; k <= n; k++) if ((part !== "far" && sees("local", n, k, stride / size, size)) || (part !== "local" && sees("far", n, k, stride / size, size))) keys.push(k);
-    return joined(size, keys);
-  }));
 }
 
 /**
@@ -94,38 +90,44 @@ function sparse(where: string, length: number, stride: number, { size, part = "b
  *   attention(q, k, v, { causal: true, blocks: stridedBlocks(4096, 128) });
  * Source: Child, Gray, Radford, Sutskever, "Generating Long Sequences with Sparse Transformers", 2019, section 4.3.
  */
-export function stridedBlocks(length: number, stride: number, options: SparseBlocksOptions = {}): KeyBlocks {
-  checkInteger("stridedBlocks", "stride", stride, 1, MOST);
-  let size = Math.max(1, Math.min(64, Math.floor(stride / 8)));
-  while (stride % size !== 0) size--;
-  return sparse("stridedBlocks", length, stride, { ...options, size: options.size ?? size }, (part, n, k, steps) => (part === "local" ? n - k <= steps : (n - k) % steps === 0));
+export function stridedBlocks(length: number, stride: number, options: StridedBlocksOptions = {}): KeyBlocks {
+  const where = "stridedBlocks", { part = "both" } = options;
+  checkPattern(where, length, stride, part);
+  let size = options.size ?? Math.max(1, Math.min(64, Math.floor(stride / 8)));
+  if (options.size === undefined) while (stride % size !== 0) size--;
+  checkInteger(where, "size", size, 1, MOST);
+  if (stride % size !== 0) throw rangeError(where, "size", `a divisor of the stride ${stride}`, `${size}`);
+  const steps = stride / size;
+  return made(size, Array.from({ length: Math.ceil(length / size) }, (_, n) => {
+    const keys: [number, number][] = [];
+    for (let k = 0; k <= n; k++) if ((part !== "far" && n - k <= steps) || (part !== "local" && (n - k) % steps === 0)) keys.push([k * size, (k + 1) * size]);
+    return keys;
+  }));
 }
 
 /**
- * The fixed pattern of sparse transformers, over blocks: the own segment of `stride` tokens, and of every segment the last `summary` tokens. For `causal` attention.
+ * The fixed pattern of sparse transformers: the own segment of `stride` tokens, and of every segment the last `summary` tokens. For `causal` attention.
  *
  *   local: floor(j / stride) = floor(i / stride);   far: j mod stride >= stride - summary
  *
- * Blocks of a size that divides the stride and the summary are the paper's pattern exactly.
- *
  * @param length - of the sequence
  * @param stride - l
- * @param summary - c, 1 to the stride, a multiple of the size; 8 to 32 in the paper
- * @param options - `size` (default the largest divisor of both up to 64), `part`
+ * @param summary - c, 1 to the stride; 8 to 32 in the paper, for strides of 128 and 256
+ * @param options - `part`
  * @returns for `blocks` of `attention`, with `causal: true`
- * @throws RangeError for a size that does not divide the stride and the summary
+ * @throws RangeError for a summary outside [1, stride]
  * @example
  *   attention(q, k, v, { causal: true, blocks: fixedBlocks(4096, 128, 32) });
  * Source: Child, Gray, Radford, Sutskever, "Generating Long Sequences with Sparse Transformers", 2019, section 4.3.
  */
-export function fixedBlocks(length: number, stride: number, summary: number, options: SparseBlocksOptions = {}): KeyBlocks {
-  const where = "fixedBlocks";
-  checkInteger(where, "stride", stride, 1, MOST);
+export function fixedBlocks(length: number, stride: number, summary: number, options: FixedBlocksOptions = {}): KeyBlocks {
+  const where = "fixedBlocks", { part = "both" } = options;
+  checkPattern(where, length, stride, part);
   checkInteger(where, "summary", summary, 1, stride);
-  let size = options.size ?? Math.min(summary, 64);
-  if (options.size === undefined) while (stride % size !== 0 || summary % size !== 0) size--;
-  else if (summary % size !== 0) throw rangeError(where, "size", `a divisor of the summary ${summary}`, `${size}`);
-  return sparse(where, length, stride, { ...options, size }, (part, n, k, steps) => (part === "local" ? Math.floor(n / steps) === Math.floor(k / steps) : k % steps >= steps - summary / size));
+  return made(stride, Array.from({ length: Math.ceil(length / stride) }, (_, n) => {
+    const first = part === "local" ? n : 0;
+    return Array.from({ length: n + 1 - first }, (_run, r) => [(first + r + 1) * stride - (first + r === n && part !== "far" ? stride : summary), (first + r + 1) * stride] as const);
+  }));
 }
 
 /** What haloBlocks gives. */
@@ -159,12 +161,12 @@ export function haloBlocks(height: number, width: number, block: number, halo: n
     checkInteger(where, argument, size, 0, MOST);
     if (size % block !== 0) throw rangeError(where, argument, `a multiple of the block ${block}`, `${size}`);
   }
-  const order: number[] = [], runs: [number, number][][] = [];
+  const order: number[] = [], runs: (readonly [number, number])[][] = [];
   for (let y = 0; y < height; y += block) {
     for (let x = 0; x < width; x += block) {
       for (let i = y; i < y + block; i++) for (let j = x; j < x + block; j++) order.push(i * width + j);
       const from = Math.max(0, x - halo), to = Math.min(width, x + block + halo), first = Math.max(0, y - halo), last = Math.min(height, y + block + halo);
-      runs.push(to - from === width ? [[first * width, last * width]] : Array.from({ length: last - first }, (_, r) => [(first + r) * width + from, (first + r) * width + to]));
+      runs.push(Array.from({ length: last - first }, (_, r) => [(first + r) * width + from, (first + r) * width + to] as const));
     }
   }
   return { order: new Tensor("int32", [order.length], Int32Array.from(order)), blocks: made(block * block, runs) };

@@ -43,7 +43,7 @@ it("names what does not fit a list of keys", () => {
   expect([
     call([good]), call([]), call({ ...good, size: 0 }), call([good, { ...good, size: 2 }]), call({ ...good, offsets: [[0, 1]] }), call([good, { ...good, to: [3] }]), call({ ...good, offsets: [0, 2, 1] }), call(good, { queryOffset: 4 }), call(good, { queryOffset: -1 }),
     call({ ...good, offsets: [0, 0, 2], to: [3, 3] }), call({ ...good, from: [-1, 0] }), call({ ...good, to: [3, -1] }), () => blockList(0, [0], []), () => blockList(2, [0, 2], [1]), () => blockList(2, [0, 2], [1, 1]), () => blockList(2, [0, 1], [-1]),
-    () => stridedBlocks(-1, 2), () => stridedBlocks(8, 0), () => stridedBlocks(8, 4, { size: 3 }), () => stridedBlocks(8, 4, { part: "near" as "far" }), () => fixedBlocks(8, 4, 5), () => fixedBlocks(8, 4, 2, { size: 4 }), () => fixedBlocks(8, 0, 1),
+    () => stridedBlocks(-1, 2), () => stridedBlocks(8, 0), () => stridedBlocks(8, 4, { size: 3 }), () => stridedBlocks(8, 4, { part: "near" as "far" }), () => fixedBlocks(8, 4, 5), () => fixedBlocks(8, 4, 0), () => fixedBlocks(8, 0, 1), () => fixedBlocks(8, 4, 1, { part: "near" as "far" }),
     () => haloBlocks(4, 5, 2, 0), () => haloBlocks(4, 4, 0, 0), () => haloBlocks(4, 4, 2, -1),
   ].map(messageOf).join("\n")).toMatchInlineSnapshot(`
     "RangeError: attention: expected \`blocks\` one list, or 2 (H), got 1
@@ -67,8 +67,9 @@ it("names what does not fit a list of keys", () => {
     RangeError: stridedBlocks: expected \`size\` a divisor of the stride 4, got 3
     RangeError: stridedBlocks: expected \`part\` "both", "local" or "far", got near
     RangeError: fixedBlocks: expected \`summary\` an integer in [1, 4], got 5
-    RangeError: fixedBlocks: expected \`size\` a divisor of the summary 2, got 4
+    RangeError: fixedBlocks: expected \`summary\` an integer in [1, 4], got 0
     RangeError: fixedBlocks: expected \`stride\` an integer in [1, 2147483647], got 0
+    RangeError: fixedBlocks: expected \`part\` "both", "local" or "far", got near
     RangeError: haloBlocks: expected \`width\` a multiple of the block 2, got 5
     RangeError: haloBlocks: expected \`block\` an integer in [1, 2147483647], got 0
     RangeError: haloBlocks: expected \`halo\` an integer in [0, 2147483647], got -1"
