@@ -10,9 +10,11 @@ export function checkShare(where: string, argument: string, value: number): void
   if (!(value >= 0 && value < 1)) throw rangeError(where, argument, "in [0, 1)", `${value}`);
 }
 
-/** Checks that a name is one of those there are. */
-export function checkChoice(where: string, argument: string, value: string, choices: readonly string[]): void {
-  if (!choices.includes(value)) throw rangeError(where, argument, choices.map((choice) => `"${choice}"`).join(" or "), JSON.stringify(value) ?? `${value}`);
+/** Checks that a word or number is one of those there are. */
+export function checkChoice<T extends string | number | false>(where: string, argument: string, value: T, choices: readonly T[]): void {
+  if (choices.includes(value)) return;
+  const names = choices.map((choice) => JSON.stringify(choice));
+  throw rangeError(where, argument, `${names.slice(0, -1).join(", ")} or ${names[names.length - 1]}`, JSON.stringify(value) ?? `${value}`);
 }
 
 /** One number for each class, finite and at least 0. */

@@ -1,5 +1,6 @@
-import { asFloat32, defineLoss, lossRows, scoreRows, type Loss, type LossPlan, type RowLossOptions, type ScoreRows, type Tensor, type TensorLike } from "@logits/tensor";
-import { checkTargets, sameShape } from "./elementLoss.ts";
+import { defineLoss, lossRows, scoreRows, type Loss, type LossPlan, type RowLossOptions, type ScoreRows, type Tensor, type TensorLike } from "@logits/tensor";
+import { checkTargets } from "./elementLoss.ts";
+import { targetRows } from "./targetRows.ts";
 
 /** One row of a loss: reads z and t from `at` to `at + size`, returns the value, and calls `add(j, slope)` with d value / d z[j], where a gradient is asked for; slopes of one j add up. */
 export type VectorTerms = (z: Float32Array, t: Float32Array, at: number, size: number, label: number, add?: (j: number, slope: number) => void) => number;
@@ -37,9 +38,7 @@ export function vectorLoss<Options extends RowLossOptions = RowLossOptions>(
   predictions: string = "predictions",
 ): Loss<[predictions: TensorLike, targets: TensorLike], Options> {
   return defineLoss(name, 2, (where, [x, t]: [TensorLike, TensorLike], options: Options) => {
-    const given = asFloat32(where, predictions, x), wanted = asFloat32(where, "targets", t);
-    sameShape(where, "targets", wanted.shape, given.shape);
-    const rows = scoreRows(where, predictions, given, options), targets = scoreRows(where, "targets", wanted, { axis: options.axis ?? -1 });
+    const rows = scoreRows(where, predictions, x, options), targets = targetRows(where, "targets", t, rows, options, predictions);
     if (range !== undefined) checkTargets(where, targets.z.data, rows.weights && rows.z.data.map((_, i) => rows.weights![Math.floor(i / rows.classes)]), range);
     return vectorPlan(rows, terms(options, where), targets.z.data);
   });

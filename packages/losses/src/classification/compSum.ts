@@ -1,10 +1,32 @@
 import { exp, expm1, log } from "@logits/statistics";
-import type { RowLossOptions } from "@logits/tensor";
+import type { LossRows, RowLossOptions } from "@logits/tensor";
 import { labelLoss, type LabelLoss, type LabelTerms } from "../labelLoss.ts";
 import { checkRange, checkShare } from "../range.ts";
 
 /** (p^-k - 1) / k with k = 1 - tau: 1 / p - 1, -log p (k = 0), ..., 1 - p. */
 const powerTerms = (k: number): LabelTerms => ({ value: (logP) => (k === 0 ? -logP : expm1(-k * logP) / k), slope: (logP) => exp(-k * logP) });
+
+/** The same for k > 0, where 1 / p[y]^k grows without bound while p[c] falls to 0: their product as one exponential, so that neither is infinite or 0 before the other. */
+function steepTerms(k: number, { z: { data: x }, y, rows, classes }: LossRows): LabelTerms {
+  const { value } = powerTerms(k), logPs = new Float64Array(rows), logZs = new Float64Array(rows);
+  return {
+    value(logP, q, row, logZ) {
+      logPs[row] = logP;
+      logZs[row] = logZ;
+      return value(logP, q, row, logZ);
+    },
+    slope: () => 0,
+    finish(grad, coefficients) {
+      for (let row = 0; row < rows; row++) {
+        if (coefficients[row] === 0) continue;
+        const first = row * classes, own = first + y[row], impossible = logPs[row] === logPs[row] ? 0 : NaN;
+        let sum = 0;
+        for (let i = first; i < first + classes; i++) if (i !== own) sum += grad[i] = coefficients[row] * (x[i] === -Infinity ? impossible : exp(x[i] - logZs[row] - k * logPs[row]));
+        grad[own] = -sum;
+      }
+    },
+  };
+}
 
 /** Options of `compSumLoss`. */
 export interface CompSumOptions extends RowLossOptions {
@@ -21,15 +43,15 @@ export interface CompSumOptions extends RowLossOptions {
  * @param logits - float32 [B, C] or [B, ..., C]; -Infinity = impossible class
  * @param labels - int32 [B] or [B, ...], in [0, C)
  * @param options - those of every loss, `axis`, `tau`
- * @returns float32 of the labels' shape ("none") or []. An impossible label: +Infinity for tau <= 1, else 1 / (tau - 1). For tau < 1 values and gradients grow like exp of the score differences. `withGrad`: `grad`, the shape of the logits
+ * @returns float32 of the labels' shape ("none") or []. An impossible label: +Infinity for tau <= 1, else 1 / (tau - 1). For tau < 1 values and gradients grow like exp of the score differences, to +Infinity and -Infinity where float32 ends. `withGrad`: `grad`, the shape of the logits
  * @throws RangeError as `crossEntropy`, for a tau outside [0, 2]
  * @example
  *   compSumLoss([[0, 0, 0]], [1], { tau: 0 }); // 2
  * Source: Mao, Mohri, Zhong, "Cross-Entropy Loss Functions: Theoretical Analysis and Applications", ICML 2023, section 2.
  */
-export const compSumLoss: LabelLoss<CompSumOptions> = /* @__PURE__ */ labelLoss("compSumLoss", ({ tau = 1 }, _, where) => {
+export const compSumLoss: LabelLoss<CompSumOptions> = /* @__PURE__ */ labelLoss("compSumLoss", ({ tau = 1 }, rows, where) => {
   checkRange(where, "tau", tau, 0, 2);
-  return powerTerms(1 - tau);
+  return tau < 1 ? steepTerms(1 - tau, rows) : powerTerms(1 - tau);
 });
 
 /** Options of `generalizedCrossEntropyLoss`. */

@@ -3,7 +3,7 @@ import { log } from "@logits/statistics";
 import { asFloat32, asInt32, checkInteger, checkLabels, defineLoss, lossRows, rangeError, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { checkRange, checkShare } from "../range.ts";
 import { rowPlan } from "../rowLoss.ts";
-import { targetRows } from "./softCrossEntropy.ts";
+import { targetRows } from "../targetRows.ts";
 
 /** Probabilities are taken as at least this and at most 1 less it. */
 const CLAMP = 1e-4;
@@ -32,7 +32,7 @@ export interface EarlyLearningOptions extends RowLossOptions {
  * Source: Liu, Niles-Weed, Razavian, Fernandez-Granda, "Early-Learning Regularization Prevents Memorization of Noisy Labels", NeurIPS 2020, equation 6; lambda 3 and the clamp as in its code for CIFAR-10.
  */
 export const earlyLearningLoss: Loss<[logits: TensorLike, labels: TensorLike, targets: TensorLike], EarlyLearningOptions> = /* @__PURE__ */ defineLoss("earlyLearningLoss", 3, (where, [logits, labels, targets], options) => {
-  const { lambda = 3 } = options, rows = lossRows(where, logits, labels, options), { y, classes } = rows, t = targetRows(where, targets, rows, options).z.data;
+  const { lambda = 3 } = options, rows = lossRows(where, logits, labels, options), { y, classes } = rows, t = targetRows(where, "targets", targets, rows, options).z.data;
   checkRange(where, "lambda", lambda, 0);
   return rowPlan(where, rows, (row, p, logP, pull) => {
     let rest = 1;

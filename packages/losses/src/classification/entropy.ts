@@ -2,7 +2,7 @@ import { defineLoss, lossRows, scoreRows, type Loss, type RowLossOptions, type T
 import type { LabelLoss } from "../labelLoss.ts";
 import { checkRange } from "../range.ts";
 import { rowPlan } from "../rowLoss.ts";
-import { targetRows } from "./softCrossEntropy.ts";
+import { targetRows } from "../targetRows.ts";
 
 /** sum_c p log p; adds `times` its derivative to `pull`. */
 function negativeEntropy(p: Float64Array, logP: Float64Array, pull: Float64Array, times: number): number {
@@ -77,7 +77,7 @@ export const confidencePenaltyLoss: LabelLoss<ConfidencePenaltyOptions> = /* @__
  * Source: Brier, Monthly Weather Review 78 (1950).
  */
 export const brierLoss: Loss<[logits: TensorLike, targets: TensorLike], RowLossOptions> = /* @__PURE__ */ defineLoss("brierLoss", 2, (where, [logits, targets], options) => {
-  const rows = scoreRows(where, "logits", logits, options), t = targetRows(where, targets, rows, options).z.data;
+  const rows = scoreRows(where, "logits", logits, options), t = targetRows(where, "targets", targets, rows, options).z.data;
   return rowPlan(where, rows, (row, p, _, pull) => {
     let sum = 0;
     for (let c = 0, i = row * p.length; c < p.length; c++, i++) {

@@ -1,7 +1,7 @@
 import { digamma, log, logGamma, sigmoid, softplus } from "@logits/statistics";
-import { defineLoss, lossRows, rangeError, type RowLossOptions } from "@logits/tensor";
+import { defineLoss, lossRows, type RowLossOptions } from "@logits/tensor";
 import type { LabelLoss } from "../labelLoss.ts";
-import { checkRange } from "../range.ts";
+import { checkChoice, checkRange } from "../range.ts";
 import { trigamma } from "./trigamma.ts";
 
 /** Options of `evidentialLoss`. */
@@ -31,7 +31,7 @@ export interface EvidentialOptions extends RowLossOptions {
 export const evidentialLoss: LabelLoss<EvidentialOptions> = /* @__PURE__ */ defineLoss("evidentialLoss", 2, (where, [logits, labels], options) => {
   const { form = "squared", kl = 0 } = options, { z, y, rows, classes, shape, weights, gradient } = lossRows(where, logits, labels, options);
   checkRange(where, "kl", kl, 0);
-  if (!["squared", "digamma", "log"].includes(form)) throw rangeError(where, "form", '"squared", "digamma" or "log"', `${form}`);
+  checkChoice(where, "form", form, ["squared", "digamma", "log"]);
   return {
     shape,
     weights,

@@ -3,7 +3,7 @@ import { pow } from "@logits/statistics";
 import { defineLoss, lossRows, rangeError, scoreRows, type Loss, type LossPlan, type RowLossOptions, type ScoreRows, type Tensor, type TensorLike } from "@logits/tensor";
 import type { LabelLoss } from "../labelLoss.ts";
 import { checkRange } from "../range.ts";
-import { targetRows } from "./softCrossEntropy.ts";
+import { targetRows } from "../targetRows.ts";
 
 /** The largest <p, x> - Omega(p) of one row x (its maximum is 0), which also writes the p that has it; Omega of a corner is 0. */
 export type Potential = (x: Float64Array, p: Float64Array, row: number) => number;
@@ -162,7 +162,7 @@ export interface FenchelYoungOptions extends RowLossOptions {
  * Source: Blondel, Martins, Niculae, "Learning with Fenchel-Young Losses", JMLR 21 (2020), definition 2.
  */
 export const fenchelYoungLoss: Loss<[scores: TensorLike, targets: TensorLike], FenchelYoungOptions> = /* @__PURE__ */ defineLoss("fenchelYoungLoss", 2, (where, [scores, targets], options) => {
-  const rows = scoreRows(where, "scores", scores, options), { z } = targetRows(where, targets, rows, options), { potential } = options;
+  const rows = scoreRows(where, "scores", scores, options), { z } = targetRows(where, "targets", targets, rows, options), { potential } = options;
   if (typeof potential !== "function") throw rangeError(where, "potential", "a function", `${potential}`);
   return plan(rows, potential, (i) => z.data[i]);
 });

@@ -7,7 +7,7 @@ import { rowPlan } from "../rowLoss.ts";
 import { setNegativeLog } from "./partialLabels.ts";
 
 /** Options of `hierarchicalCrossEntropyLoss`. */
-export interface HierarchicalOptions extends RowLossOptions {
+export interface HierarchicalCrossEntropyOptions extends RowLossOptions {
   /** int32 [nodes]: the parent of each node, -1 for the root. The first C nodes are the leaves, one for each logit. */
   readonly parents: TensorLike;
   /** How fast mistakes further up count less, >= 0: a step from a node of height h to its parent has the factor exp(-alpha h). Default 0: -log p of the label. */
@@ -28,7 +28,7 @@ export interface HierarchicalOptions extends RowLossOptions {
  *   hierarchicalCrossEntropyLoss([[0, 0, 0]], [3], { parents: [3, 3, 4, 4, -1] }); // leaves 0 and 1: -log (2 / 3) = 0.4055
  * Source: Bertinetto, Mueller, Tertikas, Samangooei, Lord, "Making Better Mistakes", CVPR 2020, equation 3.
  */
-export const hierarchicalCrossEntropyLoss: LabelLoss<HierarchicalOptions> = /* @__PURE__ */ defineLoss("hierarchicalCrossEntropyLoss", 2, (where, [logits, labels], options) => {
+export const hierarchicalCrossEntropyLoss: LabelLoss<HierarchicalCrossEntropyOptions> = /* @__PURE__ */ defineLoss("hierarchicalCrossEntropyLoss", 2, (where, [logits, labels], options) => {
   const rows = scoreRows(where, "logits", logits, options), { classes } = rows, { alpha = 0 } = options, parents = asInt32(where, "parents", options.parents).data, nodes = parents.length;
   const { y, weights } = labelled(where, labels, rows.shape, nodes, options), below = new Uint8Array(nodes * classes), height = new Int32Array(nodes);
   checkRange(where, "alpha", alpha, 0);

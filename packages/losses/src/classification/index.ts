@@ -1,6 +1,6 @@
 export { crossEntropy, type CrossEntropyOptions } from "./crossEntropy.ts";
 export { smoothLabels, softCrossEntropy, type SoftCrossEntropyOptions } from "./softCrossEntropy.ts";
-export { hierarchicalCrossEntropyLoss, type HierarchicalOptions } from "./hierarchical.ts";
+export { hierarchicalCrossEntropyLoss, type HierarchicalCrossEntropyOptions } from "./hierarchical.ts";
 export { partialLabelLoss } from "./partialLabels.ts";
 export { focalLoss, type FocalOptions } from "./focal.ts";
 export { polyLoss, type PolyOptions } from "./poly.ts";

@@ -1,5 +1,6 @@
-import { exp, log } from "@logits/statistics";
+import { log } from "@logits/statistics";
 import { defineLoss, rangeError, rowWeights, scoreRows, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { logSoftmaxRow } from "../logSoftmaxRow.ts";
 
 /**
  * Jensen-Shannon divergence among the predictions of several views of a row, such as augmentations: 0 where they agree.
@@ -21,21 +22,19 @@ export const jensenShannonConsistencyLoss: Loss<[views: TensorLike], LossOptions
     shape: [rows],
     weights,
     pass(coefficients) {
-      const values = new Float64Array(rows), grad = new Float32Array(z.size), width = count * classes, logP = new Float64Array(width), p = new Float64Array(width), m = new Float64Array(classes);
+      const values = new Float64Array(rows), grad = new Float32Array(z.size), width = count * classes, logP = new Float64Array(width), p = new Float64Array(width), m = new Float64Array(classes), logK = log(count);
       for (let row = 0; row < rows; row++) {
         if (weights?.[row] === 0) continue;
         m.fill(0);
-        for (let k = 0; k < count; k++) {
-          const at = k * classes, x = z.data.subarray(row * width + at, row * width + at + classes), top = x.reduce((a, b) => (a > b ? a : b)), sum = x.reduce((a, v) => a + exp(v - top), 0), logSum = log(sum);
-          for (let c = 0; c < classes; c++) {
-            logP[at + c] = x[c] - top - logSum;
-            m[c] += (p[at + c] = exp(logP[at + c])) / count;
-          }
+        logP.set(z.data.subarray(row * width, (row + 1) * width));
+        for (let at = 0; at < width; at += classes) {
+          logSoftmaxRow(logP.subarray(at, at + classes), p.subarray(at, at + classes));
+          // Of the sum, not of the mean: half of the smallest number is 0.
+          for (let c = 0; c < classes; c++) m[c] += p[at + c];
         }
-        for (let k = 0; k < count; k++) {
-          const at = k * classes;
+        for (let at = 0; at < width; at += classes) {
           let divergence = 0;
-          for (let c = 0; c < classes; c++) if (p[at + c] !== 0) divergence += p[at + c] * (logP[at + c] = logP[at + c] - log(m[c]));
+          for (let c = 0; c < classes; c++) if (p[at + c] !== 0) divergence += p[at + c] * (logP[at + c] += logK - log(m[c]));
           values[row] += divergence / count;
           if (coefficients) for (let c = 0; c < classes; c++) if (p[at + c] !== 0) grad[row * width + at + c] = (coefficients[row] / count) * p[at + c] * (logP[at + c] - divergence);
         }

@@ -166,6 +166,16 @@ describe("special values", () => {
     expect(symmetricCrossEntropyLoss([[-Infinity, 0]], [0], { alpha: 0 }).item()).toBe(4);
   });
 
+  it("compSumLoss below tau 1 has gradients that are infinite or numbers, not NaN, at any gap", () => {
+    for (const [tau, small] of [[0, Math.exp(5)], [0.5, 0], [0.9, 0]]) {
+      const { loss, grad } = compSumLoss.withGrad([[0, 1e4, 5], [1e4, 0, 5], [-Infinity, 0, -Infinity]], [0, 0, 0], { tau, reduction: "none" });
+      expectClose(loss.data, [Infinity, 0, Infinity], { atol: 0 });
+      expectClose(grad.data, [-Infinity, Infinity, small, 0, 0, 0, -Infinity, Infinity, 0], { rtol: 3e-7 });
+    }
+    // 1 / p[y] is not a float32 here, and the class of exp(-10) of it is.
+    expectClose(compSumLoss.withGrad([[-100, 0, -110]], [0], { tau: 0 }).grad.data.subarray(2), [Math.exp(-10)], { rtol: 3e-7 });
+  });
+
   it("sparse losses are exactly 0, with their gradients, where the label leads far enough", () => {
     for (const [loss, lead] of [[sparsemaxLoss, 1], [entmax15Loss, 2]] as const) {
       const { loss: value, grad } = loss.withGrad([[lead, 0, -5]], [0]);
@@ -245,7 +255,7 @@ describe("messages", () => {
     expect(() => symmetricCrossEntropyLoss(z, y, { logZero: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: symmetricCrossEntropyLoss: expected \`logZero\` a finite number < 0, got 0]`);
     expect(() => taylorCrossEntropyLoss(z, y, { order: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: taylorCrossEntropyLoss: expected \`order\` an integer in [1, 1000], got 0]`);
     expect(() => normalizedCrossEntropyLoss(z, y, { beta: NaN })).toThrowErrorMatchingInlineSnapshot(`[RangeError: normalizedCrossEntropyLoss: expected \`beta\` a finite number >= 0, got NaN]`);
-    expect(() => bootstrapLoss(z, y, { target: "firm" as "hard" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: bootstrapLoss: expected \`target\` "soft" or "hard", got firm]`);
+    expect(() => bootstrapLoss(z, y, { target: "firm" as "hard" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: bootstrapLoss: expected \`target\` "soft" or "hard", got "firm"]`);
     expect(() => bootstrapLoss(z, y, { beta: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: bootstrapLoss: expected \`beta\` in [0, 1], got 2]`);
     expect(() => forwardCorrectionLoss(z, y, { noise: [[1, 0]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: forwardCorrectionLoss: expected \`noise\` of shape [2, 2], got [1, 2]]`);
     expect(() => forwardCorrectionLoss(z, y, { noise: [[1, 0], [0.5, 0.4]] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: forwardCorrectionLoss: expected \`noise\` to have rows that are not negative and sum to 1, got 0.5, 0.4000000059604645 in row 1]`);
@@ -257,10 +267,10 @@ describe("messages", () => {
     expect(() => ldamLoss(z, y, { margins: [1, 2], scale: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: ldamLoss: expected \`scale\` a finite number > 0, got 0]`);
     expect(() => seesawLoss(z, y, { counts: [1, 2, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: seesawLoss: expected \`counts\` of shape [2], got [3]]`);
     expect(() => seesawLoss(z, y, { counts: [1, 2], p: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: seesawLoss: expected \`p\` a finite number >= 0, got -1]`);
-    expect(() => seesawLoss(z, y, { counts: [1, 2], gradient: "true" as "exact" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: seesawLoss: expected \`gradient\` "official" or "exact", got true]`);
+    expect(() => seesawLoss(z, y, { counts: [1, 2], gradient: "true" as "exact" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: seesawLoss: expected \`gradient\` "official" or "exact", got "true"]`);
     expect(() => confidencePenaltyLoss(z, y, { beta: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: confidencePenaltyLoss: expected \`beta\` a finite number >= 0, got -1]`);
     expect(() => entmaxLoss(z, y, { alpha: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: entmaxLoss: expected \`alpha\` in [1.01, 16], got 1]`);
-    expect(() => evidentialLoss(z, y, { form: "sum" as "log" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: evidentialLoss: expected \`form\` "squared", "digamma" or "log", got sum]`);
+    expect(() => evidentialLoss(z, y, { form: "sum" as "log" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: evidentialLoss: expected \`form\` "squared", "digamma" or "log", got "sum"]`);
     expect(() => evidentialLoss(z, y, { kl: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: evidentialLoss: expected \`kl\` a finite number >= 0, got -1]`);
     expect(() => coralLoss(z, [[0]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: coralLoss: expected \`labels\` of shape [1], got [1, 1]]`);
     expect(() => coralLoss(z, [3])).toThrowErrorMatchingInlineSnapshot(`[RangeError: coralLoss: expected \`labels\` in [0, 3), got 3 at index 0]`);

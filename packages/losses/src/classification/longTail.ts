@@ -1,7 +1,7 @@
 import { log, pow } from "@logits/statistics";
 import { asFloat32, checkPositive, rangeError, Tensor, type RowLossOptions, type ScoreRows, type TensorLike } from "@logits/tensor";
 import { labelLoss, type LabelLoss } from "../labelLoss.ts";
-import { checkRange, checkShare, perClass } from "../range.ts";
+import { checkChoice, checkRange, checkShare, perClass } from "../range.ts";
 
 /** z[row, c] + by(row, c, z). */
 function shifted({ z, rows, classes }: ScoreRows, by: (row: number, c: number, i: number) => number): Tensor<"float32"> {
@@ -151,7 +151,7 @@ export const seesawLoss: LabelLoss<SeesawOptions> = /* @__PURE__ */ labelLoss("s
   if (n.length !== classes) throw rangeError(where, "counts", `of shape [${classes}]`, `[${n.length}]`);
   checkRange(where, "p", p, 0);
   checkRange(where, "q", q, 0);
-  if (gradient !== "official" && gradient !== "exact") throw rangeError(where, "gradient", '"official" or "exact"', `${gradient}`);
+  checkChoice(where, "gradient", gradient, ["official", "exact"]);
   const logs = Float64Array.from(n, log), takesPart = (row: number): boolean => weights?.[row] !== 0;
   return {
     scores: shifted(rows, (row, c, i) => (takesPart(row) && c !== y[row] ? p * Math.min(0, logs[c] - logs[y[row]]) + (q > 0 ? q * Math.max(0, z.data[i] - z.data[row * classes + y[row]]) : 0) : 0)),

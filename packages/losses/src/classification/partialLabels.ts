@@ -1,6 +1,7 @@
 import { exp, log, log1p } from "@logits/statistics";
-import { asMask, defineLoss, rangeError, scoreRows, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { asMask, defineLoss, scoreRows, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { rowPlan } from "../rowLoss.ts";
+import { targetRows } from "../targetRows.ts";
 
 /** -log of the sum of p over the classes of a set; `pull` gets its derivative. Near 1 what is outside keeps the digits, near 0 the logarithms do. */
 export function setNegativeLog(inside: (c: number) => boolean, p: Float64Array, logP: Float64Array, pull: Float64Array, times = 1): number {
@@ -30,8 +31,6 @@ export function setNegativeLog(inside: (c: number) => boolean, p: Float64Array, 
  * Source: Jin and Ghahramani, "Learning with Multiple Labels", NeurIPS 2002; as a loss of networks: Feng et al., "Provably Consistent Partial-Label Learning", NeurIPS 2020, equation 8.
  */
 export const partialLabelLoss: Loss<[logits: TensorLike, candidates: TensorLike], RowLossOptions> = /* @__PURE__ */ defineLoss("partialLabelLoss", 2, (where, [logits, candidates], options) => {
-  const rows = scoreRows(where, "logits", logits, options), { classes } = rows, mask = asMask(where, "candidates", candidates), axis = (options.axis ?? -1) < 0 ? rows.shape.length + 1 + (options.axis ?? -1) : options.axis!;
-  const shape = [...rows.shape.slice(0, axis), classes, ...rows.shape.slice(axis)], inner = rows.shape.slice(axis).reduce((a, n) => a * n, 1);
-  if (`${mask.shape}` !== `${shape}`) throw rangeError(where, "candidates", `of shape [${shape.join(", ")}]`, `[${mask.shape.join(", ")}]`);
-  return rowPlan(where, rows, (row, p, logP, pull) => setNegativeLog((c) => mask.data[(Math.floor(row / inner) * classes + c) * inner + (row % inner)] === 1, p, logP, pull));
+  const rows = scoreRows(where, "logits", logits, options), { classes } = rows, inside = targetRows(where, "candidates", asMask(where, "candidates", candidates), rows, options).z.data;
+  return rowPlan(where, rows, (row, p, logP, pull) => setNegativeLog((c) => inside[row * classes + c] === 1, p, logP, pull));
 });

@@ -1,7 +1,7 @@
 import { exp, log, log1p } from "@logits/statistics";
 import { asFloat32, checkInteger, defineLoss, lossRows, rangeError, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { labelLoss, type LabelLoss } from "../labelLoss.ts";
-import { checkRange } from "../range.ts";
+import { checkChoice, checkRange } from "../range.ts";
 import { rowPlan } from "../rowLoss.ts";
 
 /** Options of `symmetricCrossEntropyLoss`. */
@@ -139,7 +139,7 @@ export interface BootstrapOptions extends RowLossOptions {
  */
 export const bootstrapLoss: LabelLoss<BootstrapOptions> = /* @__PURE__ */ defineLoss("bootstrapLoss", 2, (where, [logits, labels], options) => {
   const { target = "soft" } = options, { beta = target === "soft" ? 0.95 : 0.8 } = options, rows = lossRows(where, logits, labels, options), { y, classes } = rows;
-  if (target !== "soft" && target !== "hard") throw rangeError(where, "target", '"soft" or "hard"', `${target}`);
+  checkChoice(where, "target", target, ["soft", "hard"]);
   checkRange(where, "beta", beta, 0, 1);
   return rowPlan(where, rows, (row, p, logP, pull) => {
     let sum = beta > 0 ? -beta * logP[y[row]] : 0, top = 0;

@@ -58,7 +58,7 @@ describe("partialLabelLoss", () => {
   });
 
   it("says what it refuses", () => {
-    expect(() => partialLabelLoss([[0, 0]], [[1, 1, 1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: partialLabelLoss: expected \`candidates\` of shape [1, 2], got [1, 3]]`);
+    expect(() => partialLabelLoss([[0, 0]], [[1, 1, 1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: partialLabelLoss: expected \`candidates\` of the shape of \`logits\`, got [1, 3] for [1, 2]]`);
     expect(() => partialLabelLoss([[0, 0]], [[1, 2]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: partialLabelLoss: expected \`candidates\` of 0 and 1, got 2 at index 1]`);
   });
 });
@@ -69,6 +69,7 @@ describe("jensenShannonConsistencyLoss", () => {
   it("is 0 to float64 where the views agree, and log 2 where two of them exclude each other", () => {
     expect(Math.abs(jensenShannonConsistencyLoss([[[1, 2, -Infinity], [1, 2, -Infinity]]]).item())).toBeLessThan(1e-15);
     expect(jensenShannonConsistencyLoss([[[0, -Infinity], [-Infinity, 0]]]).item()).toBe(Math.fround(Math.log(2)));
+    for (const gap of [744, 744.5, 745, 746]) expectClose(jensenShannonConsistencyLoss([[[0, gap], [0, gap]], [[0, gap], [gap, 0]]], { reduction: "none" }).data, [0, Math.log(2)], { atol: 1e-15, rtol: 1e-7 });
     expect(jensenShannonConsistencyLoss([[[0, NaN], [0, 0]]]).item()).toBe(NaN);
     expect(jensenShannonConsistencyLoss([[[0, 0], [-Infinity, -Infinity]]]).item()).toBe(NaN);
   });

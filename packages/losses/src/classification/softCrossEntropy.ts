@@ -1,6 +1,7 @@
-import { asInt32, checkInteger, checkLabels, defineLoss, rangeError, scoreRows, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { asInt32, checkInteger, checkLabels, defineLoss, scoreRows, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { checkRange, perClass } from "../range.ts";
 import { rowPlan } from "../rowLoss.ts";
+import { targetRows } from "../targetRows.ts";
 
 /** Options of `softCrossEntropy`. */
 export interface SoftCrossEntropyOptions extends RowLossOptions {
@@ -28,7 +29,7 @@ export const softCrossEntropy: Loss<[logits: TensorLike, targets: TensorLike], S
   "softCrossEntropy",
   2,
   (where, [logits, targets], options) => {
-    const rows = scoreRows(where, "logits", logits, options), { z: t, gradient } = targetRows(where, targets, rows, options), { classes } = rows;
+    const rows = scoreRows(where, "logits", logits, options), { z: t, gradient } = targetRows(where, "targets", targets, rows, options), { classes } = rows;
     const w = options.classWeight === undefined ? undefined : perClass(where, "classWeight", options.classWeight, classes), ofTargets = new Float32Array(t.size);
     const plan = rowPlan(where, rows, (row, _, logP, pull, coefficient) => {
       let sum = 0;
@@ -49,13 +50,6 @@ export const softCrossEntropy: Loss<[logits: TensorLike, targets: TensorLike], S
     };
   },
 );
-
-/** Targets that have the shape of the logits, as rows. */
-export function targetRows(where: string, targets: TensorLike, rows: { readonly rows: number; readonly classes: number; readonly shape: readonly number[] }, { axis }: RowLossOptions): { readonly z: Tensor<"float32">; gradient(data: Float32Array): Tensor<"float32"> } {
-  const t = scoreRows(where, "targets", targets, axis === undefined ? {} : { axis });
-  if (t.classes !== rows.classes || `${t.shape}` !== `${rows.shape}`) throw rangeError(where, "targets", "of the shape of `logits`", `[${[...t.shape, t.classes].join(", ")}] for [${[...rows.shape, rows.classes].join(", ")}]`);
-  return t;
-}
 
 /**
  * Integer labels as targets, with a share spread evenly over the classes.

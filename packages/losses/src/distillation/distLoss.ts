@@ -1,6 +1,7 @@
-import { asFloat32, checkPositive, defineLoss, rangeError, scoreRows } from "@logits/tensor";
+import { checkPositive, defineLoss, scoreRows } from "@logits/tensor";
 import { takingPart } from "../labelled.ts";
 import { logSoftmaxRow } from "../logSoftmaxRow.ts";
+import { targetRows } from "../targetRows.ts";
 import type { DistillationLoss } from "./divergence.ts";
 import type { DistillationOptions } from "./studentLoss.ts";
 
@@ -27,16 +28,14 @@ export interface DistOptions extends Omit<DistillationOptions, "standardize"> {
  * Source: Huang, You, Wang, Qian, Xu, "Knowledge distillation from a stronger teacher", NeurIPS 2022.
  */
 export const distLoss: DistillationLoss<DistOptions> = /* @__PURE__ */ defineLoss("distLoss", 2, (where, [logits, teacher], options) => {
-  const { temperature = 1, beta = 1, gamma = 1 } = options, x = asFloat32(where, "logits", logits), student = scoreRows(where, "logits", x, options), { z, rows, classes, shape, weights } = student;
-  const t = asFloat32(where, "teacher", teacher);
+  const { temperature = 1, beta = 1, gamma = 1 } = options, student = scoreRows(where, "logits", logits, options), { z, rows, classes, shape, weights } = student, t = targetRows(where, "teacher", teacher, student, options).z.data;
   checkPositive(where, "temperature", temperature);
-  if (`${t.shape}` !== `${x.shape}`) throw rangeError(where, "teacher", `of shape [${x.shape.join(", ")}]`, `[${t.shape.join(", ")}]`);
   return {
     shape,
     weights,
     pass(coefficients) {
       const kept = takingPart(rows, weights), square = temperature * temperature;
-      const s = probabilities(z.data), q = probabilities(scoreRows(where, "teacher", t, { axis: options.axis }).z.data), values = new Float64Array(rows), grad = new Float32Array(coefficients ? z.size : 0);
+      const s = probabilities(z.data), q = probabilities(t), values = new Float64Array(rows), grad = new Float32Array(coefficients ? z.size : 0);
       // Derivatives by s: within the rows each has its coefficient, within the classes the sum of all.
       const d = new Float64Array(z.size), total = coefficients ? coefficients.reduce((a, b) => a + b, 0) : 0;
       let among = 0;

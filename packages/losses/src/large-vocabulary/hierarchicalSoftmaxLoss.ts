@@ -55,7 +55,7 @@ export function huffmanTree(counts: TensorLike): WordTree {
 }
 
 /** Options of `hierarchicalSoftmaxLoss`. */
-export interface HierarchicalOptions extends LossOptions {
+export interface HierarchicalSoftmaxOptions extends LossOptions {
   readonly tree: WordTree;
 }
 
@@ -74,8 +74,8 @@ export interface HierarchicalOptions extends LossOptions {
  *   hierarchicalSoftmaxLoss([[0]], [[1], [1]], [1], { tree: huffmanTree([5, 1, 1]) }); // 2 log 2: two steps
  * Source: Morin and Bengio, "Hierarchical Probabilistic Neural Network Language Model", AISTATS 2005; Mikolov et al., NeurIPS 2013, eq. 3.
  */
-export const hierarchicalSoftmaxLoss: Loss<[hidden: TensorLike, nodes: TensorLike, labels: TensorLike], HierarchicalOptions, { readonly grads: { readonly hidden: Tensor<"float32">; readonly nodes: RowGradient } }> = /* @__PURE__ */ defineLoss(
-  "hierarchicalSoftmaxLoss", 3, (where, [hidden, nodes, labels]: [TensorLike, TensorLike, TensorLike], options: HierarchicalOptions) => {
+export const hierarchicalSoftmaxLoss: Loss<[hidden: TensorLike, nodes: TensorLike, labels: TensorLike], HierarchicalSoftmaxOptions, { readonly grads: { readonly hidden: Tensor<"float32">; readonly nodes: RowGradient } }> = /* @__PURE__ */ defineLoss(
+  "hierarchicalSoftmaxLoss", 3, (where, [hidden, nodes, labels]: [TensorLike, TensorLike, TensorLike], options: HierarchicalSoftmaxOptions) => {
     const x = floats(where, "hidden", hidden, ["B", "D"]), [rows, width] = x.shape, { tree } = options, w = floats(where, "nodes", nodes, [tree.nodes, width]), { y, weights: weighting } = labelled(where, labels, [rows], tree.words, options);
     return {
       shape: [rows],

@@ -19,7 +19,7 @@ export {
   type SamplingCriterion,
 } from "./sampledLoss.ts";
 export { adaptiveLogSoftmax, adaptiveSoftmaxLoss, type AdaptiveGradients, type AdaptiveWeights } from "./adaptiveSoftmaxLoss.ts";
-export { hierarchicalSoftmaxLoss, huffmanTree, type HierarchicalOptions, type WordTree } from "./hierarchicalSoftmaxLoss.ts";
+export { hierarchicalSoftmaxLoss, huffmanTree, type HierarchicalSoftmaxOptions, type WordTree } from "./hierarchicalSoftmaxLoss.ts";
 export { SphericalHead, sphericalZLoss, type SphericalResult, type SphericalShape, type SphericalZOptions } from "./sphericalZLoss.ts";
 export { partialFcLoss, sampleClasses, type CentersLoss, type PartialLoss, type PartialOptions } from "./partialFc.ts";
 export { hardestNegativesLoss, type HardestNegativesOptions } from "./hardestNegativesLoss.ts";

@@ -154,7 +154,7 @@ describe("sampled losses", () => {
       RangeError: nceLoss: expected \`weights\` of shape [V, 1], got [1, 2]
       RangeError: nceLoss: expected \`labels\` of shape [1], got [2]
       RangeError: nceLoss: expected \`bias\` of shape [3], got [1]
-      RangeError: sampledBinaryLoss: expected \`criterion\` "monteCarlo", "importance" or "compensated", got all
+      RangeError: sampledBinaryLoss: expected \`criterion\` "monteCarlo", "importance" or "compensated", got "all"
       RangeError: countNoise: expected \`counts\` finite and not negative, got -1 at index 1
       RangeError: countNoise: expected \`counts\` that are not all 0, got 2 of them
       RangeError: countNoise: expected \`power\` a finite number >= 0, got -1

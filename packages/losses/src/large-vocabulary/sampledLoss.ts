@@ -2,7 +2,7 @@ import { matmul } from "@logits/core-wasm/gemm";
 import { exp, log, sigmoid, softplus } from "@logits/statistics";
 import { asFloat32, asInt32, checkPositive, checkShape, defineLoss, rangeError, Tensor, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
 import { labelled } from "../labelled.ts";
-import { checkRange } from "../range.ts";
+import { checkChoice, checkRange } from "../range.ts";
 import { floats } from "../shaped.ts";
 import type { Negatives } from "./negatives.ts";
 import { RowSums, type RowGradient } from "./rowGradient.ts";
@@ -208,7 +208,7 @@ function logFactor(criterion: SamplingCriterion, words: number, samples: number,
  * Source: Mikolov et al., "Distributed Representations of Words and Phrases", NeurIPS 2013, eq. 4 (negative sampling); Gao et al., "On Sampling-Based Training Criteria for Neural Language Modeling", Interspeech 2021 (the others).
  */
 export const sampledBinaryLoss: SampledLoss<SampledBinaryOptions> = /* @__PURE__ */ sampledLoss("sampledBinaryLoss", false, ({ criterion = "monteCarlo", negatives: { words } }: SampledBinaryOptions, where) => {
-  if (!["monteCarlo", "importance", "compensated"].includes(criterion)) throw rangeError(where, "criterion", '"monteCarlo", "importance" or "compensated"', `${criterion}`);
+  checkChoice(where, "criterion", criterion, ["monteCarlo", "importance", "compensated"]);
   return (own, samples, _, logExpected) => {
     let value = softplus(-own);
     for (let k = 0; k < samples.length; k++) {

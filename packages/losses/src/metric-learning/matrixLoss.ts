@@ -3,9 +3,10 @@ import { exp, softplus } from "@logits/statistics";
 import { checkPositive, defineLoss, rangeError, rowWeights, Tensor, type LossOptions, type TensorLike } from "@logits/tensor";
 import type { PairLoss } from "../pairs/pairLoss.ts";
 import { takingPart, withoutIgnored } from "../labelled.ts";
+import { checkChoice } from "../range.ts";
 import { floats, integers } from "../shaped.ts";
 import { sineCosine } from "./angle.ts";
-import { logSum } from "./tupleLoss.ts";
+import { AVERAGES, logSum } from "./tupleLoss.ts";
 
 /** Options of losses that hold the matrix of distances. */
 export interface SwapTripletOptions extends LossOptions {
@@ -36,10 +37,11 @@ export interface AngularOptions extends LossOptions {
 /** Anchor a: its positives p and negatives n; values from rows of s, and with a coefficient slopes into the rows of g. */
 type MatrixRow = (a: number, positives: Int32Array, negatives: Int32Array, s: readonly Float32Array[], g: readonly Float64Array[] | undefined, coefficient: number) => number;
 
-/** Makes a loss whose anchors look at the similarities of their positives too: the matrix is held, N x N float32, and for the gradient as much in float64. Anchors need a positive and a negative. */
-function matrixLoss<Options extends LossOptions & { readonly distance?: Similarity }>(name: string, similarity: Similarity, plan: (options: Options, where: string) => MatrixRow): PairLoss<Options> {
+/** Makes a loss whose anchors look at the distances of their positives too, or at their cosines: the matrix is held, N x N float32, and for the gradient as much in float64. Anchors need a positive and a negative. */
+function matrixLoss<Options extends LossOptions & { readonly distance?: Similarity }>(name: string, distances: boolean, plan: (options: Options, where: string) => MatrixRow): PairLoss<Options> {
   return defineLoss(name, 2, (where, [embeddings, labels]: [TensorLike, TensorLike], options: Options) => {
-    const z = floats(where, "embeddings", embeddings, ["N", "F"]), [n, features] = z.shape, y = integers(where, "labels", labels, [n]), measure = options.distance ?? similarity;
+    const z = floats(where, "embeddings", embeddings, ["N", "F"]), [n, features] = z.shape, y = integers(where, "labels", labels, [n]), measure = distances ? (options.distance ?? "euclidean") : "cosine";
+    if (distances) checkChoice(where, "distance", measure, ["euclidean", "squaredEuclidean"]);
     const share = withoutIgnored(rowWeights(where, n, options), y.data, options.ignoreIndex), rows = takingPart(n, share), count = rows.length, all = Int32Array.from({ length: count }, (_, i) => i);
     const value = plan(options, where), lists = rows.map((at, i) => [all.filter((j) => j !== i && y.data[rows[j]] === y.data[at]), all.filter((j) => y.data[rows[j]] !== y.data[at])]), weights = new Float32Array(n);
     rows.forEach((at, i) => {
@@ -77,7 +79,8 @@ function matrixLoss<Options extends LossOptions & { readonly distance?: Similari
  *   swapTripletMarginLoss([[0, 0], [1, 0], [1.5, 0]], [0, 0, 1], { reduction: "none" }); // [0.7, 0.7, 0]
  * Source: Balntas et al., "Learning local feature descriptors with triplets and shallow convolutional neural networks", BMVC 2016, eq. 6.
  */
-export const swapTripletMarginLoss: PairLoss<SwapTripletOptions> = /* @__PURE__ */ matrixLoss("swapTripletMarginLoss", "euclidean", ({ margin = 0.2, smooth = false, average = "all" }: SwapTripletOptions) => {
+export const swapTripletMarginLoss: PairLoss<SwapTripletOptions> = /* @__PURE__ */ matrixLoss("swapTripletMarginLoss", true, ({ margin = 0.2, smooth = false, average = "all" }: SwapTripletOptions, where) => {
+  checkChoice(where, "average", average, AVERAGES);
   return (a, positives, negatives, s, g, coefficient) => {
     let total = 0, above = 0;
     const each = (visit: (p: number, n: number, row: number, x: number) => void): void => {
@@ -114,7 +117,7 @@ export const swapTripletMarginLoss: PairLoss<SwapTripletOptions> = /* @__PURE__ 
  *   liftedStructureLoss([[0, 0], [1, 0], [3, 0]], [0, 0, 1]);
  * Source: Oh Song et al., "Deep Metric Learning via Lifted Structured Feature Embedding", CVPR 2016, eq. 4.
  */
-export const liftedStructureLoss: PairLoss<LiftedStructureOptions> = /* @__PURE__ */ matrixLoss("liftedStructureLoss", "euclidean", ({ margin = 1 }: LiftedStructureOptions) => (a, positives, negatives, s, g, coefficient) => {
+export const liftedStructureLoss: PairLoss<LiftedStructureOptions> = /* @__PURE__ */ matrixLoss("liftedStructureLoss", true, ({ margin = 1 }: LiftedStructureOptions) => (a, positives, negatives, s, g, coefficient) => {
   const own = logSum(s[a], negatives, -1, margin, 0);
   let value = 0, mine = 0;
   for (const p of positives) {
@@ -143,7 +146,7 @@ export const liftedStructureLoss: PairLoss<LiftedStructureOptions> = /* @__PURE_
  *   angularLoss([[1, 0], [0.8, 0.6], [0, 1]], [0, 0, 1]);
  * Source: Wang et al., "Deep Metric Learning with Angular Loss", ICCV 2017, eq. 8; 45 degrees as on its cars and birds.
  */
-export const angularLoss: PairLoss<AngularOptions> = /* @__PURE__ */ matrixLoss("angularLoss", "cosine", ({ angle = Math.PI / 4 }: AngularOptions, where) => {
+export const angularLoss: PairLoss<AngularOptions> = /* @__PURE__ */ matrixLoss("angularLoss", false, ({ angle = Math.PI / 4 }: AngularOptions, where) => {
   checkPositive(where, "angle", angle);
   if (angle >= Math.PI / 2) throw rangeError(where, "angle", "below pi / 2", `${angle}`);
   const [sine, cosine] = sineCosine(angle), square = (sine * sine) / (cosine * cosine);

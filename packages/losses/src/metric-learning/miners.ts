@@ -1,6 +1,7 @@
 import { similarityPass, type Similarity } from "@logits/core-wasm/similarity";
 import { exp, log } from "@logits/statistics";
 import { asFloat32, Tensor, type RandomSource, type TensorLike } from "@logits/tensor";
+import { checkChoice } from "../range.ts";
 import { floats, integers } from "../shaped.ts";
 import { extreme } from "./triplet.ts";
 import { minedPairs } from "./weightedPairs.ts";
@@ -57,8 +58,9 @@ export function multiSimilarityPairs(embeddings: TensorLike, labels: TensorLike,
  * Source: Hermans, Beyer, Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017, eq. 5.
  */
 export function batchHardTriplets(embeddings: TensorLike, labels: TensorLike, options: { readonly distance?: "euclidean" | "squaredEuclidean" | "cosine" } = {}): Tensor<"int32"> {
-  const { distance = "euclidean" } = options, sign = distance === "cosine" ? -1 : 1, out: number[] = [];
-  mine("batchHardTriplets", embeddings, labels, distance, (i, d, positives, negatives) => {
+  const { distance = "euclidean" } = options, where = "batchHardTriplets", sign = distance === "cosine" ? -1 : 1, out: number[] = [];
+  checkChoice(where, "distance", distance, ["euclidean", "squaredEuclidean", "cosine"]);
+  mine(where, embeddings, labels, distance, (i, d, positives, negatives) => {
     if (positives.length > 0 && negatives.length > 0) out.push(i, extreme(d, positives, sign), extreme(d, negatives, -sign as 1 | -1));
   });
   return rowsOf(out, 3);

@@ -1,5 +1,6 @@
-import { distanceLoss, type DistanceOptions, type TermAverage, type TupleRow } from "./tupleLoss.ts";
 import type { PairLoss } from "../pairs/pairLoss.ts";
+import { checkChoice } from "../range.ts";
+import { AVERAGES, distanceLoss, type DistanceOptions, type TermAverage, type TupleRow } from "./tupleLoss.ts";
 
 /** Options of `contrastiveLoss`. */
 export interface ContrastiveOptions extends DistanceOptions {
@@ -40,7 +41,9 @@ export interface ThresholdConsistentMarginOptions extends DistanceOptions {
 }
 
 /** Hinges of distances on both sides. */
-function hinges({ positiveMargin = 0, negativeMargin = 1, power = 2, positiveWeight = 1, negativeWeight = 1, average = "all", together = false }: ContrastiveOptions): TupleRow {
+function hinges({ positiveMargin = 0, negativeMargin = 1, power = 2, positiveWeight = 1, negativeWeight = 1, average = "all", together = false }: ContrastiveOptions, where: string): TupleRow {
+  checkChoice(where, "power", power, [1, 2]);
+  checkChoice(where, "average", average, AVERAGES);
   return (d, positives, negatives, slopes) => {
     const beyond = (columns: Int32Array, margin: number, sign: number): [sum: number, count: number] => {
       let sum = 0, count = 0;
@@ -81,7 +84,7 @@ function hinges({ positiveMargin = 0, negativeMargin = 1, power = 2, positiveWei
  *   contrastiveLoss([[0, 0], [0.5, 0], [0.6, 0]], [0, 0, 1]); // (0.25 + 0.16 + 0.25 + 0.81 + (0.16 + 0.81) / 2) / 3
  * Source: Hadsell, Chopra, LeCun, "Dimensionality Reduction by Learning an Invariant Mapping", CVPR 2006, eq. 4, without its halves.
  */
-export const contrastiveLoss: PairLoss<ContrastiveOptions> = /* @__PURE__ */ distanceLoss("contrastiveLoss", "euclidean", (options: ContrastiveOptions) => hinges(options), "none");
+export const contrastiveLoss: PairLoss<ContrastiveOptions> = /* @__PURE__ */ distanceLoss("contrastiveLoss", "euclidean", (options: ContrastiveOptions, where) => hinges(options, where), "none");
 
 /**
  * Margin loss: hinges on both sides of a boundary, averaged over the pairs that are not yet right.
@@ -100,7 +103,7 @@ export const contrastiveLoss: PairLoss<ContrastiveOptions> = /* @__PURE__ */ dis
 export const marginLoss: PairLoss<MarginLossOptions> = /* @__PURE__ */ distanceLoss(
   "marginLoss",
   "euclidean",
-  ({ margin = 0.2, beta = 1.2 }: MarginLossOptions) => hinges({ positiveMargin: beta - margin, negativeMargin: beta + margin, power: 1, average: "nonZero", together: true }),
+  ({ margin = 0.2, beta = 1.2 }: MarginLossOptions, where) => hinges({ positiveMargin: beta - margin, negativeMargin: beta + margin, power: 1, average: "nonZero", together: true }, where),
   "none",
 );
 
@@ -121,7 +124,7 @@ export const marginLoss: PairLoss<MarginLossOptions> = /* @__PURE__ */ distanceL
 export const thresholdConsistentMarginLoss: PairLoss<ThresholdConsistentMarginOptions> = /* @__PURE__ */ distanceLoss(
   "thresholdConsistentMarginLoss",
   "cosine",
-  ({ positiveMargin = 0.9, negativeMargin = 0.5, positiveWeight = 1, negativeWeight = 1 }: ThresholdConsistentMarginOptions) =>
-    hinges({ positiveMargin: 1 - positiveMargin, negativeMargin: 1 - negativeMargin, power: 1, average: "nonZero", positiveWeight, negativeWeight }),
+  ({ positiveMargin = 0.9, negativeMargin = 0.5, positiveWeight = 1, negativeWeight = 1 }: ThresholdConsistentMarginOptions, where) =>
+    hinges({ positiveMargin: 1 - positiveMargin, negativeMargin: 1 - negativeMargin, power: 1, average: "nonZero", positiveWeight, negativeWeight }, where),
   "none",
 );

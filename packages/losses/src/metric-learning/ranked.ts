@@ -1,6 +1,7 @@
 import { exp } from "@logits/statistics";
 import { checkInteger } from "@logits/tensor";
 import type { PairLoss, PairLossOptions } from "../pairs/pairLoss.ts";
+import { checkChoice } from "../range.ts";
 import { distanceLoss, tupleLoss, type DistanceOptions } from "./tupleLoss.ts";
 
 /** Options of `rankedListLoss`. */
@@ -42,17 +43,20 @@ export interface FastApOptions extends PairLossOptions {
 export const rankedListLoss: PairLoss<RankedListOptions> = /* @__PURE__ */ distanceLoss(
   "rankedListLoss",
   "euclidean",
-  ({ margin = 0.4, alpha = 1.2, negativeTemperature = 10, positiveTemperature = 0, balance = 0.5, gradient = "official" }: RankedListOptions) => (d, positives, negatives, slopes) => {
-    const part = (columns: Int32Array, edge: number, sign: 1 | -1, temperature: number, share: number): number => {
-      const wrong = columns.filter((j) => sign * (d[j] - edge) > 0), top = wrong.reduce((most, j) => Math.max(most, sign * (d[j] - edge)), 0);
-      let mass = 0, mean = 0;
-      const weights = Float64Array.from(wrong, (j) => exp(temperature * (sign * (d[j] - edge) - top)));
-      for (const w of weights) mass += w;
-      wrong.forEach((j, k) => (mean += (weights[k] / mass) * sign * (d[j] - edge)));
-      if (slopes) wrong.forEach((j, k) => (slopes[j] += ((share * sign * weights[k]) / mass) * (gradient === "exact" ? 1 + temperature * (sign * (d[j] - edge) - mean) : 1)));
-      return share * mean;
+  ({ margin = 0.4, alpha = 1.2, negativeTemperature = 10, positiveTemperature = 0, balance = 0.5, gradient = "official" }: RankedListOptions, where) => {
+    checkChoice(where, "gradient", gradient, ["official", "exact"]);
+    return (d, positives, negatives, slopes) => {
+      const part = (columns: Int32Array, edge: number, sign: 1 | -1, temperature: number, share: number): number => {
+        const wrong = columns.filter((j) => sign * (d[j] - edge) > 0), top = wrong.reduce((most, j) => Math.max(most, sign * (d[j] - edge)), 0);
+        let mass = 0, mean = 0;
+        const weights = Float64Array.from(wrong, (j) => exp(temperature * (sign * (d[j] - edge) - top)));
+        for (const w of weights) mass += w;
+        wrong.forEach((j, k) => (mean += (weights[k] / mass) * sign * (d[j] - edge)));
+        if (slopes) wrong.forEach((j, k) => (slopes[j] += ((share * sign * weights[k]) / mass) * (gradient === "exact" ? 1 + temperature * (sign * (d[j] - edge) - mean) : 1)));
+        return share * mean;
+      };
+      return part(positives, alpha - margin, 1, positiveTemperature, 1 - balance) + part(negatives, alpha, -1, negativeTemperature, balance);
     };
-    return part(positives, alpha - margin, 1, positiveTemperature, 1 - balance) + part(negatives, alpha, -1, negativeTemperature, balance);
   },
   "none",
 );

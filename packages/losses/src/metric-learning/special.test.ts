@@ -155,6 +155,11 @@ it("messages", () => {
     () => multiSimilarityPairs([[1, 2]], [0, 1]),
     () => losses.hyperbolicCrossEntropy([[1, 2]], [[1, 2]], [[1, 2], [1, 2]], [0]),
     () => losses.hyperbolicConfusionLoss([[1, 2]], { curvature: 0 }),
+    () => tripletMarginLoss([[1, 2]], [0], { mining: "hardest" as "hard" }),
+    () => tripletMarginLoss([[1, 2]], [0], { distance: "manhattan" as "euclidean" }),
+    () => losses.contrastiveLoss([[1, 2]], [0], { power: 3 as 2 }),
+    () => losses.batchHardTriplets([[1, 2]], [0], { distance: "dot" as "cosine" }),
+    () => losses.sphereFace2Loss([[1, 2]], [[1, 2]], [0], { kind: "B" as "C" }),
   ].map(message)).toMatchInlineSnapshot(`
     [
       "tripletMarginLoss: expected \`embeddings\` of shape [N, F], F >= 1, got [2]",
@@ -172,6 +177,11 @@ it("messages", () => {
       "multiSimilarityPairs: expected \`labels\` of shape [1], got [2]",
       "hyperbolicCrossEntropy: expected \`normals\` of shape [1, 2], got [2, 2]",
       "hyperbolicConfusionLoss: expected \`curvature\` a finite number > 0, got 0",
+      "tripletMarginLoss: expected \`mining\` "all", "hard" or "semihard", got "hardest"",
+      "tripletMarginLoss: expected \`distance\` "euclidean", "squaredEuclidean", "cosine" or "dot", got "manhattan"",
+      "contrastiveLoss: expected \`power\` 1 or 2, got 3",
+      "batchHardTriplets: expected \`distance\` "euclidean", "squaredEuclidean" or "cosine", got "dot"",
+      "sphereFace2Loss: expected \`kind\` "C", "A" or "M", got "B"",
     ]
   `);
 });

@@ -1,5 +1,6 @@
 import { exp, log, pow, softplus } from "@logits/statistics";
 import { checkPositive, rangeError } from "@logits/tensor";
+import { checkChoice } from "../range.ts";
 import { arcCosine, sineCosine } from "./angle.ts";
 import { classLoss, type ClassLoss } from "./classCosines.ts";
 import type { CosineSoftmaxOptions } from "./marginSoftmax.ts";
@@ -48,6 +49,8 @@ export const sphereFace2Loss: ClassLoss<SphereFace2Options> = /* @__PURE__ */ cl
   const { kind = "C", margin = 0.4, power = 3, balance = 0.7, scale = 40, gradient = "official" } = options;
   checkPositive(where, "scale", scale);
   checkPositive(where, "power", power);
+  checkChoice(where, "kind", kind, ["C", "A", "M"]);
+  checkChoice(where, "gradient", gradient, ["official", "exact"]);
   if (!(balance > 0 && balance < 1)) throw rangeError(where, "balance", "in (0, 1)", `${balance}`);
   const bias = options.bias ?? sphereFace2Bias(classes, options), exact = gradient === "exact", cut = kind === "C" ? margin : 0;
   return (f, i, coefficient) => {

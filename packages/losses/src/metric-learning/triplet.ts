@@ -1,6 +1,7 @@
 import { exp, softplus } from "@logits/statistics";
 import type { PairLoss } from "../pairs/pairLoss.ts";
-import { distanceLoss, type DistanceOptions, type TermAverage, type TupleRow } from "./tupleLoss.ts";
+import { checkChoice } from "../range.ts";
+import { AVERAGES, distanceLoss, type DistanceOptions, type TermAverage, type TupleRow } from "./tupleLoss.ts";
 
 /** Options of `tripletMarginLoss`. */
 export interface TripletMarginOptions extends DistanceOptions {
@@ -30,7 +31,9 @@ export interface TripletMarginOptions extends DistanceOptions {
  *   tripletMarginLoss([[0, 0], [1, 0], [1.1, 0], [5, 0]], [0, 0, 1, 1], { reduction: "none" }); // [0.05, 0.55, 3.5, 0.05]
  * Source: Schroff, Kalenichenko, Philbin, "FaceNet", CVPR 2015, eq. 3 and section 3.2 (margin, semihard); Hermans, Beyer, Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017 (distances that are not squared, hard mining, softplus, mean of those above 0).
  */
-export const tripletMarginLoss: PairLoss<TripletMarginOptions> = /* @__PURE__ */ distanceLoss("tripletMarginLoss", "euclidean", ({ margin = 0.2, smooth = false, mining = "all", average = "all" }: TripletMarginOptions) => {
+export const tripletMarginLoss: PairLoss<TripletMarginOptions> = /* @__PURE__ */ distanceLoss("tripletMarginLoss", "euclidean", ({ margin = 0.2, smooth = false, mining = "all", average = "all" }: TripletMarginOptions, where) => {
+  checkChoice(where, "mining", mining, ["all", "hard", "semihard"]);
+  checkChoice(where, "average", average, AVERAGES);
   const row: TupleRow = (d, positives, negatives, slopes) => {
     const own = new Float64Array(slopes ? d.length : 0);
     let total = 0, above = 0;

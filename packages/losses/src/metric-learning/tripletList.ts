@@ -1,5 +1,6 @@
 import { exp, softplus } from "@logits/statistics";
 import { defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { checkChoice } from "../range.ts";
 import { floats, integers } from "../shaped.ts";
 
 /** Options of `tripletListLoss`. */
@@ -29,6 +30,7 @@ export interface TripletListOptions extends LossOptions {
 export const tripletListLoss: Loss<[embeddings: TensorLike, triplets: TensorLike], TripletListOptions> = /* @__PURE__ */ defineLoss("tripletListLoss", 2, (where, [embeddings, triplets]: [TensorLike, TensorLike], options: TripletListOptions) => {
   const { margin = 0.2, smooth = false, distance = "euclidean" } = options, z = floats(where, "embeddings", embeddings, ["N", "F"]), t = integers(where, "triplets", triplets, ["T", 3]);
   const [n, features] = z.shape, [count] = t.shape, weights = rowWeights(where, count, options), root = distance === "euclidean";
+  checkChoice(where, "distance", distance, ["euclidean", "squaredEuclidean"]);
   t.data.forEach((row, k) => {
     if (row < 0 || row >= n) throw rangeError(where, "triplets", `rows in [0, ${n})`, `${row} in triplet ${Math.floor(k / 3)}`);
   });

@@ -1,6 +1,7 @@
 import type { Similarity } from "@logits/core-wasm/similarity";
 import { exp, log } from "@logits/statistics";
 import { pairLoss, type PairLoss, type PairLossOptions } from "../pairs/pairLoss.ts";
+import { checkChoice } from "../range.ts";
 
 /** Options of a loss over distances. */
 export interface DistanceOptions extends PairLossOptions {
@@ -10,6 +11,7 @@ export interface DistanceOptions extends PairLossOptions {
 
 /** How the terms of one anchor become its value: the mean of all, the mean of those above 0, or their sum. */
 export type TermAverage = "all" | "nonZero" | "sum";
+export const AVERAGES: readonly TermAverage[] = ["all", "nonZero", "sum"];
 
 /** The value of an anchor from its similarities or distances x with the columns listed as positives and as negatives; with `slopes`, zeros at first, adds d value / d x[j] to them. */
 export type TupleRow = (x: Float32Array, positives: Int32Array, negatives: Int32Array, slopes: Float64Array | undefined) => number;
@@ -37,6 +39,7 @@ export function distanceLoss<Options extends DistanceOptions>(
 function made<Options extends DistanceOptions>(name: string, measure: (options: Options) => Similarity, plan: (options: Options, where: string) => TupleRow, needs: string, distances: boolean): PairLoss<Options> {
   return pairLoss(name, measure, (options, { rowLabels, columnLabels, self, positives }, where) => {
     const row = plan(options, where), m = columnLabels.length, slopes = new Float64Array(m), near = new Int32Array(m), far = new Int32Array(m), kind = measure(options);
+    checkChoice(where, "distance", kind, ["euclidean", "squaredEuclidean", "cosine", "dot"]);
     const turned = distances && (kind === "cosine" || kind === "dot"), origin = kind === "cosine" ? 1 : 0, partners = self ? m - 1 : m;
     return {
       counts: (i) => needs === "none" || (positives(i) > 0 && (needs === "positive" || positives(i) < partners)),

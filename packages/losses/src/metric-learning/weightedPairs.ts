@@ -1,6 +1,7 @@
 import { exp, softplus } from "@logits/statistics";
 import { checkPositive } from "@logits/tensor";
 import type { PairLoss, PairLossOptions } from "../pairs/pairLoss.ts";
+import { checkChoice } from "../range.ts";
 import { sineCosine } from "./angle.ts";
 import { distanceLoss, logSum, tupleLoss, type DistanceOptions } from "./tupleLoss.ts";
 
@@ -102,6 +103,7 @@ export function minedPairs(s: ArrayLike<number>, positives: Int32Array, negative
  */
 export const circleLoss: PairLoss<CircleOptions> = /* @__PURE__ */ tupleLoss("circleLoss", "cosine", ({ margin = 0.4, scale = 80, gradient = "official" }: CircleOptions, where) => {
   checkPositive(where, "scale", scale);
+  checkChoice(where, "gradient", gradient, ["official", "exact"]);
   return (s, positives, negatives, slopes) => {
     // Both sides in s' = 1 - s for positives and s for negatives: weight [s' + m]+, score s' - m.
     const f = new Float64Array(s.length), slope = (x: number): number => (x + margin <= 0 ? 0 : gradient === "exact" ? 2 * x : x + margin);

@@ -1,8 +1,8 @@
 import { sigmoid } from "@logits/statistics";
 import { checkPositive } from "@logits/tensor";
-import { checkRange } from "../range.ts";
+import { checkChoice, checkRange } from "../range.ts";
 import { matthews } from "../segmentation/overlap.ts";
-import { checkOneOf, overlap, regionLoss, type RegionLoss, type RegionOptions, type RegionTerms } from "../segmentation/regions.ts";
+import { overlap, regionLoss, type RegionLoss, type RegionOptions, type RegionTerms } from "../segmentation/regions.ts";
 
 /** Options of `anyLoss`. */
 export interface AnyLossOptions extends RegionOptions {
@@ -39,7 +39,7 @@ function rates(value: (sensitivity: number, specificity: number) => readonly [va
  * Source: Han, Moniz, Chawla, "AnyLoss: transforming classification metrics into loss functions", KDD 2024, equations 2 to 8.
  */
 export const anyLoss: RegionLoss<AnyLossOptions> = /* @__PURE__ */ regionLoss("anyLoss", ({ metric = "f-score", amplification = 73, beta = 1 }: AnyLossOptions, where) => {
-  checkOneOf(where, "metric", metric, ["accuracy", "balanced-accuracy", "f-score", "geometric-mean", "matthews"]);
+  checkChoice(where, "metric", metric, ["accuracy", "balanced-accuracy", "f-score", "geometric-mean", "matthews"]);
   checkPositive(where, "amplification", amplification);
   checkRange(where, "beta", beta, 0);
   return {

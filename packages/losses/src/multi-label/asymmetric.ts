@@ -1,7 +1,7 @@
 import { log1p, pow, sigmoid, softplus } from "@logits/statistics";
-import { rangeError, type LossOptions } from "@logits/tensor";
+import type { LossOptions } from "@logits/tensor";
 import { elementLoss, times, type ElementLoss } from "../elementLoss.ts";
-import { checkRange } from "../range.ts";
+import { checkChoice, checkRange } from "../range.ts";
 import { focusSlope } from "./focal.ts";
 
 /** Options of `asymmetricLoss`. */
@@ -34,7 +34,7 @@ export const asymmetricLoss: ElementLoss<AsymmetricOptions> = /* @__PURE__ */ el
   checkRange(where, "gammaNegative", gammaNegative, 0);
   checkRange(where, "gammaPositive", gammaPositive, 0);
   checkRange(where, "clip", clip, 0, 1);
-  if (gradient !== "exact" && gradient !== "official") throw rangeError(where, "gradient", "one of exact, official", `${gradient}`);
+  checkChoice(where, "gradient", gradient, ["exact", "official"]);
   const gammaOf = (t: number): number => gammaPositive * t + gammaNegative * (1 - t);
   // 1 - n; the logarithm of n where nothing is clipped is that of 1 - p, with all its digits.
   const over = (x: number): number => Math.max(sigmoid(x) - clip, 0), miss = (x: number, t: number): number => t * sigmoid(-x) + (1 - t) * over(x);

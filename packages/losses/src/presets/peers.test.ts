@@ -73,7 +73,7 @@ it("says what is wrong", () => {
   expect(() => smp.focalLoss([[[[2]], [[1]]]], [[[0, 1]]], { mode: "multiclass" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: focalLoss: expected \`targets\` of shape [1, 1, 1], got [1, 1, 2]]`);
   expect(() => timm.binaryCrossEntropy([[1, 2]], [7])).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`targets\` in [0, 2), got 7 at index 0]`);
   expect(() => timm.binaryCrossEntropy([[1, 2]], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`targets\` of shape [1], got [2]]`);
-  expect(() => smp.diceLoss([[1, 2]], [0], { mode: "multi" as "binary" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`mode\` one of binary, multiclass, multilabel, got multi]`);
+  expect(() => smp.diceLoss([[1, 2]], [0], { mode: "multi" as "binary" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`mode\` "binary", "multiclass" or "multilabel", got "multi"]`);
   expect(() => optax.hingeLoss([1], [3])).toThrowErrorMatchingInlineSnapshot(`[RangeError: hingeLoss: expected \`targets\` in [-1, 1], got 3 at index 0]`);
   expect(() => timm.binaryCrossEntropy([[1, 2]], [[1, 0, 0]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: binaryCrossEntropy: expected \`targets\` of shape [1, 2], got [1, 3]]`);
 });

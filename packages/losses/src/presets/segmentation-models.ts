@@ -1,7 +1,8 @@
-import { asFloat32, asInt32, rangeError, type Reduction, type Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, type Reduction, type Tensor, type TensorLike } from "@logits/tensor";
 import { crossEntropy } from "../classification/crossEntropy.ts";
 import { binaryCrossEntropy } from "../multi-label/binaryCrossEntropy.ts";
 import { sigmoidFocalLoss } from "../multi-label/focal.ts";
+import { checkChoice } from "../range.ts";
 import { wingLoss as ownWingLoss } from "../regression/robust.ts";
 import { lovaszHingeLoss, lovaszSoftmaxLoss } from "../segmentation/lovasz.ts";
 import { diceLoss as ownDiceLoss, jaccardLoss as ownJaccardLoss, matthewsLoss as ownMatthewsLoss, tverskyLoss as ownTverskyLoss } from "../segmentation/overlap.ts";
@@ -25,7 +26,7 @@ export interface SegmentationModelsOptions {
 }
 
 function checkMode(where: string, mode: SegmentationMode): void {
-  if (!["binary", "multiclass", "multilabel"].includes(mode)) throw rangeError(where, "mode", "one of binary, multiclass, multilabel", `${mode}`);
+  checkChoice(where, "mode", mode, ["binary", "multiclass", "multilabel"]);
 }
 
 /** One mask is one column, however many channels it has. */

@@ -1,11 +1,12 @@
 import { exp, log } from "@logits/statistics";
 import { asFloat32, asInt32, defineLoss, lossRows, rangeError, scoreRows, Tensor, watchedOptions, type Loss, type Reduction, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { crossEntropy as ownCrossEntropy } from "../classification/crossEntropy.ts";
-import { smoothLabels, softCrossEntropy, targetRows } from "../classification/softCrossEntropy.ts";
+import { smoothLabels, softCrossEntropy } from "../classification/softCrossEntropy.ts";
 import { binaryCrossEntropy } from "../multi-label/binaryCrossEntropy.ts";
 import { hingeEmbeddingLoss as ownHingeEmbeddingLoss } from "../multi-label/hinge.ts";
 import { multilabelMarginLoss as ownMultilabelMarginLoss, westonWatkinsLoss } from "../multi-label/multiclassHinge.ts";
 import { perClass } from "../range.ts";
+import { targetRows } from "../targetRows.ts";
 
 /** The option that all of them have. */
 export interface TorchOptions {
@@ -214,7 +215,7 @@ export interface TorchSoftMarginOptions extends TorchOptions {
 }
 
 const meanOfClasses: Loss<[input: TensorLike, target: TensorLike], RowLossOptions & { readonly factors: TensorLike }> = /* @__PURE__ */ defineLoss("multilabelSoftMarginLoss", 2, (where, [input, target], options) => {
-  const rows = scoreRows(where, "input", input, {}), { classes } = rows, each = binaryCrossEntropy.withGrad(rows.z, targetRows(where, target, rows, {}).z, { reduction: "none" }), w = perClass(where, "weight", options.factors, classes);
+  const rows = scoreRows(where, "input", input, {}), { classes } = rows, each = binaryCrossEntropy.withGrad(rows.z, targetRows(where, "target", target, rows, {}, "input").z, { reduction: "none" }), w = perClass(where, "weight", options.factors, classes);
   return {
     shape: rows.shape,
     pass: (coefficients) => ({

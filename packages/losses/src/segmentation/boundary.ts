@@ -1,7 +1,7 @@
 import { sigmoid } from "@logits/statistics";
-import { asFloat32, asMask, defineLoss, rangeError, scoreRows, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
-import { sameShape } from "../elementLoss.ts";
+import { asMask, defineLoss, rangeError, scoreRows, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { softmaxRows } from "../logSoftmaxRow.ts";
+import { targetRows } from "../targetRows.ts";
 
 /**
  * Boundary loss: probability times distance from the boundary, so that a pixel costs the more the further out it lies. Beside a loss of regions.
@@ -18,9 +18,7 @@ import { softmaxRows } from "../logSoftmaxRow.ts";
  * Source: Kervadec et al., "Boundary loss for highly unbalanced segmentation", MIDL 2019, equation 5.
  */
 export const boundaryLoss: Loss<[logits: TensorLike, distances: TensorLike], RowLossOptions> = /* @__PURE__ */ defineLoss("boundaryLoss", 2, (where, [logits, distances]: [TensorLike, TensorLike], options: RowLossOptions) => {
-  const given = asFloat32(where, "logits", logits), map = asFloat32(where, "distances", distances);
-  sameShape(where, "distances", map.shape, given.shape);
-  const rows = scoreRows(where, "logits", given, options), { classes, weights, z } = rows, d = scoreRows(where, "distances", map, { axis: options.axis ?? -1 }).z.data;
+  const rows = scoreRows(where, "logits", logits, options), { classes, weights, z } = rows, d = targetRows(where, "distances", distances, rows, options).z.data;
   const p = classes === 1 ? Float64Array.from(z.data, sigmoid) : softmaxRows(z.data, classes);
   return {
     shape: rows.shape,

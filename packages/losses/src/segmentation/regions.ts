@@ -2,6 +2,7 @@ import { log1p, sigmoid } from "@logits/statistics";
 import { asFloat32, asInt32, checkLabels, defineLoss, rangeError, rowWeights, scoreRows, type Loss, type RowLossOptions, type Tensor, type TensorLike } from "@logits/tensor";
 import { checkTargets, sameShape } from "../elementLoss.ts";
 import { softmaxRows } from "../logSoftmaxRow.ts";
+import { checkChoice } from "../range.ts";
 
 /** Options of the losses of regions. `weight` is of classes (of the values), `where` and `ignoreIndex` of pixels. */
 export interface RegionOptions extends RowLossOptions {
@@ -36,20 +37,15 @@ export interface Regions {
   gradient(dp: Float64Array): Tensor<"float32">;
 }
 
-/** Refuses another word. */
-export function checkOneOf(where: string, argument: string, value: string, words: readonly string[]): void {
-  if (!words.includes(value)) throw rangeError(where, argument, `one of ${words.join(", ")}`, value);
-}
-
 /** Checks the arguments of a loss of regions and takes the activation; `weight` is of the units. */
 export function regionsOf(where: string, logits: TensorLike, targets: TensorLike, options: RegionOptions, weight: TensorLike | undefined, defaults: Pick<RegionOptions, "activation" | "absent"> = {}): Regions {
   const { axis = -1, where: pixels, ignoreIndex, per = "batch", absent = defaults.absent ?? "skip", activation: chosen = defaults.activation } = options;
   const x = asFloat32(where, "logits", logits), given = asFloat32(where, "targets", targets), scores = scoreRows(where, "logits", x, { axis, where: pixels }), { z, classes, rows, weights: mask } = scores;
   // One class has no softmax: labels of 0 and 1 are its mask.
   const flat = given.shape.length === scores.shape.length, labelled = flat && classes > 1, activation = chosen ?? (labelled ? "softmax" : "sigmoid");
-  checkOneOf(where, "per", per, ["batch", "image"]);
-  checkOneOf(where, "absent", absent, ["skip", "count", "zero"]);
-  checkOneOf(where, "activation", activation, ["softmax", "sigmoid", "none"]);
+  checkChoice(where, "per", per, ["batch", "image"]);
+  checkChoice(where, "absent", absent, ["skip", "count", "zero"]);
+  checkChoice(where, "activation", activation, ["softmax", "sigmoid", "none"]);
   let t: Float32Array = new Float32Array(z.size), kept = mask;
   const w = new Uint8Array(z.size);
   if (labelled) {

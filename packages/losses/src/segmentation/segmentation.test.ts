@@ -284,13 +284,13 @@ it("says what is wrong", () => {
   expect(() => diceLoss([[1, 2]], [3])).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`targets\` in [0, 2), got 3 at index 0]`);
   expect(() => diceLoss([[1, 2]], [[1, 2]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`targets\` in [0, 1], got 2 at index 1]`);
   expect(() => diceLoss([[1, 2]], [0, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`targets\` of shape [1], got [2]]`);
-  expect(() => diceLoss([[1, 2]], [0], { per: "class" as "image" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`per\` one of batch, image, got class]`);
+  expect(() => diceLoss([[1, 2]], [0], { per: "class" as "image" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`per\` "batch" or "image", got "class"]`);
   expect(() => diceLoss([[1, 2]], [0], { smooth: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`smooth\` a finite number >= 0, got -1]`);
   expect(() => tverskyLoss([[1, 2]], [0], { weight: [1, 2, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: tverskyLoss: expected \`weight\` of shape [2], got [3]]`);
   expect(() => structuralSimilarityLoss([[1, 2]], [[1, 0]], { window: 4 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: structuralSimilarityLoss: expected \`window\` an odd integer in [1, 9999], got 4]`);
   expect(() => clDiceLoss({ data: new Float32Array(0), shape: [1, 0, 3] }, { data: new Float32Array(0), shape: [1, 0, 3] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: clDiceLoss: expected \`logits\` with at least one pixel, got shape [1, 0, 3]]`);
   expect(() => clDiceLoss([1, 2], [1, 0])).toThrowErrorMatchingInlineSnapshot(`[RangeError: clDiceLoss: expected \`logits\` of shape [..., H, W], got [2]]`);
-  expect(() => boundaryLoss([[1, 2]], [[1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: boundaryLoss: expected \`distances\` of shape [1, 2], got [1, 1]]`);
+  expect(() => boundaryLoss([[1, 2]], [[1]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: boundaryLoss: expected \`distances\` of the shape of \`logits\`, got [1, 1] for [1, 2]]`);
   expect(() => diceLoss([[0.5], [-3]], [1, 0], { activation: "none" })).toThrowErrorMatchingInlineSnapshot(`[RangeError: diceLoss: expected \`logits\` in [0, 1] with activation "none", got -3 at index 1]`);
   expect(() => clDiceLoss([[1, 2]], [[1, 0]], { smooth: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: clDiceLoss: expected \`smooth\` a finite number > 0, got 0]`);
   expect(() => selfAdjustingDiceLoss([1], [1], { alpha: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: selfAdjustingDiceLoss: expected \`alpha\` a finite number >= 0, got -1]`);

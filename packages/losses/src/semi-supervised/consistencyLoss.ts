@@ -1,5 +1,7 @@
 import { logSoftmax, softmax } from "@logits/core-wasm";
-import { checkPositive, defineLoss, rangeError, scoreRows, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { checkPositive, defineLoss, scoreRows, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { checkRange } from "../range.ts";
+import { targetRows } from "../targetRows.ts";
 
 /** Options of `consistencyLoss` beside those of every loss. */
 export interface ConsistencyOptions extends RowLossOptions {
@@ -24,10 +26,9 @@ export interface ConsistencyOptions extends RowLossOptions {
  * Source: Xie, Dai, Hovy, Luong, Le, "Unsupervised data augmentation for consistency training", NeurIPS 2020 (arXiv:1904.12848).
  */
 export const consistencyLoss: Loss<[logits: TensorLike, targetLogits: TensorLike], ConsistencyOptions> = /* @__PURE__ */ defineLoss("consistencyLoss", 2, (where, [logits, targetLogits], options) => {
-  const { temperature = 1, threshold = 0 } = options, least = Math.fround(threshold), { z, rows, classes, shape, weights, gradient } = scoreRows(where, "logits", logits, options), target = scoreRows(where, "targetLogits", targetLogits, { axis: options.axis ?? -1 });
+  const { temperature = 1, threshold = 0 } = options, least = Math.fround(threshold), student = scoreRows(where, "logits", logits, options), { z, rows, classes, shape, weights, gradient } = student, target = targetRows(where, "targetLogits", targetLogits, student, options);
   checkPositive(where, "temperature", temperature);
-  if (!(threshold >= 0 && threshold <= 1)) throw rangeError(where, "threshold", "in [0, 1]", `${threshold}`);
-  if (target.classes !== classes || target.shape.join() !== shape.join()) throw rangeError(where, "targetLogits", `of ${rows} rows and ${classes} classes like \`logits\``, `${target.rows} rows of ${target.classes}`);
+  checkRange(where, "threshold", threshold, 0, 1);
   return {
     shape,
     weights,

@@ -1,5 +1,7 @@
-import { Tensor, defineLoss, rangeError, scoreRows, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, defineLoss, scoreRows, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { labelPlan } from "../labelLoss.ts";
+import { checkRange } from "../range.ts";
+import { targetRows } from "../targetRows.ts";
 import { answersOf } from "./predictions.ts";
 
 /** Options of `crossPseudoLoss` beside those of every loss. */
@@ -25,9 +27,8 @@ export interface CrossPseudoOptions extends RowLossOptions {
  * Source: Chen, Yuan, Zeng, Wang, "Semi-supervised semantic segmentation with cross pseudo supervision", CVPR 2021 (arXiv:2106.01226).
  */
 export const crossPseudoLoss: Loss<[logits1: TensorLike, logits2: TensorLike], CrossPseudoOptions, { readonly grads: { readonly logits1: Tensor<"float32">; readonly logits2: Tensor<"float32"> } }> = /* @__PURE__ */ defineLoss("crossPseudoLoss", 2, (where, [logits1, logits2], options) => {
-  const { threshold = 0 } = options, first = scoreRows(where, "logits1", logits1, options), second = scoreRows(where, "logits2", logits2, { axis: options.axis ?? -1 }), { shape, weights, rows, classes } = first;
-  if (!(threshold >= 0 && threshold <= 1)) throw rangeError(where, "threshold", "in [0, 1]", `${threshold}`);
-  if (second.classes !== classes || second.shape.join() !== shape.join()) throw rangeError(where, "logits2", `of ${rows} rows and ${classes} classes like \`logits1\``, `${second.rows} rows of ${second.classes}`);
+  const { threshold = 0 } = options, first = scoreRows(where, "logits1", logits1, options), second = targetRows(where, "logits2", logits2, first, options, "logits1"), { shape, weights, classes } = first;
+  checkRange(where, "threshold", threshold, 0, 1);
   const taught = (own: typeof first, argument: string, other: typeof first) => {
     // Rows that take no part may hold anything.
     const clean = weights === undefined ? other.z : new Tensor("float32", other.z.shape, other.z.data.map((x, k) => (weights[Math.floor(k / classes)] === 0 ? 0 : x)));

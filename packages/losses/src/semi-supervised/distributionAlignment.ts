@@ -1,4 +1,5 @@
 import { Tensor, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { checkRange } from "../range.ts";
 import { answersOf, meanRow, type Scores } from "./predictions.ts";
 
 /** Options of `DistributionAlignment`. */
@@ -33,7 +34,7 @@ export class DistributionAlignment {
   constructor({ classes, target, momentum = 0.999 }: DistributionAlignmentOptions) {
     const where = "DistributionAlignment";
     checkInteger(where, "classes", classes, 1, 2147483647);
-    if (!(momentum >= 0 && momentum <= 1)) throw rangeError(where, "momentum", "in [0, 1]", `${momentum}`);
+    checkRange(where, "momentum", momentum, 0, 1);
     const list = target === undefined || target === "labelled" ? new Float64Array(classes).fill(1 / classes) : Float64Array.from(target), sum = list.reduce((a, b) => a + b, 0);
     if (list.length !== classes || list.some((x) => !(x >= 0)) || !(sum > 0 && sum < Infinity)) throw rangeError(where, "target", `${classes} frequencies, not all 0`, `[${Array.from(list).join(", ")}]`);
     this.#classes = classes;

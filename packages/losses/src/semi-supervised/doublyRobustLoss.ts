@@ -1,5 +1,6 @@
 import { asInt32, checkLabels, defineLoss, lossRows, rangeError, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { labelPlan } from "../labelLoss.ts";
+import { checkRange } from "../range.ts";
 
 /** Options of `doublyRobustLoss` beside those of every loss. */
 export interface DoublyRobustOptions extends RowLossOptions {
@@ -28,7 +29,7 @@ export interface DoublyRobustOptions extends RowLossOptions {
  */
 export const doublyRobustLoss: Loss<[logits: TensorLike, pseudo: TensorLike, labels: TensorLike], DoublyRobustOptions> = /* @__PURE__ */ defineLoss("doublyRobustLoss", 3, (where, [logits, pseudo, labels], options) => {
   const { alpha = 1, unlabelled = -1 } = options, rows = lossRows(where, logits, pseudo, options), y = asInt32(where, "labels", labels), { weights } = rows;
-  if (!(alpha >= 0 && alpha <= 1)) throw rangeError(where, "alpha", "in [0, 1]", `${alpha}`);
+  checkRange(where, "alpha", alpha, 0, 1);
   if (y.size !== rows.rows) throw rangeError(where, "labels", `of shape [${rows.shape.join(", ")}]`, `[${y.shape.join(", ")}]`);
   checkLabels(where, "labels", y, rows.classes, unlabelled);
   let all = 0, known = 0;

@@ -1,6 +1,7 @@
 import { nearestNeighbors } from "@logits/core-wasm";
 import { log } from "@logits/statistics";
 import { ConvergenceError, Tensor, asFloat32, asInt32, checkInteger, checkLabels, checkNoNaN, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+import { checkShare } from "../range.ts";
 
 /** Options of `labelPropagation`. */
 export interface LabelPropagationOptions {
@@ -50,7 +51,7 @@ export function labelPropagation(features: TensorLike, labels: TensorLike, { cla
   checkNoNaN(where, "features", x, F);
   checkInteger(where, "neighbors", neighbors, 1, 2147483647);
   checkInteger(where, "power", power, 1, 64);
-  if (!(alpha >= 0 && alpha < 1)) throw rangeError(where, "alpha", "in [0, 1)", `${alpha}`);
+  checkShare(where, "alpha", alpha);
   if (y.data.every((label) => label === unlabelled)) throw rangeError(where, "labels", "with at least one label", "none");
   const C = classes ?? y.data.reduce((most, label) => (label === unlabelled ? most : Math.max(most, label + 1)), 0);
   checkInteger(where, "classes", C, 1, 2147483647);

@@ -1,5 +1,6 @@
 import { softmax } from "@logits/core-wasm";
 import { Tensor, asFloat32, checkProbabilities, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+import { checkChoice } from "../range.ts";
 
 /** What a rule reads: rows of logits, or of probabilities that were aligned before. */
 export type Scores = "logits" | "probabilities";
@@ -22,7 +23,7 @@ export function answersOf(where: string, argument: string, scores: TensorLike, i
   checkShape(where, argument, x, ["B", "C"]);
   const [rows, width] = x.shape;
   if (width === 0 || (classes !== undefined && width !== classes)) throw rangeError(where, argument, classes === undefined ? "with at least one class" : `of shape [B, ${classes}]`, `[${x.shape.join(", ")}]`);
-  if (input !== "logits" && input !== "probabilities") throw rangeError(where, "input", '"logits" or "probabilities"', `${input}`);
+  checkChoice(where, "input", input, ["logits", "probabilities"]);
   if (input === "probabilities") checkProbabilities(where, argument, x, width);
   const p = input === "logits" ? softmax(x) : x, labels = new Int32Array(rows), confidence = new Float32Array(rows);
   for (let i = 0; i < rows; i++) {

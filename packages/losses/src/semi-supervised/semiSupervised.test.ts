@@ -60,7 +60,7 @@ describe("consistencyLoss [paper:unsupervised-data-augmentation-for-consistency-
   });
 
   it("has these messages", () => {
-    expect(() => consistencyLoss([[1, 2]], [[1, 2, 3]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: consistencyLoss: expected \`targetLogits\` of 1 rows and 2 classes like \`logits\`, got 1 rows of 3]`);
+    expect(() => consistencyLoss([[1, 2]], [[1, 2, 3]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: consistencyLoss: expected \`targetLogits\` of the shape of \`logits\`, got [1, 3] for [1, 2]]`);
     expect(() => consistencyLoss([[1, 2]], [[1, 2]], { temperature: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: consistencyLoss: expected \`temperature\` a finite number > 0, got 0]`);
     expect(() => consistencyLoss([[1, 2]], [[1, 2]], { threshold: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: consistencyLoss: expected \`threshold\` in [0, 1], got 2]`);
   });

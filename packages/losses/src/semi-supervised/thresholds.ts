@@ -1,5 +1,6 @@
 import { exp } from "@logits/statistics";
 import { asInt32, checkInteger, checkPositive, rangeError, readJson } from "@logits/tensor";
+import { checkRange } from "../range.ts";
 import { answersOf, meanRow, type Answers } from "./predictions.ts";
 import { Threshold, type SelectOptions } from "./threshold.ts";
 
@@ -11,7 +12,7 @@ function average(state: Float64Array, at: number, values: ArrayLike<number>, mom
 }
 
 function fraction(where: string, name: string, value: number): number {
-  if (!(value >= 0 && value <= 1)) throw rangeError(where, name, "in [0, 1]", `${value}`);
+  checkRange(where, name, value, 0, 1);
   return value;
 }
 
