@@ -1,7 +1,7 @@
 import { matmul } from "@logits/core-wasm";
 import { exp } from "@logits/statistics";
 import { Tensor } from "@logits/tensor";
-import type { LinearProblem } from "./problem.ts";
+import { mapped, type LinearProblem } from "./problem.ts";
 import { rowScale, type RowScale } from "./rowScale.ts";
 
 /** What the keys so far have left: sum of exp(gates) phi(k) v [F, E], of phi(k) [F], of v [E], and how many there were. */
@@ -21,10 +21,8 @@ export function emptyState(features: number, width: number): LinearState {
  * the smallest chunk is one token, which is the recurrence itself. A gate of 0 starts a chunk, so that nothing is divided by it.
  */
 const FLOOR = 2 ** -60;
-/** Tokens whose chunks are multiplied together. */
-const BLOCK = 4096;
-/** Tokens of a chunk without pairs: keys that no query stands at, queries that stand behind all keys. */
-const LONG = 1024;
+/** Tokens whose chunks are multiplied together, and of a chunk without pairs (keys that no query stands at, queries that stand behind all keys): what they make stays in a core's cache. */
+const BLOCK = 1024;
 
 /** `count` chunks of `size` tokens: keys from `key`, queries from `query`; -1 where the chunk has none. */
 interface Run {
@@ -42,8 +40,8 @@ interface Decay {
 }
 
 const made = (shape: readonly number[], data: Float32Array): Tensor<"float32"> => new Tensor("float32", shape, data);
-const product = (a: Float32Array, aShape: readonly number[], b: Float32Array, bShape: readonly number[], transposed: "a" | "b" | "" = ""): Float32Array =>
-  matmul(made(aShape, a), made(bShape, b), { transposeA: transposed === "a", transposeB: transposed === "b" }).data;
+const product = (a: Float32Array, aShape: readonly number[], b: Float32Array, bShape: readonly number[], transposed: "a" | "b" | "" = "", out?: Tensor<"float32">): Float32Array =>
+  matmul(made(aShape, a), made(bShape, b), { transposeA: transposed === "a", transposeB: transposed === "b", ...(out && { out }) }).data;
 
 function add(to: Float32Array, from: Float32Array): void {
   for (let i = 0; i < to.length; i++) to[i] += from[i];
@@ -55,17 +53,29 @@ function lower(a: Float32Array, size: number, count: number): Float32Array {
   return a;
 }
 
-/** One group of query heads and the key head that they share. */
+/** Where the gradients of a group go: of its queries [R, T, D], keys [S, D], values [S, E] and log gates, and of the powers of all heads. */
+export interface GroupGradients {
+  readonly query: Float32Array;
+  readonly key: Float32Array;
+  readonly value: Float32Array;
+  readonly gates: Float32Array | undefined;
+  readonly powers: Float64Array | undefined;
+}
+
+/** A key head and the R query heads that read it. Its arrays, and those that it is given, are its own part of the call's. */
 export class Group {
   readonly #p: LinearProblem;
-  readonly #item: number;
   readonly #length: number;
   readonly #offset: number;
+  /** Arguments [R T, D] and [S, D] without padding, and their features, the query's times `scale`. */
+  readonly #queryRows: Tensor<"float32">;
+  readonly #keyRows: Tensor<"float32">;
+  readonly #query: Float32Array;
   readonly #key: Float32Array;
   readonly #value: Float32Array;
   readonly #decay: Decay | undefined;
   readonly #runs: readonly Run[];
-  /** First of the group's query heads, over the batch. */
+  /** First of the group's query heads. */
   readonly #head: number;
   readonly #heads: number;
   readonly #start: LinearState;
@@ -74,16 +84,19 @@ export class Group {
   readonly #keySums: Float64Array[] = [];
 
   constructor(p: LinearProblem, batch: number, group: number, start: LinearState) {
-    const { keys, features, width, heads, groups, queries, lengths, causal, gates } = p, index = batch * groups + group;
+    const { keys, size, width, heads, groups, queries, lengths, causal, gates, map, scale } = p, index = batch * groups + group, where = "linearAttention";
     this.#p = p;
-    this.#item = index;
     this.#length = lengths[batch];
     this.#offset = keys - queries;
-    this.#key = p.key.subarray(index * keys * features, (index + 1) * keys * features);
-    this.#value = p.value.subarray(index * keys * width, (index + 1) * keys * width);
     this.#heads = heads / groups;
-    this.#head = index * this.#heads;
+    this.#head = group * this.#heads;
     this.#start = start;
+    this.#queryRows = made([this.#heads * queries, size], p.query.subarray(index * this.#heads * queries * size, (index + 1) * this.#heads * queries * size));
+    this.#keyRows = made([this.#length, size], p.key.subarray(index * keys * size, (index * keys + this.#length) * size));
+    this.#query = mapped(where, map, this.#queryRows, p.features).data;
+    if (scale !== 1) this.#query = this.#query.map((x) => x * scale);
+    this.#key = mapped(where, map, this.#keyRows, p.features).data;
+    this.#value = p.value.subarray(index * keys * width, (index + 1) * keys * width);
     const length = this.#length, cuts = new Set<number>();
     if (gates) {
       const own = gates.data.subarray(index * keys * gates.width, (index + 1) * keys * gates.width), factor = new Float64Array(length * gates.width), running = new Float64Array(factor.length), { width: n } = gates;
@@ -110,7 +123,7 @@ export class Group {
         done += n;
       }
     };
-    cut(0, -1, keysOnly, Math.max(LONG, p.chunkSize));
+    cut(0, -1, keysOnly, Math.max(BLOCK, p.chunkSize));
     if (causal && length > from) cut(from, from - this.#offset, length - from, p.chunkSize);
     const rest = causal ? Math.max(length, from) - this.#offset : 0;
     if (rest < queries) cut(-1, rest, queries - rest, BLOCK);
@@ -149,42 +162,26 @@ export class Group {
     return lower(product(query, [count, size, features], key, [count, size, features], "b"), size, count);
   }
 
-  /** Raw sums of scores times values and of scores, into `raw` [B, H, T, E] and `sums` [B, H, T]; `state` goes from the start to the end of the keys. */
+  /** Raw sums of scores times values and of scores, into `raw` [R, T, E] and `sums` [R, T]; `state` goes from the start to the end of the keys. */
   forward(state: LinearState, raw: Float32Array, sums: Float64Array, keep: boolean): void {
-    const { features, width, queries } = this.#p, square = features * width, { products, keySum } = state, added = new Float64Array(features);
+    const { features, width, queries } = this.#p, square = features * width, { products, keySum } = state;
     for (const run of this.#runs) {
       const { key, query, size, count } = run, hasKeys = key >= 0, inside = hasKeys ? count : 1, rows = size * count;
       const keys = hasKeys ? this.#decayed(this.#key.subarray(key * features, (key + rows) * features), key, true) : undefined, values = this.#value.subarray(key * width, (key + rows) * width);
-      const fresh = keys && product(keys, [count, size, features], values, [count, size, width], "a");
-      const before = new Float32Array(inside * square), keySums = new Float64Array(inside * features), decayed = this.#decay && hasKeys ? new Float32Array(before.length) : before;
-      for (let c = 0; c < inside; c++) {
-        const at = c * square, last = key + (c + 1) * size - 1;
-        before.set(products, at);
-        added.fill(0);
-        if (keys) for (let j = c * size * features; j < (c + 1) * size * features; ) for (let f = 0; f < features; f++) added[f] += keys[j++];
-        for (let f = 0; f < features; f++) {
-          if (keys === undefined || fresh === undefined) {
-            keySums[f] = keySum[f];
-            continue;
-          }
-          const first = this.#gate("factor", key + c * size, f), end = this.#gate("product", last, f);
-          for (let e = f * width; e < f * width + width; e++) {
-            const entering = first === 0 ? 0 : products[e] * first;
-            decayed[at + e] = entering;
-            products[e] = (entering + fresh[at + e]) * end;
-          }
-          const entering = (keySums[c * features + f] = first === 0 ? 0 : keySum[f] * first);
-          keySum[f] = (entering + added[f]) * end;
-        }
+      const before = new Float32Array(inside * square), keySums = new Float64Array(inside * features), entering = this.#decay && hasKeys ? new Float32Array(before.length) : before;
+      if (keys) this.#advance(run, state, keys, product(keys, [count, size, features], values, [count, size, width], "a"), before, entering, keySums);
+      else {
+        before.set(products);
+        keySums.set(keySum);
       }
       if (keep) {
         this.#products.push(before);
         this.#keySums.push(keySums);
       }
       if (query < 0) continue;
-      for (let head = this.#head; head < this.#head + this.#heads; head++) {
-        const q = this.#decayed(this.#rows(this.#p.query, head, run, features), key, false), out = this.#rows(raw, head, run, width);
-        out.set(product(q, [inside, rows / inside, features], decayed, [inside, features, width]));
+      for (let head = 0; head < this.#heads; head++) {
+        const q = this.#decayed(this.#rows(this.#query, head, run, features), key, false), out = this.#rows(raw, head, run, width);
+        product(q, [inside, rows / inside, features], entering, [inside, features, width], "", made([inside, rows / inside, width], out));
         const scores = keys && this.#scores(q, keys, run);
         if (scores) add(out, product(scores, [count, size, size], values, [count, size, width]));
         for (let i = 0, row = head * queries + query; i < rows; i++) {
@@ -197,20 +194,46 @@ export class Group {
       }
     }
     const { valueSum } = state;
-    if (this.#p.normalize === "magnitude") for (let at = 0; at < this.#length * width; at++) valueSum[at % width] += this.#value[at];
+    if (this.#p.normalize === "magnitude") for (let at = 0, j = 0; j < this.#length; j++) for (let e = 0; e < width; e++) valueSum[e] += this.#value[at++];
     state.count += this.#length;
+  }
+
+  /** The state through the chunks of a run: what stood before each, that behind its first gate, and the key sums there. */
+  #advance({ key, size, count }: Run, { products, keySum }: LinearState, keys: Float32Array, fresh: Float32Array, before: Float32Array, entering: Float32Array, keySums: Float64Array): void {
+    const { features, width } = this.#p, square = features * width, added = new Float64Array(features);
+    for (let c = 0; c < count; c++) {
+      before.set(products, c * square);
+      added.fill(0);
+      for (let j = c * size * features; j < (c + 1) * size * features; ) for (let f = 0; f < features; f++) added[f] += keys[j++];
+      if (!this.#decay) {
+        keySums.set(keySum, c * features);
+        for (let f = 0; f < features; f++) keySum[f] += added[f];
+        for (let e = 0, at = c * square; e < square; e++, at++) products[e] += fresh[at];
+        continue;
+      }
+      for (let f = 0, at = c * square; f < features; f++) {
+        const first = this.#gate("factor", key + c * size, f), end = this.#gate("product", key + (c + 1) * size - 1, f);
+        for (let e = f * width; e < f * width + width; e++, at++) {
+          const passed = first === 0 ? 0 : products[e] * first;
+          entering[at] = passed;
+          products[e] = (passed + fresh[at]) * end;
+        }
+        const passed = (keySums[c * features + f] = first === 0 ? 0 : keySum[f] * first);
+        keySum[f] = (passed + added[f]) * end;
+      }
+    }
   }
 
   /** For each query of each head, from the first on: its scale, and the sum of the values that it sees. */
   *#scaled(sums: Float64Array): Generator<{ readonly row: number; readonly head: number; readonly scale: RowScale; readonly values: Float64Array }> {
-    const { queries, normalize, powers, width, heads } = this.#p, values = new Float64Array(this.#start.valueSum), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
+    const { queries, normalize, powers, width } = this.#p, values = new Float64Array(this.#start.valueSum), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
     for (let i = 0, j = 0; i < queries; i++) {
       const count = this.#visible(i);
       if (normalize === "magnitude") for (; j < count - this.#start.count; j++) for (let e = 0; e < width; e++) values[e] += this.#value[j * width + e];
-      for (let head = this.#head; head < this.#head + this.#heads; head++) {
+      for (let head = 0; head < this.#heads; head++) {
         const row = head * queries + i;
-        rowScale(normalize, sums[row], count, powers ? powers[head % heads] : 0, scale);
-        yield { row, head, scale, values };
+        rowScale(normalize, sums[row], count, powers ? powers[this.#head + head] : 0, scale);
+        yield { row, head: this.#head + head, scale, values };
       }
     }
   }
@@ -227,10 +250,10 @@ export class Group {
     }
   }
 
-  /** Gradients of queries [B, H, T, F] and of this group's keys, values and log gates, from the raw sums. */
-  backward(end: LinearState, raw: Float32Array, sums: Float64Array, upstream: Float32Array, grads: { query: Float32Array; key: Float32Array; value: Float32Array; gates: Float32Array | undefined; powers: Float64Array | undefined }): void {
-    const p = this.#p, { features, width, queries, keys: length, heads } = p, square = features * width, group = this.#item;
-    const bySums = new Float32Array(upstream.length), byTotals = new Float64Array(sums.length), valueGrad = grads.value.subarray(group * length * width, (group + 1) * length * width), keyGrad = grads.key.subarray(group * length * features, (group + 1) * length * features);
+  /** Gradients from the raw sums and the gradient in the results [R, T, E]. */
+  backward(end: LinearState, raw: Float32Array, sums: Float64Array, upstream: Float32Array, grads: GroupGradients): void {
+    const p = this.#p, { features, width, queries, map, scale: factor } = p, square = features * width;
+    const bySums = new Float32Array(upstream.length), byTotals = new Float64Array(sums.length), valueGrad = grads.value, queryGrad = new Float32Array(this.#query.length), keyGrad = new Float32Array(this.#key.length);
     const gammas = p.normalize === "magnitude" ? new Float64Array(sums.length) : undefined;
     for (const { row, head, scale, values } of this.#scaled(sums)) {
       let beta = 0, gamma = 0;
@@ -241,7 +264,7 @@ export class Group {
       }
       // Where a row has no scale, nothing of it counts, whatever its values.
       byTotals[row] = (scale.betaBySum === 0 ? 0 : beta * scale.betaBySum) + (scale.gammaBySum === 0 ? 0 : gamma * scale.gammaBySum);
-      if (grads.powers && scale.betaByPower !== 0) grads.powers[head % heads] += beta * scale.betaByPower;
+      if (grads.powers && scale.betaByPower !== 0) grads.powers[head] += beta * scale.betaByPower;
       if (gammas) gammas[row] = scale.gamma;
     }
     if (gammas) this.#valueSums(gammas, upstream, valueGrad);
@@ -253,8 +276,8 @@ export class Group {
       // Sum over features of the gates' share: q dq - k dk of each token.
       const shares = this.#decay && hasKeys ? new Float64Array(rows * features) : undefined;
       if (query >= 0) {
-        for (let head = this.#head; head < this.#head + this.#heads; head++) {
-          const q = this.#decayed(this.#rows(p.query, head, run, features), key, false), up = this.#rows(bySums, head, run, width), upTotals = byTotals.subarray(head * queries + query, head * queries + query + rows);
+        for (let head = 0; head < this.#heads; head++) {
+          const q = this.#decayed(this.#rows(this.#query, head, run, features), key, false), up = this.#rows(bySums, head, run, width), upTotals = byTotals.subarray(head * queries + query, head * queries + query + rows);
           const byQuery = product(up, [inside, rows / inside, width], entering, [inside, features, width], "b");
           for (let i = 0; i < rows; i++) {
             const c = hasKeys ? Math.floor(i / size) : 0, by = upTotals[i];
@@ -274,7 +297,7 @@ export class Group {
             add(valueGrad.subarray(key * width, (key + rows) * width), product(scores, [count, size, size], up, [count, size, width], "a"));
           }
           if (shares) for (let at = 0; at < shares.length; at++) shares[at] += q[at] * byQuery[at];
-          this.#rows(grads.query, head, run, features).set(this.#decayed(byQuery, key, false));
+          this.#rows(queryGrad, head, run, features).set(this.#decayed(byQuery, key, false));
         }
       }
       if (!keys) {
@@ -309,7 +332,7 @@ export class Group {
         }
       }
       add(byKey, product(values, [count, size, width], leaving, [count, features, width], "b"));
-      for (let at = 0; at < byKey.length; at++) byKey[at] += keysLeaving[Math.floor(at / (size * features)) * features + (at % features)];
+      for (let c = 0, at = 0; c < count; c++) for (let j = 0; j < size; j++) for (let f = c * features; f < (c + 1) * features; f++) byKey[at++] += keysLeaving[f];
       add(valueGrad.subarray(key * width, (key + rows) * width), product(keys, [count, size, features], leaving, [count, features, width]));
       if (shares && ends && starts && grads.gates) {
         for (let at = 0; at < shares.length; at++) shares[at] -= keys[at] * byKey[at];
@@ -317,6 +340,9 @@ export class Group {
       }
       keyGrad.set(this.#decayed(byKey, key, true), key * features);
     }
+    if (factor !== 1) for (let at = 0; at < queryGrad.length; at++) queryGrad[at] *= factor;
+    grads.query.set(map.gradient(this.#queryRows, made([this.#queryRows.shape[0], features], queryGrad)).data);
+    grads.key.set(map.gradient(this.#keyRows, made([this.#length, features], keyGrad)).data);
   }
 
   /** The products behind the first gate of each chunk, as `forward` had them. */
@@ -333,7 +359,7 @@ export class Group {
    * back to its second token; the first token's gate scales what enters, exactly. So rounding does not add up along the sequence, and a gate of 0 has a gradient of 0 exactly.
    */
   #gateGrads({ key, size, count }: Run, shares: Float64Array, starts: Float64Array, ends: Float64Array, out: Float32Array): void {
-    const { features, keys } = this.#p, { width } = this.#decay!, base = this.#item * keys * width;
+    const { features } = this.#p, { width } = this.#decay!;
     for (let c = 0; c < count; c++) {
       const sums = ends.subarray(c * features, (c + 1) * features);
       for (let i = size - 1; i >= 0; i--) {
@@ -343,9 +369,9 @@ export class Group {
           sums[f] += shares[(c * size + i) * features + f];
           const by = i === 0 ? starts[c * features + f] : sums[f];
           total += by;
-          if (width > 1) out[base + token * width + f] = by;
+          if (width > 1) out[token * width + f] = by;
         }
-        if (width === 1) out[base + token] = total;
+        if (width === 1) out[token] = total;
       }
     }
   }
@@ -359,7 +385,7 @@ export class Group {
     };
     for (let i = queries - 1; i >= 0; i--) {
       until(this.#visible(i) - this.#start.count);
-      for (let head = this.#head; head < this.#head + this.#heads; head++) for (let e = 0, row = head * queries + i; e < width; e++) sum[e] -= gammas[row] * upstream[row * width + e];
+      for (let head = 0; head < this.#heads; head++) for (let e = 0, row = head * queries + i; e < width; e++) sum[e] -= gammas[row] * upstream[row * width + e];
     }
     until(0);
   }

@@ -4,9 +4,9 @@ import { Tensor } from "@logits/tensor";
 /** What is applied to queries and keys before they meet: a kernel phi(q) . phi(k) instead of exp(q . k). */
 export interface FeatureMap {
   readonly name: string;
-  /** [..., D] -> [..., F], each row for itself. */
+  /** [N, D] -> [N, F], each row for itself; a row of zeros too, which is asked for F. */
   apply(x: Tensor<"float32">): Tensor<"float32">;
-  /** Gradient in x, [..., D], from the gradient in apply(x), [..., F]. */
+  /** Gradient in x, [N, D], from the gradient in apply(x), [N, F]. */
   gradient(x: Tensor<"float32">, upstream: Tensor<"float32">): Tensor<"float32">;
 }
 

@@ -1,6 +1,6 @@
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, type TensorLike } from "@logits/tensor";
-import { prepareLinear, type LinearAttentionOptions } from "./problem.ts";
+import { mapped, prepareLinear, type LinearAttentionOptions } from "./problem.ts";
 import { rowScale, type RowScale } from "./rowScale.ts";
 
 /**
@@ -22,14 +22,15 @@ import { rowScale, type RowScale } from "./rowScale.ts";
  */
 export function hiddenAttention(query: TensorLike, key: TensorLike, options: LinearAttentionOptions = {}): Tensor<"float32"> {
   const where = "hiddenAttention", k = asFloat32(where, "key", key), call = prepareLinear(where, query, k, new Tensor("float32", [...k.shape.slice(0, -1), 1], new Float32Array(k.size / (k.shape[k.shape.length - 1] || 1))), options);
-  const { batch, heads, groups, queries, keys, features, query: q, key: phi, gates, lengths, causal, normalize, powers } = call.problem, out = new Float32Array(batch * heads * queries * keys);
+  const { batch, heads, groups, queries, keys, features, size, map, scale: by, gates, lengths, causal, normalize, powers } = call.problem, out = new Float32Array(batch * heads * queries * keys);
   const factor = gates && new Float64Array(gates.data.length), scores = new Float64Array(keys), weights = new Float64Array(features), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
   if (gates && factor) for (let at = 0; at < factor.length; at++) factor[at] = exp(gates.data[at]);
+  const q = mapped(where, map, new Tensor("float32", [batch * heads * queries, size], call.problem.query), features).data, phi = mapped(where, map, new Tensor("float32", [batch * groups * keys, size], call.problem.key), features).data;
   for (let head = 0; head < batch * heads; head++) {
     const b = Math.floor(head / heads), group = b * groups + Math.floor(((head % heads) * groups) / heads), length = lengths[b];
     for (let i = 0; i < queries; i++) {
       const row = head * queries + i, seen = causal ? Math.min(length, Math.max(0, i + keys - queries + 1)) : length;
-      for (let f = 0; f < features; f++) weights[f] = q[row * features + f];
+      for (let f = 0; f < features; f++) weights[f] = by * q[row * features + f];
       let sum = 0;
       for (let j = seen - 1; j >= 0; j--) {
         const token = group * keys + j;
@@ -42,5 +43,5 @@ export function hiddenAttention(query: TensorLike, key: TensorLike, options: Lin
       if (scale.beta !== 0) for (let j = 0; j < seen; j++) out[row * keys + j] = scale.beta * scores[j] - scale.gamma;
     }
   }
-  return new Tensor("float32", [...call.query.shape.slice(0, -1), keys], out);
+  return new Tensor("float32", [...call.queryShape.slice(0, -1), keys], out);
 }

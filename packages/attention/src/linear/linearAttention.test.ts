@@ -1,7 +1,7 @@
 import { Tensor } from "@logits/tensor";
 import { expectClose, expectExact, finiteDifferenceGradient, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { linearAttention, type LinearAttentionOptions } from "./index.ts";
+import { linearAttention, type FeatureMap, type LinearAttentionOptions } from "./index.ts";
 import { linearWeightsRef } from "./linearAttention.ref.ts";
 
 const random = (shape: readonly number[], seed: number): Tensor<"float32"> => {
@@ -91,7 +91,7 @@ describe("linearAttention", () => {
   it("takes its own feature map, of another width [paper:understanding-the-differences-in-foundation-models-attention-state-space]", () => {
     // phi(x) = (1, x, x x / sqrt 2): phi(q) . phi(k) = 1 + q . k + (q . k)^2 / 2, the Taylor series of exp.
     const [q, k, v] = make({ ...base, D: 3 }), width = 13, features = (x: number[]): number[] => [1, ...x, ...x.flatMap((a) => x.map((b) => (a * b) / Math.SQRT2))];
-    const rows = (t: Tensor<"float32">, f: (row: number[]) => number[], n: number): Tensor<"float32"> => new Tensor("float32", [...t.shape.slice(0, -1), n], Float32Array.from(Array.from({ length: t.size / t.shape[3] }, (_, i) => f([...t.data.subarray(i * t.shape[3], (i + 1) * t.shape[3])])).flat()));
+    const rows = (t: Tensor<"float32">, f: (row: number[]) => number[], n: number): Tensor<"float32"> => new Tensor("float32", [t.shape[0], n], Float32Array.from(Array.from({ length: t.shape[0] }, (_, i) => f([...t.row(i).data])).flat()));
     const featureMap = { name: "taylor", apply: (x: Tensor<"float32">) => rows(x, features, width), gradient: (x: Tensor<"float32">) => x };
     const weights = (i: number[], j: number[]): number => { const s = i.reduce((sum, x, f) => sum + x * j[f], 0); return 1 + s + (s * s) / 2; };
     const got = linearAttention(q, k, v, { featureMap }).output.data, want: number[] = [], row = (t: Tensor<"float32">, at: number): number[] => [...t.data.subarray(at * t.shape[3], (at + 1) * t.shape[3])];
@@ -151,14 +151,33 @@ describe("linearAttention.withGrad", () => {
   };
   for (const [name, options, own] of cases) it(`agrees with differences of the definition: ${name}`, () => check(options, { ...shapes, ...own }));
   for (const normalize of ["none", "sum"] as const) {
-    for (const chunkSize of [1, 4, 64]) {
-      for (const T of [9, 11]) {
-        it(`agrees with differences of the definition: gates, ${normalize}, chunks of ${chunkSize}, ${T} queries`, () => {
-          const options: LinearAttentionOptions = { featureMap: normalize === "none" ? "identity" : "elu", normalize, chunkSize, lengths: Int32Array.of(8, 11) }, full = { ...shapes, T };
-          check(options, full, gates([2, 1, 11], 7));
-          check(options, full, gates([2, 1, 11, 3], 7));
-        });
-      }
+    for (const [chunkSize, T] of [[1, 11], [4, 9], [4, 11], [64, 9]]) {
+      it(`agrees with differences of the definition: gates, ${normalize}, chunks of ${chunkSize}, ${T} queries`, () => {
+        const options: LinearAttentionOptions = { featureMap: normalize === "none" ? "identity" : "elu", normalize, chunkSize, lengths: Int32Array.of(8, 11) }, full = { ...shapes, T, D: 2 };
+        check(options, full, gates([2, 1, 11], 7));
+        check(options, full, gates([2, 1, 11, 2], 7));
+      });
     }
   }
+
+  it("goes through a feature map of your own, and leaves padding out, NaN or not", () => {
+    // phi(x) = (x, x^2), so F = 2 D.
+    const featureMap: FeatureMap = {
+      name: "powers",
+      apply: ({ shape: [rows, d], data }) => new Tensor("float32", [rows, 2 * d], Float32Array.from({ length: 2 * rows * d }, (_, at) => { const x = data[Math.floor(at / (2 * d)) * d + (at % d)]; return at % (2 * d) < d ? x : x * x; })),
+      gradient: ({ shape: [rows, d], data }, { data: up }) => new Tensor("float32", [rows, d], data.map((x, at) => { const from = Math.floor(at / d) * 2 * d + (at % d); return up[from] + 2 * x * up[from + d]; })),
+    };
+    const full: Shapes = { B: 2, H: 2, G: 1, T: 5, S: 7, D: 2, E: 2 }, [q, k, v] = make(full), upstream = random([2, 2, 5, 2], 5), lengths = Int32Array.of(4, 7), options = { normalize: "none", causal: true, lengths, upstream, chunkSize: 3 } as const;
+    const got = linearAttention.withGrad(q, k, v, { ...options, featureMap }), squared = (x: Numbers): number[] => Array.from({ length: 2 * x.length }, (_, at) => { const y = x[Math.floor(at / 4) * 2 + (at % 2)]; return at % 4 < 2 ? y : y * y; });
+    const loss = (a: Numbers, b: Numbers): number => definition({ ...full, D: 4 }, squared(a), squared(b), v.data, { ...options, featureMap: "identity" }).reduce((sum, x, at) => sum + x * upstream.data[at], 0), near = { atol: 3e-5, rtol: 3e-5 };
+    expectClose(got.grads.query.data, finiteDifferenceGradient((x) => loss(x, k.data), Float64Array.from(q.data), { step: 1e-5 }), near);
+    expectClose(got.grads.key.data, finiteDifferenceGradient((x) => loss(q.data, x), Float64Array.from(k.data), { step: 1e-5 }), near);
+    const keyGrad = got.grads.key.data.slice(), valueGrad = got.grads.value.data.slice();
+    k.data.fill(NaN, 8, 14);
+    v.data.fill(NaN, 8, 14);
+    const again = linearAttention.withGrad(q, k, v, { ...options, featureMap }).grads;
+    expectExact(again.key.data, keyGrad);
+    expectExact(again.value.data, valueGrad);
+    expect([...again.key.data.subarray(8, 14), ...again.value.data.subarray(8, 14)].every((x) => x === 0)).toBe(true);
+  });
 });

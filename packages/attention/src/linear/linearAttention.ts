@@ -30,45 +30,39 @@ export interface LinearAttentionWithGrad extends LinearAttentionOutput {
   };
 }
 
-const lead = ({ query }: LinearCall): readonly number[] => query.shape.slice(0, -1);
+const lead = ({ queryShape }: LinearCall): readonly number[] => queryShape.slice(0, -1);
 
 function forward(query: TensorLike, key: TensorLike, value: TensorLike, options: LinearAttentionOptions = {}): LinearAttentionOutput {
   const call = prepareLinear("linearAttention", query, key, value, options), { batch, groups, heads, queries, features, width } = call.problem, sums = new Float64Array(batch * heads * queries), raw = new Float32Array(sums.length * width);
-  for (let b = 0; b < batch; b++) {
-    for (let g = 0; g < groups; g++) {
-      const group = new Group(call.problem, b, g, emptyState(features, width));
-      group.forward(emptyState(features, width), raw, sums, false);
-      group.normalize(raw, sums);
-    }
+  const own = (heads / groups) * queries;
+  for (let item = 0; item < batch * groups; item++) {
+    const group = new Group(call.problem, Math.floor(item / groups), item % groups, emptyState(features, width)), results = raw.subarray(item * own * width, (item + 1) * own * width), totals = sums.subarray(item * own, (item + 1) * own);
+    group.forward(emptyState(features, width), results, totals, false);
+    group.normalize(results, totals);
   }
   return { output: new Tensor("float32", [...lead(call), width], raw), rowSum: new Tensor("float32", lead(call), new Float32Array(sums)) };
 }
 
 function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options: LinearAttentionGradientOptions): LinearAttentionWithGrad {
-  const where = "linearAttention.withGrad", call = prepareLinear(where, query, key, value, options), { problem: p, map, scale, gateShape } = call, { batch, groups, heads, queries, keys, features, width } = p;
+  const where = "linearAttention.withGrad", call = prepareLinear(where, query, key, value, options), { problem: p, gateShape } = call, { batch, groups, heads, queries, keys, features, width } = p;
   const up = asFloat32(where, "upstream", options.upstream), shape = [...lead(call), width];
   if (up.shape.length !== shape.length || up.shape.some((size, axis) => size !== shape[axis])) throw rangeError(where, "upstream", `of shape [${shape.join(", ")}]`, `[${up.shape.join(", ")}]`);
   const sums = new Float64Array(batch * heads * queries), raw = new Float32Array(sums.length * width), output = new Float32Array(raw.length);
-  const grads = {
-    query: new Float32Array(sums.length * features), key: new Float32Array(batch * groups * keys * features), value: new Float32Array(batch * groups * keys * width),
-    gates: p.gates && new Float32Array(p.gates.data.length), powers: call.powerGiven ? new Float64Array(heads) : undefined,
-  };
-  for (let b = 0; b < batch; b++) {
-    for (let g = 0; g < groups; g++) {
-      const group = new Group(p, b, g, emptyState(features, width)), end = emptyState(features, width), from = (b * groups + g) * (heads / groups) * queries * width, to = from + (heads / groups) * queries * width;
-      group.forward(end, raw, sums, true);
-      output.set(raw.subarray(from, to), from);
-      group.normalize(output, sums);
-      group.backward(end, raw, sums, up.data, grads);
-    }
+  const byQuery = new Float32Array(p.query.length), byKey = new Float32Array(p.key.length), byValue = new Float32Array(p.value.length), byGates = p.gates && new Float32Array(p.gates.data.length), powers = call.powerGiven ? new Float64Array(heads) : undefined;
+  const own = (heads / groups) * queries;
+  for (let item = 0; item < batch * groups; item++) {
+    const part = <Numbers extends Float32Array | Float64Array>(x: Numbers, size: number): Numbers => x.subarray(item * size, (item + 1) * size) as Numbers;
+    const group = new Group(p, Math.floor(item / groups), item % groups, emptyState(features, width)), end = emptyState(features, width), results = part(raw, own * width), totals = part(sums, own), normalized = part(output, own * width);
+    group.forward(end, results, totals, true);
+    normalized.set(results);
+    group.normalize(normalized, totals);
+    group.backward(end, results, totals, part(up.data, own * width), { query: part(byQuery, own * p.size), key: part(byKey, keys * p.size), value: part(byValue, keys * width), gates: byGates && p.gates && part(byGates, keys * p.gates.width), powers });
   }
-  if (scale !== 1) for (let at = 0; at < grads.query.length; at++) grads.query[at] *= scale;
-  const featureShape = ({ shape: own }: Tensor): number[] => [...own.slice(0, -1), features];
   return {
     output: new Tensor("float32", shape, output), rowSum: new Tensor("float32", lead(call), new Float32Array(sums)),
     grads: {
-      query: map.gradient(call.query, new Tensor("float32", featureShape(call.query), grads.query)), key: map.gradient(call.key, new Tensor("float32", featureShape(call.key), grads.key)), value: new Tensor("float32", call.value.shape, grads.value),
-      ...(grads.gates && gateShape && { logGates: new Tensor("float32", gateShape, grads.gates) }), ...(grads.powers && { countPower: new Tensor("float32", [heads], new Float32Array(grads.powers)) }),
+      query: new Tensor("float32", call.queryShape, byQuery), key: new Tensor("float32", call.keyShape, byKey), value: new Tensor("float32", call.valueShape, byValue),
+      ...(byGates && gateShape && { logGates: new Tensor("float32", gateShape, byGates) }), ...(powers && { countPower: new Tensor("float32", [heads], new Float32Array(powers)) }),
     },
   };
 }

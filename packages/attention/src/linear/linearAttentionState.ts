@@ -3,7 +3,7 @@ import { Tensor, asFloat32, checkInteger, rangeError, readJson, tensorToJSON, ty
 import { Group, emptyState, type LinearState } from "./chunks.ts";
 import { FEATURE_MAPS, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
 import type { LinearAttentionOutput } from "./linearAttention.ts";
-import { checkGates, checkMap, checkPowers, mapped, prepareLinear, type LinearAttentionOptions } from "./problem.ts";
+import { checkGates, checkMap, checkPowers, featuresOf, mapped, prepareLinear, type LinearAttentionOptions } from "./problem.ts";
 import { rowScale, type LinearNormalizer, type RowScale } from "./rowScale.ts";
 
 /** Sizes and kind of a LinearAttentionState. */
@@ -75,7 +75,7 @@ export class LinearAttentionState {
     this.featureMap = checkMap(where, featureMap);
     this.normalize = normalize;
     this.countPower = countPower ?? 1;
-    this.#mapped = mapped(where, this.featureMap, new Tensor("float32", [1, features], new Float32Array(features))).shape[1];
+    this.#mapped = featuresOf(where, this.featureMap, features);
     this.scale = options.scale ?? (normalize === "magnitude" ? 1 / Math.sqrt(this.#mapped) : 1);
     if (!Number.isFinite(this.scale)) throw rangeError(where, "scale", "finite", `${this.scale}`);
     this.#states = Array.from({ length: heads }, () => emptyState(this.#mapped, width));
@@ -100,7 +100,7 @@ export class LinearAttentionState {
    * @throws RangeError for other shapes, log gates above 0
    */
   append(key: TensorLike, value: TensorLike, options: { readonly logGates?: TensorLike } = {}): void {
-    const where = "LinearAttentionState.append", { count, k, v } = this.#tokens(where, key, value), { width, heads } = this, n = this.#mapped, phi = mapped(where, this.featureMap, k).data;
+    const where = "LinearAttentionState.append", { count, k, v } = this.#tokens(where, key, value), { width, heads } = this, n = this.#mapped, phi = mapped(where, this.featureMap, new Tensor("float32", [heads * count, this.features], k.data), n).data;
     const gates = options.logGates === undefined ? undefined : this.#gates(where, options.logGates, k.shape.slice(0, -1));
     for (let h = 0; h < heads; h++) {
       const { products, keySum, valueSum } = this.#states[h];
@@ -126,7 +126,7 @@ export class LinearAttentionState {
   attend(query: TensorLike): LinearAttentionOutput {
     const where = "LinearAttentionState.attend", q = asFloat32(where, "query", query), { features, width } = this, groups = this.heads, n = this.#mapped;
     if (q.shape.length !== 2 || q.shape[1] !== features || q.shape[0] % groups !== 0) throw rangeError(where, "query", `of shape [H, ${features}] ([H, D]), H a multiple of ${groups}`, `[${q.shape.join(", ")}]`, q.shape.length === 3 ? "Several tokens go through `extend`" : undefined);
-    const [heads] = q.shape, phi = mapped(where, this.featureMap, q).data, output = new Float32Array(heads * width), rowSum = new Float32Array(heads), out = new Float64Array(width), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
+    const [heads] = q.shape, phi = mapped(where, this.featureMap, q, n).data, output = new Float32Array(heads * width), rowSum = new Float32Array(heads), out = new Float64Array(width), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
     for (let h = 0; h < heads; h++) {
       const { products, keySum, valueSum, count } = this.#states[Math.floor((h * groups) / heads)];
       let sum = 0;
@@ -160,9 +160,9 @@ export class LinearAttentionState {
     const { problem } = prepareLinear(where, q, k, v, { ...options, featureMap, normalize, scale, causal: true, ...(normalize === "count" && { countPower }) });
     const [heads] = q.shape, sums = new Float64Array(heads * count), raw = new Float32Array(sums.length * this.width);
     for (let g = 0; g < this.heads; g++) {
-      const state = this.#states[g], group = new Group(problem, 0, g, copy(state));
-      group.forward(state, raw, sums, false);
-      group.normalize(raw, sums);
+      const state = this.#states[g], group = new Group(problem, 0, g, copy(state)), own = (heads / this.heads) * count, results = raw.subarray(g * own * this.width, (g + 1) * own * this.width), totals = sums.subarray(g * own, (g + 1) * own);
+      group.forward(state, results, totals, false);
+      group.normalize(results, totals);
     }
     return { output: new Tensor("float32", [heads, count, this.width], raw), rowSum: new Tensor("float32", [heads, count], new Float32Array(sums)) };
   }

@@ -18,7 +18,7 @@ it("names what does not fit in linearAttention", () => {
   for (const shapes of [[[3], [5, 8], [5, 8]], [[3, 0], [5, 0], [5, 8]], [[4, 3, 8], [3, 5, 8], [3, 5, 8]], [[3, 8], [5, 8], [4, 8]]]) said.push(messageOf(() => linearAttention(of(...shapes[0]), of(...shapes[1]), of(...shapes[2]))));
   call({ featureMap: "softmax" as "elu" });
   call({ featureMap: { name: "flat", apply: () => of(3), gradient: (x) => x } });
-  call({ featureMap: { name: "odd", apply: (x) => (x.shape[2] === 3 ? of(2, 4, 3, 1) : of(2, 2, 5, 2)), gradient: (x) => x } });
+  call({ featureMap: { name: "odd", apply: ({ shape: [rows] }) => of(rows, rows === 1 ? 2 : 3), gradient: (x) => x } });
   call({ normalize: "softmax" as "sum" });
   call({ countPower: 1 });
   call({ normalize: "count", countPower: [1] });
@@ -38,8 +38,8 @@ it("names what does not fit in linearAttention", () => {
     RangeError: linearAttention: expected \`key\` of shape [1, Hkv, S, 8] ([B, Hkv, S, D]) with Hkv a divisor of 4, got [3, 5, 8]
     RangeError: linearAttention: expected \`value\` of shape [1, 1, 5, E] ([B, Hkv, S, E]), got [4, 8]
     RangeError: linearAttention: expected \`featureMap\` "elu" or "relu" or "exp" or "cosine" or "identity" or an object, got softmax
-    RangeError: linearAttention: expected \`featureMap\` that gives [2, 4, 3, F] from [2, 4, 3, 8], got [3] from "flat"
-    RangeError: linearAttention: expected \`featureMap\` that gives queries and keys as many features, at least 1, got 1 and 2
+    RangeError: linearAttention: expected \`featureMap\` that gives [1, F], F >= 1, from [1, 8], got [3] from "flat"
+    RangeError: linearAttention: expected \`featureMap\` that gives [6, 2] from [6, 8], got [6, 3] from "odd"
     RangeError: linearAttention: expected \`normalize\` "sum" or "none" or "count" or "magnitude", got softmax
     RangeError: linearAttention: expected \`countPower\` with normalize "count", got "sum"
     RangeError: linearAttention: expected \`countPower\` of shape [4] ([H]), got [1]

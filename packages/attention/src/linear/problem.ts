@@ -28,18 +28,23 @@ export interface Gates {
   readonly width: number;
 }
 
-/** A checked call: features [B, H, T, F] and [B, Hkv, S, F], the query's multiplied with `scale`. */
+/** A checked call: arguments [B, H, T, D], [B, Hkv, S, D] and [B, Hkv, S, E]; the map makes F features of D, the query's are multiplied with `scale`. */
 export interface LinearProblem {
   readonly batch: number;
   readonly heads: number;
   readonly groups: number;
   readonly queries: number;
   readonly keys: number;
+  /** D. */
+  readonly size: number;
+  /** F. */
   readonly features: number;
   readonly width: number;
   readonly query: Float32Array;
   readonly key: Float32Array;
   readonly value: Float32Array;
+  readonly map: FeatureMap;
+  readonly scale: number;
   readonly gates: Gates | undefined;
   /** Keys of each item that are no padding. */
   readonly lengths: Int32Array;
@@ -50,14 +55,12 @@ export interface LinearProblem {
   readonly powers: Float64Array | undefined;
 }
 
-/** What the gradients need besides: the arguments before the map. */
+/** A checked call and the shapes in which it was made. */
 export interface LinearCall {
   readonly problem: LinearProblem;
-  readonly map: FeatureMap;
-  readonly scale: number;
-  readonly query: Tensor<"float32">;
-  readonly key: Tensor<"float32">;
-  readonly value: Tensor<"float32">;
+  readonly queryShape: readonly number[];
+  readonly keyShape: readonly number[];
+  readonly valueShape: readonly number[];
   readonly gateShape: readonly number[] | undefined;
   readonly powerGiven: boolean;
 }
@@ -72,20 +75,25 @@ function headed(where: string, argument: string, x: TensorLike, letters: string)
   return made;
 }
 
-/** The map, and the features of x checked for their shape. */
+/** The map of a name, or the one that was given. */
 export function checkMap(where: string, featureMap: FeatureMapName | FeatureMap): FeatureMap {
   if (typeof featureMap !== "string") return featureMap;
   if (!FEATURE_MAPS.includes(featureMap)) throw rangeError(where, "featureMap", `${listed(FEATURE_MAPS)} or an object`, `${featureMap as string}`);
   return namedFeatureMap(featureMap);
 }
 
-/** apply(x), whose rows must stay rows. */
-export function mapped(where: string, map: FeatureMap, x: Tensor<"float32">): Tensor<"float32"> {
-  const made = map.apply(x), { shape } = x;
-  if (made.shape.length !== shape.length || made.shape.some((size, axis) => axis < shape.length - 1 && size !== shape[axis])) {
-    throw rangeError(where, "featureMap", `that gives [${[...shape.slice(0, -1), "F"].join(", ")}] from [${shape.join(", ")}]`, `[${made.shape.join(", ")}] from "${map.name}"`);
-  }
+/** The features of rows [N, D]: [N, F]. */
+export function mapped(where: string, map: FeatureMap, x: Tensor<"float32">, features: number): Tensor<"float32"> {
+  const made = map.apply(x), { shape: [rows] } = x;
+  if (made.shape.length !== 2 || made.shape[0] !== rows || made.shape[1] !== features) throw rangeError(where, "featureMap", `that gives [${rows}, ${features}] from [${x.shape.join(", ")}]`, `[${made.shape.join(", ")}] from "${map.name}"`);
   return made;
+}
+
+/** F, asked of a row of zeros. */
+export function featuresOf(where: string, map: FeatureMap, size: number): number {
+  const { shape } = map.apply(new Tensor("float32", [1, size], new Float32Array(size)));
+  if (shape.length !== 2 || shape[0] !== 1 || shape[1] < 1) throw rangeError(where, "featureMap", `that gives [1, F], F >= 1, from [1, ${size}]`, `[${shape.join(", ")}] from "${map.name}"`);
+  return shape[1];
 }
 
 /** Powers of the count for each head. */
@@ -121,9 +129,7 @@ export function prepareLinear(where: string, q: TensorLike, k: TensorLike, v: Te
   const { featureMap = "elu", normalize = "sum", countPower, logGates, causal = logGates !== undefined, chunkSize = 64 } = options;
   const map = checkMap(where, featureMap), powers = checkPowers(where, normalize, countPower, heads);
   checkInteger(where, "chunkSize", chunkSize, 1, 65536);
-  const phiQuery = mapped(where, map, query), phiKey = mapped(where, map, key), features = phiQuery.shape[phiQuery.shape.length - 1];
-  if (features < 1 || phiKey.shape[phiKey.shape.length - 1] !== features) throw rangeError(where, "featureMap", "that gives queries and keys as many features, at least 1", `${features} and ${phiKey.shape[phiKey.shape.length - 1]}`);
-  const { scale = normalize === "magnitude" ? 1 / Math.sqrt(features) : 1 } = options;
+  const features = featuresOf(where, map, size), { scale = normalize === "magnitude" ? 1 / Math.sqrt(features) : 1 } = options;
   if (!Number.isFinite(scale)) throw rangeError(where, "scale", "finite", `${scale}`);
   const gates = logGates === undefined ? undefined : checkGates(where, logGates, key.shape.slice(0, -1), features, ["B", "Hkv", "S"].slice(4 - key.shape.length).join(", "));
   if (gates && !causal) throw rangeError(where, "causal", "true with `logGates`: a recurrence runs forward", "false");
@@ -132,9 +138,9 @@ export function prepareLinear(where: string, q: TensorLike, k: TensorLike, v: Te
   if (given && (given.shape.length !== 1 || given.size !== batch)) throw rangeError(where, "lengths", `of shape [${batch}] ([B])`, `[${given.shape.join(", ")}]`);
   if (given) for (let b = 0; b < batch; b++) if (given.data[b] < 0 || given.data[b] > keys) throw rangeError(where, "lengths", `in [0, ${keys}]`, `${given.data[b]} at index ${b}`);
   return {
-    map, scale, query, key, value, gateShape: gates?.shape, powerGiven: countPower !== undefined && typeof countPower !== "number",
+    queryShape: query.shape, keyShape: key.shape, valueShape: value.shape, gateShape: gates?.shape, powerGiven: countPower !== undefined && typeof countPower !== "number",
     problem: {
-      batch, heads, groups, queries, keys, features, width, query: scale === 1 ? phiQuery.data : phiQuery.data.map((x) => x * scale), key: phiKey.data, value: value.data, gates,
+      batch, heads, groups, queries, keys, size, features, width, query: query.data, key: key.data, value: value.data, map, scale, gates,
       lengths: given ? given.data : new Int32Array(batch).fill(keys), causal, chunkSize, normalize, powers,
     },
   };
