@@ -15,4 +15,4 @@ export { mahalanobis, type MahalanobisState } from "./mahalanobis.ts";
 export { linearCrossEntropy, type LinearCrossEntropyOptions, type LinearCrossEntropyWithGrad } from "./linearCrossEntropy.ts";
 export { attention, type AttentionGradientOptions, type AttentionOptions, type AttentionOutput, type AttentionWithGrad } from "./attention.ts";
 export { sampleTokens, type SampleTokensOptions, type SampledTokens } from "./sampleTokens.ts";
-export { chainForwardBackward, chainViterbi, compileChain, type ChainForwardBackwardOptions, type ChainOptions, type ChainPaths, type ChainRowsOptions, type ChainSums, type GpuChain } from "./chain.ts";
+export { chainForwardBackward, chainViterbi, compileChain, segmentSums, segmentViterbi, type ChainForwardBackwardOptions, type ChainOptions, type ChainPaths, type ChainRowsOptions, type ChainSums, type GpuChain } from "./chain.ts";
