@@ -117,10 +117,10 @@ function gradient(definition: RowNormalizerDefinition, problem: AttentionProblem
     made.output.set(matmul(final, value).data, row * width);
     scatter(matmul(final, u, { transposeA: true }), list, item, sums.value);
     const ofWeights = matmul(u, value, { transposeB: true });
-    for (let at = 0; factors && at < ofWeights.size; at++) {
+    for (let at = 0, end = factors ? ofWeights.size : 0; at < end; at++) {
       const distance = head * distances + first + Math.floor(at / count) + keys - 1 - list[at % count];
       if (weights.data[at] !== 0) made.factors[distance] += weights.data[at] * ofWeights.data[at];
-      ofWeights.data[at] *= factors[distance];
+      ofWeights.data[at] *= factors![distance];
     }
     hide(scores, seen, ofWeights);
     const ofScores = definition.gradient(scores, weights, ofWeights, seen), g = ofScores.data;
