@@ -3,7 +3,7 @@ import { benjaminiHochberg } from "@logits/statistics";
 import { Tensor, randomSource, type RandomSource } from "@logits/tensor";
 import { checkGuarantee, detectorChecks, expectClose, expectExact, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { ConformalPValues, LogitDetector, MahalanobisDetector, NearestNeighborDetector, OnlineDiscoveries, PValueFusion, SsdDetector, Threshold, VimDetector, allDetectors, detectorFromJSON, discoveries, readDetector } from "./index.ts";
+import { ConformalPValues, LogitDetector, MahalanobisDetector, NearestNeighborDetector, OnlineDiscoveries, PValueFusion, SsdDetector, Threshold, VimDetector, allDetectors, detectorFromJSON, discoveries, readDetector, type Detector } from "./index.ts";
 
 const SLOW = Boolean(process.env.LOGITS_SLOW), W = 4;
 const repetitions = SLOW ? 10_000 : 400;
@@ -47,7 +47,7 @@ describe("PValueFusion", () => {
 
   const usual = { dtype: "float32" as const, ...plain(rows(60, 7).features) };
   const far = { dtype: "float32" as const, shape: [2, W], data: Float32Array.from([3, 0, 0, 5, 3, 0, 0, 30]) };
-  it.each(detectorChecks({
+  it.each(detectorChecks<Detector>({
     // Far beyond all reference rows p-values are equal, so the nearer row must lie among them: a reference that reaches further.
     name: "fusion", fromJSON: detectorFromJSON, usual, far,
     make: () => PValueFusion.fit([SsdDetector.fit(rows(80, 1).features, { normalize: false })], { features: [...Array.from({ length: 60 }, (_, n) => [...rows(60, 3).features.row(n).data]), ...Array.from({ length: 8 }, (_, n) => [3, 0, 0, 4 * n])] }),
