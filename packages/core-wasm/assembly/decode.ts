@@ -2,14 +2,14 @@ import { tanh } from "./lib/elementary";
 import { EXP, halfExpBounded } from "./lib/exp";
 import { log64 } from "./lib/log";
 import { sigmoidOf } from "./lib/sigmoidOf";
-import { high, highPairs, low, lowPairs, tile4 } from "./lib/tile";
+import { high, highPairs, low, lowPairs, put, tile4 } from "./lib/tile";
 import { madd } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
-// Attention of one position over a cache in pages, for all heads at once. A page of P tokens (a multiple of 64) holds a block for each key head, one behind the other: keys, values and, in int8, scales.
+// Attention of one position over a cache in pages, for all heads at once. A page of P tokens (a multiple of 64) holds a block for each key head, one behind the other: in int8 scales, then keys, then values.
 //   float32, float16: keys [P / 8][D][8], by features, 8 tokens side by side; values [E / 8][P][8], by tokens, 8 columns side by side. float16 has the elements of 8 in the order 0, 4, 1, 5, 2, 6, 3, 7.
-//   int8: keys [P / 4][D / 4][4][4], 4 tokens of which 4 features lie side by side; values [E / 4][P / 4][4][4], 4 columns of which 4 tokens lie side by side in the order 0, 2, 1, 3; then f32[P] scales of the keys,
-//   f32[P] of the values and i32[P], the sums of the keys' integers.
+//   int8: keys [P / 4][D / 4][4][4], 4 tokens of which 4 features lie side by side; values [E / 4][P / 4][4][4], 4 columns of which 4 tokens lie side by side in the order 0, 2, 1, 3; before both f32[P] scales of
+//   the keys, i32[P], the sums of their integers, and f32[P] scales of the values.
 // D / 4 and E / 8 or E / 4 are rounded up; what stands beyond is 0. So both products are those of 4 queries with 8 tokens or columns, every byte is read in the order in which it lies, and nothing is summed across lanes.
 // packages/core-wasm/src/cacheFormat.ts writes it.
 
@@ -20,8 +20,8 @@ const SCORES: usize = 1024, LINE: usize = 256;
 
 const FLOAT16: i32 = 1, INT8: i32 = 2;
 
-// 2^112; the sign, exponent and mantissa of a float16 in a float32; 1.5 * 2^23; 16383; the smallest weight that is told from 0; the low half; the low seven bits of each half.
-const NUMBERS: usize = memory.data<u32>([0x77800000, 0x8fffe000, 0x4b400000, 0x467ffc00, 0x0da24260, 0xffff, 0x7f007f]);
+// 2^112; the sign, exponent and mantissa of a float16 in a float32; 1.5 * 2^23; 16383; the smallest weight that is told from 0; the low half; the low seven bits of each half; 2^48; 2^64.
+const NUMBERS: usize = memory.data<u32>([0x77800000, 0x8fffe000, 0x4b400000, 0x467ffc00, 0x0da24260, 0xffff, 0x7f007f, 0x57800000, 0x5f800000]);
 const ONES: usize = memory.data<f32>([1, 1, 1, 1]), ZEROS: usize = memory.data<i32>([0, 0, 0, 0]);
 
 // What a call works on: addresses, and sizes in elements unless they are named bytes. packages/core-wasm/src/attentionDecode.ts writes it.
@@ -36,10 +36,11 @@ class Step {
   // E, rounded up to a multiple of 8.
   width: i32;
   pageSize: i32;
-  // Bytes of a block, and of the keys in it.
+  // Bytes of a block, and where keys and values begin in it.
   block: usize;
-  keyBytes: usize;
-  // Queries, scaled: f32[groups, rows / 4, features, 4]; in int8 integers as `integers` takes them, [groups, rows / 4, features / 4], and what 1 stands for, f32[groups, rows].
+  keysAt: usize;
+  valuesAt: usize;
+  // Queries, scaled: f32[groups, rows / 4, features, 4], in float16 times 2^64; in int8 integers as `integers` takes them, [groups, rows / 4, features / 4], and what 1 stands for, f32[groups, rows].
   queries: usize;
   units: usize;
   // max: f32[groups, rows], half: f64[groups, rows], out: f32[groups, rows, width], as in attention.ts; shifts: f32[groups, rows].
@@ -52,27 +53,51 @@ class Step {
   // The bias of row 0 of group 0 and the token 0 of the page: that of token j lies j elements before, that of the next row relativeRow further. 0: none.
   relative: usize;
   relativeRow: i32;
-  // f32[rows, 64]; f32[64, 4]; room for a panel, 32 max(D, 64) bytes.
+  // f32[rows, 64]; f32[64, 4]; f32[4].
   scores: usize;
   weights: usize;
-  panel: usize;
+  weightUnits: usize;
 }
 
-// Reads the beginning of each 4 KiB ahead of its use, so that the processor goes on reading there: it follows a stream of addresses only within such a piece.
-function ahead(x: usize, bytes: usize): u64 {
+// Reads the beginning of a block, and of each 4 KiB of it, ahead of its use, so that the processor goes on reading there: it follows a stream of addresses only within such a piece.
+function ahead(x: usize, end: usize): u64 {
   let read: u64 = 0;
-  if (x) for (const end = x + bytes; x < end; x += 4096) read ^= load<u64>(x) ^ load<u64>(x, 64) ^ load<u64>(x, 128) ^ load<u64>(x, 192);
+  for (; x < end; x = (x + 4096) & ~4095) read ^= load<u64>(x) ^ load<u64>(x, 64) ^ load<u64>(x, 128) ^ load<u64>(x, 192);
   return read;
 }
 
-// y = x, 8 elements at a time.      x: f16, y: f32
-function widen(x: usize, bytes: usize, y: usize): void {
-  const scale = v128.load32_splat(NUMBERS), bits = v128.load32_splat(NUMBERS, 4);
-  for (const end = x + bytes; x < end; x += 16, y += 32) {
-    const v = v128.load(x);
-    v128.store(y, f32x4.mul(v128.and(i32x4.shr_s(i32x4.shl(v, 16), 3), bits), scale));
-    v128.store(y, f32x4.mul(v128.and(i32x4.shr_s(v, 3), bits), scale), 16);
+// lib/tile's tile4 with panels of float16: the bits of 8 elements, shifted to their places in float32, are the elements times 2^-112, none of them denormal.      a: f32[k, 4], b: f16[k, 8], c: f32[4, 8]
+function halves4(a: usize, b: usize, k: i32, c: usize, cRow: usize, add: i32): void {
+  const bits = v128.load32_splat(NUMBERS, 4);
+  let c00 = f32x4.splat(0), c10 = c00, c20 = c00, c30 = c00;
+  let c01 = c00, c11 = c00, c21 = c00, c31 = c00;
+  for (const end = b + (<usize>k << 4); b < end; b += 16) {
+    const v = v128.load(b), b0 = v128.and(i32x4.shr_s(i32x4.shl(v, 16), 3), bits), b1 = v128.and(i32x4.shr_s(v, 3), bits);
+    const a0 = v128.load32_splat(a);
+    c00 = madd(a0, b0, c00);
+    c01 = madd(a0, b1, c01);
+    const a1 = v128.load32_splat(a, 4);
+    c10 = madd(a1, b0, c10);
+    c11 = madd(a1, b1, c11);
+    const a2 = v128.load32_splat(a, 8);
+    c20 = madd(a2, b0, c20);
+    c21 = madd(a2, b1, c21);
+    const a3 = v128.load32_splat(a, 12);
+    c30 = madd(a3, b0, c30);
+    c31 = madd(a3, b1, c31);
+    a += 16;
   }
+  put(c, c00, 0, add);
+  put(c, c01, 16, add);
+  c += cRow;
+  put(c, c10, 0, add);
+  put(c, c11, 16, add);
+  c += cRow;
+  put(c, c20, 0, add);
+  put(c, c21, 16, add);
+  c += cRow;
+  put(c, c30, 0, add);
+  put(c, c31, 16, add);
 }
 
 // @ts-ignore: decorator
@@ -152,24 +177,23 @@ function integers(a: usize, b: usize, n: i32, units: usize, scales: usize, minus
 }
 
 // Scores of all rows of a key head for the tokens [begin, end) of a page, begin a multiple of 8: f32[rows / 4][4, 64].
-function products(t: Step, keys: usize, g: i32, begin: i32, end: i32): void {
+function products(t: Step, block: usize, g: i32, begin: i32, end: i32): void {
   const features = <usize>t.features, deep = (features + 3) >> 2, bytes = t.format == INT8, queryBytes = bytes ? deep << 5 : features << 4, panelBytes = t.format == 0 ? features << 5 : features << 4;
-  const queries = t.queries + <usize>g * <usize>(t.rows >> 2) * queryBytes, units = t.units + <usize>(g * t.rows << 2), lines = <usize>t.pageSize << 2, scales = keys + t.block - 3 * lines;
+  const queries = t.queries + <usize>g * <usize>(t.rows >> 2) * queryBytes, units = t.units + <usize>(g * t.rows << 2), keys = block + t.keysAt;
   let s = t.scores;
   if (bytes) {
     for (let j = begin; j < end; j += 4, s += 16) {
-      const k = keys + <usize>(j >> 2) * (deep << 4), scale = scales + (<usize>j << 2);
-      for (let r = 0, q = queries, c = s; r < t.rows; r += 4, q += queryBytes, c += SCORES) integers(q, k, <i32>deep, units + <usize>(r << 2), scale, scale + (lines << 1), c, LINE, 0);
+      const k = keys + <usize>(j >> 2) * (deep << 4), scale = block + (<usize>j << 2);
+      for (let r = 0, q = queries, c = s; r < t.rows; r += 4, q += queryBytes, c += SCORES) integers(q, k, <i32>deep, units + <usize>(r << 2), scale, scale + (<usize>t.pageSize << 2), c, LINE, 0);
     }
     return;
   }
   for (let j = begin; j < end; j += 8, s += 32) {
-    let k = keys + <usize>(j >> 3) * panelBytes;
-    if (t.format == FLOAT16) {
-      widen(k, panelBytes, t.panel);
-      k = t.panel;
+    const k = keys + <usize>(j >> 3) * panelBytes;
+    for (let r = 0, q = queries, c = s; r < t.rows; r += 4, q += queryBytes, c += SCORES) {
+      if (t.format == FLOAT16) halves4(q, k, t.features, c, LINE, 0);
+      else tile4(q, k, t.features, c, LINE, 0);
     }
-    for (let r = 0, q = queries, c = s; r < t.rows; r += 4, q += queryBytes, c += SCORES) tile4(q, k, t.features, c, LINE, 0);
   }
 }
 
@@ -274,10 +298,8 @@ function spread(t: Step, values: usize, p: usize, units: usize, begin: i32, end:
   const each: usize = t.format == 0 ? 5 : 4;
   values += <usize>begin << each;
   for (let c = 0; c < t.width; c += 8, values += <usize>t.pageSize << each, out += 32) {
-    if (t.format == FLOAT16) {
-      widen(values, <usize>(end - begin) << 4, t.panel);
-      tile4(p, t.panel, end - begin, out, outBytes, 1);
-    } else tile4(p, values, end - begin, out, outBytes, 1);
+    if (t.format == FLOAT16) halves4(p, values, end - begin, out, outBytes, 1);
+    else tile4(p, values, end - begin, out, outBytes, 1);
   }
 }
 
@@ -289,11 +311,12 @@ export function f32_decode_page(call: usize, page: usize, begin: i32, end: i32, 
     const following = g + 1 < t.groups ? page + t.block : next;
     for (let from = begin; from < end; ) {
       const first = from & ~7, to = min(end, (from & ~(STEP - 1)) + STEP), whole = (to - first + 7) & ~7;
-      if (from == begin) read ^= ahead(following, t.keyBytes);
+      if (from == begin && following) read ^= ahead(following, following + t.valuesAt);
       products(t, page, g, first, to);
-      if (from == begin && following) read ^= ahead(following + t.keyBytes, t.block - t.keyBytes);
+      if (from == begin && following) read ^= ahead(following + t.valuesAt, following + t.block);
       for (let r = 0; r < t.rows; r += 4) {
         const s = t.scores + <usize>(r >> 2) * SCORES, row = <usize>(g * t.rows + r), out = t.out + row * outBytes;
+        if (t.format == FLOAT16) scaleRow(s, SCORES, load<f32>(NUMBERS, 28));
         if (t.cap > 0) soften(s, SCORES, t.cap);
         for (let i: usize = 0; i < 4; i++) {
           const line = s + i * LINE;
@@ -307,14 +330,15 @@ export function f32_decode_page(call: usize, page: usize, begin: i32, end: i32, 
         const top = t.max + (row << 2), bytes = <usize>whole << 4, m = byToken(s, <usize>whole << 2, t.weights, v128.load(top));
         if (t.sigmoid) sigmoidFour(t.weights, bytes, v128.load(t.shifts + (row << 2)));
         else softmaxFour(t.weights, bytes, m, top, t.half + (row << 3), out, outBytes);
+        if (t.format == FLOAT16) scaleRow(t.weights, bytes, load<f32>(NUMBERS));
         let start = from, p = t.weights + (<usize>(from - first) << 4);
         if (t.format == INT8) {
           // Tokens by four: those that take no part have the weight 0.
           start = first;
           p = t.weights;
-          toIntegers(p, whole, page + t.block - (<usize>t.pageSize << 3) + (<usize>first << 2), t.panel);
+          toIntegers(p, whole, page + (<usize>t.pageSize << 3) + (<usize>first << 2), t.weightUnits);
         }
-        spread(t, page + t.keyBytes, p, t.panel, start, to, out);
+        spread(t, page + t.valuesAt, p, t.weightUnits, start, to, out);
       }
       from = to;
     }
@@ -339,8 +363,10 @@ export function f32_decode_queries(call: usize, x: usize, scale: f32, share: i32
         store<f32>(t.units + (<usize>(g * t.rows + r) << 2), held ? scale * (top / most) : NaN);
         if (held) quantize(x, features, by, to + (<usize>(r & 3) << 3));
       } else {
+        // 2^64: with the 2^48 of the scores it makes up for the 2^-112 of float16.
+        const by: f32 = t.format == FLOAT16 ? load<f32>(NUMBERS, 32) : 1;
         let p = to + (<usize>(r & 3) << 2);
-        for (let i: usize = 0; i < features; i++, p += 16) store<f32>(p, load<f32>(x + (i << 2)) * scale);
+        for (let i: usize = 0; i < features; i++, p += 16) store<f32>(p, load<f32>(x + (i << 2)) * scale * by);
       }
     }
   }

@@ -15,7 +15,7 @@ const LOWEST = -3.4028234663852886e38;
 
 /** The record that assembly/decode.ts reads, its fields in order; each has four bytes. */
 const FIELDS = [
-  "format", "groups", "rows", "features", "width", "pageSize", "block", "keyBytes", "queries", "units", "max", "half", "out", "shifts", "sigmoid", "cap", "relative", "relativeRow", "scores", "weights", "panel",
+  "format", "groups", "rows", "features", "width", "pageSize", "block", "keysAt", "valuesAt", "queries", "units", "max", "half", "out", "shifts", "sigmoid", "cap", "relative", "relativeRow", "scores", "weights", "weightUnits",
 ] as const;
 const RELATIVE: number = FIELDS.indexOf("relative");
 
@@ -50,10 +50,10 @@ export interface DecodeProblem {
  * @returns output [H, E] and logSumExp [H]
  */
 export function attentionDecode({ heads, format, query, scale, softCap, shifts, sinks, from, to, relative, page }: DecodeProblem): AttentionResult {
-  const { groups, features, width, pageSize, dtype, blockBytes, keyBytes } = format, k = kernels(), share = heads / groups, rows = (share + 3) & ~3, all = groups * rows, columns = (width + 7) & ~7, count = Math.max(0, to - from);
+  const { groups, features, width, pageSize, dtype, blockBytes, keysAt, valuesAt } = format, k = kernels(), share = heads / groups, rows = (share + 3) & ~3, all = groups * rows, columns = (width + 7) & ~7, count = Math.max(0, to - from);
   const depth = dtype === "int8" ? 2 * ((features + 3) >> 2) : features;
   const places: Record<string, number> = {}, sizes = {
-    call: FIELDS.length, queries: all * depth, units: all, max: all, half: 2 * all, out: all * columns, shifts: all, given: heads * features, total: heads, output: heads * width, relative: relative ? all * count : 0, scores: 64 * rows, weights: 256, panel: 8 * Math.max(features, 64),
+    call: FIELDS.length, queries: all * depth, units: all, max: all, half: 2 * all, out: all * columns, shifts: all, given: heads * features, total: heads, output: heads * width, relative: relative ? all * count : 0, scores: 64 * rows, weights: 256, weightUnits: 4,
   };
   let words = 0;
   for (const [name, size] of Object.entries(sizes)) {
@@ -62,8 +62,8 @@ export function attentionDecode({ heads, format, query, scale, softCap, shifts, 
   }
   const base = scratch(4 * words) >>> 2, floats = floatView(), ints = intView(), at = (name: keyof typeof sizes): number => base + places[name];
   const fields: Record<(typeof FIELDS)[number], number> = {
-    format: ["float32", "float16", "int8"].indexOf(dtype), groups, rows, features, width: columns, pageSize, block: blockBytes, keyBytes, queries: 4 * at("queries"), units: 4 * at("units"), max: 4 * at("max"), half: 4 * at("half"),
-    out: 4 * at("out"), shifts: 4 * at("shifts"), sigmoid: shifts ? 1 : 0, cap: 0, relative: 0, relativeRow: count, scores: 4 * at("scores"), weights: 4 * at("weights"), panel: 4 * at("panel"),
+    format: ["float32", "float16", "int8"].indexOf(dtype), groups, rows, features, width: columns, pageSize, block: blockBytes, keysAt, valuesAt, queries: 4 * at("queries"), units: 4 * at("units"), max: 4 * at("max"), half: 4 * at("half"),
+    out: 4 * at("out"), shifts: 4 * at("shifts"), sigmoid: shifts ? 1 : 0, cap: 0, relative: 0, relativeRow: count, scores: 4 * at("scores"), weights: 4 * at("weights"), weightUnits: 4 * at("weightUnits"),
   };
   FIELDS.forEach((name, i) => (ints[at("call") + i] = fields[name]));
   floats[at("call") + FIELDS.indexOf("cap")] = softCap;

@@ -16,11 +16,12 @@ export interface CacheSizes {
   readonly pageSize: number;
 }
 
-/** A page's layout, as assembly/decode.ts reads it: a block for each head, keys before values before scales. Pages begin as zeros. */
+/** A page's layout, as assembly/decode.ts reads it: a block for each head, scales before keys before values. Pages begin as zeros. */
 export interface CacheFormat extends CacheSizes {
   readonly dtype: CacheDType;
-  /** Bytes of the keys of a block. */
-  readonly keyBytes: number;
+  /** Where keys begin in a block, in bytes. */
+  readonly keysAt: number;
+  readonly valuesAt: number;
   readonly blockBytes: number;
   readonly pageBytes: number;
   /**
@@ -88,14 +89,15 @@ const refused = (where: string, argument: string, dtype: CacheDType, x: number):
 export function cacheFormat(dtype: CacheDType, sizes: CacheSizes): CacheFormat {
   const { groups, features, width, pageSize } = sizes, columns = eight(width);
   const size = dtype === "float32" ? 4 : dtype === "float16" ? 2 : 1, depth = dtype === "int8" ? (features + 3) & ~3 : features;
-  const keyBytes = size * pageSize * depth, valueBytes = size * pageSize * columns, blockBytes = keyBytes + valueBytes + (dtype === "int8" ? 12 * pageSize : 0);
+  const keysAt = dtype === "int8" ? 12 * pageSize : 0, valuesAt = keysAt + size * pageSize * depth, blockBytes = valuesAt + size * pageSize * columns, base = (valuesAt - keysAt) / size;
   const cells = dtype === "int8" ? squares(sizes) : plain(sizes, dtype === "float16" ? [0, 2, 4, 6, 1, 3, 5, 7] : [0, 1, 2, 3, 4, 5, 6, 7]);
   const arrays = (at: number): Float32Array | Uint16Array | Int8Array => {
-    const { buffer } = wasmMemory();
-    return dtype === "float32" ? new Float32Array(buffer, at, (keyBytes + valueBytes) / 4) : dtype === "float16" ? new Uint16Array(buffer, at, (keyBytes + valueBytes) / 2) : new Int8Array(buffer, at, keyBytes + valueBytes);
+    const { buffer } = wasmMemory(), from = at + keysAt, bytes = blockBytes - keysAt;
+    return dtype === "float32" ? new Float32Array(buffer, from, bytes / 4) : dtype === "float16" ? new Uint16Array(buffer, from, bytes / 2) : new Int8Array(buffer, from, bytes);
   };
-  const scales = (at: number): Float32Array => (dtype === "int8" ? new Float32Array(wasmMemory().buffer, at + keyBytes + valueBytes, 2 * pageSize) : FLOAT);
-  const sums = ({ buffer, byteOffset }: Float32Array): Int32Array => new Int32Array(buffer, byteOffset + 8 * pageSize, pageSize);
+  /** Scales of the keys, room for sums, scales of the values. */
+  const scales = (at: number): Float32Array => (dtype === "int8" ? new Float32Array(wasmMemory().buffer, at, 3 * pageSize) : FLOAT);
+  const sums = ({ buffer, byteOffset }: Float32Array): Int32Array => new Int32Array(buffer, byteOffset + 4 * pageSize, pageSize);
   /** Each run of numbers that share a scale: keys and values of a token and head, and where they stand in the argument. */
   const runs = (page: number, n: number, from: number, count: number, visit: (held: ReturnType<typeof arrays>, scale: Float32Array, token: number, keys: boolean, start: number) => void): void => {
     for (let g = 0; g < groups; g++) {
@@ -107,10 +109,10 @@ export function cacheFormat(dtype: CacheDType, sizes: CacheSizes): CacheFormat {
     }
   };
   return {
-    ...sizes, dtype, keyBytes, blockBytes, pageBytes: groups * blockBytes,
+    ...sizes, dtype, keysAt, valuesAt, blockBytes, pageBytes: groups * blockBytes,
     write(where, page, at, n, key, value, from, count): void {
       runs(page, n, from, count, (to, scaling, i, keys, start) => {
-        const x = keys ? key : value, length = keys ? features : width, token = at + i, base = keys ? 0 : keyBytes / size, place = keys ? cells.keys : cells.values;
+        const x = keys ? key : value, length = keys ? features : width, token = at + i, offset = keys ? 0 : base, place = keys ? cells.keys : cells.values;
         let by = 1;
         if (dtype === "int8") {
           let top = 0;
@@ -120,7 +122,7 @@ export function cacheFormat(dtype: CacheDType, sizes: CacheSizes): CacheFormat {
             if (a > top) top = a;
           }
           const scale = Math.fround(top / 127);
-          scaling[(keys ? 0 : pageSize) + token] = scale;
+          scaling[(keys ? 0 : 2 * pageSize) + token] = scale;
           by = scale === 0 ? 0 : 1 / scale;
         }
         let sum = 0;
@@ -131,29 +133,29 @@ export function cacheFormat(dtype: CacheDType, sizes: CacheSizes): CacheFormat {
             v = half(v);
             if (Number.isNaN(v)) throw refused(where, keys ? "key" : "value", dtype, x[start + i]);
           }
-          to[base + place(token, i)] = v;
+          to[offset + place(token, i)] = v;
         }
         if (dtype === "int8" && keys) sums(scaling)[token] = sum;
       });
     },
     read(page, at, n, key, value, from, count): void {
       runs(page, n, from, count, (held, scaling, i, keys, start) => {
-        const y = keys ? key : value, length = keys ? features : width, token = at + i, base = keys ? 0 : keyBytes / size, place = keys ? cells.keys : cells.values;
-        const by = dtype === "int8" ? scaling[(keys ? 0 : pageSize) + token] : 1;
+        const y = keys ? key : value, length = keys ? features : width, token = at + i, offset = keys ? 0 : base, place = keys ? cells.keys : cells.values;
+        const by = dtype === "int8" ? scaling[(keys ? 0 : 2 * pageSize) + token] : 1;
         for (let i = 0; i < length; i++) {
-          const v = held[base + place(token, i)];
+          const v = held[offset + place(token, i)];
           y[start + i] = dtype === "float16" ? single(v) : by * v;
         }
       });
     },
     copy(page, at, toPage, toAt): void {
       for (let g = 0; g < groups; g++) {
-        const from = arrays(page + g * blockBytes), to = arrays(toPage + g * blockBytes), base = keyBytes / size;
+        const from = arrays(page + g * blockBytes), to = arrays(toPage + g * blockBytes);
         for (let i = 0; i < features; i++) to[cells.keys(toAt, i)] = from[cells.keys(at, i)];
         for (let i = 0; i < width; i++) to[base + cells.values(toAt, i)] = from[base + cells.values(at, i)];
         if (dtype !== "int8") continue;
         const scale = scales(page + g * blockBytes), toScale = scales(toPage + g * blockBytes);
-        for (const kind of [0, pageSize]) toScale[kind + toAt] = scale[kind + at];
+        for (const kind of [0, 2 * pageSize]) toScale[kind + toAt] = scale[kind + at];
         sums(toScale)[toAt] = sums(scale)[at];
       }
     },
