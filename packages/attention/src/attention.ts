@@ -1,6 +1,7 @@
 import { attentionForward, attentionGradient } from "@logits/core-wasm/attention";
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { lastingData } from "./lastingData.ts";
 import { prepare, type AttentionOptions } from "./options.ts";
 import type { PositionBias } from "./positionBias.ts";
 
@@ -51,7 +52,7 @@ function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options
   const shaped = (argument: string, x: TensorLike, shape: readonly number[]): Float32Array => {
     const made = asFloat32(where, argument, x);
     if (made.shape.length !== shape.length || made.shape.some((size, i) => size !== shape[i])) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${made.shape.join(", ")}]`);
-    return made.data;
+    return lastingData(made);
   };
   const upstream = shaped("upstream", options.upstream, [...lead, width]), total = options.upstreamLogSumExp === undefined ? undefined : shaped("upstreamLogSumExp", options.upstreamLogSumExp, lead);
   if ((shifts || rows) && total) throw rangeError(where, "upstreamLogSumExp", 'with normalizer "softmax"', rows ? `the row normaliser ${rows.name}` : "a sigmoid");

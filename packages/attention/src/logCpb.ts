@@ -1,6 +1,7 @@
 import { matmul } from "@logits/core-wasm";
 import { log2, sigmoid } from "@logits/statistics";
 import { Tensor, asFloat32, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { lastingData } from "./lastingData.ts";
 
 /** Weights of the network, as `nn.Linear` has them; A axes, F hidden units. */
 export interface LogCpbParameters {
@@ -32,7 +33,8 @@ export interface LogCpb {
 
 /** Numbers 0, 1, ... for different rows of differences, and the coordinates of each; axis by axis. */
 function differences(queries: Tensor<"float32">, keys: Tensor<"float32">, extent: readonly number[]): { readonly index: Int32Array; readonly coordinates: Tensor<"float32"> } {
-  const [length, axes] = queries.shape, [count] = keys.shape, index = new Int32Array(length * count), rows: number[][] = [[]];
+  const [length, axes] = queries.shape, [count] = keys.shape, index = new Int32Array(length * count);
+  let rows: number[][] = [[]];
   for (let axis = 0; axis < axes; axis++) {
     // A difference together with what the axes before say.
     const seen = new Map<number, Map<number, number>>(), next: number[][] = [];
@@ -50,7 +52,7 @@ function differences(queries: Tensor<"float32">, keys: Tensor<"float32">, extent
         index[at] = id;
       }
     }
-    rows.splice(0, rows.length, ...next);
+    rows = next;
   }
   return { index, coordinates: new Tensor("float32", [rows.length, axes], Float32Array.from(rows.flat())) };
 }
@@ -76,7 +78,7 @@ function differences(queries: Tensor<"float32">, keys: Tensor<"float32">, extent
 export function logCpb(parameters: LogCpbParameters, queries: TensorLike, keys: TensorLike, options: LogCpbOptions = {}): LogCpb {
   const where = "logCpb", { bound } = options, places = [["queries", queries], ["keys", keys]].map(([name, x]) => {
     const made = asFloat32(where, name as string, x as TensorLike);
-    if (made.shape.length !== 2 || made.shape[1] < 1) throw rangeError(where, name as string, "of shape [T, A]", `[${made.shape.join(", ")}]`);
+    if (made.shape.length !== 2 || made.shape[1] < 1) throw rangeError(where, name as string, name === "keys" ? "of shape [S, A]" : "of shape [T, A]", `[${made.shape.join(", ")}]`);
     for (let i = 0; i < made.size; i++) if (!Number.isFinite(made.data[i])) throw rangeError(where, name as string, "finite", `${made.data[i]} at index ${i}`);
     return made;
   });
@@ -87,8 +89,8 @@ export function logCpb(parameters: LogCpbParameters, queries: TensorLike, keys: 
     if (made.shape.length !== shape.length || made.shape.some((size, i) => size !== (shape[i] ?? Math.max(1, size)))) throw rangeError(where, name, `of shape [${shape.map((size, i) => size ?? letters[i]).join(", ")}]`, `[${made.shape.join(", ")}]`);
     return made;
   };
-  const w1 = shaped("hiddenWeights", parameters.hiddenWeights, "FA", undefined, axes), hidden = w1.shape[0], b1 = shaped("hiddenBias", parameters.hiddenBias, "F", hidden).data;
-  const w2 = shaped("outputWeights", parameters.outputWeights, "HF", undefined, hidden), heads = w2.shape[0], b2 = parameters.outputBias === undefined ? undefined : shaped("outputBias", parameters.outputBias, "H", heads).data;
+  const w1 = shaped("hiddenWeights", parameters.hiddenWeights, "FA", undefined, axes), hidden = w1.shape[0], b1 = lastingData(shaped("hiddenBias", parameters.hiddenBias, "F", hidden));
+  const w2 = shaped("outputWeights", parameters.outputWeights, "HF", undefined, hidden), heads = w2.shape[0], b2 = parameters.outputBias === undefined ? undefined : lastingData(shaped("outputBias", parameters.outputBias, "H", heads));
   const extent = options.extent ?? Array.from({ length: axes }, (_, a) => spanOf(from, a));
   if (extent.length !== axes) throw rangeError(where, "extent", `of ${axes} numbers`, `${extent.length}`);
   for (const x of extent) checkPositive(where, "extent", x);

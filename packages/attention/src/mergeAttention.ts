@@ -27,7 +27,8 @@ export function mergeAttention(parts: readonly { readonly output: TensorLike; re
   const output = new Float32Array(rows * width), logSumExp = new Float32Array(rows), weights = new Float64Array(parts.length), sums = new Float64Array(width);
   for (let i = 0; i < rows; i++) {
     let top = -Infinity, sum = 0;
-    for (const { data } of totals) if (!(data[i] <= top)) top = data[i];
+    // NaN stays the largest.
+    for (const { data } of totals) if (data[i] > top || data[i] !== data[i]) top = data[i];
     if (top === -Infinity) {
       logSumExp[i] = -Infinity;
       continue;

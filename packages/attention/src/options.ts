@@ -1,6 +1,7 @@
 import type { AttentionBlocks, AttentionProblem, Strided } from "@logits/core-wasm/attention";
 import { log } from "@logits/statistics";
 import { Tensor, asFloat32, asInt32, asMask, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { lastingData } from "./lastingData.ts";
 import type { KeyBlocks } from "./keyBlocks.ts";
 import type { RowNormalizer } from "./rowNormalizer.ts";
 import type { PositionBias } from "./positionBias.ts";
@@ -78,7 +79,7 @@ function strided<Data>(where: string, argument: string, shape: readonly number[]
 function perHead(where: string, argument: string, x: TensorLike, heads: number): Float32Array {
   const made = asFloat32(where, argument, x);
   if (made.shape.length !== 1 || made.size !== heads) throw rangeError(where, argument, `of shape [${heads}] ([H])`, `[${made.shape.join(", ")}]`);
-  return made.data;
+  return lastingData(made);
 }
 
 /** Rows of integers for [B, T] or [T] (`size` instead of T). */
@@ -116,7 +117,7 @@ export function prepare(where: string, q: TensorLike, k: TensorLike, v: TensorLi
     problem: {
       sizes: { batch, heads, groups, queries, keys, features, width }, query: given, key, value, scale, softCap: softCap ?? 0, shifts, sinks: softmaxOne ? new Float32Array(heads) : sinks === undefined ? undefined : perHead(where, "sinks", sinks, heads),
       ...intervals(where, options, batch, queries, keys, offset), blocks: options.blocks && listsOf(where, options.blocks, heads, queries, keys, offset), relative: positionBias && keys > 0 && queries > 0 ? relativeOf(positionBias, queries, keys, offset) : undefined,
-      mask: mask && strided(where, "mask", mask.shape, mask.data, axes), bias: bias && strided(where, "bias", bias.shape, bias.data, axes),
+      mask: mask && strided(where, "mask", mask.shape, lastingData(mask), axes), bias: bias && strided(where, "bias", bias.shape, lastingData(bias), axes),
     },
   };
 }
@@ -131,7 +132,7 @@ function listsOf(where: string, given: KeyBlocks | readonly KeyBlocks[], heads: 
     const [offsets, from, to] = (["offsets", "from", "to"] as const).map((field) => {
       const made = asInt32(where, named(field), list[field]);
       if (made.shape.length !== 1) throw rangeError(where, named(field), "of one axis", `shape [${made.shape.join(", ")}]`);
-      return made.data;
+      return lastingData(made);
     });
     const runs = from.length, ends = offsets.length - 1;
     if (to.length !== runs) throw rangeError(where, named("to"), `of shape [${runs}] as from`, `[${to.length}]`);

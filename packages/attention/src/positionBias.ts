@@ -1,5 +1,6 @@
 import { Tensor, asFloat32, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
 import { log, log1p, pow } from "@logits/statistics";
+import { lastingData } from "./lastingData.ts";
 
 /**
  * A bias that depends on the distance of query and key alone, one function for each head, and its gradient in the parameters.
@@ -54,7 +55,7 @@ export function alibiSlopes(heads: number): Tensor<"float32"> {
  * Source: Press, Smith, Lewis, "Train Short, Test Long: Attention with Linear Biases Enables Input Length Extrapolation", ICLR 2022.
  */
 export function alibi(slopes: TensorLike): PositionBias {
-  const parameters = headsOf("alibi", "slopes", slopes), m = parameters.data;
+  const parameters = headsOf("alibi", "slopes", slopes), m = lastingData(parameters);
   return {
     heads: m.length, parameters,
     value: (head, distance) => -m[head] * Math.abs(distance),
@@ -80,7 +81,7 @@ export function alibi(slopes: TensorLike): PositionBias {
  */
 export function kerple(kind: "logarithmic" | "power", scales: TensorLike, rates: TensorLike): PositionBias {
   if (kind !== "logarithmic" && kind !== "power") throw rangeError("kerple", "kind", '"logarithmic" or "power"', `${kind as string}`);
-  const a = headsOf("kerple", "scales", scales).data, r = headsOf("kerple", "rates", rates).data, heads = a.length;
+  const a = lastingData(headsOf("kerple", "scales", scales)), r = lastingData(headsOf("kerple", "rates", rates)), heads = a.length;
   if (r.length !== heads) throw rangeError("kerple", "rates", `of shape [${heads}] as scales`, `[${r.length}]`);
   for (let h = 0; h < heads; h++) {
     if (!(a[h] > 0)) throw rangeError("kerple", "scales", "above 0", `${a[h]} at index ${h}`);
@@ -125,7 +126,7 @@ export interface T5BiasOptions {
  * Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", JMLR 21 (2020), section 2.1; buckets as in its code.
  */
 export function t5Bias(table: TensorLike, options: T5BiasOptions = {}): PositionBias {
-  const { bidirectional = true, maxDistance = 128 } = options, parameters = asFloat32("t5Bias", "table", table), { data, shape } = parameters;
+  const { bidirectional = true, maxDistance = 128 } = options, parameters = asFloat32("t5Bias", "table", table), { shape } = parameters, data = lastingData(parameters);
   const [buckets = 0, heads = 0] = shape, side = bidirectional ? buckets / 2 : buckets, exact = Math.floor(side / 2);
   if (shape.length !== 2 || heads === 0 || exact < 1 || !Number.isInteger(side)) throw rangeError("t5Bias", "table", bidirectional ? "of shape [buckets, H], buckets even and at least 4" : "of shape [buckets, H], buckets at least 2", `[${shape.join(", ")}]`);
   checkPositive("t5Bias", "maxDistance", maxDistance);

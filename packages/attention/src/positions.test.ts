@@ -173,6 +173,9 @@ describe("logCpb [paper:transnext-robust-foveal-visual-perception-for-vision-tra
     expect(made.bias.shape).toEqual([1, 0, 1]);
     expectExact([...grads.hiddenWeights.data, ...grads.hiddenBias.data, ...grads.outputWeights.data, ...grads.outputBias!.data], [0, 0, 0, 0, 0]);
     expect(logCpb(parameters, [[1, 2]], none).bias.shape).toEqual([1, 1, 0]);
+    // More differences than an engine takes arguments.
+    const line = (count: number, step: number): Rows => new Tensor("float32", [count, 1], Float32Array.from({ length: count }, (_, i) => i * step));
+    expect(logCpb({ hiddenWeights: [[1]], hiddenBias: [0], outputWeights: [[1]] }, line(500, 500), line(500, 1)).bias.shape).toEqual([1, 500, 500]);
     // One place: the difference is 0, whatever the extent.
     expectExact(logCpb(parameters, [[4, 5]], [[4, 5]]).bias.data, [3]);
   });

@@ -1,4 +1,5 @@
 import { asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { lastingData } from "./lastingData.ts";
 import type { PositionBias } from "./positionBias.ts";
 
 /**
@@ -14,7 +15,7 @@ import type { PositionBias } from "./positionBias.ts";
  * Source: Luo et al., "Your Transformer May Not be as Powerful as You Expect", NeurIPS 2022, equation 7. Shaw, Uszkoreit, Vaswani, "Self-Attention with Relative Position Representations", NAACL 2018, for the clipping.
  */
 export function toeplitz(table: TensorLike): PositionBias {
-  const parameters = asFloat32("toeplitz", "table", table), { shape, data } = parameters, [heads = 0, size = 0] = shape, reach = (size - 1) / 2;
+  const parameters = asFloat32("toeplitz", "table", table), { shape } = parameters, data = lastingData(parameters), [heads = 0, size = 0] = shape, reach = (size - 1) / 2;
   if (shape.length !== 2 || heads === 0 || !Number.isInteger(reach) || reach < 0) throw rangeError("toeplitz", "table", "of shape [H, 2R + 1], H >= 1", `[${shape.join(", ")}]`);
   const at = (head: number, distance: number): number => head * size + reach + Math.min(Math.max(distance, -reach), reach);
   return {

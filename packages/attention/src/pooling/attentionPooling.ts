@@ -3,6 +3,7 @@ import { sigmoid, tanh } from "@logits/core-wasm/math";
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, asMask, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
+import { lastingData } from "../lastingData.ts";
 
 /** The small network that scores an instance. A bias of the score would change nothing: the softmax takes it out. */
 export interface AttentionPoolingParameters {
@@ -47,7 +48,7 @@ export interface AttentionPoolingWithGrad extends AttentionPooling {
 
 /** A checked call, and the scores. The pooling is the attention of one query of 0 whose scores are a bias. */
 function scored(where: string, features: TensorLike, { hidden, hiddenBias, gate, gateBias, score }: AttentionPoolingParameters, options: AttentionPoolingOptions) {
-  const given = asFloat32(where, "features", features), { shape } = given;
+  const given = asFloat32(where, "features", features), { shape } = given, data = lastingData(given);
   if (shape.length < 2 || shape.length > 3) throw rangeError(where, "features", "of shape [N, F] or [B, N, F]", `[${shape.join(", ")}]`);
   const [batch, count, width] = shape.length === 3 ? shape : [1, ...shape], v = asFloat32(where, "hidden", hidden);
   if (v.shape.length !== 2 || v.shape[1] !== width || v.shape[0] < 1) throw rangeError(where, "hidden", `of shape [A, ${width}] ([A, F])`, `[${v.shape.join(", ")}]`);
@@ -57,12 +58,12 @@ function scored(where: string, features: TensorLike, { hidden, hiddenBias, gate,
     return made;
   };
   if (gate === undefined && gateBias !== undefined) throw rangeError(where, "gateBias", "with a `gate`", "one without");
-  const rows = new Tensor("float32", [batch * count, width], given.data), w = own("score", score, [units]), u = gate === undefined ? undefined : own("gate", gate, [units, width]);
+  const rows = new Tensor("float32", [batch * count, width], data), w = own("score", score, [units]), u = gate === undefined ? undefined : own("gate", gate, [units, width]);
   const layer = (weights: Tensor<"float32">, argument: string, bias: TensorLike | undefined): Tensor<"float32"> => {
     const out = matmul(rows, weights, { transposeB: true });
     if (bias === undefined) return out;
-    const { data } = own(argument, bias, [units]);
-    for (let at = 0; at < out.size; at++) out.data[at] += data[at % units];
+    const shift = own(argument, bias, [units]).data;
+    for (let at = 0; at < out.size; at++) out.data[at] += shift[at % units];
     return out;
   };
   const h = tanh(layer(v, "hiddenBias", hiddenBias)), g = u && sigmoid(layer(u, "gateBias", gateBias)), scores = new Float32Array(batch * count);
@@ -74,8 +75,8 @@ function scored(where: string, features: TensorLike, { hidden, hiddenBias, gate,
   const mask = options.mask === undefined ? undefined : asMask(where, "mask", options.mask);
   if (mask && (mask.shape[mask.shape.length - 1] !== count || mask.shape.length > 2 || (mask.shape.length === 2 && mask.shape[0] !== batch))) throw rangeError(where, "mask", `of shape [${count}] or [${batch}, ${count}] ([N] or [B, N])`, `[${mask.shape.join(", ")}]`);
   const zeros = (...size: number[]): Tensor<"float32"> => new Tensor("float32", size, new Float32Array(size.reduce((a, b) => a * b, 1)));
-  const shared = mask && new Tensor("uint8", mask.shape.length === 2 ? [batch, 1, 1, count] : [count], mask.data);
-  const call = [zeros(batch, 1, 1, 1), zeros(batch, 1, count, 1), new Tensor("float32", [batch, 1, count, width], given.data)] as const;
+  const shared = mask && new Tensor("uint8", mask.shape.length === 2 ? [batch, 1, 1, count] : [count], lastingData(mask));
+  const call = [zeros(batch, 1, 1, 1), zeros(batch, 1, count, 1), new Tensor("float32", [batch, 1, count, width], data)] as const;
   return { given, batch, count, width, units, rows, v, w, u, h, g, scores, mask, call, options: { bias: new Tensor("float32", [batch, 1, 1, count], scores), ...(shared ? { mask: shared } : {}) } };
 }
 
@@ -95,7 +96,7 @@ function forward(features: TensorLike, parameters: AttentionPoolingParameters, o
 function withGrad(features: TensorLike, parameters: AttentionPoolingParameters, options: AttentionPoolingOptions & { readonly upstream: TensorLike }): AttentionPoolingWithGrad {
   const where = "attentionPooling.withGrad", made = scored(where, features, parameters, options), { given, batch, width, units, rows, v, w, u, h, g } = made, want = [...given.shape.slice(0, -2), width], upstream = asFloat32(where, "upstream", options.upstream);
   if (upstream.shape.length !== want.length || want.some((n, i) => n !== upstream.shape[i])) throw rangeError(where, "upstream", `of shape [${want.join(", ")}]`, `[${upstream.shape.join(", ")}]`);
-  const { output, logSumExp, grads } = attention.withGrad(...made.call, { ...made.options, upstream: new Tensor("float32", [batch, 1, 1, width], upstream.data) });
+  const { output, logSumExp, grads } = attention.withGrad(...made.call, { ...made.options, upstream: new Tensor("float32", [batch, 1, 1, width], lastingData(upstream)) });
   const each = grads.bias!.data, dh = new Float32Array(h.size), dg = new Float32Array(h.size), score = new Float64Array(units);
   for (let at = 0; at < h.size; at++) {
     const a = at % units, ds = each[Math.floor(at / units)], left = h.data[at], right = g ? g.data[at] : 1;

@@ -3,6 +3,7 @@ import { logSoftmax } from "@logits/core-wasm/softmax";
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
+import { lastingData } from "../lastingData.ts";
 import { rowNormalizer, type Rows } from "../normalizers/rowNormalizer.ts";
 import type { AttentionOptions } from "../options.ts";
 import { emptyValues } from "./attentionReceived.ts";
@@ -76,7 +77,7 @@ function withGrad(query: TensorLike, key: TensorLike, options: AttentionEntropyO
   const where = "attentionEntropy.withGrad", { upstream, ...rest } = options, own = alone(where, rest), given = asFloat32(where, "upstream", upstream), wanted = asFloat32(where, "query", query).shape.slice(0, -1);
   if (given.shape.length !== wanted.length || wanted.some((n, i) => n !== given.shape[i])) throw rangeError(where, "upstream", `of shape [${wanted.join(", ")}]`, `[${given.shape.join(", ")}]`);
   if (!own) {
-    const { output, grads: { query: ofQuery, key: ofKey } } = attention.withGrad(query, key, ones(where, key), { ...rest, normalizer: entropyRows, upstream: new Tensor("float32", [...wanted, 1], given.data) });
+    const { output, grads: { query: ofQuery, key: ofKey } } = attention.withGrad(query, key, ones(where, key), { ...rest, normalizer: entropyRows, upstream: new Tensor("float32", [...wanted, 1], lastingData(given)) });
     return { entropy: new Tensor("float32", wanted, output.data), grads: { query: ofQuery, key: ofKey } };
   }
   const { entropy, sink, scale, q, lead, mean } = parts(where, query, key, rest), width = q.shape[q.shape.length - 1];

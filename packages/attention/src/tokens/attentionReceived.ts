@@ -1,5 +1,6 @@
 import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
+import { lastingData } from "../lastingData.ts";
 import type { AttentionOptions } from "../options.ts";
 
 /** Options of attentionReceived. */
@@ -37,6 +38,6 @@ export function attentionReceived(query: TensorLike, key: TensorLike, options: A
   const where = "attentionReceived", { weights, ...rest } = options, lead = asFloat32(where, "query", query).shape.slice(0, -1), value = emptyValues(where, key, 1);
   const given = weights === undefined ? undefined : asFloat32(where, "weights", weights);
   if (given && (given.shape.length !== lead.length || lead.some((n, i) => n !== given.shape[i]))) throw rangeError(where, "weights", `of shape [${lead.join(", ")}]`, `[${given.shape.join(", ")}]`);
-  const upstream = new Tensor("float32", [...lead, 1], given?.data ?? new Float32Array(lead.reduce((a, b) => a * b, 1)).fill(1));
+  const upstream = new Tensor("float32", [...lead, 1], given ? lastingData(given) : new Float32Array(lead.reduce((a, b) => a * b, 1)).fill(1));
   return new Tensor("float32", value.shape.slice(0, -1), attention.withGrad(query, key, value, { ...rest, upstream }).grads.value.data);
 }

@@ -53,7 +53,8 @@ export function attentionSink(query: TensorLike, key: TensorLike, value: TensorL
   const alone = attention(query, key, empty, { ...without, ranges: only(where, sink, shape[shape.length - 2], rest.ranges) }).logSumExp, queries = shape[shape.length - 2], lead = shape.slice(0, -1);
   const gap = alone.data.map((score, at) => (score === -Infinity ? -Infinity : score - all.data[at])), share = gap.map((g) => sigmoid(g));
   const rate = new Float32Array(lead.slice(0, -1).reduce((a, b) => a * b, 1));
-  for (let at = 0; at < share.length; at++) if (share[at] > threshold) rate[Math.floor(at / queries)] += 1 / queries;
+  for (let at = 0; at < share.length; at++) if (share[at] > threshold) rate[Math.floor(at / queries)]++;
+  if (queries > 0) for (let h = 0; h < rate.length; h++) rate[h] /= queries;
   return { gap: new Tensor("float32", lead, gap), share: new Tensor("float32", lead, share), rate: new Tensor("float32", lead.slice(0, -1), rate), drain: drainOf(values, keys, sink) };
 }
 

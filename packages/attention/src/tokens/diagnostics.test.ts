@@ -166,6 +166,8 @@ describe("attentionSink [paper:active-dormant-attention-heads-mechanistically-de
     expectExact(attentionSink(x, x, x, { causal: true }).gap.data.slice(0, 1), [Infinity]);
     expectExact(attentionSink(x, x, x, { causal: true }).share.data.slice(0, 1), [1]);
     expect(made.rate.shape).toEqual([]);
+    // All of 49 queries are 1, exactly.
+    expectExact(attentionSink(of(new Array<number>(49).fill(1), 49, 1), of([9, 0], 2, 1), of([1, 1], 2, 1), { scale: 1 }).rate.data, [1]);
     expectExact(attentionSink(of([], 0, 2), x, x).rate.data, [0]);
     expectExact(attentionSink([[NaN, 0]], x, x).rate.data, [0]);
   });

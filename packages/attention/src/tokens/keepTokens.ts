@@ -1,5 +1,6 @@
 import { topK } from "@logits/core-wasm/select";
 import { Tensor, asFloat32, asMask, checkInteger, checkNoNaN, rangeError, type TensorLike } from "@logits/tensor";
+import { lastingData } from "../lastingData.ts";
 
 /** How many tokens are kept, and which in any case. */
 export interface KeepTokensOptions {
@@ -20,17 +21,17 @@ export interface KeptTokens {
 /** Whether row r's token j is marked; a mask of [S] serves for all rows. */
 export function marks(where: string, argument: string, x: TensorLike | undefined, shape: readonly number[]): ((row: number, token: number) => boolean) | undefined {
   if (x === undefined) return undefined;
-  const made = asMask(where, argument, x), size = shape[shape.length - 1], whole = made.shape.length === shape.length && shape.every((n, i) => n === made.shape[i]);
+  const made = asMask(where, argument, x), bits = lastingData(made), size = shape[shape.length - 1], whole = made.shape.length === shape.length && shape.every((n, i) => n === made.shape[i]);
   if (!whole && (made.shape.length !== 1 || made.size !== size)) throw rangeError(where, argument, shape.length === 1 ? `of shape [${size}] ([S])` : `of shape [${size}] or [${shape.join(", ")}] ([S] or [..., S])`, `[${made.shape.join(", ")}]`);
-  return (row, token) => made.data[whole ? row * size + token : token] === 1;
+  return (row, token) => bits[whole ? row * size + token : token] === 1;
 }
 
 /** Tokens as rows: [..., S, F]. */
 export function tokenRows(where: string, x: TensorLike): { readonly data: Float32Array; readonly lead: readonly number[]; readonly rows: number; readonly count: number; readonly features: number } {
-  const { data, shape } = asFloat32(where, "tokens", x);
+  const made = asFloat32(where, "tokens", x), { shape } = made;
   if (shape.length < 2) throw rangeError(where, "tokens", "of shape [..., S, F]", `[${shape.join(", ")}]`);
   const lead = shape.slice(0, -2);
-  return { data, lead, rows: lead.reduce((a, b) => a * b, 1), count: shape[shape.length - 2], features: shape[shape.length - 1] };
+  return { data: lastingData(made), lead, rows: lead.reduce((a, b) => a * b, 1), count: shape[shape.length - 2], features: shape[shape.length - 1] };
 }
 
 function forward(tokens: TensorLike, scores: TensorLike, options: KeepTokensOptions, where = "keepTokens"): KeptTokens {

@@ -1,6 +1,7 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { topK } from "@logits/core-wasm/select";
 import { Tensor, asFloat32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { lastingData } from "../lastingData.ts";
 import { marks, tokenRows } from "./keepTokens.ts";
 
 /** What is merged, and by which likeness. */
@@ -77,16 +78,16 @@ function forward(tokens: TensorLike, options: MergeTokensOptions, where = "merge
     if (made.shape.length !== shape.length || made.shape.some((n, i) => typeof shape[i] === "number" && n !== shape[i])) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${made.shape.join(", ")}]`);
     return made;
   };
-  const metric = options.metric === undefined ? { data: given.data, shape: [given.features] } : on("metric", options.metric, [...lead, total, "M"]), width = metric.shape[metric.shape.length - 1];
+  const likened = options.metric === undefined ? undefined : on("metric", options.metric, [...lead, total, "M"]), metric = likened ? lastingData(likened) : given.data, width = likened ? likened.shape[lead.length + 1] : given.features;
   let unusual = 0;
-  while (unusual < metric.data.length && metric.data[unusual] - metric.data[unusual] === 0) unusual++;
-  if (unusual < metric.data.length && count > 0) throw rangeError(where, options.metric === undefined ? "tokens" : "metric", "finite", `${metric.data[unusual]} in row ${Math.floor(unusual / width)}`);
-  const before = options.sizes === undefined ? new Float32Array(rows * total).fill(1) : on("sizes", options.sizes, [...lead, total]).data;
+  while (unusual < metric.length && metric[unusual] - metric[unusual] === 0) unusual++;
+  if (unusual < metric.length && count > 0) throw rangeError(where, options.metric === undefined ? "tokens" : "metric", "finite", `${metric[unusual]} in row ${Math.floor(unusual / width)}`);
+  const before = options.sizes === undefined ? new Float32Array(rows * total).fill(1) : lastingData(on("sizes", options.sizes, [...lead, total]));
   const wrong = before.findIndex((size) => !(size > 0 && size < Infinity));
   if (wrong >= 0) throw rangeError(where, "sizes", "finite and above 0", `${before[wrong]} at index ${wrong}`);
   const protect = marks(where, "protect", options.protect, [...lead, total]), left = total - count, assignment = new Int32Array(rows * total), sizes = new Float64Array(rows * left);
   for (let r = 0; r < rows; r++) {
-    const into = targets(where, r, metric.data.subarray(r * total * width, (r + 1) * total * width), width, total, count, protect), place = new Int32Array(total);
+    const into = targets(where, r, metric.subarray(r * total * width, (r + 1) * total * width), width, total, count, protect), place = new Int32Array(total);
     for (let j = 0, next = 0; j < total; j++) if (into[j] === j) place[j] = next++;
     for (let j = 0; j < total; j++) {
       assignment[r * total + j] = place[into[j]];

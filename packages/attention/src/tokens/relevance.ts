@@ -2,6 +2,7 @@ import { matmul } from "@logits/core-wasm/gemm";
 import { softmax } from "@logits/core-wasm/softmax";
 import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
+import { lastingData } from "../lastingData.ts";
 import type { AttentionOptions } from "../options.ts";
 
 /** What keeps a small output from handing on much. */
@@ -107,7 +108,7 @@ export function linearRelevance(x: TensorLike, weight: TensorLike, relevance: Te
   if (w.shape.length !== 2) throw rangeError(where, "weight", "of shape [N, K]", `[${w.shape.join(", ")}]`);
   const [outputs, inputs] = w.shape, lead = input.shape.slice(0, -1);
   if (input.shape.length === 0 || input.shape[input.shape.length - 1] !== inputs) throw rangeError(where, "x", `of shape [..., ${inputs}] ([..., K])`, `[${input.shape.join(", ")}]`);
-  const flat = new Tensor("float32", [lead.reduce((a, b) => a * b, 1), inputs], input.data), output = matmul(flat, w, { transposeB: true });
+  const flat = new Tensor("float32", [lead.reduce((a, b) => a * b, 1), inputs], lastingData(input)), output = matmul(flat, w, { transposeB: true });
   if (options.bias !== undefined) {
     const bias = asFloat32(where, "bias", options.bias);
     if (bias.shape.length !== 1 || bias.size !== outputs) throw rangeError(where, "bias", `of shape [${outputs}] ([N])`, `[${bias.shape.join(", ")}]`);
