@@ -1,4 +1,4 @@
-import { asFloat32, asInt32, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, asOffsets, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
 import type { CompiledChain } from "./chain.ts";
 
 /** Sequences one after another in the rows of one tensor. */
@@ -22,9 +22,7 @@ export function chainRows(where: string, chain: CompiledChain, given: TensorLike
   const emissions = asFloat32(where, "emissions", given);
   if (emissions.shape.length !== 2 || emissions.shape[1] !== chain.states) throw rangeError(where, "emissions", `of shape [N, ${chain.states}]`, `[${emissions.shape.join(", ")}]`);
   const n = emissions.shape[0];
-  const offsets = options.offsets === undefined ? Int32Array.of(0, n) : asInt32(where, "offsets", options.offsets).data;
-  if (offsets.length < 1 || offsets[0] !== 0 || offsets[offsets.length - 1] !== n) throw rangeError(where, "offsets", `from 0 to ${n}`, offsets.length < 1 ? "none" : `${offsets[0]} to ${offsets[offsets.length - 1]}`);
-  for (let b = 1; b < offsets.length; b++) if (offsets[b] < offsets[b - 1]) throw rangeError(where, "offsets", "not decreasing", `${offsets[b]} after ${offsets[b - 1]} at index ${b}`);
+  const offsets = asOffsets(where, "offsets", options.offsets, n);
   const transitions = options.transitions === undefined ? undefined : asFloat32(where, "transitions", options.transitions);
   if (transitions !== undefined) {
     const { shape } = transitions;

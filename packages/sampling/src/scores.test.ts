@@ -61,7 +61,7 @@ describe("tokenScores, perplexity, sequenceScores", () => {
     expect(() => sequenceScores(tensor([1], []))).toThrowErrorMatchingInlineSnapshot(`[RangeError: sequenceScores: expected \`logProbabilities\` of shape [B, T] or [T], got []]`);
     expect(() => sequenceScores([1], { lengthPenalty: INF })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sequenceScores: expected \`lengthPenalty\` finite, got Infinity]`);
     expect(() => sequenceScores([1], { lengths: [2] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sequenceScores: expected \`lengths\` in [0, 1], got 2 at index 0]`);
-    expect(() => sequenceScores([1], { lengths: [1, 1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sequenceScores: expected \`lengths\` of shape [1], got 2 of them]`);
+    expect(() => sequenceScores([1], { lengths: [1, 1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sequenceScores: expected \`lengths\` of shape [1], got [2]]`);
   });
 });
 

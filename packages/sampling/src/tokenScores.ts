@@ -1,6 +1,6 @@
 import { tokenRows, tokenStatistics } from "@logits/core-wasm/sampling";
 import { exp, pow } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, checkLabels, float16ToFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, checkLabels, float16ToFloat32, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Options of `tokenScores` and `perplexity`. */
 export interface TokenScoreOptions {
@@ -116,10 +116,7 @@ export function sequenceScores(logProbabilities: TensorLike, options: SequenceSc
   if (shape.length !== 1 && shape.length !== 2) throw rangeError(where, "logProbabilities", "of shape [B, T] or [T]", `[${shape.join(", ")}]`);
   if (!Number.isFinite(lengthPenalty)) throw rangeError(where, "lengthPenalty", "finite", `${lengthPenalty}`);
   const steps = shape[shape.length - 1], rows = shape.length === 1 ? 1 : shape[0];
-  const lengths = options.lengths === undefined ? new Int32Array(rows).fill(steps) : asInt32(where, "lengths", options.lengths).data;
-  if (lengths.length !== rows) throw rangeError(where, "lengths", `of shape [${rows}]`, `${lengths.length} of them`);
-  const bad = lengths.findIndex((n) => n < 0 || n > steps);
-  if (bad >= 0) throw rangeError(where, "lengths", `in [0, ${steps}]`, `${lengths[bad]} at index ${bad}`);
+  const lengths = asLengths(where, "lengths", options.lengths, rows, steps);
   const sums = Float64Array.from(lengths, (length, row) => x.data.subarray(row * steps, row * steps + length).reduce((sum, p) => sum + p, 0));
   const make = (f: (sum: number, length: number) => number): Tensor<"float32"> => new Tensor("float32", shape.slice(0, -1), Float32Array.from(sums, (sum, row) => f(sum, lengths[row])));
   return {

@@ -90,7 +90,7 @@ describe("crfLoss", () => {
         "crfLoss: expected \`emissions\` with a label sequence that has a finite score, got none in batch item 0",
         "crfLoss: expected \`transitions\` finite or -Infinity, got NaN at index 1",
         "crfLoss: expected \`transitions\` of shape [2, 2] or [1, 2, 2, 2], got [1, 1]",
-        "crfLoss: expected \`lengths[0]\` an integer in [0, 2], got 3",
+        "crfLoss: expected \`lengths\` in [0, 2], got 3 at index 0",
         "crfLoss.withGrad: expected \`emissions\` finite or -Infinity, got NaN or +Infinity in batch item 0",
         "crfLoss: expected \`constraint\` with transitions of shape [2, 2], got [1, 2, 2, 2]",
         "fromFlair: expected \`labels\` with <START> and <STOP>, got A, B",

@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, asInt32, checkInteger, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
 import type { Automaton } from "./automaton.ts";
 import type { ChainGradients } from "./chainGradients.ts";
 import { ChainModel } from "./chainModel.ts";
@@ -48,9 +48,7 @@ function planned(where: string, [emissions, transitions, labels]: readonly [Tens
   if (varying && (constraint ?? ngrams)) throw rangeError(where, constraint ? "constraint" : "ngrams", `with transitions of shape [${C}, ${C}]`, `[${A.shape.join(", ")}]`);
   if (y.shape.join() !== `${batch},${T}`) throw rangeError(where, "labels", `of shape [${batch}, ${T}]`, `[${y.shape.join(", ")}]`);
   const weights = rowWeights(where, batch, options);
-  const lengths = options.lengths === undefined ? new Int32Array(batch).fill(T) : asInt32(where, "lengths", options.lengths).data.slice();
-  if (lengths.length !== batch) throw rangeError(where, "lengths", `of shape [${batch}]`, `[${lengths.length}]`);
-  lengths.forEach((length, b) => checkInteger(where, `lengths[${b}]`, length, 0, T));
+  const lengths = asLengths(where, "lengths", options.lengths, batch, T);
   // A sequence that takes no part is never read.
   const parts = Int32Array.from(lengths.keys()).filter((b) => weights === undefined || weights[b] > 0), whole = parts.length === batch;
   const some = <Data extends Float32Array | Int32Array>(data: Data, size: number): Data => {

@@ -250,7 +250,7 @@ describe("batches [paper:dialogue-act-sequence-labeling-using-hierarchical-encod
         "LinearChain: expected \`emissions\` of shape [T, C], [B, T, C] or, with offsets, [N, C], got [2]",
         "LinearChain: expected \`emissions\` with 2 labels, got shape [1, 3]",
         "LinearChain: expected \`lengths\` with emissions of shape [B, T, C], got emissions of shape [2, 2]",
-        "LinearChain: expected \`lengths[0]\` an integer in [0, 1], got 2",
+        "LinearChain: expected \`lengths\` in [0, 1], got 2 at index 0",
         "LinearChain: expected \`transitions\` where the model has none of its own, got a compiled model. Use LinearChain.varying",
         "LinearChain.score: expected \`labels\` in [0, 2), got 2 at index 1",
         "LinearChain.score: expected \`labels\` of shape [2], got [1]",

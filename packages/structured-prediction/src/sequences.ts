@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, asOffsets, rangeError, type TensorLike } from "@logits/tensor";
 import { lasting } from "./lasting.ts";
 
 /** How sequences lie in the emissions: one [T, C]; padded [B, T, C] with lengths; or row after row [N, C] with offsets. */
@@ -34,20 +34,16 @@ export class Sequences {
     if (options.lengths !== undefined && rank !== 3) throw rangeError(where, "lengths", "with emissions of shape [B, T, C]", `emissions of shape [${x.shape.join(", ")}]`);
     if (options.offsets !== undefined && rank !== 2) throw rangeError(where, "offsets", "with emissions of shape [N, C]", `emissions of shape [${x.shape.join(", ")}]`);
     if (rank === 2) {
-      this.offsets = options.offsets === undefined ? Int32Array.of(0, x.shape[0]) : checkedOffsets(where, options.offsets, x.shape[0]);
+      this.offsets = asOffsets(where, "offsets", options.offsets, x.shape[0]);
       this.batch = this.offsets.length - 1;
       this.rows = lasting(x);
       return;
     }
     const [batch, T] = x.shape;
     this.batch = batch;
-    const lengths = options.lengths === undefined ? new Int32Array(batch).fill(T) : asInt32(where, "lengths", options.lengths).data;
-    if (lengths.length !== batch) throw rangeError(where, "lengths", `of shape [${batch}]`, `[${lengths.length}]`);
+    const lengths = asLengths(where, "lengths", options.lengths, batch, T);
     this.offsets = new Int32Array(batch + 1);
-    lengths.forEach((length, b) => {
-      checkInteger(where, `lengths[${b}]`, length, 0, T);
-      this.offsets[b + 1] = this.offsets[b] + length;
-    });
+    lengths.forEach((length, b) => (this.offsets[b + 1] = this.offsets[b] + length));
     if (this.offsets[batch] === batch * T) {
       this.rows = lasting(x);
       return;
@@ -102,11 +98,4 @@ export class Sequences {
     this.#source.forEach((from, row) => out.set(x.data.subarray(from * size, (from + 1) * size), row * size));
     return out;
   }
-}
-
-function checkedOffsets(where: string, given: TensorLike, rows: number): Int32Array {
-  const offsets = lasting(asInt32(where, "offsets", given));
-  if (offsets.length < 1 || offsets[0] !== 0 || offsets[offsets.length - 1] !== rows) throw rangeError(where, "offsets", `from 0 to ${rows}`, `[${offsets.join(", ")}]`);
-  for (let b = 1; b < offsets.length; b++) if (offsets[b] < offsets[b - 1]) throw rangeError(where, "offsets", "not decreasing", `${offsets[b]} after ${offsets[b - 1]} at index ${b}`);
-  return offsets;
 }

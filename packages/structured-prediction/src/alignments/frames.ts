@@ -1,5 +1,5 @@
 import { logSumExp } from "@logits/core-wasm";
-import { Tensor, asFloat32, asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
 import type { CtcSequence } from "@logits/core-wasm/alignments";
 
 /** Which column is the blank, and how long sequences are. */
@@ -48,14 +48,7 @@ export function ctcBatch(where: string, logits: TensorLike, labels: TensorLike, 
   if (y.shape.length !== x.shape.length - 1 || y.size !== batch * S) throw rangeError(where, "labels", single ? "of shape [S]" : `of shape [${batch}, S]`, `[${y.shape.join(", ")}]`);
   checkInteger(where, "blank", blank, 0, classes - 1);
   if (wildcard !== undefined && wildcard >= 0 && wildcard < classes) throw rangeError(where, "wildcard", "a number that is no class", `${wildcard}`);
-  const counts = (argument: string, given: TensorLike | undefined, most: number): Int32Array => {
-    if (given === undefined) return new Int32Array(batch).fill(most);
-    const list = asInt32(where, argument, given);
-    if (list.size !== batch) throw rangeError(where, argument, `of shape [${batch}]`, `[${list.shape.join(", ")}]`);
-    list.data.forEach((n, b) => { if (!(n >= 0 && n <= most)) throw rangeError(where, argument, `in [0, ${most}]`, `${n} at index ${b}`); });
-    return list.data;
-  };
-  const held = counts("lengths", lengths, frames), spelt = counts("labelLengths", labelLengths, S);
+  const held = asLengths(where, "lengths", lengths, batch, frames), spelt = asLengths(where, "labelLengths", labelLengths, batch, S);
   for (let b = 0; b < batch; b++) {
     if (weights?.[b] === 0) continue;
     for (let i = b * S; i < b * S + spelt[b]; i++) {

@@ -1,6 +1,6 @@
 import { logSoftmax, softmax } from "@logits/core-wasm";
 import { exp, logAddExp } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, checkInteger, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, checkInteger, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 
 /** Options of `transducerLoss` beside those of every loss. */
 export interface TransducerOptions extends LossOptions {
@@ -48,14 +48,6 @@ function sum({ T, U, blank, label }: Lattice, visit?: (t: number, u: number, bla
   return total;
 }
 
-function counts(where: string, argument: string, given: TensorLike | undefined, batch: number, most: number): Int32Array {
-  if (given === undefined) return new Int32Array(batch).fill(most);
-  const list = asInt32(where, argument, given);
-  if (list.size !== batch) throw rangeError(where, argument, `of shape [${batch}]`, `[${list.shape.join(", ")}]`);
-  list.data.forEach((n, b) => { if (!(n >= 0 && n <= most)) throw rangeError(where, argument, `in [0, ${most}]`, `${n} at index ${b}`); });
-  return list.data;
-}
-
 /**
  * The transducer's loss from factored scores: a blank moves on to the next frame, a label stays in it.
  *
@@ -77,7 +69,7 @@ export const transducerLoss: Loss<[blank: TensorLike, labels: TensorLike], Trans
   if (x.shape.length !== 3 || x.shape[2] === 0) throw rangeError(where, "blank", "of shape [B, T, U + 1]", `[${x.shape.join(", ")}]`);
   const [batch, T, width] = x.shape, U = width - 1;
   if (y.shape.join() !== `${batch},${T},${U}`) throw rangeError(where, "labels", `of shape [${batch}, ${T}, ${U}]`, `[${y.shape.join(", ")}]`);
-  const weights = rowWeights(where, batch, options), lengths = counts(where, "lengths", options.lengths, batch, T), spelt = counts(where, "labelLengths", options.labelLengths, batch, U);
+  const weights = rowWeights(where, batch, options), lengths = asLengths(where, "lengths", options.lengths, batch, T), spelt = asLengths(where, "labelLengths", options.labelLengths, batch, U);
   return {
     shape: [batch],
     weights,
@@ -116,7 +108,7 @@ export const rnntLoss: Loss<[logits: TensorLike, labels: TensorLike], RnntOption
   const [batch, T, width, C] = x.shape, U = width - 1;
   checkInteger(where, "blank", blank, 0, C - 1);
   if (y.shape.join() !== `${batch},${U}`) throw rangeError(where, "labels", `of shape [${batch}, ${U}]`, `[${y.shape.join(", ")}]`);
-  const weights = rowWeights(where, batch, options), lengths = counts(where, "lengths", options.lengths, batch, T), spelt = counts(where, "labelLengths", options.labelLengths, batch, U);
+  const weights = rowWeights(where, batch, options), lengths = asLengths(where, "lengths", options.lengths, batch, T), spelt = asLengths(where, "labelLengths", options.labelLengths, batch, U);
   for (let b = 0; b < batch; b++) for (let u = 0; u < spelt[b]; u++) {
     const label = y.data[b * U + u];
     if (weights?.[b] !== 0 && (!(label >= 0 && label < C) || label === blank)) throw rangeError(where, "labels", `in [0, ${C}) and not the blank, ${blank}`, `${label} at index ${b * U + u}`);

@@ -1,4 +1,4 @@
-import { exp, log, sigmoid } from "@logits/statistics";
+import { exp, log, logAddExp, sigmoid } from "@logits/statistics";
 import { Tensor, asFloat32, asInt32, checkInteger, rangeError, type RandomSource, type TensorLike } from "@logits/tensor";
 import type { StructuredDistribution } from "../structuredDistribution.ts";
 import { inclusion } from "./inclusion.ts";
@@ -240,27 +240,21 @@ function value(s: Float64Array, order: ArrayLike<number>, grad?: Float64Array): 
   const K = order.length, ranked = new Uint8Array(s.length), top = s.reduce((a, b) => Math.max(a, b), -Infinity), tails = new Float64Array(K);
   for (let k = 0; k < K; k++) ranked[order[k]] = 1;
   let rest = -Infinity;
-  for (let j = 0; j < s.length; j++) if (ranked[j] === 0) rest = added(rest, s[j]);
+  for (let j = 0; j < s.length; j++) if (ranked[j] === 0) rest = logAddExp(rest, s[j]);
   let out = 0, tail = rest;
   for (let k = K - 1; k >= 0; k--) {
-    tails[k] = tail = added(tail, s[order[k]]);
+    tails[k] = tail = logAddExp(tail, s[order[k]]);
     out += s[order[k]] === -Infinity ? -Infinity : s[order[k]] - tail;
   }
   if (grad === undefined || out === -Infinity || top === -Infinity) return out;
   // chosen = log sum_(i <= k) 1 / tail_i: an item that is still there at choice k is chosen with probability exp(s - tail).
   let inverse = -Infinity;
   for (let k = 0; k < K; k++) {
-    inverse = added(inverse, -tails[k]);
+    inverse = logAddExp(inverse, -tails[k]);
     grad[order[k]] = 1 - exp(s[order[k]] + inverse);
   }
   for (let j = 0; j < s.length; j++) if (ranked[j] === 0) grad[j] = s[j] === -Infinity ? 0 : -exp(s[j] + inverse);
   return out;
-}
-
-/** log(exp(a) + exp(b)). */
-function added(a: number, b: number): number {
-  const high = Math.max(a, b), low = Math.min(a, b);
-  return low === -Infinity ? high : high + log(1 + exp(low - high));
 }
 
 /** The sum of the entropies of a ranking's choices. */

@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, asInt32, checkInteger, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { SegmentModel, type SegmentModelOptions } from "./segmentModel.ts";
 import { semiMarkovWithin, type SegmentGradients } from "./semiMarkov.ts";
 
@@ -36,9 +36,7 @@ export const semiMarkovLoss: Loss<[content: TensorLike, durations: TensorLike, t
   const [batch, T] = x.shape;
   if (y.shape.join() !== `${batch},${T}`) throw rangeError(where, "labels", `of shape [${batch}, ${T}]`, `[${y.shape.join(", ")}]`);
   const weights = rowWeights(where, batch, options), { start, end, tail, allowed, starts, ends, segmentScores } = options;
-  const lengths = options.lengths === undefined ? new Int32Array(batch).fill(T) : asInt32(where, "lengths", options.lengths).data.slice();
-  if (lengths.length !== batch) throw rangeError(where, "lengths", `of shape [${batch}]`, `[${lengths.length}]`);
-  lengths.forEach((length, b) => checkInteger(where, `lengths[${b}]`, length, 0, T));
+  const lengths = asLengths(where, "lengths", options.lengths, batch, T);
   // A sequence that takes no part is never read.
   const counted = lengths.map((length, b) => (weights?.[b] === 0 ? 0 : length));
   const model = new SegmentModel(where, transitions, durations, { ...(start !== undefined && { start }), ...(end !== undefined && { end }), ...(tail !== undefined && { tail }), ...(allowed !== undefined && { allowed }) });
