@@ -1,19 +1,47 @@
-/** Embeds every file of `shaders/` into `wgsl/` as a module, without its comments and indentation. */
+/** Embeds every file of `shaders/` into `wgsl/` as a module, without its comments and indentation and with short names. */
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const here = import.meta.dirname;
 mkdirSync(join(here, "wgsl"), { recursive: true });
 
-for (const file of readdirSync(join(here, "shaders"))) {
-  const name = file.replace(/\.wgsl$/, "");
-  const code = readFileSync(join(here, "shaders", file), "utf8")
-    .replaceAll(/\/\/.*$/gm, "")
+// Comments between /* and */ are places that src/gpu.ts fills.
+const shaders = readdirSync(join(here, "shaders")).map((file) => ({ name: file.replace(/\.wgsl$/, ""), code: readFileSync(join(here, "shaders", file), "utf8").replaceAll(/\/\/.*$/gm, "") }));
+/** Files that are put in front of others: what they declare keeps its name there. */
+const shared = new Set(["numbers", "reduce", "reduceSubgroups", "softCap"]);
+/** An identifier; behind @ stand attributes, behind var address spaces. */
+const WORD = /@\w+|\bvar<[^>]*>|\b[A-Za-z_]\w*/g;
+
+// Not renamed: overrides and what else TypeScript knows, the entry point, and words of WGSL that are declared in one file and may mean themselves in another.
+const kept = new Set(["main", "subgroupSize", "subgroupLane", "size", "invocation", "log", "exp", "distance", "length", "sign", "step", "floor", "dot", "max", "min", "read", "storage", "uniform", "function", "private", "array", "atomic"]);
+for (const { code } of shaders) for (const [, name] of code.matchAll(/\boverride\s+(\w+)/g)) kept.add(name);
+const declared = new Set<string>(), everywhere = new Set<string>();
+for (const { name: file, code } of shaders) {
+  for (const [, name] of code.matchAll(/\b(?:fn|let|const|var|struct)(?:<[^>]*>)?\s+(\w+)|(\w+)\s*:/g)) declared.add(name);
+  for (const [, name] of code.matchAll(/(\w+)\s*:/g)) declared.add(name);
+  if (shared.has(file)) for (const [, name] of code.matchAll(/^(?:fn|const|var|struct)(?:<[^>]*>)?\s+(\w+)/gm)) everywhere.add(name);
+}
+const words = shaders.map(({ code }) => [...code.matchAll(WORD)].map(([word]) => word)), counts = new Map<string, number>();
+for (const word of words.flat()) if (declared.has(word) && !kept.has(word) && word.length > 2) counts.set(word, (counts.get(word) ?? 0) + 1);
+
+// The most frequent first, each the shortest name that nothing else has in the files where it occurs. The same name is short for it in all of them.
+const small = "abcdefghijklmnopqrstuvwxyz", capitals = small.toUpperCase();
+const candidates = [...small, ...capitals, ...[...capitals].flatMap((second) => [...small].map((first) => first + second))];
+const taken = words.map((list) => new Set(list.filter((word) => !counts.has(word)))), short = new Map<string, string>();
+for (const [name] of [...counts].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1))) {
+  const files = taken.filter((_, i) => everywhere.has(name) || words[i].includes(name)), free = candidates.find((candidate) => files.every((names) => !names.has(candidate)))!;
+  for (const names of files) names.add(free);
+  short.set(name, free);
+}
+
+for (const { name, code } of shaders) {
+  const minified = code
+    .replaceAll(WORD, (word) => short.get(word) ?? word)
     .replaceAll(/\s+/g, " ")
-    .replaceAll(/ ?([{}();,:=<>*%&|^]) ?/g, "$1")
+    .replaceAll(/ ?([-+{}()[\];,:=<>*%&|^!?/]) ?/g, "$1")
     .trim();
-  writeFileSync(join(here, "wgsl", `${name}.js`), `export const code = ${JSON.stringify(code)};\n`);
-  writeFileSync(join(here, "wgsl", `${name}.d.ts`), `/** WGSL of shaders/${file}. */\nexport declare const code: string;\n`);
+  writeFileSync(join(here, "wgsl", `${name}.js`), `export const code = ${JSON.stringify(minified)};\n`);
+  writeFileSync(join(here, "wgsl", `${name}.d.ts`), `/** WGSL of shaders/${name}.wgsl. */\nexport declare const code: string;\n`);
 }
 
 const { version } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as { version: string };
