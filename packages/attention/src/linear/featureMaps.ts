@@ -15,17 +15,15 @@ export type FeatureMapName = "elu" | "relu" | "exp" | "cosine" | "identity";
 
 type Rows = Tensor<"float32">;
 
-/** x where it is below 0 (or, flipped, above), 0 elsewhere; NaN in one of the two. By the bits, without a branch that would guess the sign of every number. */
-function half({ data, shape }: Rows, flip: 0 | -1): Rows {
-  const out = new Float32Array(data.length), bits = new Int32Array(out.buffer), from = new Int32Array(data.buffer, data.byteOffset, data.length);
-  for (let at = 0; at < bits.length; at++) bits[at] = from[at] & ((from[at] >> 31) ^ flip);
-  return new Tensor("float32", shape, out);
-}
-
-/** exp(min(x, 0)). */
-function lower(x: Rows): Rows {
-  const below = half(x, 0);
-  return exp(below, { out: below });
+/** min(x, 0) and max(x, 0), NaN in one of the two: by the bits, without a branch that would guess the sign of every number. */
+function halves({ data, shape }: Rows): readonly [below: Rows, above: Float32Array] {
+  const below = new Float32Array(data.length), above = new Float32Array(data.length), from = new Int32Array(data.buffer, data.byteOffset, data.length), low = new Int32Array(below.buffer), high = new Int32Array(above.buffer);
+  for (let at = 0; at < from.length; at++) {
+    const bits = from[at], sign = bits >> 31;
+    low[at] = bits & sign;
+    high[at] = bits & ~sign;
+  }
+  return [new Tensor("float32", shape, below), above];
 }
 
 /** x, times what the upstream says in place. */
@@ -38,11 +36,14 @@ function times(x: Rows, { data: by }: Rows): Rows {
 const MAPS: Record<FeatureMapName, Omit<FeatureMap, "name">> = {
   elu: {
     apply(x) {
-      const made = lower(x), { data } = made, above = half(x, -1).data;
+      const [below, above] = halves(x), { data } = exp(below, { out: below });
       for (let at = 0; at < data.length; at++) data[at] += above[at];
-      return made;
+      return below;
     },
-    gradient: (x, upstream) => times(lower(x), upstream),
+    gradient(x, upstream) {
+      const [below] = halves(x);
+      return times(exp(below, { out: below }), upstream);
+    },
   },
   relu: {
     apply(x) {

@@ -102,15 +102,26 @@ export class LinearAttentionState {
   append(key: TensorLike, value: TensorLike, options: { readonly logGates?: TensorLike } = {}): void {
     const where = "LinearAttentionState.append", { count, k, v } = this.#tokens(where, key, value), { width, heads } = this, n = this.#mapped, phi = mapped(where, this.featureMap, new Tensor("float32", [heads * count, this.features], k.data), n).data;
     const gates = options.logGates === undefined ? undefined : this.#gates(where, options.logGates, k.shape.slice(0, -1));
+    const { data } = v;
     for (let h = 0; h < heads; h++) {
       const { products, keySum, valueSum } = this.#states[h];
       for (let token = h * count; token < (h + 1) * count; token++) {
-        for (let f = 0; f < n; f++) {
-          const gate = gates ? exp(gates.data[gates.width === 1 ? token : token * n + f]) : 1, x = phi[token * n + f];
-          keySum[f] = (gate === 0 ? 0 : keySum[f] * gate) + x;
-          for (let e = 0, at = f * width; e < width; e++, at++) products[at] = (gate === 0 ? 0 : products[at] * gate) + x * v.data[token * width + e];
+        const from = token * width;
+        for (let f = 0, at = 0; f < n; f++) {
+          const x = phi[token * n + f], gate = gates ? exp(gates.data[gates.width === 1 ? token : token * n + f]) : 1;
+          // A gate of 0 forgets NaN too.
+          if (gate === 0) {
+            keySum[f] = 0;
+            products.fill(0, at, at + width);
+          }
+          else if (gate !== 1) {
+            keySum[f] *= gate;
+            for (let e = at; e < at + width; e++) products[e] *= gate;
+          }
+          keySum[f] += x;
+          for (let e = from; e < from + width; e++) products[at++] += x * data[e];
         }
-        if (this.normalize === "magnitude") for (let e = 0; e < width; e++) valueSum[e] += v.data[token * width + e];
+        if (this.normalize === "magnitude") for (let e = 0; e < width; e++) valueSum[e] += data[from + e];
       }
       this.#states[h].count += count;
     }
