@@ -122,6 +122,9 @@ describe("softDtwLoss", () => {
     // A band of 0 on series of one length is the sum along the diagonal.
     const z = floats([1, 5, 2]);
     expectClose(softDtwLoss(x, z, { band: 0, divergence: false }).item(), x.data.reduce((sum, v, k) => sum + (v - z.data[k]) ** 2, 0), { rtol: 1e-6 });
+    const { loss, grads } = softDtwLoss.withGrad([[[1], [3]], [[1], [3]]], [[[1], [2], [4], [5], [9]], [[1], [2], [4], [5], [9]]], { band: 0, weight: [1, 2], reduction: "sum" });
+    expect(loss.item()).toBe(Infinity);
+    expectExact([...grads.x.data, ...grads.y.data], new Array(14).fill(0));
     expect(() => softDtwLoss(x, [[[1]]])).toThrowErrorMatchingInlineSnapshot(`[RangeError: softDtwLoss: expected \`y\` of shape [1, S, 2], got [1, 1, 1]]`);
     expect(() => softDtwLoss(x, x, { gamma: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: softDtwLoss: expected \`gamma\` a finite number > 0, got 0]`);
     expect(() => softDtwLoss({ data: new Float32Array(0), shape: [1, 0, 2] }, x)).toThrowErrorMatchingInlineSnapshot(`[RangeError: softDtwLoss: expected \`x\` series with at least one row, got 0 and 5 rows]`);

@@ -1,3 +1,4 @@
+import { core } from "@logits/core-wasm";
 import { Tensor } from "@logits/tensor";
 import { expectClose, expectExact, lossChecks, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
@@ -69,6 +70,14 @@ describe("ctcLoss [paper:unified-speech-recognition-a-single-model-for-auditory-
     expect(ctcLoss({ data: new Float32Array(0), shape: [0, 2] }, []).item()).toBe(0);
     expect(ctcLoss({ data: new Float32Array(0), shape: [0, 2] }, [1]).item()).toBe(Infinity);
     expectExact(ctcLoss.withGrad({ data: Float32Array.of(0, 1, NaN, NaN), shape: [1, 2, 2] }, [[1]], { lengths: [1] }).grad.data.subarray(2), [0, 0]);
+  });
+
+  it("keeps lengths that a resident tensor held while the memory grows", () => {
+    const lengths = core.alloc([2], "int32"), frames = core.memory.buffer.byteLength >> 3, logits = new Tensor("float32", [2, frames, 2], new Float32Array(4 * frames)), labels = [[1], [1]];
+    lengths.data.set([frames, 3]);
+    const loss = ctcLoss(logits, labels, { lengths, reduction: "none" });
+    lengths.dispose();
+    expectExact(loss.data, ctcLoss(logits, labels, { lengths: [frames, 3], reduction: "none" }).data);
   });
 
   it("has these messages", () => {

@@ -41,7 +41,7 @@ function softDtw(x: Float64Array, y: Float64Array, n: number, m: number, F: numb
  * @param x - float32 [B, T, F]
  * @param y - float32 [B, S, F]
  * @param options - `gamma` (1), `band`, `divergence` (true); `reduction` ("mean" over pairs), `weight` and `where` [B]
- * @returns float32 [B] ("none") or []; +Infinity where a band leaves no warping. NaN in a series: NaN. `withGrad`: `grads` of both
+ * @returns float32 [B] ("none") or []; +Infinity where a band leaves no warping, with gradient 0. NaN in a series: NaN. `withGrad`: `grads` of both
  * @throws RangeError for another shape, series without rows, a gamma that is not positive
  * @example
  *   const { loss, grads } = softDtwLoss.withGrad([[[0], [1], [2]]], [[[0], [0], [1], [2]]], { gamma: 0.1 }); // nearly 0
@@ -68,7 +68,7 @@ export const softDtwLoss: Loss<[x: TensorLike, y: TensorLike], SoftDtwOptions, {
         for (const [p, q, n, m, share, left, right] of [[a, c, T, S, 1, gx, gy], ...(divergence ? [[a, a, T, T, -0.5, gx, gx], [c, c, S, S, -0.5, gy, gy]] : [])] as [Float64Array, Float64Array, number, number, number, Float32Array, Float32Array][]) {
           const { value, path } = softDtw(p, q, n, m, F, gamma, band), ofLeft = left === gx ? b * T * F : b * S * F, ofRight = right === gx ? b * T * F : b * S * F;
           values[b] += share * value;
-          if (coefficients === undefined) continue;
+          if (coefficients === undefined || values[b] === Infinity) continue;
           for (let i = 0; i < n; i++) for (let j = 0; j < m; j++) {
             const e = path[i * m + j];
             if (e === 0) continue;
