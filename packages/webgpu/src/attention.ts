@@ -3,7 +3,7 @@ import { code } from "#wgsl/attention";
 import { code as softCapped } from "#wgsl/softCap";
 import { BLOCK, gemm, zeros, type Matrices } from "./gemm.ts";
 import type { Family, Part } from "./gpu.ts";
-import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
+import { checkEither, checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import { grid, lanesFor } from "./rows.ts";
 
 const FAMILY: Family = { name: "attention", code: `${softCapped} ${code}`, reads: 3, writes: 4, rows: true };
@@ -76,16 +76,12 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
   if (until && `${until.shape}` !== `${batch}`) throw rangeError(where, "lengths", `of shape [${batch}] ([B])`, `[${until.shape.join(", ")}]`);
   const bad = until ? until.data.findIndex((n) => n < 0 || n > keys) : -1;
   if (bad >= 0) throw rangeError(where, "lengths", `in [0, ${keys}]`, `${until!.data[bad]} at index ${bad}`);
-  const { gpu } = query, lead = query.shape.slice(0, -1);
-  const placed = (name: string, x: TensorLike | GpuTensor, shape: readonly number[]): GpuTensor => {
-    const y = gpu.tensor(x);
-    if (`${y.shape}` !== `${shape}`) throw rangeError(where, name, `of shape [${shape.join(", ")}]`, `[${y.shape.join(", ")}]`);
-    return y;
-  };
+  const { gpu } = query, { reach } = gpu, lead = query.shape.slice(0, -1);
+  if (keys > reach) throw rangeError(where, "key", `with at most ${reach} keys (bindingBytes of this backend)`, `${keys}`);
   const [given1, given2] = gradient ? [options.upstream, options.upstreamLogSumExp] : [];
   refuseUnread();
-  const sink = sinks === undefined ? gpu.tensor(new Float32Array(heads).fill(softmaxOne ? 0 : -Infinity)) : placed("sinks", sinks, [heads]);
-  const upstream = gradient ? placed("upstream", given1 as TensorLike, [...lead, width]) : undefined, total = given2 === undefined ? undefined : placed("upstreamLogSumExp", given2, lead);
+  const checked = [sinks ?? new Float32Array(heads).fill(softmaxOne ? 0 : -Infinity), given1, given2].map((x, i) => (i === 0 || (gradient && (i === 1 || x !== undefined)) ? checkEither(where, ["sinks", "upstream", "upstreamLogSumExp"][i], x as TensorLike, query, [[heads], [...lead, width], lead][i]) : undefined));
+  const [sink, upstream, total] = checked.map((x) => x && gpu.tensor(x)) as [GpuTensor, GpuTensor | undefined, GpuTensor | undefined];
 
   // Which keys [from, to) each query sees, for all batch items or for each.
   const own = until ? batch : 1, pairs = new Int32Array(2 * own * queries);
@@ -98,8 +94,7 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
   }
   const ranges = gpu.tensor(pairs, "int32"), one = gpu.tensor([1]);
   // The query heads that share a key head lie next to each other: their queries are rows of one matrix.
-  const items = batch * groups, share = heads / groups, height = share * queries, all = items * height, { reach } = gpu;
-  if (keys > reach) throw rangeError(where, "key", `with at most ${reach} keys (bindingBytes of this backend)`, `${keys}`);
+  const items = batch * groups, share = heads / groups, height = share * queries, all = items * height;
   const most = Math.max(1, Math.min(Math.floor(Math.min(BLOCK, reach) / Math.max(1, keys)), Math.floor(reach / 2)));
   const rowsAtATime = most >= height ? height : most >= queries ? most - (most % queries) : most, itemsAtATime = Math.max(1, Math.floor(most / Math.max(1, height)));
   const inputs = [query, key, value, sink, ranges, one, ...(upstream ? [upstream] : []), ...(total ? [total] : [])];

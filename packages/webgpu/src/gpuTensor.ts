@@ -1,4 +1,4 @@
-import { DisposedError, type DType, type Tensor, rangeError, sizeOf, typeError, describe } from "@logits/tensor";
+import { DisposedError, type DType, type Tensor, type TensorLike, asFloat32, rangeError, sizeOf, typeError, describe } from "@logits/tensor";
 import type { GpuBufferLike } from "./device.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Operations } from "./operations.ts";
@@ -138,4 +138,12 @@ export function checkGpuTensor(where: string, argument: string, x: unknown, like
   }
   if (x.dtype !== "float32") throw typeError(where, argument, "float32", x.dtype);
   if (like !== undefined && x.gpu !== like.gpu) throw rangeError(where, argument, "of the same GPU device as the other argument", "a tensor of another device", "Make both with one backend: gpu.tensor(await y.read()) copies");
+}
+
+/** Checks an argument that may be on the GPU of `like` or ordinary: to be handed to `gpu.tensor`. */
+export function checkEither(where: string, argument: string, x: TensorLike | GpuTensor, like: GpuTensor, shape: readonly number[]): Tensor<"float32"> | GpuTensor<"float32"> {
+  if (x instanceof GpuTensor) checkGpuTensor(where, argument, x, like);
+  const given = x instanceof GpuTensor ? (x as GpuTensor<"float32">) : asFloat32(where, argument, x);
+  if (`${given.shape}` !== `${shape}`) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${given.shape.join(", ")}]`);
+  return given;
 }

@@ -4,7 +4,7 @@ import { code as softCap } from "#wgsl/softCap";
 import type { Encoder } from "./device.ts";
 import { BLOCK, gemm, matrixOf, zeros } from "./gemm.ts";
 import type { Family, Part } from "./gpu.ts";
-import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
+import { checkEither, checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import { grid, lanesFor } from "./rows.ts";
 
 const FAMILY: Family = { name: "linearCrossEntropy", code: `${softCap} ${code}`, reads: 3, writes: 4, rows: true };
@@ -60,11 +60,10 @@ function run(where: string, hidden: GpuTensor, weights: GpuTensor, labels: Tenso
   const above = gradient && options.upstream !== undefined ? asFloat32(where, "upstream", options.upstream) : undefined, units = aim.size;
   if (above && above.size !== (none ? units : 1)) throw rangeError(where, "upstream", `of shape [${none ? shape.join(", ") : ""}]`, `[${above.shape.join(", ")}]`);
   refuseUnread();
-  const b = bias === undefined ? undefined : gpu.tensor(bias);
-  if (b && `${b.shape}` !== `${words}`) throw rangeError(where, "bias", `of shape [${words}]`, `[${b.shape.join(", ")}]`);
+  const biases = bias === undefined ? undefined : checkEither(where, "bias", bias, hidden, [words]);
 
   const each = rowWeights(where, shape, { weight, where: taken }), share = Float64Array.from(aim.data, (label, i) => (label === ignoreIndex ? 0 : (each ? each[i] : 1) * (perClass ? perClass.data[label] : 1)));
-  const mass = reduction === "mean" ? share.reduce((sum, w) => sum + w, 0) : 1;
+  const b = biases && gpu.tensor(biases), mass = reduction === "mean" ? share.reduce((sum, w) => sum + w, 0) : 1;
   // Rows that take no part are not read: the others are moved together.
   const used = Int32Array.from(share.keys()).filter((i) => share[i] !== 0), rows = used.length, all = rows === units;
   const move = (from: GpuTensor, to: GpuTensor, size: number, back: boolean): GpuTensor<"float32"> => {
