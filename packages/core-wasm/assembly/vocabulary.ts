@@ -54,9 +54,11 @@ export function f32_vocabulary_statistics(z: usize, stride: i32, rows: i32, coun
         m1 = f32x4.pmax(m1, v128.load(p + step));
       }
       m = f32x4.pmax(m, m1);
-      if (v128.any_true(f32x4.gt(m, old))) {
+      const rose = i32x4.bitmask(f32x4.gt(m, old));
+      if (rose) {
         v128.store(max + (r << 2), m);
-        for (let lane: usize = r; lane < r + 4; lane++) find(z + (lane << 2), step, n, first, load<f32>(max + (lane << 2)), argmax + (lane << 2));
+        // Where a row only meets its maximum again, the earlier place stands.
+        for (let lane: usize = 0; lane < 4; lane++) if ((rose >> <i32>lane) & 1) find(column + (lane << 2), step, n, first, load<f32>(max + ((r + lane) << 2)), argmax + ((r + lane) << 2));
       }
       let s = f32x4.splat(0), t = s;
       for (p = column; p < end; p += step) {

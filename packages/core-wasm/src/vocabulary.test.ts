@@ -149,6 +149,14 @@ describe("vocabularyPass", () => {
     expect([...got.argmax]).toEqual([1, 0]);
   });
 
+  it("keeps the first place of a maximum that a row meets again where its neighbour rises", () => {
+    const v = 200, weights = new Tensor("float32", [v, 2], new Float32Array(2 * v)), { data } = weights;
+    data[0] = data[200] = 5;
+    data[203] = 7;
+    const got = vocabularyPass("test", { ...make(2, 2, v).problem, hidden: new Tensor("float32", [2, 2], Float32Array.of(1, 0, 0, 1)), weights, labels: Int32Array.of(0, 0) });
+    expect([...got.argmax]).toEqual([0, 101]);
+  });
+
   it("never counts an impossible word, and keeps NaN in its row", () => {
     const weights = new Tensor("float32", [4, 1], Float32Array.of(0, 1, 2, 3)), hidden = new Tensor("float32", [2, 1], Float32Array.of(1, NaN));
     const problem = { ...make(2, 1, 4, { k: 4 }).problem, hidden, weights, bias: Float32Array.of(-Infinity, 0, 0, -Infinity), labels: Int32Array.of(1, 1) };
