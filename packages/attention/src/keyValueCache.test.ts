@@ -27,8 +27,8 @@ describe("KeyValueCache", () => {
   ];
   for (const [name, given] of options) {
     it(`decodes what attention gives: ${name}`, () => {
-      // Pages end at 64 and 128; heads in groups of 3 and of 1, of 6 and of 5 values.
-      for (const [groups, features, width] of [[2, 8, 8], [6, 5, 9], [1, 7, 3]]) {
+      // Pages end at 64 and 128; heads in groups of 3, of 1 (few and many columns) and of 6.
+      for (const [groups, features, width] of [[2, 8, 8], [6, 5, 9], [6, 4, 72], [1, 7, 3]]) {
         const cache = new KeyValueCache({ heads: groups, features, width }), n = 150, q = random([6, n, features], 1), k = random([groups, n, features], 2), v = random([groups, n, width], 3);
         let done = 0;
         for (const to of [1, 2, 60, 64, 65, 128, 130, 150]) {

@@ -30,8 +30,9 @@ class Step {
   // 0: float32, 1: float16, 2: int8.
   format: i32;
   groups: i32;
-  // Queries of a key head, rounded up to a multiple of 4.
+  // Queries of a key head, rounded up to a multiple of 4; 1 where it is one.
   rows: i32;
+  lone: i32;
   features: i32;
   // E, rounded up to a multiple of 8.
   width: i32;
@@ -98,6 +99,32 @@ function halves4(a: usize, b: usize, k: i32, c: usize, cRow: usize, add: i32): v
   c += cRow;
   put(c, c30, 0, add);
   put(c, c31, 16, add);
+}
+
+// Row 0 of tile4 for 4 panels, `step` bytes apart: 32 columns are what one query needs to keep the multipliers busy.
+function lone(a: usize, b: usize, step: usize, k: i32, c: usize, add: i32): void {
+  const second = step, third = step << 1, fourth = third + step;
+  let c0 = f32x4.splat(0), c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0, c6 = c0, c7 = c0;
+  for (const end = b + (<usize>k << 5); b < end; b += 32) {
+    const x = v128.load32_splat(a);
+    c0 = madd(x, v128.load(b), c0);
+    c1 = madd(x, v128.load(b, 16), c1);
+    c2 = madd(x, v128.load(b + second), c2);
+    c3 = madd(x, v128.load(b + second, 16), c3);
+    c4 = madd(x, v128.load(b + third), c4);
+    c5 = madd(x, v128.load(b + third, 16), c5);
+    c6 = madd(x, v128.load(b + fourth), c6);
+    c7 = madd(x, v128.load(b + fourth, 16), c7);
+    a += 16;
+  }
+  put(c, c0, 0, add);
+  put(c, c1, 16, add);
+  put(c, c2, 32, add);
+  put(c, c3, 48, add);
+  put(c, c4, 64, add);
+  put(c, c5, 80, add);
+  put(c, c6, 96, add);
+  put(c, c7, 112, add);
 }
 
 // @ts-ignore: decorator
@@ -187,6 +214,9 @@ function products(t: Step, block: usize, g: i32, begin: i32, end: i32): void {
       for (let r = 0, q = queries, c = s; r < t.rows; r += 4, q += queryBytes, c += SCORES) integers(q, k, <i32>deep, units + <usize>(r << 2), scale, scale + (<usize>t.pageSize << 2), c, LINE, 0);
     }
     return;
+  }
+  if (t.lone && t.format == 0) {
+    for (; begin + 32 <= ((end + 7) & ~7); begin += 32, s += 128) lone(queries, keys + <usize>(begin >> 3) * panelBytes, panelBytes, t.features, s, 0);
   }
   for (let j = begin; j < end; j += 8, s += 32) {
     const k = keys + <usize>(j >> 3) * panelBytes;
@@ -297,7 +327,12 @@ function spread(t: Step, values: usize, p: usize, units: usize, begin: i32, end:
   }
   const each: usize = t.format == 0 ? 5 : 4;
   values += <usize>begin << each;
-  for (let c = 0; c < t.width; c += 8, values += <usize>t.pageSize << each, out += 32) {
+  let c = 0;
+  if (t.lone && t.format == 0) {
+    const step = <usize>t.pageSize << 5;
+    for (; c + 32 <= t.width; c += 32, values += step << 2, out += 128) lone(p, values, step, end - begin, out, 1);
+  }
+  for (; c < t.width; c += 8, values += <usize>t.pageSize << each, out += 32) {
     if (t.format == FLOAT16) halves4(p, values, end - begin, out, outBytes, 1);
     else tile4(p, values, end - begin, out, outBytes, 1);
   }

@@ -15,7 +15,7 @@ const LOWEST = -3.4028234663852886e38;
 
 /** The record that assembly/decode.ts reads, its fields in order; each has four bytes. */
 const FIELDS = [
-  "format", "groups", "rows", "features", "width", "pageSize", "block", "keysAt", "valuesAt", "queries", "units", "max", "half", "out", "shifts", "sigmoid", "cap", "relative", "relativeRow", "scores", "weights", "weightUnits",
+  "format", "groups", "rows", "lone", "features", "width", "pageSize", "block", "keysAt", "valuesAt", "queries", "units", "max", "half", "out", "shifts", "sigmoid", "cap", "relative", "relativeRow", "scores", "weights", "weightUnits",
 ] as const;
 const RELATIVE: number = FIELDS.indexOf("relative");
 
@@ -62,7 +62,7 @@ export function attentionDecode({ heads, format, query, scale, softCap, shifts, 
   }
   const base = scratch(4 * words) >>> 2, floats = floatView(), ints = intView(), at = (name: keyof typeof sizes): number => base + places[name];
   const fields: Record<(typeof FIELDS)[number], number> = {
-    format: ["float32", "float16", "int8"].indexOf(dtype), groups, rows, features, width: columns, pageSize, block: blockBytes, keysAt, valuesAt, queries: 4 * at("queries"), units: 4 * at("units"), max: 4 * at("max"), half: 4 * at("half"),
+    format: ["float32", "float16", "int8"].indexOf(dtype), groups, rows, lone: share === 1 ? 1 : 0, features, width: columns, pageSize, block: blockBytes, keysAt, valuesAt, queries: 4 * at("queries"), units: 4 * at("units"), max: 4 * at("max"), half: 4 * at("half"),
     out: 4 * at("out"), shifts: 4 * at("shifts"), sigmoid: shifts ? 1 : 0, cap: 0, relative: 0, relativeRow: count, scores: 4 * at("scores"), weights: 4 * at("weights"), weightUnits: 4 * at("weightUnits"),
   };
   FIELDS.forEach((name, i) => (ints[at("call") + i] = fields[name]));
