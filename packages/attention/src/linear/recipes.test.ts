@@ -4,6 +4,7 @@ import { Tensor } from "@logits/tensor";
 import { expectClose, expectExact, recipe, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import * as root from "../index.ts";
+import { hiddenAttention } from "./index.ts";
 
 type Rows = Tensor<"float32">;
 const modules = { "@logits/attention": root, "@logits/core-wasm": core, "@logits/tensor": tensors };
@@ -90,5 +91,31 @@ describe("Hrrformer [paper:recasting-self-attention-with-holographic-reduced-rep
     }
     const cosines = Array.from({ length: T }, (_, t) => { const a = [...exact.answers.row(t).data], b = [...v.row(t).data]; return a.reduce((sum, x, f) => sum + x * b[f], 0) / (Math.hypot(...a) * Math.hypot(...b)); }), total = cosines.reduce((sum, c) => sum + Math.exp(c), 0);
     expectClose(exact.weights.data, cosines.map((c) => Math.exp(c) / total), { rtol: 2e-6 });
+  });
+});
+
+describe("rollout of hidden attention [paper:a-unified-implicit-attention-formulation-for-gated-linear-recurrent]", () => {
+  const { rollout } = recipe<{ rollout(layers: readonly Rows[]): Rows }>("hidden-attention-rollout", ["rollout"], modules);
+  const [H, T] = [3, 6], layer = (seed: number): Rows => hiddenAttention(random([H, T, 4], seed), random([H, T, 4], seed + 1), { normalize: "none", logGates: new Tensor("float32", [H, T], random([H, T], seed + 2).data.map((g) => -Math.abs(g))) });
+
+  it("follows every path through the layers", () => {
+    const layers = [layer(1), layer(11), layer(21)], got = rollout(layers), mixed = layers.map(({ data }) => Array.from({ length: T }, (_, i) => {
+      const row = Array.from({ length: T }, (__, j) => [0, 1, 2].reduce((sum, h) => sum + data[(h * T + i) * T + j] / H, 0) + Number(i === j)), total = row.reduce((a, b) => a + b, 0);
+      return row.map((w) => w / total);
+    }));
+    for (let i = 0; i < T; i++) {
+      for (let j = 0; j < T; j++) {
+        let want = 0;
+        for (let a = 0; a < T; a++) for (let b = 0; b < T; b++) want += mixed[2][i][a] * mixed[1][a][b] * mixed[0][b][j];
+        expectClose(got.at(i, j), want, { atol: 1e-6, rtol: 2e-6 });
+        if (j > i) expect(got.at(i, j)).toBe(0);
+      }
+      expectClose(got.row(i).data.reduce((a, b) => a + b, 0), 1, { atol: 1e-6 });
+    }
+  });
+
+  it("is the identity for weights of 0, and for the first token always", () => {
+    expectExact(rollout([new Tensor("float32", [H, T, T], new Float32Array(H * T * T))]).data, Array.from({ length: T * T }, (_, at) => Number(at % (T + 1) === 0)));
+    expectClose(rollout([layer(1), layer(31)]).at(0, 0), 1, { ulp: 2 });
   });
 });
