@@ -20,7 +20,7 @@ function scores(rows: number, cols: number, seed: number, spread = 3): Tensor<"f
 function isNear(x: Float32Array, options: SamplerOptions, u: number): boolean {
   const { temperature = 1 } = options;
   let left = distancesRef(x, temperature);
-  for (const [rule, value] of [["topK", options.topK], ["topP", options.topP], ["minP", options.minP], ["typicalP", options.typicalP], ["eta", options.eta]] as const) {
+  for (const [rule, value] of [["topK", options.topK], ["topP", options.topP], ["minP", options.minP]] as const) {
     if (value === undefined) continue;
     const { order, least, most } = ruleRef(x, left, rule, value);
     if (least !== most) return true;
@@ -37,8 +37,7 @@ if (!missing) {
   afterAll(() => [gpu, plain].forEach((one) => one.dispose()));
 
   const rules: readonly Omit<SamplerOptions, "seed">[] = [
-    {}, { temperature: 0 }, { temperature: 0.7 }, { temperature: 3 }, { topK: 1 }, { topK: 5 }, { topK: 40, temperature: 0.8 }, { topP: 0.9 }, { topP: 0.3, temperature: 2 }, { minP: 0.1 }, { minP: 1 }, { typicalP: 0.8 },
-    { typicalP: 0.2, temperature: 1.5 }, { eta: 0.01 }, { eta: 0.9 }, { topK: 50, topP: 0.9, minP: 0.05, temperature: 0.7 }, { topK: 30, topP: 0.95, minP: 0.01, typicalP: 0.9, eta: 0.001 },
+    {}, { temperature: 0 }, { temperature: 0.7 }, { temperature: 3 }, { topK: 1 }, { topK: 5 }, { topK: 40, temperature: 0.8 }, { topP: 0.9 }, { topP: 0.3, temperature: 2 }, { minP: 0.1 }, { minP: 1 }, { topK: 50, topP: 0.9, minP: 0.05, temperature: 0.7 }, { topK: 30, topP: 0.95, minP: 0.01, temperature: 1.5 },
   ];
   describe("tokens drawn on the GPU", () => {
     for (const [name, backend] of [["with subgroups, where there are some", gpu], ["without subgroups", plain]] as const) {
@@ -87,15 +86,15 @@ if (!missing) {
       for (const u of [0, 0.49, 0.51, 1 - 2 ** -53]) expect([...(await sampleTokens(few, { uniforms: [u, u] }).tokens.read()).data]).toEqual([u < 0.5 ? 1 : 3, 1]);
     });
 
-    it("cost 24 bytes a row, 4 where only tokens are read, and leave no buffer", async () => {
+    it("cost 28 bytes a row, 4 where only tokens are read, and leave no buffer", async () => {
       const sampler = new Sampler({ seed: 1, topP: 0.9 }), x = gpu.tensor(scores(1, 1000, 1));
       await sampler.sampleAsync(x, { position: 0 });
       const before = gpu.bytesRead, { bytes, idleBytes } = gpu.memory;
       await sampler.sampleAsync(x, { position: 1 });
-      expect(gpu.bytesRead - before).toBe(24);
+      expect(gpu.bytesRead - before).toBe(28);
       const all = sampleTokens(x, { uniforms: [0.5] });
       await all.tokens.read();
-      expect(gpu.bytesRead - before).toBe(28);
+      expect(gpu.bytesRead - before).toBe(32);
       for (const y of Object.values(all)) y.dispose();
       expect(gpu.memory).toMatchObject({ bytes, idleBytes });
       expect((await sampler.sampleAsync(gpu.tensor(scores(0, 7, 1)), { position: 0 })).tokens.shape).toEqual([0]);
@@ -113,7 +112,7 @@ if (!missing) {
       await expect(draw([[1, 2], [NaN, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` without NaN, got NaN in row 1]`);
       await expect(draw([[1, 2], [INF, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, got +Infinity in row 1]`);
       await expect(draw([[1, 2], [-INF, -INF]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` with a possible token in every row, got only -Infinity in row 1]`);
-      await expect(draw([[1, 2]], new Sampler({ seed: 1, logitBias: { 0: 1 }, repetitionPenalty: 1.2 }))).rejects.toThrowErrorMatchingInlineSnapshot(`[UnsupportedKernelError: Sampler.sampleAsync: expected a sampler of temperature, topK, topP, minP, typicalP and eta for scores on a GPU, got logitBias, repetitionPenalty. Read the scores: sampler.sample(await logits.read(), context)]`);
+      await expect(draw([[1, 2]], new Sampler({ seed: 1, logitBias: { 0: 1 }, repetitionPenalty: 1.2, typicalP: 0.9 }))).rejects.toThrowErrorMatchingInlineSnapshot(`[UnsupportedKernelError: Sampler.sampleAsync: expected a sampler of temperature, topK, topP and minP for scores on a GPU, got logitBias, repetitionPenalty, typicalP. Read the scores: sampler.sample(await logits.read(), context)]`);
       await expect(sampler.sampleAsync(gpu.tensor([1]))).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: Sampler.sampleAsync: expected \`position\` an integer from 0 up, or \`tokens\`, got neither. Pass { position: step }: two draws at one position are the same]`);
       await expect(sampler.sampleAsync({ location: "gpu-buffer", dims: [3], type: "float32", shape: [3] } as never, { position: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sampleAsync: expected \`logits\` a tensor that brings its operations, got a GPU tensor of another library. Adopt it: gpu.tensor(logits) with gpu = await webgpu({ device }) of @logits/webgpu]`);
       expect(() => sampler.sample(gpu.tensor([1]) as never, { position: 0 })).toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sample: expected \`logits\` in memory, got a tensor on the GPU. Use await sampler.sampleAsync(logits, context), or read it: await logits.read()]`);
@@ -123,7 +122,6 @@ if (!missing) {
       expect(() => sampleTokens(x, { uniforms: [0.5], topK: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`topK\` an integer in [1, 2147483647], got 0]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], topP: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`topP\` in (0, 1], got 0]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], minP: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`minP\` in [0, 1], got 2]`);
-      expect(() => sampleTokens(x, { uniforms: [0.5], eta: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`eta\` in [0, 1), got 1]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], temperature: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`temperature\` in [2^-126, 2^126], got -1]`);
       expectExact((await sampler.sampleAsync([[1, 2]], { position: 0 })).tokens, sampler.sample([[1, 2]], { position: 0 }).tokens);
     });

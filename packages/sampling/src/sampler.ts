@@ -97,13 +97,13 @@ export class Sampler {
   }
 
   /**
-   * `sample` for scores that are on a GPU, which stay there: 24 bytes a row are read. The same random numbers; the same tokens unless a sum lies within 1e-6 of its bound.
+   * `sample` for scores that are on a GPU, which stay there: 28 bytes a row are read. The same random numbers; the same tokens unless a sum lies within 1e-6 of its bound.
    *
-   * Rules: `temperature`, `topK`, `topP`, `minP`, `typicalP`, `eta`.
+   * Rules: `temperature`, `topK`, `topP`, `minP`.
    *
    * @param logits - float32 [..., V] on the GPU, as @logits/webgpu makes or adopts them; scores in memory are drawn from as by `sample`
    * @param context - `position`, or `tokens` by whose number it is told
-   * @throws RangeError as `sample`; UnsupportedKernelError for guidance, logitBias, penalties, `allowed` and mirostat
+   * @throws RangeError as `sample`; UnsupportedKernelError for guidance, logitBias, penalties, `allowed`, `typicalP`, `eta` and mirostat
    */
   async sampleAsync(logits: TensorLike | GpuScores, context: SampleContext = {}): Promise<Samples> {
     const where = "Sampler.sampleAsync";

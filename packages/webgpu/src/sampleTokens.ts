@@ -18,39 +18,31 @@ export interface SampleTokensOptions {
   readonly topP?: number;
   /** Keeps tokens with at least this share of the largest probability; in [0, 1]. Default 0: all. */
   readonly minP?: number;
-  /** Keeps the smallest set, with at least this probability, of the tokens whose surprise is nearest to the entropy; in (0, 1]. Default 1: all. */
-  readonly typicalP?: number;
-  /** Keeps tokens with a probability of at least min(eta, sqrt(eta) exp(-entropy)); in [0, 1). Default 0: all. */
-  readonly eta?: number;
 }
 
 /** Tokens and what is to be said about each, of the shape of the logits without the last axis. */
 export interface SampledTokens {
   readonly tokens: GpuTensor<"int32">;
-  /** Log-probability under softmax(logits), before any rule, in nats. */
-  readonly logProbabilities: GpuTensor<"float32">;
+  /** The logits of the tokens. */
+  readonly scores: GpuTensor<"float32">;
   /** Log of the probability with which the token was drawn. */
   readonly drawLogProbabilities: GpuTensor<"float32">;
-  /** Of softmax(logits), in nats. */
-  readonly entropies: GpuTensor<"float32">;
-  /** Largest minus second largest logit; +Infinity where one token is possible. */
-  readonly margins: GpuTensor<"float32">;
   /** How many tokens the rules left. */
   readonly candidates: GpuTensor<"int32">;
 }
 
 /** In the order of the shader's sections. */
-const NAMES = ["tokens", "logProbabilities", "drawLogProbabilities", "entropies", "margins", "candidates"] as const;
+const NAMES = ["tokens", "scores", "drawLogProbabilities", "candidates"] as const;
 
 /**
- * Draws one token from each row, under the rules of `Sampler` of @logits/sampling, whose `sampleAsync` is this with its random numbers. `await gpu.read(...)` of `tokens` reads 4 bytes a row, of all 24.
+ * Draws one token from each row, under the rules of `Sampler` of @logits/sampling, whose `sampleAsync` is this with its random numbers. `await gpu.read(...)` of `tokens` reads 4 bytes a row, of all 16.
  *
  *   the token at which the running sum of exp((x_c - max x) / T) over the remaining tokens, in their order, first exceeds u times their sum
  *
  * Tokens and sets are those of float64 unless a sum lies within 1e-6 of its bound. The results share one buffer, which lives until all of them are disposed of.
  *
  * @param logits - on the GPU, float32 [..., V], V >= 1; -Infinity = impossible, never drawn
- * @param options - `uniforms` (required unless `temperature` is 0), `temperature` (1), `topK`, `topP`, `minP`, `typicalP`, `eta`
+ * @param options - `uniforms` (required unless `temperature` is 0), `temperature` (1), `topK`, `topP`, `minP`
  * @returns int32 and float32 [...] each; reading `tokens` throws a RangeError for a row with NaN or +Infinity or without a possible token
  * @throws RangeError for an option out of its range, or too few uniforms; TypeError for a tensor outside the GPU
  * @example
@@ -59,14 +51,14 @@ const NAMES = ["tokens", "logProbabilities", "drawLogProbabilities", "entropies"
  */
 export function sampleTokens(logits: GpuTensor, options: SampleTokensOptions): SampledTokens {
   const where = "sampleTokens";
-  const { uniforms, temperature = 1, topK, topP = 1, minP = 0, typicalP = 1, eta = 0 } = options;
+  const { uniforms, temperature = 1, topK, topP = 1, minP = 0 } = options;
   checkGpuTensor(where, "logits", logits);
+  // The largest is what top-1 leaves.
   const greedy = temperature === 0;
   if (!greedy) inverseTemperature(where, temperature);
   if (topK !== undefined) checkInteger(where, "topK", topK, 1, 2147483647);
-  for (const [name, p] of [["topP", topP], ["typicalP", typicalP]] as const) if (!(p > 0 && p <= 1)) throw rangeError(where, name, "in (0, 1]", `${p}`);
+  if (!(topP > 0 && topP <= 1)) throw rangeError(where, "topP", "in (0, 1]", `${topP}`);
   if (!(minP >= 0 && minP <= 1)) throw rangeError(where, "minP", "in [0, 1]", `${minP}`);
-  if (!(eta >= 0 && eta < 1)) throw rangeError(where, "eta", "in [0, 1)", `${eta}`);
   const { outer: rows, cols, rest } = rowsOf(where, logits, -1);
   if (!greedy && uniforms?.length !== rows) throw rangeError(where, "uniforms", `${rows} numbers, one for each row`, `${uniforms?.length ?? "none"}`);
   for (let r = 0; !greedy && r < rows; r++) if (!(uniforms![r] >= 0 && uniforms![r] < 1)) throw rangeError(where, "uniforms", "in [0, 1)", `${uniforms![r]} for row ${r}`);
@@ -75,9 +67,7 @@ export function sampleTokens(logits: GpuTensor, options: SampleTokensOptions): S
   if (all.size > gpu.reach) throw rangeError(where, "logits", `with at most ${Math.floor(gpu.reach / NAMES.length)} rows (bindingBytes of this backend)`, `${rows}`);
   const u = gpu.tensor(Float32Array.from({ length: Math.max(1, rows) }, (_, r) => (greedy ? 0 : uniforms![r])));
   const [twice, limit] = distances(greedy ? 1 : temperature);
-  // Logarithms of the rules, by the bits of float32 they need.
-  const near = minP >= 2 ** -126 ? -naturalLog(minP) : 1e30;
-  runRows(gpu, where, FAMILY, {}, [operand(logits, cols), operand(u, 1)], { outer: rows, cols, inner: 1 }, (count, first) => [count, cols, rows, first, greedy ? 0 : (topK ?? 2147483647)], [twice, limit, topP, near, typicalP, eta >= 2 ** -126 ? naturalLog(eta) : 1], { slot: all.slot, at: 0, count: all.size });
+  runRows(gpu, where, FAMILY, {}, [operand(logits, cols), operand(u, 1)], { outer: rows, cols, inner: 1 }, (count, first) => [count, cols, rows, first, greedy ? 1 : (topK ?? 2147483647)], [twice, limit, greedy ? 1 : topP, minP], { slot: all.slot, at: 0, count: all.size });
   u.dispose();
   const results: Partial<Record<(typeof NAMES)[number], GpuTensor>> = {};
   for (const [i, name] of NAMES.entries()) {
@@ -94,12 +84,4 @@ function checkTokens(where: string, tokens: Int32Array): void {
   if (row < 0) return;
   const [expected, got] = tokens[row] === -1 ? ["without NaN", "NaN"] : tokens[row] === -2 ? ["below +Infinity", "+Infinity"] : ["with a possible token in every row", "only -Infinity"];
   throw rangeError(where, "logits", expected, `${got} in row ${row}`);
-}
-
-/** log x of x in [2^-126, 1], to float32: 2 atanh((m - 1) / (m + 1)) with m in [1 / sqrt 2, sqrt 2). */
-function naturalLog(x: number): number {
-  let k = 0, m = x;
-  for (; m < Math.SQRT1_2; m *= 2) k--;
-  const t = (m - 1) / (m + 1), t2 = t * t;
-  return k * Math.LN2 + 2 * t * (1 + t2 * (1 / 3 + t2 * (1 / 5 + t2 * (1 / 7 + t2 * (1 / 9 + t2 / 11)))));
 }
