@@ -53,7 +53,7 @@ function gateOf(x: number): number {
   return x > -0.25 ? 1 + x * (1 + x * (1 / 2 + x * (1 / 6 + x * (1 / 24 + x * (1 / 120 + x * (1 / 720 + x * (1 / 5040 + x / 40320))))))) : exp(x);
 }
 
-function add(to: Float32Array, from: Float32Array): void {
+function add<Numbers extends Float32Array | Float64Array>(to: Numbers, from: Float32Array | Float64Array): void {
   for (let i = 0; i < to.length; i++) to[i] += from[i];
 }
 
@@ -70,6 +70,14 @@ export interface GroupGradients {
   readonly value: Float32Array;
   readonly gates: Float32Array | undefined;
   readonly powers: Float64Array | undefined;
+}
+
+/** What stands behind a chunk, and the gradients in it. */
+interface Behind {
+  readonly state: Float64Array;
+  readonly keySum: Float64Array;
+  readonly byState: Float64Array;
+  readonly byKeySum: Float64Array;
 }
 
 /** A key head and the R query heads that read it. Its arrays, and those that it is given, are its own part of the call's. */
@@ -268,107 +276,113 @@ export class Group {
     }
   }
 
-  /** Gradients from the raw sums and the gradient in the results [R, T, E]. */
+  /** Gradients from the raw sums and the gradient in the results [R, T, E]: the runs backwards, from the gradient in the state behind each to that in the state before it. */
   backward(end: LinearState, raw: Float32Array, sums: Float64Array, upstream: Float32Array, grads: GroupGradients): void {
-    const p = this.#p, { features, width, queries, map, scale: factor } = p, square = features * width;
-    const bySums = new Float32Array(upstream.length), byTotals = new Float64Array(sums.length), valueGrad = grads.value, queryGrad = new Float32Array(this.#query.length), keyGrad = new Float32Array(this.#key.length);
-    const gammas = p.normalize === "magnitude" ? new Float64Array(sums.length) : undefined;
-    for (const { row, head, scale, values } of this.#scaled(sums)) {
-      let beta = 0, gamma = 0;
-      for (let at = row * width, e = 0; e < width; e++, at++) {
-        bySums[at] = scale.beta * upstream[at];
-        beta += upstream[at] * raw[at];
-        gamma -= upstream[at] * values[e];
-      }
-      // Where a row has no scale, nothing of it counts, whatever its values.
-      byTotals[row] = (scale.betaBySum === 0 ? 0 : beta * scale.betaBySum) + (scale.gammaBySum === 0 ? 0 : gamma * scale.gammaBySum);
-      if (grads.powers && scale.betaByPower !== 0) grads.powers[head] += beta * scale.betaByPower;
-      if (gammas) gammas[row] = scale.gamma;
-    }
-    if (gammas) this.#valueSums(gammas, upstream, valueGrad);
-    const state = new Float64Array(square), keyState = new Float64Array(features), after = new Float64Array(end.products), keysAfter = new Float64Array(end.keySum);
+    const p = this.#p, { features, width, queries, map, scale } = p, square = features * width, queryGrad = new Float32Array(this.#query.length), keyGrad = new Float32Array(this.#key.length);
+    const { byRaw, bySums } = this.#rawGradients(raw, sums, upstream, grads), behind: Behind = { state: new Float64Array(end.products), keySum: new Float64Array(end.keySum), byState: new Float64Array(square), byKeySum: new Float64Array(features) };
     for (let r = this.#runs.length - 1; r >= 0; r--) {
       const run = this.#runs[r], { key, query, size, count } = run, hasKeys = key >= 0, rows = size * count, inside = hasKeys ? count : 1, before = this.#products[r], keySums = this.#keySums[r];
-      const keys = hasKeys ? this.#decayed(this.#key.subarray(key * features, (key + rows) * features), key, true) : undefined, values = this.#value.subarray(key * width, (key + rows) * width);
-      const entering = this.#decay && hasKeys ? this.#entering(before, run) : before, byKey = new Float32Array(hasKeys ? rows * features : 0), byState = new Float32Array(inside * square), byKeyState = new Float64Array(inside * features);
-      // Sum over features of the gates' share: q dq - k dk of each token.
+      const keys = hasKeys ? this.#decayed(this.#key.subarray(key * features, (key + rows) * features), key, true) : undefined, values = this.#value.subarray(key * width, (key + rows) * width), byValue = grads.value.subarray(key * width, (key + rows) * width);
+      const entering = this.#decay && hasKeys ? this.#entering(before, run) : before, byKey = new Float32Array(hasKeys ? rows * features : 0), byEntering = new Float32Array(inside * square), byKeySums = new Float64Array(inside * features);
+      // q dq - k dk of each token and feature, which the gates' gradients are sums of.
       const shares = this.#decay && hasKeys ? new Float64Array(rows * features) : undefined;
-      if (query >= 0) {
-        for (let head = 0; head < this.#heads; head++) {
-          const q = this.#decayed(this.#rows(this.#query, head, run, features), key, false), up = this.#rows(bySums, head, run, width), upTotals = byTotals.subarray(head * queries + query, head * queries + query + rows);
-          const byQuery = product(new Float32Array(rows * features), up, [inside, rows / inside, width], entering, [inside, features, width], "b");
-          for (let i = 0; i < rows; i++) {
-            const c = hasKeys ? Math.floor(i / size) : 0, by = upTotals[i];
-            if (by === 0) continue;
-            for (let f = 0; f < features; f++) {
-              byQuery[i * features + f] += by * keySums[c * features + f];
-              byKeyState[c * features + f] += by * q[i * features + f];
-            }
+      for (let head = 0; query >= 0 && head < this.#heads; head++) {
+        const q = this.#decayed(this.#rows(this.#query, head, run, features), key, false), up = this.#rows(byRaw, head, run, width), upSums = bySums.subarray(head * queries + query, head * queries + query + rows);
+        const byQuery = product(new Float32Array(rows * features), up, [inside, rows / inside, width], entering, [inside, features, width], "b");
+        for (let i = 0; i < rows; i++) {
+          const c = hasKeys ? Math.floor(i / size) : 0, by = upSums[i];
+          if (by === 0) continue;
+          for (let f = 0; f < features; f++) {
+            byQuery[i * features + f] += by * keySums[c * features + f];
+            byKeySums[c * features + f] += by * q[i * features + f];
           }
-          add(byState, product(this.#space("summand", inside * square), q, [inside, rows / inside, features], up, [inside, rows / inside, width], "a"));
-          if (keys) {
-            const scores = this.#scores(q, keys, run), byScores = product(this.#space("byScores", count * size * size), up, [count, size, width], values, [count, size, width], "b");
-            for (let i = 0; i < rows; i++) if (upTotals[i] !== 0) for (let j = i * size; j <= i * size + (i % size); j++) byScores[j] += upTotals[i];
-            lower(byScores, size, count);
-            add(byQuery, product(this.#space("summand", rows * features), byScores, [count, size, size], keys, [count, size, features]));
-            add(byKey, product(this.#space("summand", rows * features), byScores, [count, size, size], q, [count, size, features], "a"));
-            add(valueGrad.subarray(key * width, (key + rows) * width), product(this.#space("summand", rows * width), scores, [count, size, size], up, [count, size, width], "a"));
-          }
-          if (shares) for (let at = 0; at < shares.length; at++) shares[at] += q[at] * byQuery[at];
-          this.#rows(queryGrad, head, run, features).set(this.#decayed(byQuery, key, false));
         }
+        add(byEntering, product(this.#space("summand", inside * square), q, [inside, rows / inside, features], up, [inside, rows / inside, width], "a"));
+        if (keys) {
+          const scores = this.#scores(q, keys, run), byScores = product(this.#space("byScores", count * size * size), up, [count, size, width], values, [count, size, width], "b");
+          for (let i = 0; i < rows; i++) if (upSums[i] !== 0) for (let j = i * size; j <= i * size + (i % size); j++) byScores[j] += upSums[i];
+          lower(byScores, size, count);
+          add(byQuery, product(this.#space("summand", rows * features), byScores, [count, size, size], keys, [count, size, features]));
+          add(byKey, product(this.#space("summand", rows * features), byScores, [count, size, size], q, [count, size, features], "a"));
+          add(byValue, product(this.#space("summand", rows * width), scores, [count, size, size], up, [count, size, width], "a"));
+        }
+        if (shares) for (let at = 0; at < shares.length; at++) shares[at] += q[at] * byQuery[at];
+        this.#rows(queryGrad, head, run, features).set(this.#decayed(byQuery, key, false));
       }
       if (!keys) {
-        for (let at = 0; at < square; at++) state[at] += byState[at];
-        for (let f = 0; f < features; f++) keyState[f] += byKeyState[f];
+        add(behind.byState, byEntering);
+        add(behind.byKeySum, byKeySums);
         continue;
       }
-      // From the last chunk to the first: the gradient in the state behind it, `leaving`, and in the sum of keys.
-      const leaving = new Float32Array(inside * square), keysLeaving = new Float32Array(inside * features), ends = shares && new Float64Array(inside * features), starts = shares && new Float64Array(inside * features);
-      for (let c = inside - 1; c >= 0; c--) {
-        const at = c * square;
-        for (let f = 0; f < features; f++) {
-          const last = this.#gate("product", key + (c + 1) * size - 1, f), first = this.#gate("factor", key + c * size, f);
-          let out = keysAfter[f] * keyState[f], into = 0;
-          for (let e = f * width; e < f * width + width; e++) {
-            if (ends) out += after[e] * state[e];
-            leaving[at + e] = state[e] * last;
-            const by = state[e] * last + byState[at + e];
-            if (starts) into += entering[at + e] * by;
-            state[e] = first === 0 ? 0 : by * first;
-            after[e] = before[at + e];
-          }
-          keysLeaving[c * features + f] = keyState[f] * last;
-          const by = keyState[f] * last + byKeyState[c * features + f];
-          into += keySums[c * features + f] * by;
-          keyState[f] = first === 0 ? 0 : by * first;
-          keysAfter[f] = first === 0 ? 0 : keySums[c * features + f] / first;
-          if (ends && starts) {
-            ends[c * features + f] = out;
-            starts[c * features + f] = into;
-          }
-        }
-      }
+      const leaving = new Float32Array(inside * square), keysLeaving = new Float32Array(inside * features), { starts, ends } = this.#retreat(run, behind, { before, entering, keySums, byEntering, byKeySums }, leaving, keysLeaving);
       add(byKey, product(this.#space("summand", rows * features), values, [count, size, width], leaving, [count, features, width], "b"));
       for (let c = 0, at = 0; c < count; c++) for (let j = 0; j < size; j++) for (let f = c * features; f < (c + 1) * features; f++) byKey[at++] += keysLeaving[f];
-      add(valueGrad.subarray(key * width, (key + rows) * width), product(this.#space("summand", rows * width), keys, [count, size, features], leaving, [count, features, width]));
-      if (shares && ends && starts && grads.gates) {
+      add(byValue, product(this.#space("summand", rows * width), keys, [count, size, features], leaving, [count, features, width]));
+      if (shares && grads.gates) {
         for (let at = 0; at < shares.length; at++) shares[at] -= keys[at] * byKey[at];
         this.#gateGrads(run, shares, starts, ends, grads.gates);
       }
       keyGrad.set(this.#decayed(byKey, key, true), key * features);
     }
-    if (factor !== 1) for (let at = 0; at < queryGrad.length; at++) queryGrad[at] *= factor;
+    if (scale !== 1) for (let at = 0; at < queryGrad.length; at++) queryGrad[at] *= scale;
     grads.query.set(map.gradient(this.#queryRows, made([this.#queryRows.shape[0], features], queryGrad)).data);
     grads.key.set(map.gradient(this.#keyRows, made([this.#length, features], keyGrad)).data);
   }
 
+  /** Gradients in the raw sums of scores times values and of scores; adds those of the powers, and MALA's of the values. */
+  #rawGradients(raw: Float32Array, sums: Float64Array, upstream: Float32Array, { powers, value }: GroupGradients): { readonly byRaw: Float32Array; readonly bySums: Float64Array } {
+    const { width, normalize } = this.#p, byRaw = new Float32Array(upstream.length), bySums = new Float64Array(sums.length), gammas = normalize === "magnitude" ? new Float64Array(sums.length) : undefined;
+    for (const { row, head, scale, values } of this.#scaled(sums)) {
+      let beta = 0, gamma = 0;
+      for (let at = row * width, e = 0; e < width; e++, at++) {
+        byRaw[at] = scale.beta * upstream[at];
+        beta += upstream[at] * raw[at];
+        gamma -= upstream[at] * values[e];
+      }
+      // Where a row has no scale, nothing of it counts, whatever its values.
+      bySums[row] = (scale.betaBySum === 0 ? 0 : beta * scale.betaBySum) + (scale.gammaBySum === 0 ? 0 : gamma * scale.gammaBySum);
+      if (powers && scale.betaByPower !== 0) powers[head] += beta * scale.betaByPower;
+      if (gammas) gammas[row] = scale.gamma;
+    }
+    if (gammas) this.#valueSums(gammas, upstream, value);
+    return { byRaw, bySums };
+  }
+
+  /**
+   * From the last chunk of a run to the first: `behind` comes to stand before the run. `leaving` becomes, for each chunk, the gradient in what its keys leave, on the scale of its first token; the sums of state times gradient
+   * are those that leave (`ends`) and enter (`starts`) each chunk, which the gates' gradients start from.
+   */
+  #retreat({ key, size, count }: Run, behind: Behind, run: { before: Float32Array; entering: Float32Array; keySums: Float64Array; byEntering: Float32Array; byKeySums: Float64Array }, leaving: Float32Array, keysLeaving: Float32Array): { readonly starts: Float64Array; readonly ends: Float64Array } {
+    const { features, width } = this.#p, { state, keySum, byState, byKeySum } = behind, { before, entering, keySums, byEntering, byKeySums } = run, starts = new Float64Array(count * features), ends = new Float64Array(count * features);
+    for (let c = count - 1; c >= 0; c--) {
+      for (let f = 0, at = c * features * width; f < features; f++) {
+        const own = c * features + f, last = this.#gate("product", key + (c + 1) * size - 1, f), first = this.#gate("factor", key + c * size, f);
+        let out = keySum[f] * byKeySum[f], into = 0;
+        for (let e = f * width; e < f * width + width; e++, at++) {
+          out += state[e] * byState[e];
+          leaving[at] = byState[e] * last;
+          const by = byState[e] * last + byEntering[at];
+          into += entering[at] * by;
+          byState[e] = first === 0 ? 0 : by * first;
+          state[e] = before[at];
+        }
+        keysLeaving[own] = byKeySum[f] * last;
+        const by = byKeySum[f] * last + byKeySums[own];
+        starts[own] = into + keySums[own] * by;
+        ends[own] = out;
+        byKeySum[f] = first === 0 ? 0 : by * first;
+        keySum[f] = first === 0 ? 0 : keySums[own] / first;
+      }
+    }
+    return { starts, ends };
+  }
+
   /** The products behind the first gate of each chunk, as `forward` had them. */
-  #entering(before: Float32Array, { key, size, count }: Run): Float32Array {
+  #entering(before: Float32Array, { key, size }: Run): Float32Array {
     const { features, width } = this.#p;
     return before.map((x, at) => {
       const row = Math.floor(at / width), gate = this.#gate("factor", key + Math.floor(row / features) * size, row % features);
-      return count === 0 || gate === 0 ? 0 : x * gate;
+      return gate === 0 ? 0 : x * gate;
     });
   }
 

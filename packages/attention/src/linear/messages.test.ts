@@ -44,7 +44,7 @@ it("names what does not fit in linearAttention", () => {
     RangeError: linearAttention: expected \`countPower\` with normalize "count", got "sum"
     RangeError: linearAttention: expected \`countPower\` of shape [4] ([H]), got [1]
     RangeError: linearAttention: expected \`scale\` finite, got NaN
-    RangeError: linearAttention: expected \`chunkSize\` an integer in [1, 65536], got 0
+    RangeError: linearAttention: expected \`chunkSize\` an integer in [1, 1024], got 0
     RangeError: linearAttention: expected \`logGates\` of shape [2, 2, 5] or [2, 2, 5, 8] ([B, Hkv, S] or [B, Hkv, S, F]), got [2, 4, 5]
     RangeError: linearAttention: expected \`logGates\` at most 0, got 0.5 at index 0. Gates are factors in [0, 1]: give their logarithms
     RangeError: linearAttention: expected \`causal\` true with \`logGates\`: a recurrence runs forward, got false

@@ -18,7 +18,7 @@ export interface LinearAttentionOptions {
   readonly logGates?: TensorLike;
   /** int32 [B]: keys from lengths[b] on are padding and seen by nobody. */
   readonly lengths?: TensorLike;
-  /** Tokens of a chunk: results differ by rounding. Default 64. */
+  /** Tokens of a chunk, at most 1024: results differ by rounding. Default 64. */
   readonly chunkSize?: number;
 }
 
@@ -128,7 +128,7 @@ export function prepareLinear(where: string, q: TensorLike, k: TensorLike, v: Te
   if (valueBatch !== batch || valueGroups !== groups || valueKeys !== keys || width < 1) throw rangeError(where, "value", `of shape [${batch}, ${groups}, ${keys}, E] ([B, Hkv, S, E])`, `[${value.shape.join(", ")}]`);
   const { featureMap = "elu", normalize = "sum", countPower, logGates, causal = logGates !== undefined, chunkSize = 64 } = options;
   const map = checkMap(where, featureMap), powers = checkPowers(where, normalize, countPower, heads);
-  checkInteger(where, "chunkSize", chunkSize, 1, 65536);
+  checkInteger(where, "chunkSize", chunkSize, 1, 1024);
   const features = featuresOf(where, map, size), { scale = normalize === "magnitude" ? 1 / Math.sqrt(features) : 1 } = options;
   if (!Number.isFinite(scale)) throw rangeError(where, "scale", "finite", `${scale}`);
   const gates = logGates === undefined ? undefined : checkGates(where, logGates, key.shape.slice(0, -1), features, ["B", "Hkv", "S"].slice(4 - key.shape.length).join(", "));
