@@ -103,6 +103,9 @@ describe("RotaryEmbedding", () => {
       expectClose(rotary.frequencies, values, { rtol: 1e-12 });
       expectClose(rotary.attentionFactor, attentionFactor, { rtol: 1e-12 });
     }
+    // Every pair turns often over so long a text: none is divided, though YaRN's last index lies before its first.
+    const { frequencies: fast } = new RotaryEmbedding([0], { base: 2, dimensions: 4, scaling: { type: "yarn", factor: 4, originalLength: 100_000 } });
+    expectClose(fast, [1, Math.SQRT1_2], { rtol: 1e-15 });
     // Linear scaling is division of positions.
     const x = random([3, 16], 8);
     expectClose(new RotaryEmbedding([4, 8, 100], { dimensions: 16, scaling: { type: "linear", factor: 4 } }).rotate(x).data, new RotaryEmbedding([1, 2, 25], { dimensions: 16 }).rotate(x).data, { atol: 1e-6 });

@@ -16,7 +16,7 @@ export interface ReceptiveField {
   readonly field: Float64Array;
   /** Sum of exp(bias) over all distances; Infinity where it diverges. */
   readonly total: Float64Array;
-  /** Sum over the last half of `length` over that of the quarter before: below 1 the sum converges. Where it is just below, the total is rough. */
+  /** Sum over the last half of `length` over that of the quarter before: below 1 the sum converges. Where it is just below, the total is rough, and within about 1 / length of 1 the sum may as well diverge. */
   readonly octaveRatio: Float64Array;
 }
 

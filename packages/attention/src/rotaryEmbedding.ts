@@ -68,7 +68,8 @@ function frequenciesOf(base: number, dimensions: number, scaling: RotaryScaling 
       if (!(betaFast >= betaSlow)) throw rangeError(WHERE, "scaling.betaFast", `at least betaSlow, ${betaSlow}`, `${betaFast}`);
       // The index at which a frequency makes so many turns over the original length.
       const indexOf = (turns: number): number => (half * log(originalLength / (turns * 2 * Math.PI))) / log(base);
-      const low = Math.max(0, Math.floor(indexOf(betaFast))), high = Math.min(dimensions - 1, Math.ceil(indexOf(betaSlow))), width = high === low ? 0.001 : high - low;
+      // Where even the slowest turns often enough, low lies beyond the last index: all stay.
+      const low = Math.max(0, Math.floor(indexOf(betaFast))), high = Math.min(dimensions - 1, Math.ceil(indexOf(betaSlow))), width = high > low ? high - low : 0.001;
       return frequencies.map((w, i) => {
         const divided = Math.min(1, Math.max(0, (i - low) / width));
         return (w / factor) * divided + w * (1 - divided);

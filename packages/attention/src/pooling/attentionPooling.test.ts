@@ -60,6 +60,11 @@ describe("attentionPooling", () => {
     expectClose(both.output.row(1).data, attentionPooling(rows([3, 1]), parameters).output.data, CLOSE);
   });
 
+  it("has weights that sum to 1 for scores in the thousands", () => {
+    // A log-sum-exp in float32 is 0.001 off there.
+    expectExact(attentionPooling([[1, 1], [1, 2], [1, 3], [-9, 0]], { hidden: [[1, 0]], score: [33333] }, { mask: [1, 1, 0, 1] }).weights.data, [0.5, 0.5, 0, 0]);
+  });
+
   it("is 0 for nobody, the element for one, NaN for NaN", () => {
     const parameters = { hidden: [[1, -1]], score: [3] }, none = attentionPooling.withGrad(of([], 2, 0, 2), parameters, { upstream: of([1, 1, 1, 1], 2, 2) });
     expectExact(none.output.data, new Float32Array(4));

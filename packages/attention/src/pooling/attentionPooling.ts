@@ -49,7 +49,7 @@ export interface AttentionPoolingWithGrad extends AttentionPooling {
 /** A checked call, and the scores. The pooling is the attention of one query of 0 whose scores are a bias. */
 function scored(where: string, features: TensorLike, { hidden, hiddenBias, gate, gateBias, score }: AttentionPoolingParameters, options: AttentionPoolingOptions) {
   const given = asFloat32(where, "features", features), { shape } = given, data = lastingData(given);
-  if (shape.length < 2 || shape.length > 3) throw rangeError(where, "features", "of shape [N, F] or [B, N, F]", `[${shape.join(", ")}]`);
+  if (shape.length < 2 || shape.length > 3 || shape[shape.length - 1] < 1) throw rangeError(where, "features", "of shape [N, F] or [B, N, F], F >= 1", `[${shape.join(", ")}]`);
   const [batch, count, width] = shape.length === 3 ? shape : [1, ...shape], v = asFloat32(where, "hidden", hidden);
   if (v.shape.length !== 2 || v.shape[1] !== width || v.shape[0] < 1) throw rangeError(where, "hidden", `of shape [A, ${width}] ([A, F])`, `[${v.shape.join(", ")}]`);
   const units = v.shape[0], own = (argument: string, x: TensorLike, want: readonly number[]): Tensor<"float32"> => {
@@ -80,23 +80,29 @@ function scored(where: string, features: TensorLike, { hidden, hiddenBias, gate,
   return { given, batch, count, width, units, rows, v, w, u, h, g, scores, mask, call, options: { bias: new Tensor("float32", [batch, 1, 1, count], scores), ...(shared ? { mask: shared } : {}) } };
 }
 
-function pooled({ given, batch, count, width, scores, mask }: ReturnType<typeof scored>, output: Float32Array, logSumExp: Float32Array): AttentionPooling {
-  const lead = given.shape.slice(0, -2), weights = scores.map((s, at) => {
-    const hides = mask && mask.data[mask.shape.length === 2 ? at : at % count] === 0;
-    return hides ? 0 : exp(s - logSumExp[Math.floor(at / count)]);
-  });
+/** Weights in float64: what a log-sum-exp in float32 leaves of scores in the thousands does not sum to 1. */
+function pooled({ given, batch, count, width, scores, mask }: ReturnType<typeof scored>, output: Float32Array): AttentionPooling {
+  const lead = given.shape.slice(0, -2), weights = new Float32Array(scores.length), parts = new Float64Array(count);
+  for (let b = 0; b < batch; b++) {
+    let top = -Infinity, sum = 0;
+    const seen = scores.subarray(b * count, (b + 1) * count).map((s, n) => (mask && mask.data[mask.shape.length === 2 ? b * count + n : n] === 0 ? -Infinity : s));
+    for (const s of seen) if (s > top || s !== s) top = s;
+    if (top === -Infinity) continue;
+    for (let n = 0; n < count; n++) sum += parts[n] = seen[n] === -Infinity ? 0 : exp(seen[n] - top);
+    for (let n = 0; n < count; n++) weights[b * count + n] = parts[n] === 0 ? 0 : parts[n] / sum;
+  }
   return { output: new Tensor("float32", [...lead, width], output.slice(0, batch * width)), weights: new Tensor("float32", [...lead, count], weights) };
 }
 
 function forward(features: TensorLike, parameters: AttentionPoolingParameters, options: AttentionPoolingOptions = {}): AttentionPooling {
-  const made = scored("attentionPooling", features, parameters, options), { output, logSumExp } = attention(...made.call, made.options);
-  return pooled(made, output.data, logSumExp.data);
+  const made = scored("attentionPooling", features, parameters, options);
+  return pooled(made, attention(...made.call, made.options).output.data);
 }
 
 function withGrad(features: TensorLike, parameters: AttentionPoolingParameters, options: AttentionPoolingOptions & { readonly upstream: TensorLike }): AttentionPoolingWithGrad {
   const where = "attentionPooling.withGrad", made = scored(where, features, parameters, options), { given, batch, width, units, rows, v, w, u, h, g } = made, want = [...given.shape.slice(0, -2), width], upstream = asFloat32(where, "upstream", options.upstream);
   if (upstream.shape.length !== want.length || want.some((n, i) => n !== upstream.shape[i])) throw rangeError(where, "upstream", `of shape [${want.join(", ")}]`, `[${upstream.shape.join(", ")}]`);
-  const { output, logSumExp, grads } = attention.withGrad(...made.call, { ...made.options, upstream: new Tensor("float32", [batch, 1, 1, width], lastingData(upstream)) });
+  const { output, grads } = attention.withGrad(...made.call, { ...made.options, upstream: new Tensor("float32", [batch, 1, 1, width], lastingData(upstream)) });
   const each = grads.bias!.data, dh = new Float32Array(h.size), dg = new Float32Array(h.size), score = new Float64Array(units);
   for (let at = 0; at < h.size; at++) {
     const a = at % units, ds = each[Math.floor(at / units)], left = h.data[at], right = g ? g.data[at] : 1;
@@ -118,7 +124,7 @@ function withGrad(features: TensorLike, parameters: AttentionPoolingParameters, 
     ...(parameters.gateBias === undefined ? {} : { gateBias: bias(dg) }),
     score: new Tensor("float32", [units], Float32Array.from(score)),
   };
-  return { ...pooled(made, output.data, logSumExp.data), grads: whole };
+  return { ...pooled(made, output.data), grads: whole };
 }
 
 /**

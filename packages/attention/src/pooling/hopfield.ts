@@ -1,4 +1,4 @@
-import { ConvergenceError, Tensor, asFloat32, checkInteger, checkPositive, type TensorLike } from "@logits/tensor";
+import { ConvergenceError, Tensor, asFloat32, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
 
 /** Options of hopfieldStep. */
@@ -25,8 +25,18 @@ export interface HopfieldRetrieveOptions extends HopfieldOptions {
   readonly maxSteps?: number;
 }
 
+/** States whose patterns fit: the same D and B, and a divisor of H. */
+function checked(where: string, states: TensorLike, patterns: TensorLike): Tensor<"float32"> {
+  const given = asFloat32(where, "states", states), { shape } = given, own = asFloat32(where, "patterns", patterns).shape, axis = (of: readonly number[], fromEnd: number): number => of[of.length - fromEnd] ?? 1;
+  if (shape.length < 2 || shape.length > 4 || axis(shape, 1) < 1) throw rangeError(where, "states", "of shape [T, D], [H, T, D] or [B, H, T, D], D >= 1", `[${shape.join(", ")}]`);
+  if (own.length < 2 || own.length > 4 || axis(own, 1) !== axis(shape, 1) || axis(own, 4) !== axis(shape, 4) || axis(shape, 3) % axis(own, 3) !== 0) {
+    throw rangeError(where, "patterns", `of shape [${axis(shape, 4)}, Hkv, S, ${axis(shape, 1)}] ([B, Hkv, S, D]) with Hkv a divisor of ${axis(shape, 3)}`, `[${own.join(", ")}]`);
+  }
+  return given;
+}
+
 function step(states: TensorLike, patterns: TensorLike, options: HopfieldOptions = {}, where = "hopfieldStep"): HopfieldStep {
-  const given = asFloat32(where, "states", states), width = given.shape[given.shape.length - 1], { beta = 1 / Math.sqrt(width), softmaxOne = false } = options;
+  const given = checked(where, states, patterns), width = given.shape[given.shape.length - 1], { beta = 1 / Math.sqrt(width), softmaxOne = false } = options;
   checkPositive(where, "beta", beta);
   const { output, logSumExp } = attention(given, patterns, patterns, { scale: beta, softmaxOne });
   const energy = logSumExp.data.map((total, at) => {

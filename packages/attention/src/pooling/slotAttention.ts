@@ -36,7 +36,7 @@ interface Made extends SlotAttention {
 
 function run(where: string, slots: TensorLike, keys: TensorLike, values: TensorLike, options: SlotAttentionOptions): Made {
   const q = asFloat32(where, "slots", slots), k = asFloat32(where, "keys", keys), v = asFloat32(where, "values", values);
-  if (q.shape.length < 2) throw rangeError(where, "slots", "of shape [..., K, D]", `[${q.shape.join(", ")}]`);
+  if (q.shape.length < 2 || q.shape[q.shape.length - 1] < 1) throw rangeError(where, "slots", "of shape [..., K, D], D >= 1", `[${q.shape.join(", ")}]`);
   const lead = q.shape.slice(0, -2), [count, width] = q.shape.slice(-2), inputs = k.shape[k.shape.length - 2];
   const fits = (x: Tensor, last?: number): boolean => x.shape.length === q.shape.length && lead.every((n, i) => n === x.shape[i]) && x.shape[x.shape.length - 2] === inputs && (last === undefined || x.shape[x.shape.length - 1] === last);
   if (!fits(k, width)) throw rangeError(where, "keys", `of shape [${[...lead, "N", width].join(", ")}] ([..., N, D])`, `[${k.shape.join(", ")}]`);

@@ -30,7 +30,7 @@ export interface RolloutOptions {
  *
  * @param layers - from the first to the last; all of one T
  * @param options - `start`, `residual`
- * @returns float32 [T] or [R, T], as `start`. With softmax the sum of `start` is kept. No layers: `start`
+ * @returns float32 [T] or [R, T], as `start`. With softmax the sum of `start` is kept where every query sees a key. No layers: `start`
  * @throws RangeError for layers that are not [H, T, D] and [Hkv, T, D] of one T, and a residual outside [0, 1]
  * @example
  *   attentionRollout([{ query: [[[0], [0]]], key: [[[0], [0]]] }], { start: [1, 0] }).data; // 0.75, 0.25

@@ -127,6 +127,20 @@ describe("attentionEntropy", () => {
     }
   });
 
+  it("errs in proportion to the scores, less over whole rows", () => {
+    const { uniform } = testRandom(3);
+    for (const size of [100, 10_000]) {
+      const root = Math.sqrt(size / 4), x = of(Array.from({ length: 30 * 8 }, () => root + uniform() - 0.5), 30, 8), y = of(Array.from({ length: 20 * 8 }, () => root + (4 * uniform()) / root), 20, 8);
+      const want = Array.from({ length: 30 }, (_, i) => {
+        const s = Array.from({ length: 20 }, (__, j) => 0.5 * Array.from(y.row(j).data).reduce((sum, value, f) => sum + value * x.at(i, f), 0)), top = Math.max(...s), z = s.reduce((sum, score) => sum + Math.exp(score - top), 0);
+        return Math.log(z) - s.reduce((sum, score) => sum + (Math.exp(score - top) / z) * (score - top), 0);
+      });
+      // Float32 steps of a log-sum-exp and of a mean score, 6e-8 of their size each, and of the mean key's eight elements.
+      expectClose(attentionEntropy(x, y, { scale: 0.5 }).data, want, { atol: 4e-7 * size });
+      expectClose(attentionEntropy(x, y, { scale: 0.5, bias: new Float32Array(20) }).data, want, { atol: 8e-8 * size });
+    }
+  });
+
   it("is log n for equal scores, and 0 for one key or none", () => {
     expectClose(attentionEntropy([[0, 0]], random([7, 2], 1)).data, [Math.log(7)], { ulp: 4 });
     expectClose(attentionEntropy([[0, 0]], random([7, 2], 1), { softmaxOne: true }).data, [Math.log(8)], { ulp: 4 });

@@ -78,13 +78,16 @@ it("names what does not fit: relevance", () => {
   const x = of(3, 2), relevance = of(3, 2);
   expect(
     [
-      () => softmaxRelevance(x, of(2)), () => matmulRelevance(x, of(1, 2, 2), relevance), () => matmulRelevance(x, of(2, 2), of(1)), () => matmulRelevance(x, of(2, 2), relevance, { epsilon: -1 }), () => linearRelevance(x, of(2), relevance), () => linearRelevance(x, of(2, 3), relevance),
+      () => softmaxRelevance(x, of(2)), () => softmaxRelevance(of(3, 0), of(3, 0)), () => matmulRelevance(of(2), of(2), of(1)), () => matmulRelevance(x, of(3, 2), relevance), () => matmulRelevance(x, of(1, 2, 2), relevance), () => matmulRelevance(x, of(2, 2), of(1)), () => matmulRelevance(x, of(2, 2), relevance, { epsilon: -1 }), () => linearRelevance(x, of(2), relevance), () => linearRelevance(x, of(2, 3), relevance),
       () => linearRelevance(x, of(2, 2), relevance, { bias: of(3) }), () => linearRelevance(x, of(2, 2), of(3)), () => linearRelevance(x, of(2, 2), relevance, { epsilon: NaN }), () => attentionRelevance(x, x, x, { relevance: of(3) }), () => attentionRelevance(x, x, x, { relevance, epsilon: Infinity }),
       () => attentionRelevance(x, x, x, { relevance, softCap: 3 } as AttentionRelevanceOptions),
     ].map(messageOf).join("\n"),
   ).toMatchInlineSnapshot(`
     "RangeError: softmaxRelevance: expected \`relevance\` of shape [3, 2], got [2]
-    RangeError: matmulRelevance: expected \`b\` with the batch axes of a, [], got [1, 2, 2]
+    RangeError: softmaxRelevance: expected \`scores\` of shape [..., C], C >= 1, got [3, 0]
+    RangeError: matmulRelevance: expected \`a\` of shape [..., M, K], got [2]
+    RangeError: matmulRelevance: expected \`b\` of shape [2, N] ([..., K, N]), with the batch axes of a, got [3, 2]
+    RangeError: matmulRelevance: expected \`b\` of shape [2, N] ([..., K, N]), with the batch axes of a, got [1, 2, 2]
     RangeError: matmulRelevance: expected \`relevance\` of shape [3, 2], got [1]
     RangeError: matmulRelevance: expected \`epsilon\` a finite number >= 0, got -1
     RangeError: linearRelevance: expected \`weight\` of shape [N, K], got [2]

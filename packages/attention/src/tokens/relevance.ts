@@ -50,6 +50,7 @@ const times = (x: Tensor<"float32">, grad: Tensor<"float32">, share: number): Te
  */
 export function softmaxRelevance(scores: TensorLike, relevance: TensorLike): Tensor<"float32"> {
   const where = "softmaxRelevance", x = asFloat32(where, "scores", scores), given = asFloat32(where, "relevance", relevance), { shape } = x;
+  if (shape.length === 0 || shape[shape.length - 1] < 1) throw rangeError(where, "scores", "of shape [..., C], C >= 1", `[${shape.join(", ")}]`);
   if (given.shape.length !== shape.length || shape.some((n, i) => n !== given.shape[i])) throw rangeError(where, "relevance", `of shape [${shape.join(", ")}]`, `[${given.shape.join(", ")}]`);
   const p = softmax(x).data, cols = shape[shape.length - 1], out = new Float32Array(x.size);
   for (let row = 0; row < x.size; row += cols) {
@@ -80,7 +81,9 @@ export function softmaxRelevance(scores: TensorLike, relevance: TensorLike): Ten
 export function matmulRelevance(a: TensorLike, b: TensorLike, relevance: TensorLike, options: RelevanceOptions = {}): { readonly a: Tensor<"float32">; readonly b: Tensor<"float32"> } {
   const where = "matmulRelevance", x = asFloat32(where, "a", a), y = asFloat32(where, "b", b), { epsilon = 1e-6 } = options;
   checkEpsilon(where, epsilon);
-  if (x.shape.length !== y.shape.length || x.shape.slice(0, -2).some((n, i) => n !== y.shape[i])) throw rangeError(where, "b", `with the batch axes of a, [${x.shape.slice(0, -2).join(", ")}]`, `[${y.shape.join(", ")}]`);
+  if (x.shape.length < 2) throw rangeError(where, "a", "of shape [..., M, K]", `[${x.shape.join(", ")}]`);
+  const lead = x.shape.slice(0, -2), inner = x.shape[lead.length + 1];
+  if (x.shape.length !== y.shape.length || lead.some((n, i) => n !== y.shape[i]) || y.shape[lead.length] !== inner) throw rangeError(where, "b", `of shape [${[...lead, inner, "N"].join(", ")}] ([..., K, N]), with the batch axes of a`, `[${y.shape.join(", ")}]`);
   const each = perOutput(where, relevance, matmul(x, y), 2, epsilon);
   return { a: times(x, matmul(each, y, { transposeB: true }), 1), b: times(y, matmul(x, each, { transposeA: true }), 1) };
 }
