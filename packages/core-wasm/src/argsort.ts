@@ -36,7 +36,7 @@ export function argsort(x: TensorLike, options: ArgsortOptions = {}): Tensor<"in
   const result = new Int32Array(rows.x.size);
   const refused = eachPiece(rows, room, (from, row, count) => {
     const nan = f32_argsort(from, room, count, cols, descending ? 1 : 0, base);
-    if (nan < 0) result.set(intView().subarray(room >> 2, (room >> 2) + count * cols), row * cols);
+    if (nan < 0) result.set(intView().subarray(room >>> 2, (room >>> 2) + count * cols), row * cols);
     return nan;
   });
   if (refused >= 0) checkNoNaN("argsort", "x", rows.x, cols);

@@ -230,35 +230,35 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
     const n = Math.max(4, Math.ceil(x.length / 4) * 4);
     const base = scratch(64 + 8 * n + 16);
     const view = floatView();
-    view.fill(-Infinity, (base + 64) >> 2, ((base + 64) >> 2) + n);
-    view.set(x, (base + 64) >> 2);
-    view.fill(0, base >> 2, (base >> 2) + 2);
+    view.fill(-Infinity, (base + 64) >>> 2, ((base + 64) >>> 2) + n);
+    view.set(x, (base + 64) >>> 2);
+    view.fill(0, base >>> 2, (base >>> 2) + 2);
     f32_chain_weights(base + 64, 1, n, 0, base + 64 + 4 * n, n, base);
-    return { weights: floatView().slice((base + 64 + 4 * n) >> 2, ((base + 64 + 4 * n) >> 2) + x.length), top: new Float64Array(floatView().buffer, base, 1)[0] };
+    return { weights: floatView().slice((base + 64 + 4 * n) >>> 2, ((base + 64 + 4 * n) >>> 2) + x.length), top: new Float64Array(floatView().buffer, base, 1)[0] };
   };
   const starting = weigh(slots(chain.start, -Infinity)), ending = weigh(slots(chain.end, -Infinity)), moving = weigh(arcs.scores);
-  floatView().set(starting.weights, (block + at.startWeights) >> 2);
-  floatView().set(ending.weights, (block + at.endWeights) >> 2);
-  floatView().set(slots(chain.start, -Infinity), (block + at.startScores) >> 2);
-  floatView().set(slots(chain.end, -Infinity), (block + at.endScores) >> 2);
+  floatView().set(starting.weights, (block + at.startWeights) >>> 2);
+  floatView().set(ending.weights, (block + at.endWeights) >>> 2);
+  floatView().set(slots(chain.start, -Infinity), (block + at.startScores) >>> 2);
+  floatView().set(slots(chain.end, -Infinity), (block + at.endScores) >>> 2);
   if (order) {
-    intView().set(order.map((s) => 4 * Math.max(0, s)), (block + at.order) >> 2);
-    floatView().set(Float32Array.from(order, (s) => (s < 0 ? -Infinity : Infinity)), ((block + at.order) >> 2) + width);
-    intView().set(layout?.side ? [4 * layout.side.first, 4 * layout.side.step] : [0, 0], ((block + at.order) >> 2) + 2 * width);
-    intView().fill(0, (block + at.slots) >> 2, ((block + at.slots) >> 2) + ((states + 3) & ~3));
-    intView().set(chain.slots.map((slot) => 4 * slot), (block + at.slots) >> 2);
+    intView().set(order.map((s) => 4 * Math.max(0, s)), (block + at.order) >>> 2);
+    floatView().set(Float32Array.from(order, (s) => (s < 0 ? -Infinity : Infinity)), ((block + at.order) >>> 2) + width);
+    intView().set(layout?.side ? [4 * layout.side.first, 4 * layout.side.step] : [0, 0], ((block + at.order) >>> 2) + 2 * width);
+    intView().fill(0, (block + at.slots) >>> 2, ((block + at.slots) >>> 2) + ((states + 3) & ~3));
+    intView().set(chain.slots.map((slot) => 4 * slot), (block + at.slots) >>> 2);
   }
-  const words = (offset: number, values: readonly number[]): void => intView().set([...values, ...new Array<number>(7 - values.length).fill(0), block + at.room], (block + offset) >> 2);
+  const words = (offset: number, values: readonly number[]): void => intView().set([...values, ...new Array<number>(7 - values.length).fill(0), block + at.room], (block + offset) >>> 2);
   const data = at.data.map((offset) => block + offset);
   const { top, weights } = moving;
   if (structure === "dense") {
-    data.forEach((to, k) => floatView().fill(k < 2 ? 0 : -Infinity, to >> 2, (to >> 2) + states * width));
+    data.forEach((to, k) => floatView().fill(k < 2 ? 0 : -Infinity, to >>> 2, (to >>> 2) + states * width));
     const floats = floatView();
     for (let j = 0; j < states; j++) {
       for (let k = arcs.starts[j]; k < arcs.starts[j + 1]; k++) {
         const i = arcs.sources[k];
-        floats[(data[0] >> 2) + i * width + j] = floats[(data[1] >> 2) + j * width + i] = weights[k];
-        floats[(data[2] >> 2) + i * width + j] = floats[(data[3] >> 2) + j * width + i] = arcs.scores[k];
+        floats[(data[0] >>> 2) + i * width + j] = floats[(data[1] >>> 2) + j * width + i] = weights[k];
+        floats[(data[2] >>> 2) + i * width + j] = floats[(data[3] >>> 2) + j * width + i] = arcs.scores[k];
       }
     }
     for (const [k, offset] of [at.forward, at.backward, at.best, at.back].entries()) words(offset, [DENSE, width, data[k], states, 0]);
@@ -268,18 +268,18 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
     arcs.scores.forEach((score, k) => of.set(score, weights[k]));
     const linear = (score: number): number => of.get(score)!;
     const blockTable = (offset: number, to: number, flip: boolean, none: number, hub: (k: number) => number, own: (k: number) => number): void => {
-      floatView().fill(none, to >> 2, (to >> 2) + 8 * R);
+      floatView().fill(none, to >>> 2, (to >>> 2) + 8 * R);
       let next = to + 32 * R;
       for (let b = 0; b < R; b++) {
-        const count = next >> 2;
+        const count = next >>> 2;
         intView()[count] = 0;
         next += 16;
         for (let a = 0; a < R; a++) {
           const k = flip ? a * R + b : b * R + a;
-          floatView()[(to >> 2) + 8 * a + b] = hub(k);
+          floatView()[(to >>> 2) + 8 * a + b] = hub(k);
           if (own(k) === none) continue;
-          intView()[next >> 2] = 16 * W * a;
-          floatView().fill(own(k), (next >> 2) + 4, (next >> 2) + 4 + 4 * W);
+          intView()[next >>> 2] = 16 * W * a;
+          floatView().fill(own(k), (next >>> 2) + 4, (next >>> 2) + 4 + 4 * W);
           next += 16 + 16 * W;
           intView()[count]++;
         }
@@ -289,7 +289,7 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
     const write = layout
       ? (offset: number, to: number, flip: boolean, none: number, hub: (k: number) => number, own: (k: number) => number): void => {
           const { words: last, apart: parted } = tagTable(layout, to, none, (a, b) => hub(flip ? a * R + b : b * R + a), (a, b) => own(flip ? a * R + b : b * R + a));
-          intView().set([TAGS, width, layout.types, to, ...last.slice(0, 3), block + at.room, last[3]], (block + offset) >> 2);
+          intView().set([TAGS, width, layout.types, to, ...last.slice(0, 3), block + at.room, last[3]], (block + offset) >>> 2);
           apart = parted;
         }
       : blockTable;
@@ -299,30 +299,30 @@ function fill(chain: CompiledChain, block: number, at: ReturnType<typeof address
     write(at.best, data[2], false, -Infinity, (k) => between[k], (k) => within[k]);
     const matrix = new Float32Array(width * width).fill(-Infinity);
     for (let j = 0; j < states; j++) for (let k = arcs.starts[j]; k < arcs.starts[j + 1]; k++) matrix[chain.slots[j] * width + chain.slots[arcs.sources[k]]] = arcs.scores[k];
-    floatView().set(matrix, data[3] >> 2);
+    floatView().set(matrix, data[3] >>> 2);
     words(at.back, [DENSE, width, data[3], width, 0]);
   } else {
     const back = transposed(states, arcs);
     const backWeights = Float32Array.from(back.index, (k) => weights[k]);
     const write = (offset: number, to: number, { starts, sources }: Arcs, values: Float32Array): void => {
       const list = to + 4 * (width + 1), at2 = list + 4 * sources.length;
-      intView().set(starts, to >> 2);
-      intView().fill(sources.length, (to >> 2) + states + 1, (to >> 2) + width + 1);
-      intView().set(sources, list >> 2);
-      floatView().set(values, at2 >> 2);
+      intView().set(starts, to >>> 2);
+      intView().fill(sources.length, (to >>> 2) + states + 1, (to >>> 2) + width + 1);
+      intView().set(sources, list >>> 2);
+      floatView().set(values, at2 >>> 2);
       words(offset, [SPARSE, width, to, list, at2]);
     };
     write(at.forward, data[0], arcs, weights);
     write(at.backward, data[1], back, backWeights);
     write(at.best, data[2], arcs, arcs.scores);
-    intView().copyWithin((block + at.back) >> 2, (block + at.best) >> 2, ((block + at.best) >> 2) + 8);
+    intView().copyWithin((block + at.back) >>> 2, (block + at.best) >>> 2, ((block + at.best) >>> 2) + 8);
   }
   return { top, edges: starting.top + ending.top, weights, apart };
 }
 
 /** The table of an operator of tags (assembly/lib/tags.ts), and the words of the operator that describe it; apart: whether no role is reached both from its type and from others, and four sources lead to others. */
 function tagTable({ roles, singles }: TagLayout, to: number, none: number, hub: (from: number, to: number) => number, own: (from: number, to: number) => number): { words: number[]; apart: boolean } {
-  const floats = floatView(), start = to >> 2, ENTRY = 12;
+  const floats = floatView(), start = to >>> 2, ENTRY = 12;
   const vector = (at: number, blocks: readonly number[], value: (b: number) => number): void => { floats.fill(none, at, at + 4); blocks.forEach((b, k) => (floats[at + k] = value(b))); };
   const leads = (a: number): boolean => roles.some((b) => own(a, b) !== none);
   // Two roles, the second any other one where only one has transitions within its type.

@@ -23,15 +23,15 @@ export function extended(chain: CompiledChain, { rows, from, to, marginals, filt
   // The row before a block lies before its rows.
   const at = { ...where, beforeM: where.am, am: where.am + row, beforeE: where.ae, ae: where.ae + row };
   const floats = floatView(), doubles = new Float64Array(floats.buffer);
-  const double = (address: number, count: number): Float64Array => doubles.subarray(address >> 3, (address >> 3) + count);
+  const double = (address: number, count: number): Float64Array => doubles.subarray(address >>> 3, (address >>> 3) + count);
   const weigh = (scores: Float32Array, m: number, e: number): void => {
-    floats.set(scores, at.scores >> 2);
+    floats.set(scores, at.scores >>> 2);
     f64_far_weights(at.scores, scores.length, m, e);
   };
-  intView().set(arcs.starts, at.starts >> 2);
-  intView().set(arcs.sources, at.sources >> 2);
-  intView().set(back.starts, at.backStarts >> 2);
-  intView().set(back.sources, at.backSources >> 2);
+  intView().set(arcs.starts, at.starts >>> 2);
+  intView().set(arcs.sources, at.sources >>> 2);
+  intView().set(back.starts, at.backStarts >>> 2);
+  intView().set(back.sources, at.backSources >>> 2);
   if (!varying) {
     weigh(arcs.scores, at.forwardM, at.forwardE);
     weigh(back.scores, at.backwardM, at.backwardE);
@@ -85,7 +85,7 @@ export function extended(chain: CompiledChain, { rows, from, to, marginals, filt
       for (let t = 0; t < moves; t++) for (let j = 0; j < C; j++) for (let k = arcs.starts[j]; k < arcs.starts[j + 1]; k++) pairs[(first + skip + t) * C * C + arcs.sources[k] * C + j] = shares[t * n + k];
     }
     if (filtered) normalised(double(at.am, count * C), double(at.ae, count * C), C, filtered.subarray(first * C, (first + count) * C));
-    marginals?.set(floats.subarray(at.mu >> 2, (at.mu >> 2) + count * C), first * C);
+    marginals?.set(floats.subarray(at.mu >>> 2, (at.mu >>> 2) + count * C), first * C);
   }
   counts?.set(double(at.shares, n));
   return value;

@@ -122,11 +122,11 @@ function scaled(chain: CompiledChain, { rows, from, to, marginals, filtered, cou
   numbers.fill(0);
   numbers[PRODUCT] = numbers[AGAIN] = numbers[LOG] = 1;
   const varyingOperator = (k: number, matrices: number): number => {
-    intView().set([DENSE, width, matrices, C, C * row, 0, 0, 0], (at2.operators + 32 * k) >> 2);
+    intView().set([DENSE, width, matrices, C, C * row, 0, 0, 0], (at2.operators + 32 * k) >>> 2);
     return at2.operators + 32 * k;
   };
   const forward = varying ? varyingOperator(0, at2.forward) : at.forward, backward = varying ? varyingOperator(1, at2.backward) : at.backward;
-  const view = (address: number, count: number): Float32Array => floats.subarray(address >> 2, (address >> 2) + count);
+  const view = (address: number, count: number): Float32Array => floats.subarray(address >>> 2, (address >>> 2) + count);
 
   const blocks = Math.ceil(length / held);
   const sizeOf = (b: number): number => Math.min(held, length - b * held);
@@ -134,15 +134,15 @@ function scaled(chain: CompiledChain, { rows, from, to, marginals, filtered, cou
   /** alpha of a block, from the row before it; whether every row has a sum. */
   const pass = (b: number, sums: number): boolean => {
     const first = from + b * held, count = sizeOf(b), skip = b === 0 ? 1 : 0;
-    floats.set(emissions.data.subarray(first * C, (first + count) * C), at2.emissions >> 2);
+    floats.set(emissions.data.subarray(first * C, (first + count) * C), at2.emissions >>> 2);
     f32_chain_weights(at2.emissions, count, C, at.order, x, width, base + 8 * (sums + TOPS));
     if (transitions) {
-      floats.set(transitions.data.subarray((first + skip) * C * C, (first + count) * C * C), at2.matrices >> 2);
+      floats.set(transitions.data.subarray((first + skip) * C * C, (first + count) * C * C), at2.matrices >>> 2);
       f32_chain_matrices(at2.matrices, count - skip, C, at2.forward, at2.backward, width, 0, base + 8 * (sums + TOPS));
     }
     return (lean ? f32_chain_forward_tags : f32_chain_forward)(forward, x, count, skip, alpha, scale, base + 8 * sums) === count;
   };
-  intView().set([0, 4, 8, 12].map((k) => row - 16 + k), at2.alone >> 2);
+  intView().set([0, 4, 8, 12].map((k) => row - 16 + k), at2.alone >>> 2);
   view(before, width).set(view(at.startWeights, width));
   for (let b = 0; b < blocks; b++) {
     kept.set(view(before, width), b * width);

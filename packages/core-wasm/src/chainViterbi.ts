@@ -57,11 +57,11 @@ function best(where: string, chain: CompiledChain, { emissions, transitions }: R
   const at2 = parts.at(scratch(parts.bytes));
   const floats = floatView();
   const operator = (k: number, matrices: number): number => {
-    intView().set([DENSE, width, matrices, C, C * row, 0, 0, at2.room], (at2.operators + 32 * k) >> 2);
+    intView().set([DENSE, width, matrices, C, C * row, 0, 0, at2.room], (at2.operators + 32 * k) >>> 2);
     return at2.operators + 32 * k;
   };
   const forward = varying ? operator(0, at2.forward) : at.best, backward = varying ? operator(1, at2.backward) : at.back;
-  const view = (address: number, count: number): Float32Array => floats.subarray(address >> 2, (address >> 2) + count);
+  const view = (address: number, count: number): Float32Array => floats.subarray(address >>> 2, (address >>> 2) + count);
   const blocks = Math.ceil(length / held);
   const sizeOf = (b: number): number => Math.min(held, length - b * held);
   const kept = new Float32Array(blocks * width);
@@ -72,13 +72,13 @@ function best(where: string, chain: CompiledChain, { emissions, transitions }: R
       const matrices = transitions.data.subarray((first + skip) * C * C, stop * C * C);
       const bad = matrices.findIndex((v) => !(v < Infinity));
       if (bad >= 0) throw rangeError(where, "transitions", "finite or -Infinity", `${matrices[bad]} in row ${first + skip + Math.floor(bad / (C * C))}`);
-      floats.set(matrices, at2.matrices >> 2);
+      floats.set(matrices, at2.matrices >>> 2);
       f32_chain_matrices(at2.matrices, stop - first - skip, C, at2.forward, at2.backward, width, 1, 0);
     }
     for (let done = 0; done < count; done += piece) {
       const rows = Math.min(piece, count - done), start = done === 0 ? skip : 0;
-      floats.set(emissions.data.subarray((first + done) * C, (first + done + rows) * C), at2.emissions >> 2);
-      if (varying) intView()[(forward >> 2) + 2] = at2.forward + Math.max(0, done - skip) * C * row;
+      floats.set(emissions.data.subarray((first + done) * C, (first + done + rows) * C), at2.emissions >>> 2);
+      if (varying) intView()[(forward >>> 2) + 2] = at2.forward + Math.max(0, done - skip) * C * row;
       const made = f32_chain_best(forward, at2.emissions, rows, C, at.order, start, at2.delta + done * row);
       if (made < 0) throw rangeError(where, "emissions", "finite or -Infinity", `NaN or +Infinity in row ${first + done - 1 - made}`);
       if (made < rows) return false;
@@ -100,7 +100,7 @@ function best(where: string, chain: CompiledChain, { emissions, transitions }: R
     }
     next = f32_chain_trace(backward, at2.delta, count, b === 0 ? 1 : 0, at.order, at.endScores, next, at2.path);
     if (next < 0) return false;
-    path.set(intView().subarray(at2.path >> 2, (at2.path >> 2) + count), from + b * held);
+    path.set(intView().subarray(at2.path >>> 2, (at2.path >>> 2) + count), from + b * held);
   }
   return true;
 }
@@ -115,14 +115,14 @@ function bestTags(where: string, chain: CompiledChain, { emissions }: ReturnType
   const length = to - from, piece = Math.min(length, Math.max(16, Math.floor(PIECE / (4 * C)))), held = Math.min(length, piece * Math.floor(BLOCK / record / piece));
   const parts = layout({ delta: 8 * width + 16, records: (held + 1) * record, emissions: 4 * piece * C + 64, path: 4 * held, picked: 4 * held });
   const at2 = parts.at(scratch(parts.bytes));
-  const floats = floatView(), bytes = new Uint8Array(floats.buffer), delta = floats.subarray(at2.delta >> 2, (at2.delta >> 2) + width);
-  const labels = intView().subarray(at2.path >> 2, (at2.path >> 2) + held), picked = floats.subarray(at2.picked >> 2, (at2.picked >> 2) + held);
+  const floats = floatView(), bytes = new Uint8Array(floats.buffer), delta = floats.subarray(at2.delta >>> 2, (at2.delta >>> 2) + width);
+  const labels = intView().subarray(at2.path >>> 2, (at2.path >>> 2) + held), picked = floats.subarray(at2.picked >>> 2, (at2.picked >>> 2) + held);
   const blocks = Math.ceil(length / held), kept = new Float32Array(blocks * width);
   const pass = (b: number): boolean => {
     const first = from + b * held, count = Math.min(held, to - first);
     for (let done = 0; done < count; done += piece) {
       const rows = Math.min(piece, count - done), start = b === 0 && done === 0 ? 1 : 0;
-      floats.set(emissions.data.subarray((first + done) * C, (first + done + rows) * C), at2.emissions >> 2);
+      floats.set(emissions.data.subarray((first + done) * C, (first + done + rows) * C), at2.emissions >>> 2);
       const made = f32_chain_best_tags(at.best, at2.emissions, rows, C, at.order, start, at2.delta, at2.records + done * record);
       if (made < 0) throw rangeError(where, "emissions", "finite or -Infinity", `NaN or +Infinity in row ${first + done - 1 - made}`);
       if (made < rows) return false;
@@ -131,7 +131,7 @@ function bestTags(where: string, chain: CompiledChain, { emissions }: ReturnType
     }
     return true;
   };
-  delta.set(floats.subarray(at.startScores >> 2, (at.startScores >> 2) + width));
+  delta.set(floats.subarray(at.startScores >>> 2, (at.startScores >>> 2) + width));
   for (let b = 0; b < blocks; b++) {
     kept.set(delta, b * width);
     if (!pass(b)) return -Infinity;

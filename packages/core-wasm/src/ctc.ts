@@ -53,9 +53,9 @@ function laid(where: string, { scores, labels }: CtcSequence, parts: number, ext
   const at = scratch(sizes.reduce((a, b) => a + b, 0)), [x, e, out, names, skips, states, beta, after, shares] = sizes.map((_, i) => at + sizes.slice(0, i).reduce((a, b) => a + b, 0));
   checkAttached(where, "scores", scores);
   const ints = intView();
-  ints.fill(0, names >> 2, states >> 2);
-  ints.set(labels, (names >> 2) + 1);
-  labels.forEach((label, i) => { if (i > 0 && label !== labels[i - 1]) ints[(skips >> 2) + 1 + i] = -1; });
+  ints.fill(0, names >>> 2, states >>> 2);
+  ints.set(labels, (names >>> 2) + 1);
+  labels.forEach((label, i) => { if (i > 0 && label !== labels[i - 1]) ints[(skips >>> 2) + 1 + i] = -1; });
   return { frames, columns, width, row, held, x, e, out, names, skips, states, beta, after, shares, blocks: Math.ceil(frames / held) };
 }
 
@@ -80,32 +80,32 @@ export function ctcSums(where: string, sequence: CtcSequence, { grad, coefficien
   const { f32_ctc_frames, f32_ctc_forward, f32_ctc_backward } = kernels(), view = floatView(), ints = intView(), part = width + 4, sums = new Float64Array(frames), kept: Int32Array[] = [];
   // A row of states of weight 0.
   const clear = (address: number): void => {
-    const at = address >> 2;
+    const at = address >>> 2;
     ints.fill(0, at, at + 4 * part);
     ints.fill(ZERO, at + part + 4, at + 2 * part);
     ints.fill(ZERO, at + 3 * part, at + 4 * part);
   };
   for (let r = 0; r <= held; r++) clear(states + r * row);
-  ints.fill(0, (states + (held + 1) * row) >> 2, ((states + (held + 1) * row) >> 2) + 4);
+  ints.fill(0, (states + (held + 1) * row) >>> 2, ((states + (held + 1) * row) >>> 2) + 4);
   // Before the first frame nothing is spelt.
-  view[(states >> 2) + 2 * part + 4] = 1;
-  ints[(states >> 2) + 3 * part + 4] = 0;
+  view[(states >>> 2) + 2 * part + 4] = 1;
+  ints[(states >>> 2) + 3 * part + 4] = 0;
   const sizeOf = (b: number): number => Math.min(held, frames - b * held);
   const load = (b: number): void => {
     const first = b * held, count = sizeOf(b);
-    view.set(scores.data.subarray(first * columns, (first + count) * columns), x >> 2);
+    view.set(scores.data.subarray(first * columns, (first + count) * columns), x >>> 2);
     f32_ctc_frames(x, e, out, count, classes, columns);
   };
   const totals = new Float64Array(wasmMemory().buffer, out, 2 * held);
   for (let b = 0; b < blocks; b++) {
     const count = sizeOf(b);
-    if (blocks > 1) kept.push(ints.slice(states >> 2, (states + row) >> 2));
+    if (blocks > 1) kept.push(ints.slice(states >>> 2, (states + row) >>> 2));
     load(b);
     for (let r = 0; r < count; r++) sums[b * held + r] = totals[2 * r + 1];
     f32_ctc_forward(x, out, names, skips, states + row, count, columns, blank, width);
-    if (b < blocks - 1) ints.copyWithin(states >> 2, (states + count * row) >> 2, (states + (count + 1) * row) >> 2);
+    if (b < blocks - 1) ints.copyWithin(states >>> 2, (states + count * row) >>> 2, (states + (count + 1) * row) >>> 2);
   }
-  const end = (states + (frames === 0 ? 0 : sizeOf(blocks - 1)) * row) >> 2, [lm, le, om, oe] = [view[end + 4 + S], ints[end + part + 4 + S], view[end + 2 * part + 4 + S], ints[end + 3 * part + 4 + S]];
+  const end = (states + (frames === 0 ? 0 : sizeOf(blocks - 1)) * row) >>> 2, [lm, le, om, oe] = [view[end + 4 + S], ints[end + part + 4 + S], view[end + 2 * part + 4 + S], ints[end + 3 * part + 4 + S]];
   // Of mantissas with 24 bits, what lies 2^30 below the other does not count.
   const top = Math.max(S === 0 ? ZERO : le, oe), share = (m: number, e: number): number => (top - e > 30 ? 0 : m / (1 << (top - e))), sum = (S === 0 ? 0 : share(lm, le)) + share(om, oe);
   // In [1, 4).
@@ -117,21 +117,21 @@ export function ctcSums(where: string, sequence: CtcSequence, { grad, coefficien
   }
   clear(beta);
   clear(after);
-  for (const address of [beta, after]) ints.fill(0, (address + row) >> 2, ((address + row) >> 2) + 4);
-  view[(beta >> 2) + 2 * part + 4 + S] = 1;
-  ints[(beta >> 2) + 3 * part + 4 + S] = 0;
+  for (const address of [beta, after]) ints.fill(0, (address + row) >>> 2, ((address + row) >>> 2) + 4);
+  view[(beta >>> 2) + 2 * part + 4 + S] = 1;
+  ints[(beta >>> 2) + 3 * part + 4 + S] = 0;
   if (S > 0) {
-    view[(beta >> 2) + 4 + S] = 1;
-    ints[(beta >> 2) + part + 4 + S] = 0;
+    view[(beta >>> 2) + 4 + S] = 1;
+    ints[(beta >>> 2) + part + 4 + S] = 0;
   }
   for (let b = blocks - 1; b >= 0; b--) {
     const first = b * held, count = sizeOf(b);
     if (blocks > 1) {
       load(b);
-      ints.set(kept[b], states >> 2);
+      ints.set(kept[b], states >>> 2);
       f32_ctc_forward(x, out, names, skips, states + row, count, columns, blank, width);
     }
-    const from = e >> 2;
+    const from = e >>> 2;
     for (let r = 0; r < count; r++) {
       const scale = (2 * coefficient) / totals[2 * r + 1], at = from + r * columns;
       for (let c = at; c < at + classes; c++) view[c] *= scale;
@@ -139,7 +139,7 @@ export function ctcSums(where: string, sequence: CtcSequence, { grad, coefficien
     }
     f32_ctc_backward(x, out, names, skips, states + row, beta, after, e, posteriors ? shares : 0, count, columns, blank, width, coefficient, mantissa, exponent);
     grad?.set(view.subarray(from, from + count * columns), first * columns);
-    posteriors?.(first, count, width, view.subarray(shares >> 2, (shares >> 2) + count * width));
+    posteriors?.(first, count, width, view.subarray(shares >>> 2, (shares >>> 2) + count * width));
   }
   return { mantissa, exponent, sums };
 }
@@ -159,33 +159,33 @@ export function ctcPath(where: string, sequence: CtcSequence): Int32Array | unde
   const { scores, classes, labels, blank } = sequence, S = labels.length;
   const { frames, columns, width, row, held, x, e, out, names, skips, states, blocks } = laid(where, sequence, 2, () => 0);
   const { f32_ctc_frames, f32_ctc_best } = kernels(), view = floatView(), part = width + 4, kept: Float32Array[] = [], path = new Int32Array(frames);
-  view.fill(-Infinity, states >> 2, (states + (held + 1) * row) >> 2);
-  view[(states >> 2) + part + 4] = 0;
+  view.fill(-Infinity, states >>> 2, (states + (held + 1) * row) >>> 2);
+  view[(states >>> 2) + part + 4] = 0;
   const sizeOf = (b: number): number => Math.min(held, frames - b * held);
   const run = (b: number): void => {
     const first = b * held, count = sizeOf(b);
-    view.set(scores.data.subarray(first * columns, (first + count) * columns), x >> 2);
+    view.set(scores.data.subarray(first * columns, (first + count) * columns), x >>> 2);
     f32_ctc_frames(x, e, out, count, classes, columns);
     f32_ctc_best(x, out, names, skips, states + row, count, columns, blank, width);
   };
   for (let b = 0; b < blocks; b++) {
-    kept.push(view.slice(states >> 2, (states + row) >> 2));
+    kept.push(view.slice(states >>> 2, (states + row) >>> 2));
     run(b);
-    if (b < blocks - 1) view.copyWithin(states >> 2, (states + sizeOf(b) * row) >> 2, (states + (sizeOf(b) + 1) * row) >> 2);
+    if (b < blocks - 1) view.copyWithin(states >>> 2, (states + sizeOf(b) * row) >>> 2, (states + (sizeOf(b) + 1) * row) >>> 2);
   }
-  const end = (states + (frames === 0 ? 0 : sizeOf(blocks - 1)) * row) >> 2, own = S === 0 ? -Infinity : view[end + 4 + S], last = view[end + part + 4 + S];
+  const end = (states + (frames === 0 ? 0 : sizeOf(blocks - 1)) * row) >>> 2, own = S === 0 ? -Infinity : view[end + 4 + S], last = view[end + part + 4 + S];
   if (!(Math.max(own, last) > -Infinity)) return undefined;
   // The state of the frame in hand: behind label i, or at it.
   let i = S, at = own >= last && S > 0;
   for (let b = blocks - 1; b >= 0; b--) {
     if (blocks > 1 && b < blocks - 1) {
-      view.set(kept[b], states >> 2);
+      view.set(kept[b], states >>> 2);
       run(b);
     }
     for (let r = sizeOf(b) - 1; r >= 0; r--) {
       path[b * held + r] = at ? i - 1 : -1;
       // The row before: row r of the states, whose row 0 comes before the block.
-      const before = (states + r * row) >> 2, l = view[before + 4 + i], o = view[before + part + 4 + i];
+      const before = (states + r * row) >>> 2, l = view[before + 4 + i], o = view[before + part + 4 + i];
       if (!at) at = l >= o && i > 0;
       else {
         const behind = view[before + part + 3 + i], previous = i > 1 && labels[i - 1] !== labels[i - 2] ? view[before + 3 + i] : -Infinity;

@@ -55,20 +55,20 @@ export function intervalSums(where: string, { frames: T, tracks: K, scores, skip
   const sizes = [128, states, states, states, states, row, row, row, row, row, row, row, 4 * T * K + 16, wanted ? states : 0, wanted ? states : 0, wanted ? states : 0];
   let end = scratch(sizes.reduce((a, b) => a + ((b + 15) & ~15), 0));
   const [p, vm, ve, bm, be, at, atE, behind, behindE, zm, ze, steps, s, sm, se, out] = sizes.map((size) => { const address = end; end += (size + 15) & ~15; return address; });
-  const view = floatView(), ints = intView(), params = p >> 2;
-  view.fill(0, at >> 2, (at + row) >> 2);
-  ints.fill(ZERO, atE >> 2, (atE + row) >> 2);
-  view.fill(0, (s >> 2) + T * K, (s >> 2) + T * K + 4);
-  view.fill(0, steps >> 2, (steps + row) >> 2);
+  const view = floatView(), ints = intView(), params = p >>> 2;
+  view.fill(0, at >>> 2, (at + row) >>> 2);
+  ints.fill(ZERO, atE >>> 2, (atE + row) >>> 2);
+  view.fill(0, (s >>> 2) + T * K, (s >>> 2) + T * K + 4);
+  view.fill(0, steps >>> 2, (steps + row) >>> 2);
   const load = (t: number): void => {
     const given = scores(t), size = (t + 1) * K;
-    view.set(given.length === size ? given : given.subarray(0, size), s >> 2);
-    if (t < T - 1) view.fill(0, (s >> 2) + size, (s >> 2) + size + 4);
+    view.set(given.length === size ? given : given.subarray(0, size), s >>> 2);
+    if (t < T - 1) view.fill(0, (s >>> 2) + size, (s >>> 2) + size + 4);
     ints.set([row, 4 * K, t, s, 0, vm, ve, bm, be, sm, se, behind, behindE, at, atE, out, Number(shared), zm, ze, Number(t === T - 1)], params);
   };
   const loadSkip = (t: number): void => {
-    if (skip) view.set(skip.subarray(t * K, (t + 1) * K), steps >> 2);
-    else view.fill(0, steps >> 2, (steps >> 2) + K);
+    if (skip) view.set(skip.subarray(t * K, (t + 1) * K), steps >>> 2);
+    else view.fill(0, steps >>> 2, (steps >>> 2) + K);
   };
   for (let t = 0; t < T; t++) {
     if (t > 0) {
@@ -77,33 +77,33 @@ export function intervalSums(where: string, { frames: T, tracks: K, scores, skip
     }
     for (let k = 0; k < K; k++) {
       if ((from?.[k] ?? 0) !== t) continue;
-      view[(at >> 2) + k] = 1;
-      ints[(atE >> 2) + k] = 0;
+      view[(at >>> 2) + k] = 1;
+      ints[(atE >>> 2) + k] = 0;
     }
     load(t);
     if (kernels().f32_intervals_forward(p)) throw refused(where, "scores", scores(t).subarray(0, (t + 1) * K), (k) => `for frames ${Math.floor(k / K)} to ${t} of track ${k % K}`);
   }
-  const last = (T - 1) * row, mantissas = view.slice((vm + last) >> 2, ((vm + last) >> 2) + K), exponents = ints.slice((ve + last) >> 2, ((ve + last) >> 2) + K);
+  const last = (T - 1) * row, mantissas = view.slice((vm + last) >>> 2, ((vm + last) >>> 2) + K), exponents = ints.slice((ve + last) >>> 2, ((ve + last) >>> 2) + K);
   if (!wanted) return { mantissas, exponents };
-  view.fill(0, sm >> 2, (sm + states) >> 2);
-  ints.fill(ZERO, se >> 2, (se + states) >> 2);
-  view.fill(1, at >> 2, (at + row) >> 2);
-  ints.fill(0, atE >> 2, (atE + row) >> 2);
-  view.fill(1, zm >> 2, (zm + row) >> 2);
-  ints.fill(0, ze >> 2, (ze + row) >> 2);
+  view.fill(0, sm >>> 2, (sm + states) >>> 2);
+  ints.fill(ZERO, se >>> 2, (se + states) >>> 2);
+  view.fill(1, at >>> 2, (at + row) >>> 2);
+  ints.fill(0, atE >>> 2, (atE + row) >>> 2);
+  view.fill(1, zm >>> 2, (zm + row) >>> 2);
+  ints.fill(0, ze >>> 2, (ze + row) >>> 2);
   // A track without any set has posteriors 0.
   mantissas.forEach((m, k) => {
     if (m === 0) return;
-    view[(zm >> 2) + k] = m;
-    ints[(ze >> 2) + k] = exponents[k];
+    view[(zm >>> 2) + k] = m;
+    ints[(ze >>> 2) + k] = exponents[k];
   });
   for (let t = T - 1; t >= 0; t--) {
     load(t);
     loadSkip(t);
     ints[params + 4] = steps;
     kernels().f32_intervals_backward(p);
-    if (t < T - 1) skips?.(t, view.subarray(steps >> 2, (steps + row) >> 2));
-    posteriors?.(t, W, view.subarray(out >> 2, (out >> 2) + (t + 1) * W));
+    if (t < T - 1) skips?.(t, view.subarray(steps >>> 2, (steps + row) >>> 2));
+    posteriors?.(t, W, view.subarray(out >>> 2, (out >>> 2) + (t + 1) * W));
   }
   return { mantissas, exponents };
 }

@@ -46,7 +46,7 @@ export function labelSums(where: string, z: Tensor<"float32">, labels: Int32Arra
   if (grad !== undefined && grad.length !== z.size) throw rangeError(where, "grad", `of length ${z.size}`, `${grad.length}`);
   const step = Math.max(1, Math.floor(CHUNK / cols)), pad = (count: number): number => (cols > NARROW ? count : (count + 3) & ~3), most = pad(Math.min(step, rows)), scales: LabelScales = { scale: 0, label: 0 };
   // Sums, scales, labels, rows.
-  const at = scratch(52 * most + 16 + 4 * most * cols), pScales = at + 40 * most, pLabels = pScales + 8 * most, px = (pLabels + 4 * most + 15) & ~15;
+  const at = scratch(52 * most + 16 + 4 * most * cols), pScales = at + 40 * most, pLabels = pScales + 8 * most, px = at + ((52 * most + 15) & ~15);
   checkAttached(where, "z", z);
   const { f32_label_sums, f32_label_gradient } = kernels(), view = floatView(), sums = new Float64Array(wasmMemory().buffer, at, 5 * most);
   for (let first = 0; first < rows; first += step) {

@@ -36,7 +36,7 @@ export function eachPiece({ x, rows, cols, step, resident }: Rows, room: number,
   const source = resident ? undefined : x.data;
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
-    if (source) floatView().set(count === rows ? source : source.subarray(row * cols, (row + count) * cols), room >> 2);
+    if (source) floatView().set(count === rows ? source : source.subarray(row * cols, (row + count) * cols), room >>> 2);
     const refused = kernel(resident ? resident + 4 * row * cols : room, row, count);
     if (refused >= 0) return row + refused;
   }

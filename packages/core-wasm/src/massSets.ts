@@ -46,7 +46,7 @@ export function labelRanks(p: Float32Array, labels: Int32Array, cols: number): L
   const where = "labelRanks", rows = rowsOf(where, p, cols), step = Math.min(rows, stepOf(cols));
   if (labels.length !== rows) throw rangeError(where, "labels", `of length ${rows}`, `${labels.length}`);
   const result = { mass: new Float64Array(rows), before: new Int32Array(rows), top: new Float32Array(rows) };
-  const base = scratch(20 * step + 64 + 4 * step * cols), py = base + 8 * step, pb = py + 4 * step, pt = pb + 4 * step, px = (pt + 4 * step + 15) & ~15;
+  const base = scratch(20 * step + 64 + 4 * step * cols), py = base + 8 * step, pb = py + 4 * step, pt = pb + 4 * step, px = base + ((20 * step + 15) & ~15);
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
     floatView().set(p.subarray(row * cols, (row + count) * cols), px >>> 2);
@@ -98,7 +98,7 @@ export function massSets(p: Float32Array, cols: number, thresholds: Float64Array
     if (list.length !== length) throw rangeError(where, name, `of length ${length}`, `${list.length}`);
   }
   const work = (98368 + 16 * (cols + 4) + 63) & ~63;
-  const base = scratch(work + 20 * step + 64 + 5 * step * cols), pt = base + work, pu = pt + 8 * step, ps = pu + 8 * step, px = (ps + 4 * step + 15) & ~15, pm = px + 4 * step * cols;
+  const base = scratch(work + 20 * step + 64 + 5 * step * cols), pt = base + work, pu = pt + 8 * step, ps = pu + 8 * step, px = pt + ((20 * step + 15) & ~15), pm = px + 4 * step * cols;
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
     floatView().set(p.subarray(row * cols, (row + count) * cols), px >>> 2);

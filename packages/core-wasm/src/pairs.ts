@@ -23,7 +23,7 @@ export function mapPairs(where: string, name: string, first: TensorLike, upstrea
   const base = rows === 0 ? 0 : scratch(8 * step * cols);
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row), n = count * cols;
-    const memory = floatView(), at = base >> 2;
+    const memory = floatView(), at = base >>> 2;
     const each = (visit: (to: number, from: number) => void): void => {
       for (let r = 0; r < count; r++) {
         const start = Math.floor((row + r) / inner) * cols * inner + ((row + r) % inner);

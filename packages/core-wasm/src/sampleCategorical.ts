@@ -44,7 +44,7 @@ export function sampleCategorical(logits: TensorLike, count: number, options: Sa
   const result = new Int32Array(rows.rows * count);
   const refused = eachPiece(rows, drawn + 4 * step * count, (from, row, n) => {
     const bad = f32_sample_categorical(from, drawn, n, cols, count, scale, key0, key1, ...halves(stream + row), base);
-    if (bad < 0) result.set(intView().subarray(drawn >> 2, (drawn >> 2) + n * count), row * count);
+    if (bad < 0) result.set(intView().subarray(drawn >>> 2, (drawn >>> 2) + n * count), row * count);
     return bad;
   });
   if (refused >= 0) refuse(where, x, cols, refused);

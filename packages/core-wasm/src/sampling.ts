@@ -130,7 +130,7 @@ type Layout = ReturnType<typeof layout>;
 function place(where: string, row: TokenRow, n: number, { x, xs }: Layout, copy: boolean): number {
   // The memory may have grown since: a view of it would be empty now.
   if (row.length !== n) throw rangeError(where, "logits", "with its elements", "a detached buffer", "Pass the tensor itself, or a copy");
-  if (row instanceof Float32Array) floatView().set(row, x >> 2);
+  if (row instanceof Float32Array) floatView().set(row, x >>> 2);
   else if (row instanceof Uint16Array) {
     new Uint16Array(wasmMemory().buffer, xs, row.length).set(row);
     kernels().f16_widen(xs, x, row.length);
@@ -142,7 +142,7 @@ function place(where: string, row: TokenRow, n: number, { x, xs }: Layout, copy:
 /** The logit of a token, as it came. */
 function scoreOf(row: TokenRow, token: number): number {
   if (row instanceof Float32Array) return row[token];
-  return row instanceof Uint16Array ? float16ToFloat32(row.subarray(token, token + 1))[0] : floatView()[(row.pointer >> 2) + token];
+  return row instanceof Uint16Array ? float16ToFloat32(row.subarray(token, token + 1))[0] : floatView()[(row.pointer >>> 2) + token];
 }
 
 /** The two numbers that the kernels write to `out`. */
@@ -153,7 +153,7 @@ function pair(out: number): readonly [number, number] {
 
 /** Says why a row has no distribution. */
 function refuse(where: string, index: number, x: number, n: number, top: number): never {
-  const values = floatView().subarray(x >> 2, (x >> 2) + n), nan = values.findIndex((v) => v !== v);
+  const values = floatView().subarray(x >>> 2, (x >>> 2) + n), nan = values.findIndex((v) => v !== v);
   if (nan >= 0) throw rangeError(where, "logits", "without NaN", `NaN in row ${index}, column ${nan}`);
   if (top === Infinity) throw rangeError(where, "logits", "below +Infinity", `+Infinity in row ${index}, column ${values.indexOf(Infinity)}`);
   throw rangeError(where, "logits", "with a possible token in every row", `only -Infinity in row ${index}`);
@@ -168,7 +168,7 @@ function statistics(where: string, index: number, x: number, n: number, at: Layo
   const [half, moment] = pair(at.out);
   if (half !== half) refuse(where, index, x, n, top);
   const best = f32_first_and_second(x, n, at.maxima, top, at.out), logSum = f64_log(2 * half);
-  return { top, best, logPartition: top + logSum, entropy: logSum + moment / half, margin: top - floatView()[at.out >> 2], half, moment };
+  return { top, best, logPartition: top + logSum, entropy: logSum + moment / half, margin: top - floatView()[at.out >>> 2], half, moment };
 }
 
 /**
@@ -279,13 +279,13 @@ export function drawToken(where: string, row: TokenRow, index: number, rules: To
   const { half, moment, ...raw } = statistics(where, index, x, n, at);
   let { top, best } = raw;
   if (edit) {
-    edit(floatView().subarray(x >> 2, (x >> 2) + n));
+    edit(floatView().subarray(x >>> 2, (x >>> 2) + n));
     top = k.f32_block_maxima(x, n, at.maxima);
     if (top - top !== 0) refuse(where, index, x, n, top);
   }
   let count = -1;
   if (allowed) {
-    intView().set(allowed, at.ids >> 2);
+    intView().set(allowed, at.ids >>> 2);
     count = k.f32_pick(x, at.ids, allowed.length, at.xs);
     if (count === 0) throw rangeError(where, "allowed", "with a possible token", `none in row ${index}`);
     top = k.f32_block_maxima(at.xs, count, at.maxima);
@@ -295,7 +295,7 @@ export function drawToken(where: string, row: TokenRow, index: number, rules: To
   });
 
   if (rules.temperature === 0) {
-    if (count >= 0) best = intView()[(at.ids >> 2) + k.f32_first_and_second(at.xs, count, at.maxima, top, at.out)];
+    if (count >= 0) best = intView()[(at.ids >>> 2) + k.f32_first_and_second(at.xs, count, at.maxima, top, at.out)];
     else if (edit) best = k.f32_first_and_second(x, n, at.maxima, top, at.out);
     if (probabilities) probabilities.fill(0)[best] = 1;
     return done(best, 1, 0);
@@ -314,7 +314,7 @@ export function drawToken(where: string, row: TokenRow, index: number, rules: To
   } else [list.half, list.moment] = [half, moment];
 
   if (count < 0 && rule < 0 && !probabilities) {
-    const token = k.f32_draw_row(x, n, top, scale, at.blocks, u * list.half, at.out + 64), score = floatView()[(x >> 2) + token];
+    const token = k.f32_draw_row(x, n, top, scale, at.blocks, u * list.half, at.out + 64), score = floatView()[(x >>> 2) + token];
     return done(token, n, -Math.min(88, Math.fround(Math.fround(top - score) * scale)) - k.f64_log(2 * list.half));
   }
   const logSum = surprise < Infinity ? k.f64_log(2 * list.half) : 0;
@@ -335,7 +335,7 @@ export function drawToken(where: string, row: TokenRow, index: number, rules: To
   if (rule < 0) list.weigh();
 
   const drawn = k.f32_draw_list(at.weights, list.count, u * list.half);
-  const weights = floatView().subarray(at.weights >> 2), ids = intView().subarray(at.ids >> 2), token = ids[drawn], score = floatView()[(at.xs >> 2) + drawn];
+  const weights = floatView().subarray(at.weights >>> 2), ids = intView().subarray(at.ids >>> 2), token = ids[drawn], score = floatView()[(at.xs >>> 2) + drawn];
   if (probabilities) {
     probabilities.fill(0);
     for (let i = 0; i < list.count; i++) probabilities[ids[i]] = weights[i] / list.half;

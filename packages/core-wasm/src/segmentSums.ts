@@ -74,10 +74,10 @@ export interface SegmentSums {
 /** Mantissas and exponents of exp(z). */
 function weightsOf(z: Float32Array): { m: Float32Array; e: Int32Array } {
   const count = (z.length + 3) & ~3, at = scratch(12 * count);
-  floatView().fill(-Infinity, at >> 2, (at >> 2) + count);
-  floatView().set(z, at >> 2);
+  floatView().fill(-Infinity, at >>> 2, (at >>> 2) + count);
+  floatView().set(z, at >>> 2);
   kernels().f32_segments_weights(at, at + 4 * count, at + 8 * count, count);
-  return { m: floatView().slice((at >> 2) + count, (at >> 2) + count + z.length), e: intView().slice((at >> 2) + 2 * count, (at >> 2) + 2 * count + z.length) };
+  return { m: floatView().slice((at >>> 2) + count, (at >>> 2) + count + z.length), e: intView().slice((at >>> 2) + 2 * count, (at >>> 2) + 2 * count + z.length) };
 }
 
 /** 2^k for k in [-60, 0]. */
@@ -192,18 +192,18 @@ export function segmentSums(where: string, tables: SegmentTables, sequence: Segm
   const starts = reverse ? sequence.ends : sequence.starts, ends = reverse ? sequence.starts : sequence.ends;
   const each = row * ((segments ? D : 0) + 8), room = Math.max(8, Math.floor(BLOCK / each) & ~7), held = Math.min(room, (T + 7) & ~7);
   const sizes = {
-    p: 112, h: (history + held + 8) * row, he: (blocks ? (history + held + 8) >> 3 : history + held) * row, table: (blocks ? D + 14 : D * (segments ? held : 1)) * row, x: held * row, g: held * row, ge: held * row,
+    p: 112, h: (history + held + 8) * row, he: (blocks ? (history + held + 8) >>> 3 : history + held) * row, table: (blocks ? D + 14 : D * (segments ? held : 1)) * row, x: held * row, g: held * row, ge: held * row,
     a: (held + 1) * row, ae: (held + 1) * row, pm: row, pe: row, al: C * row, am: C * row, at: C * row, starts: starts ? held * row : 0, ends: ends ? held * row : 0, cleared: row, work: 3 * row, shift: 8 * (held + 1), tail: tail ? 6 * row : 0,
   };
   let end = scratch(Object.values(sizes).reduce((a, b) => a + ((b + 15) & ~15), 0));
   const at = Object.fromEntries(Object.entries(sizes).map(([name, size]) => { const from = end; end += (size + 15) & ~15; return [name, from]; })) as Record<keyof typeof sizes, number>;
   const view = floatView(), ints = intView(), shifts = new Float64Array(T + 1), own = new Float64Array(wasmMemory().buffer, at.shift, held + 1);
-  const put = (address: number, x: Float32Array): void => view.set(x, address >> 2), putInts = (address: number, x: Int32Array): void => ints.set(x, address >> 2), bump = blocks ? linear.scale : 0;
-  view.fill(0, at.h >> 2, (at.h + sizes.h) >> 2);
-  ints.fill(ZERO, at.he >> 2, (at.he + sizes.he) >> 2);
-  view.fill(1, at.pm >> 2, (at.pm + row) >> 2);
-  ints.fill(0, at.pe >> 2, (at.pe + row) >> 2);
-  ints.fill(0, at.cleared >> 2, (at.cleared + row) >> 2);
+  const put = (address: number, x: Float32Array): void => view.set(x, address >>> 2), putInts = (address: number, x: Int32Array): void => ints.set(x, address >>> 2), bump = blocks ? linear.scale : 0;
+  view.fill(0, at.h >>> 2, (at.h + sizes.h) >>> 2);
+  ints.fill(ZERO, at.he >>> 2, (at.he + sizes.he) >>> 2);
+  view.fill(1, at.pm >>> 2, (at.pm + row) >>> 2);
+  ints.fill(0, at.pe >>> 2, (at.pe + row) >>> 2);
+  ints.fill(0, at.cleared >>> 2, (at.cleared + row) >>> 2);
   if (way.al) put(at.al, way.al);
   put(at.am, way.am);
   putInts(at.at, way.ae.map((e) => (e === ZERO ? e : e + bump)));
@@ -214,8 +214,8 @@ export function segmentSums(where: string, tables: SegmentTables, sequence: Segm
     putInts(at.tail + row, tail.e);
     put(at.tail + 2 * row, tail.lastM);
     putInts(at.tail + 3 * row, tail.lastE.map((e) => (e === ZERO ? e : e - bump)));
-    view.fill(0, (at.tail + 4 * row) >> 2, (at.tail + 5 * row) >> 2);
-    ints.fill(ZERO, (at.tail + 5 * row) >> 2, (at.tail + 6 * row) >> 2);
+    view.fill(0, (at.tail + 4 * row) >>> 2, (at.tail + 5 * row) >>> 2);
+    ints.fill(ZERO, (at.tail + 5 * row) >>> 2, (at.tail + 6 * row) >>> 2);
   }
   if (!segments) put(at.table, blocks ? linear.weights : tables.rows);
   const kept = (rows: number): SegmentMessages => ({ mantissas: new Float32Array(rows * C), exponents: new Int32Array(rows * C).fill(ZERO) });
@@ -223,19 +223,19 @@ export function segmentSums(where: string, tables: SegmentTables, sequence: Segm
   const copy = (to: SegmentMessages, m: number, e: number, rows: number, base: number, less: number): void => {
     for (let r = 0; r < rows; r++) {
       for (let c = 0; c < C; c++) {
-        const k = ints[(e >> 2) + r * W + c];
-        to.mantissas[(base + r) * C + c] = view[(m >> 2) + r * W + c];
+        const k = ints[(e >>> 2) + r * W + c];
+        to.mantissas[(base + r) * C + c] = view[(m >>> 2) + r * W + c];
         to.exponents[(base + r) * C + c] = k < ZERO / 2 ? ZERO : k - less;
       }
     }
   };
   // A row in reading order, with padding that no maximum sees.
   const load = (address: number, x: Float32Array, t: number, pad: boolean): void => {
-    const to = address >> 2, from = (reverse ? T - 1 - t : t) * C;
+    const to = address >>> 2, from = (reverse ? T - 1 - t : t) * C;
     for (let c = 0; c < C; c++) view[to + c] = x[from + c];
     for (let c = C; c < W; c++) view[to + c] = pad ? x[from] : 0;
   };
-  const params = at.p >> 2;
+  const params = at.p >>> 2;
   let flags = 0;
   for (let base = 0; base < T; base += held) {
     const count = Math.min(held, T - base);
@@ -246,7 +246,7 @@ export function segmentSums(where: string, tables: SegmentTables, sequence: Segm
       if (ends && base + n > 0) load(at.ends + n * row, ends, base + n - 1, false);
       if (!segments) continue;
       // By row of the window, longest first: forwards of what ends here, backwards of what begins here.
-      const to = (at.table >> 2) + n * D * W, t = reverse ? T - 1 - base - n : base + n;
+      const to = (at.table >>> 2) + n * D * W, t = reverse ? T - 1 - base - n : base + n;
       for (let k = 0; k < D; k++) {
         const d = D - 1 - k, e = reverse ? t + d : t, from = (e * D + d) * C, inside = reverse ? e < T : d <= t;
         for (let c = 0; c < W; c++) view[to + k * W + c] = c < C && inside ? segments[from + c] + tables.rows[k * W + c] : -Infinity;
@@ -264,23 +264,23 @@ export function segmentSums(where: string, tables: SegmentTables, sequence: Segm
     } else if (final) copy(last, at.a + count * row, at.ae + count * row, 1, 0, 0);
     if (final) break;
     // The window moves to the front; P becomes its mantissa, and the largest exponent leaves all weights for the shift.
-    view.copyWithin(at.h >> 2, (at.h + held * row) >> 2, (at.h + (held + history) * row) >> 2);
-    const step = blocks ? held >> 3 : held, rows = blocks ? history >> 3 : history;
-    ints.copyWithin(at.he >> 2, (at.he + step * row) >> 2, (at.he + (step + rows) * row) >> 2);
-    const a = (at.ae + held * row) >> 2;
+    view.copyWithin(at.h >>> 2, (at.h + held * row) >>> 2, (at.h + (held + history) * row) >>> 2);
+    const step = blocks ? held >>> 3 : held, rows = blocks ? history >>> 3 : history;
+    ints.copyWithin(at.he >>> 2, (at.he + step * row) >>> 2, (at.he + (step + rows) * row) >>> 2);
+    const a = (at.ae + held * row) >>> 2;
     let top = ZERO;
     for (let c = 0; c < C; c++) top = Math.max(top, ints[a + c]);
     if (top < ZERO / 2) top = 0;
-    const lower = (address: number, by: (c: number) => number, count: number): void => { for (let k = 0, i = address >> 2; k < count; k++, i++) ints[i] = ints[i] < ZERO / 2 ? ZERO : ints[i] - by(k % W); };
-    const pe = at.pe >> 2;
+    const lower = (address: number, by: (c: number) => number, count: number): void => { for (let k = 0, i = address >>> 2; k < count; k++, i++) ints[i] = ints[i] < ZERO / 2 ? ZERO : ints[i] - by(k % W); };
+    const pe = at.pe >>> 2;
     lower(at.he, (c) => top - ints[pe + c], rows * W);
     if (tail) lower(at.tail + 5 * row, (c) => top - ints[pe + c], W);
     ints.fill(0, pe, pe + W);
-    view.copyWithin(at.a >> 2, (at.a + held * row) >> 2, (at.a + (held + 1) * row) >> 2);
-    ints.copyWithin(at.ae >> 2, a, a + W);
+    view.copyWithin(at.a >>> 2, (at.a + held * row) >>> 2, (at.a + (held + 1) * row) >>> 2);
+    ints.copyWithin(at.ae >>> 2, a, a + W);
     lower(at.ae, () => top, W);
     if (keep) copy(last, at.a, at.ae, 1, base + count, 0);
-    for (let c = 0; c < W; c++) ints[(at.cleared >> 2) + c] = Math.max(0, ints[(at.cleared >> 2) + c] - held);
+    for (let c = 0; c < W; c++) ints[(at.cleared >>> 2) + c] = Math.max(0, ints[(at.cleared >>> 2) + c] - held);
     shifts[base + count] += top * Math.LN2;
   }
   return { shifts, last, ...(first && { first }), extended: !blocks };
@@ -309,14 +309,14 @@ export function segmentShares(tables: SegmentTables, { length: T, content: given
   let end = scratch(sizes.reduce((a, b) => a + b, 0));
   const [p, om, oe, bm, be, lm, le, dm, de, sums, covered, x, bars] = sizes.map((size) => { const address = end; end += size; return address; });
   const view = floatView(), ints = intView();
-  view.set(table.m, dm >> 2);
-  ints.set(table.e, de >> 2);
-  ints.fill(0x7fffffff, bars >> 2, (bars + row) >> 2);
+  view.set(table.m, dm >>> 2);
+  ints.set(table.e, de >>> 2);
+  ints.fill(0x7fffffff, bars >>> 2, (bars + row) >>> 2);
   const load = (m: number, e: number, from: SegmentWeights, first: number, rows: number): void => {
     for (let r = 0; r < rows; r++) {
       for (let c = 0, to = r * W, k = (first + r) * C; c < W; c++, to++, k++) {
-        view[(m >> 2) + to] = c < C ? from.mantissas[k] : 0;
-        ints[(e >> 2) + to] = c < C ? from.exponents[k] : ZERO;
+        view[(m >>> 2) + to] = c < C ? from.mantissas[k] : 0;
+        ints[(e >>> 2) + to] = c < C ? from.exponents[k] : ZERO;
       }
     }
   };
@@ -325,14 +325,14 @@ export function segmentShares(tables: SegmentTables, { length: T, content: given
     load(om, oe, own, base, count);
     load(bm, be, behind, base, rows);
     load(lm, le, last, base, rows);
-    for (let r = 0; r < count; r++) for (let c = 0; c < W; c++) view[(x >> 2) + r * W + c] = c < C ? given[(base + r) * C + c] : 0;
-    view.fill(0, sums >> 2, (sums + D * row) >> 2);
-    view.fill(0, covered >> 2, (covered + (held + D) * row) >> 2);
-    ints.set([count, W, D, T - base, om, oe, bm, be, lm, le, dm, de, sums, covered, x, bars], p >> 2);
+    for (let r = 0; r < count; r++) for (let c = 0; c < W; c++) view[(x >>> 2) + r * W + c] = c < C ? given[(base + r) * C + c] : 0;
+    view.fill(0, sums >>> 2, (sums + D * row) >>> 2);
+    view.fill(0, covered >>> 2, (covered + (held + D) * row) >>> 2);
+    ints.set([count, W, D, T - base, om, oe, bm, be, lm, le, dm, de, sums, covered, x, bars], p >>> 2);
     kernels().f32_segments_shares(p);
-    for (let d = 0; d < D; d++) for (let c = 0; c < C; c++) lengths[d * C + c] += weight * view[(sums >> 2) + d * W + c];
-    for (let r = 0; r < rows - 1; r++) for (let c = 0; c < C; c++) content[(base + r) * C + c] += weight * view[(covered >> 2) + r * W + c];
-    for (let c = 0; c < W; c++) ints[(bars >> 2) + c] = Math.min(0x7fffffff, ints[(bars >> 2) + c] + held);
+    for (let d = 0; d < D; d++) for (let c = 0; c < C; c++) lengths[d * C + c] += weight * view[(sums >>> 2) + d * W + c];
+    for (let r = 0; r < rows - 1; r++) for (let c = 0; c < C; c++) content[(base + r) * C + c] += weight * view[(covered >>> 2) + r * W + c];
+    for (let c = 0; c < W; c++) ints[(bars >>> 2) + c] = Math.min(0x7fffffff, ints[(bars >>> 2) + c] + held);
   }
 }
 
@@ -351,20 +351,20 @@ export function segmentPairs(tables: SegmentTables, before: SegmentWeights, behi
   if (R === 0) return;
   let end = scratch(sizes.reduce((a, b) => a + b, 0));
   const [um, ue, vm, ve, tm, te, out] = sizes.map((size) => { const address = end; end += size; return address; }), view = floatView(), ints = intView();
-  view.set(am, tm >> 2);
-  ints.set(ae, te >> 2);
+  view.set(am, tm >>> 2);
+  ints.set(ae, te >>> 2);
   for (let base = 0; base < R; base += held) {
     const count = Math.min(held, R - base);
     for (let r = 0; r < count; r++) {
       for (let c = 0, to = r * W, k = (base + r) * C; c < W; c++, to++, k++) {
-        view[(um >> 2) + to] = c < C ? before.mantissas[k] : 0;
-        ints[(ue >> 2) + to] = c < C ? before.exponents[k] : ZERO;
-        view[(vm >> 2) + to] = c < C ? behind.mantissas[k] : 0;
-        ints[(ve >> 2) + to] = c < C ? behind.exponents[k] : ZERO;
+        view[(um >>> 2) + to] = c < C ? before.mantissas[k] : 0;
+        ints[(ue >>> 2) + to] = c < C ? before.exponents[k] : ZERO;
+        view[(vm >>> 2) + to] = c < C ? behind.mantissas[k] : 0;
+        ints[(ve >>> 2) + to] = c < C ? behind.exponents[k] : ZERO;
       }
     }
-    view.fill(0, out >> 2, (out + C * row) >> 2);
+    view.fill(0, out >>> 2, (out + C * row) >>> 2);
     kernels().f32_segments_pairs(um, ue, vm, ve, tm, te, out, count, C, W);
-    for (let b = 0; b < C; b++) for (let c = 0; c < C; c++) sums[b * C + c] += weight * view[(out >> 2) + b * W + c];
+    for (let b = 0; b < C; b++) for (let c = 0; c < C; c++) sums[b * C + c] += weight * view[(out >>> 2) + b * W + c];
   }
 }

@@ -86,16 +86,16 @@ export function temperatureMoments(x: TensorLike, labels: TensorLike, options: T
     const floats = floatView();
     const ints = intView();
     if (step === 1) {
-      if (!resident) floats.set(source.subarray(from * cols, (from + rows) * cols), px >> 2);
-      ints.set(y.data.subarray(from, from + rows), py >> 2);
+      if (!resident) floats.set(source.subarray(from * cols, (from + rows) * cols), px >>> 2);
+      ints.set(y.data.subarray(from, from + rows), py >>> 2);
     } else {
       for (let i = 0, row = from; i < rows; i++, row += step) {
-        floats.set(source.subarray(row * cols, (row + 1) * cols), (px >> 2) + i * cols);
-        ints[(py >> 2) + i] = y.data[row];
+        floats.set(source.subarray(row * cols, (row + 1) * cols), (px >>> 2) + i * cols);
+        ints[(py >>> 2) + i] = y.data[row];
       }
     }
     f32_temperature(resident ? resident + 4 * from * cols : px, py, rows, cols, scale, sums, each ? pe : 0, base);
-    if (each) each.set(floats.subarray(pe >> 2, (pe >> 2) + rows), done);
+    if (each) each.set(floats.subarray(pe >>> 2, (pe >>> 2) + rows), done);
   }
   const [loss, gradient, curvature] = float64;
   return { loss, gradient, curvature };

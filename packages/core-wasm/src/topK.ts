@@ -44,8 +44,8 @@ export function topK(x: TensorLike, k: number, options: TopKOptions = {}): TopK 
   const refused = eachPiece(rows, indices + 4 * step * k, (from, row, count) => {
     const nan = f32_top_k(from, count, cols, k, values, indices, sorted ? 0 : 1, base);
     if (nan < 0) {
-      top.set(floatView().subarray(values >> 2, (values >> 2) + count * k), row * k);
-      at.set(intView().subarray(indices >> 2, (indices >> 2) + count * k), row * k);
+      top.set(floatView().subarray(values >>> 2, (values >>> 2) + count * k), row * k);
+      at.set(intView().subarray(indices >>> 2, (indices >>> 2) + count * k), row * k);
     }
     return nan;
   });
