@@ -130,6 +130,57 @@ function decode(name: string, sizes: Sizes): Case {
   });
 }
 
+/** Sums over elu(q) + 1 and elu(k) + 1, as the recurrence that people write: a state in float64, from token to token. */
+function linearLoops({ heads, queries, size, q, k, v }: AttentionCase): Contender {
+  const out = new Float32Array(q.length), state = new Float64Array(size * size), sum = new Float64Array(size), row = new Float64Array(size), phi = (x: number): number => (x > 0 ? x + 1 : Math.exp(x));
+  return {
+    run(): void {
+      for (let head = 0; head < heads; head++) {
+        state.fill(0);
+        sum.fill(0);
+        for (let token = head * queries; token < (head + 1) * queries; token++) {
+          let total = 0;
+          row.fill(0);
+          for (let f = 0, at = 0; f < size; f++) {
+            const x = phi(k[token * size + f]), y = phi(q[token * size + f]);
+            total += y * (sum[f] += x);
+            for (let e = 0; e < size; e++, at++) row[e] += y * (state[at] += x * v[token * size + e]);
+          }
+          for (let e = 0; e < size; e++) out[token * size + e] = row[e] / total;
+        }
+      }
+    },
+    read: () => ({ values: out }),
+    dispose: () => {},
+  };
+}
+
+/** Linear attention in chunks, beside the recurrence in plain JavaScript, softmax attention and a matrix product. */
+function linear(name: string, sizes: Sizes): Case {
+  return attentionCase(name, async ({ library, seed }) => {
+    const [{ linearAttention }, { attention }] = await Promise.all([import("@logits/attention/linear"), import("@logits/attention")]), given = inputs(sizes, seed), { heads, queries, size } = sizes, shape = [heads, queries, size], [q, k, v] = [given.q, given.k, given.v].map((data) => ({ data, shape }));
+    const logGates = { data: logits(given.k.length, seed + 3).map((x) => -Math.abs(x) / 16), shape }, plain = { featureMap: "identity", normalize: "none" } as const, upstream = { data: logits(given.q.length, seed + 9), shape }, recurrence = linearLoops(given);
+    recurrence.run();
+    const wanted = Float32Array.from((await recurrence.read()).values), operations = heads * queries * 4 * size * (64 + size);
+    let values: ArrayLike<number> = [];
+    return {
+      ours: { run: () => void (values = linearAttention(q, k, v, { causal: true }).output.data), read: () => ({ values }), dispose: () => {} }, peers: new Map([["recurrence in JavaScript", recurrence]]), rounds: 7,
+      beside: new Map([
+        ["matmul", matmulBeside(library, seed)], ["softmax", beside(() => attention(q, k, v, { causal: true }))], ["identity", beside(() => linearAttention(q, k, v, { ...plain, causal: true }))], ["gates", beside(() => linearAttention(q, k, v, { ...plain, logGates }))],
+        ["backward", beside(() => linearAttention.withGrad(q, k, v, { causal: true, upstream }))],
+      ]),
+      check({ values: got }) {
+        for (let at = 0; at < wanted.length; at++) if (!(Math.abs(got[at] - wanted[at]) <= 1e-5)) return { failure: `${got[at]} instead of ${wanted[at]} at ${at}` };
+        return {};
+      },
+      figures: (median) => ({
+        gflops: rate(operations, median("ours")), identityGflops: rate(operations, median("identity")), identityOfMatmul: rate(operations, median("identity")) / matmulRate(median("matmul")), gatesOfMatmul: rate(operations, median("gates")) / matmulRate(median("matmul")),
+        timesSoftmax: median("softmax") / median("ours"), backwardRatio: median("backward") / median("ours"),
+      }),
+    };
+  });
+}
+
 /** Most memory of one call, each length in a process of its own: what grows with T T would take 1 GiB for the scores of one head of 16,384. */
 function memory(name: string): Case {
   return {
@@ -152,6 +203,7 @@ export const attention: Suite = {
     prefill("encoder T 384, heads 12, D 64", { heads: 12, groups: 12, queries: 384, keys: 384, size: 64, causal: false }, { backward: true }),
     decode("decode S 2048, heads 32/8, D 64", { heads: 32, groups: 8, queries: 1, keys: 2048, size: 64, causal: false }),
     decode("decode S 8192, heads 32/8, D 64", { heads: 32, groups: 8, queries: 1, keys: 8192, size: 64, causal: false }),
+    linear("linear T 2048, heads 16, D 64, causal", { heads: 16, groups: 16, queries: 2048, keys: 2048, size: 64, causal: true }),
     memory("memory T 16384, one head, D 64, causal"),
   ],
 };
