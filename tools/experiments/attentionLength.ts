@@ -5,7 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RotaryEmbedding, alibi, alibiSlopes, attention, kerple, t5Bias, type AttentionOptions, type PositionBias } from "@logits/attention";
-import { entmax15, reweightedSoftplus, softplus as softplusRows } from "@logits/attention/normalizers";
+import { entmax15 } from "@logits/attention/normalizers";
 import { linearAttention, type FeatureMapName, type LinearAttentionOptions } from "@logits/attention/linear";
 import { matmul } from "@logits/core-wasm";
 import { crossEntropy } from "@logits/losses";
@@ -19,7 +19,7 @@ export const CODE = 32, VALUES = 16, HEADS = 4, WIDTH = 32, LENGTH = 64;
 /** What a method adds to plain attention: a normaliser, and a way to tell recent from old. */
 export interface Method {
   readonly name: string;
-  readonly normalizer: "softmax" | "softmax-one" | "sigmoid" | "entmax15" | "LSSA" | "LSSAR" | "linear elu" | "linear exp";
+  readonly normalizer: "softmax" | "softmax-one" | "sigmoid" | "entmax15" | "linear elu" | "linear exp";
   readonly position: "none" | "ALiBi" | "KERPLE" | "T5" | "RoPE" | "RoPE, interpolated" | "RoPE, YaRN" | "window" | "window, KERPLE" | "decay";
 }
 
@@ -27,7 +27,7 @@ export interface Method {
 export const METHODS: readonly Method[] = (
   [
     ["softmax", "none"], ["softmax", "ALiBi"], ["softmax", "KERPLE"], ["softmax", "T5"], ["softmax", "RoPE"], ["softmax", "RoPE, interpolated"], ["softmax", "RoPE, YaRN"], ["softmax", "window"], ["softmax", "window, KERPLE"],
-    ["softmax-one", "ALiBi"], ["softmax-one", "KERPLE"], ["sigmoid", "ALiBi"], ["sigmoid", "KERPLE"], ["entmax15", "ALiBi"], ["entmax15", "KERPLE"], ["LSSA", "KERPLE"], ["LSSAR", "KERPLE"], ["linear elu", "none"], ["linear elu", "decay"], ["linear exp", "none"], ["linear exp", "decay"],
+    ["softmax-one", "ALiBi"], ["softmax-one", "KERPLE"], ["sigmoid", "ALiBi"], ["sigmoid", "KERPLE"], ["entmax15", "ALiBi"], ["entmax15", "KERPLE"], ["linear elu", "none"], ["linear elu", "decay"], ["linear exp", "none"], ["linear exp", "decay"],
   ] as const
 ).map(([normalizer, position]) => ({ name: `${normalizer}, ${position}`, normalizer, position }));
 
@@ -127,25 +127,6 @@ function rotaryOf(position: Method["position"], length: number): RotaryEmbedding
   return fresh;
 }
 
-/** Rows of length 1, and the gradient through them. */
-function units(x: Rows): Rows {
-  const width = x.shape[3], lengths = Float64Array.from({ length: x.size / width }, (_, row) => Math.hypot(...x.data.subarray(row * width, (row + 1) * width)));
-  return new Tensor("float32", x.shape, x.data.map((value, at) => value / lengths[Math.floor(at / width)]));
-}
-
-function unitsGradient(x: Rows, upstream: Rows): Rows {
-  const width = x.shape[3], unit = units(x).data, out = new Float32Array(x.size);
-  for (let from = 0; from < x.size; from += width) {
-    let inner = 0, square = 0;
-    for (let at = from; at < from + width; at++) {
-      inner += upstream.data[at] * unit[at];
-      square += x.data[at] ** 2;
-    }
-    for (let at = from; at < from + width; at++) out[at] = (upstream.data[at] - inner * unit[at]) / Math.sqrt(square);
-  }
-  return new Tensor("float32", x.shape, out);
-}
-
 function softLayer({ normalizer, position }: Method, query: Rows, key: Rows, value: Rows, tail: Float64Array): Layer {
   const length = query.shape[2], sigmoid = normalizer === "sigmoid", places = tail.subarray(sigmoid ? HEADS : 0);
   const bias = ((): PositionBias | undefined => {
@@ -156,24 +137,22 @@ function softLayer({ normalizer, position }: Method, query: Rows, key: Rows, val
       default: return undefined;
     }
   })();
-  const rows = { entmax15, LSSA: softplusRows, LSSAR: reweightedSoftplus() }[normalizer as string], cosine = normalizer.startsWith("LSSA");
   const options: AttentionOptions = {
-    causal: true, ...(rows ? { normalizer: rows } : {}), ...(cosine ? { scale: Math.log(WIDTH) } : {}),
+    causal: true, ...(normalizer === "entmax15" ? { normalizer: entmax15 } : {}),
     ...(bias ? { positionBias: bias } : {}), ...(position.startsWith("window") ? { windowSize: LENGTH } : {}),
     ...(sigmoid ? { normalizer: "sigmoid" as const, sigmoidBias: Float32Array.from(tail.subarray(0, HEADS), (b) => b - Math.log(length)) } : {}), ...(normalizer === "softmax-one" ? { softmaxOne: true } : {}),
   };
-  const rotary = rotaryOf(position, length), turn = (x: Rows): Rows => (cosine ? units(x) : (rotary?.rotate(x) ?? x)), q = turn(query), k = turn(key);
-  const back = (x: Rows, g: Rows): Rows => (cosine ? unitsGradient(x, g) : (rotary?.gradient(g) ?? g));
+  const rotary = rotaryOf(position, length), q = rotary?.rotate(query) ?? query, k = rotary?.rotate(key) ?? key;
   return {
     output: attention(q, k, value, options).output,
     gradient(upstream) {
       const { grads } = attention.withGrad(q, k, value, { ...options, upstream }), of = bias && position !== "ALiBi" ? Array.from(grads.positionBias!.data, (g, i) => (position === "T5" ? g : g * slope(places[i]))) : [];
-      return { query: back(query, grads.query), key: back(key, grads.key), value: grads.value, tail: [...(sigmoid ? grads.sigmoidBias!.data : []), ...of] };
+      return { query: rotary?.gradient(grads.query) ?? grads.query, key: rotary?.gradient(grads.key) ?? grads.key, value: grads.value, tail: [...(sigmoid ? grads.sigmoidBias!.data : []), ...of] };
     },
   };
 }
 
-/** Adds up parameters' gradients, and returns loss and gradient of a batch; `right` the answers' outcome. */
+/** The loss of a batch and which answers are right; writes the gradient in the parameters into `gradient`. */
 export function evaluate(method: Method, parameters: ArrayLike<number>, data: Batch, gradient?: Float64Array): { loss: number; right: Uint8Array } {
   const x = Float32Array.from(parameters), { batch, length } = data, part = (from: number, rows: number, columns: number): Rows => new Tensor("float32", [rows, columns], x.slice(from, from + rows * columns));
   const ofQuery = part(0, CODE, HEADS * WIDTH), ofKey = part(QK, CODE, HEADS * WIDTH), ofValue = part(2 * QK, VALUES, HEADS * VALUES), ofOutput = part(2 * QK + V, HEADS * VALUES, VALUES);
