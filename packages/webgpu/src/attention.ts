@@ -6,7 +6,7 @@ import type { Family, Part } from "./gpu.ts";
 import { checkEither, checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import { grid, lanesFor } from "./rows.ts";
 
-const FAMILY: Family = { name: "attention", code: `${softCapped} ${code}`, reads: 3, writes: 4, rows: true };
+const FAMILY: Family = { name: "attention", code: `${code} ${softCapped}`, reads: 3, writes: 4, rows: true };
 
 /** Options of attention: those of `@logits/attention` that the GPU takes. */
 export interface AttentionOptions {

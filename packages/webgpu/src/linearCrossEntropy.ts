@@ -7,7 +7,7 @@ import type { Family, Part } from "./gpu.ts";
 import { checkEither, checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import { grid, lanesFor } from "./rows.ts";
 
-const FAMILY: Family = { name: "linearCrossEntropy", code: `${softCap} ${code}`, reads: 3, writes: 4, rows: true };
+const FAMILY: Family = { name: "linearCrossEntropy", code: `${code} ${softCap}`, reads: 3, writes: 4, rows: true };
 
 /** Rows that go over the vocabulary together. */
 const TOGETHER = 1024;
