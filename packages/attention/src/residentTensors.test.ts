@@ -2,7 +2,7 @@ import { testRandom } from "@logits/testkit";
 import { beforeAll, expect, it, vi } from "vitest";
 
 type Any = any;
-let core: Any, root: Any, normalizers: Any, tokens: Any, pooling: Any;
+let core: Any, root: Any, normalizers: Any, tokens: Any, pooling: Any, linear: Any;
 
 // WebAssembly memory that grows at every operation: views of resident tensors that were kept have length 0 then.
 beforeAll(async () => {
@@ -14,7 +14,7 @@ beforeAll(async () => {
       return memory.scratch(size);
     } };
   });
-  [{ core }, root, normalizers, tokens, pooling] = await Promise.all([import("@logits/core-wasm"), import("./index.ts"), import("./normalizers/index.ts"), import("./tokens/index.ts"), import("./pooling/index.ts")]);
+  [{ core }, root, normalizers, tokens, pooling, linear] = await Promise.all([import("@logits/core-wasm"), import("./index.ts"), import("./normalizers/index.ts"), import("./tokens/index.ts"), import("./pooling/index.ts"), import("./linear/index.ts")]);
 });
 
 const random = (shape: number[], seed: number): Any => {
@@ -41,6 +41,8 @@ const q = random([2, 4, 7, 5], 1), k = random([2, 2, 9, 5], 2), v = random([2, 2
 const narrowed = { mask: bits([7, 9]), bias: random([4, 1, 9], 8), lengths: integers(5, 9), documents: integers(0, 0, 0, 1, 1, 1, 2, 2, 2), ranges: { from: integers(0, 0, 0, 0, 0, 0, 0), to: integers(9, 9, 9, 9, 9, 9, 8) } };
 const blocks = { size: 3, offsets: integers(0, 1, 2, 3), from: integers(0, 1, 2), to: integers(5, 7, 9) }, softmaxed = { ...narrowed, blocks, softCap: 3 };
 const set = random([2, 8, 5], 9), protect = bits([8]), network = { hidden: random([3, 5], 1), hiddenBias: random([3], 2), gate: random([3, 5], 3), gateBias: random([3], 4), score: random([3], 5) };
+
+const positive = (shape: number[], seed: number): Any => ({ ...random(shape, seed), data: random(shape, seed).data.map(Math.abs) }), gates = { ...random([2, 2, 9], 10), data: random([2, 2, 9], 10).data.map((x: number) => -Math.abs(x)) };
 
 const cases: [name: string, run: (...given: Any[]) => unknown, ...given: Any[]][] = [
   ["attention", (o) => root.attention.withGrad(q, k, v, o), { ...softmaxed, sinks: perHead, upstream, upstreamLogSumExp: each }],
@@ -77,6 +79,23 @@ const cases: [name: string, run: (...given: Any[]) => unknown, ...given: Any[]][
   ["Hopfield step", (a, b, o) => pooling.hopfieldStep.withGrad(a, b, o), random([3, 5], 1), random([4, 5], 2), { softmaxOne: true, upstream: random([3, 5], 4) }],
   ["Hopfield retrieval", (a, b) => pooling.hopfieldRetrieve(a, b), random([3, 5], 1), random([4, 5], 2)],
   ["slots", (a, b, c, o) => pooling.slotAttention.withGrad(a, b, c, o), random([2, 3, 5], 1), random([2, 6, 5], 2), random([2, 6, 4], 3), { upstream: random([2, 3, 4], 4) }],
+  ["a cache", (a, b, c, o) => ["float32", "float16", "int8"].map((dtype) => {
+    const cache = new root.KeyValueCache({ heads: 2, features: 8, width: 8, dtype, pageSize: 64 });
+    cache.append(b, c);
+    const made = cache.attend(a, o);
+    cache.dispose();
+    return made;
+  }), random([4, 3, 8], 1), random([2, 9, 8], 2), random([2, 9, 8], 3), { sinks: perHead }],
+  ["linear attention", (a, b, c, o) => [linear.linearAttention.withGrad(a, b, c, o), linear.linearAttention.withGrad(a, b, c, { normalize: "count", countPower: o.logGates && perHead, featureMap: "exp", upstream: o.upstream })], q, k, v, { logGates: gates, upstream }],
+  ["linear attention with maps of its own", (a, b, c, o) => ["relu", "exp", "cosine", "identity"].map((featureMap) => linear.linearAttention.withGrad(a, b, c, { ...o, featureMap, normalize: "count" })), q, k, v, { countPower: perHead, lengths: narrowed.lengths, upstream }],
+  ["hidden attention", (a, b, o) => linear.hiddenAttention(a, b, o), q, k, { logGates: gates }],
+  ["a linear state", (a, b, c, o) => {
+    const state = new linear.LinearAttentionState({ heads: 2, features: 5, width: 6 });
+    state.append(b, c, o);
+    return state.attend(a);
+  }, random([4, 5], 1), random([2, 9, 5], 2), random([2, 9, 6], 3), { logGates: { ...gates, shape: [2, 9], data: gates.data.slice(0, 18) } }],
+  ["selective scan", (u, delta, a, b, c, o) => linear.selectiveScan.withGrad(u, delta, a, b, c, o), random([2, 7, 3], 1), positive([2, 7, 3], 2), { ...positive([3, 4], 3), data: positive([3, 4], 3).data.map((x: number) => -x) }, random([2, 7, 4], 4), random([2, 7, 4], 5), { D: random([3], 6), state: random([2, 3, 4], 7), upstream: random([2, 7, 3], 8), upstreamState: random([2, 3, 4], 9) }],
+  ["softmax-free attention", (a, b, c, o) => linear.softmaxFreeAttention.withGrad(a, b, c, o), random([2, 9, 4], 1), random([2, 9, 3], 2), random([2, 3, 4], 3), { upstream: random([2, 9, 3], 4) }],
 ];
 
 it.each(cases)("%s: the same from resident tensors, though memory grows at every operation", (_name, run, ...given) => {

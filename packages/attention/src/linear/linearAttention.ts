@@ -1,4 +1,5 @@
 import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { lastingData } from "../lastingData.ts";
 import { Group, emptyState } from "./chunks.ts";
 import { prepareLinear, type LinearAttentionOptions, type LinearCall } from "./problem.ts";
 
@@ -49,14 +50,14 @@ function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options
   if (up.shape.length !== shape.length || up.shape.some((size, axis) => size !== shape[axis])) throw rangeError(where, "upstream", `of shape [${shape.join(", ")}]`, `[${up.shape.join(", ")}]`);
   const sums = new Float64Array(batch * heads * queries), raw = new Float32Array(sums.length * width), output = new Float32Array(raw.length);
   const byQuery = new Float32Array(p.query.length), byKey = new Float32Array(p.key.length), byValue = new Float32Array(p.value.length), byGates = p.gates && new Float32Array(p.gates.data.length), powers = call.powerGiven ? new Float64Array(heads) : undefined;
-  const own = (heads / groups) * queries;
+  const own = (heads / groups) * queries, above = lastingData(up);
   for (let item = 0; item < batch * groups; item++) {
     const part = <Numbers extends Float32Array | Float64Array>(x: Numbers, size: number): Numbers => x.subarray(item * size, (item + 1) * size) as Numbers;
     const group = new Group(p, Math.floor(item / groups), item % groups, emptyState(features, width)), end = emptyState(features, width), results = part(raw, own * width), totals = part(sums, own), normalized = part(output, own * width);
     group.forward(end, results, totals, true);
     normalized.set(results);
     group.normalize(normalized, totals);
-    group.backward(end, results, totals, part(up.data, own * width), { query: part(byQuery, own * p.size), key: part(byKey, keys * p.size), value: part(byValue, keys * width), gates: byGates && p.gates && part(byGates, keys * p.gates.width), powers });
+    group.backward(end, results, totals, part(above, own * width), { query: part(byQuery, own * p.size), key: part(byKey, keys * p.size), value: part(byValue, keys * width), gates: byGates && p.gates && part(byGates, keys * p.gates.width), powers });
   }
   return {
     output: new Tensor("float32", shape, output), rowSum: new Tensor("float32", lead(call), new Float32Array(sums)),

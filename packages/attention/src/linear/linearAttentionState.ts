@@ -1,5 +1,6 @@
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, checkInteger, rangeError, readJson, tensorToJSON, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { lastingData } from "../lastingData.ts";
 import { Group, emptyState, type LinearState } from "./chunks.ts";
 import { FEATURE_MAPS, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
 import type { LinearAttentionOutput } from "./linearAttention.ts";
@@ -14,8 +15,8 @@ export interface LinearAttentionStateOptions extends Pick<LinearAttentionOptions
   readonly features: number;
   /** E, length of a value. Default D. */
   readonly width?: number;
-  /** With normalize "count": one power for all heads. Default 1. */
-  readonly countPower?: number;
+  /** With normalize "count": a number, or one for each of the query heads that will attend, float32 [H]. Default 1. */
+  readonly countPower?: number | TensorLike;
 }
 
 /** What LinearAttentionState.toJSON gives. */
@@ -26,7 +27,7 @@ export interface LinearAttentionStateJSON {
   readonly featureMap: string;
   readonly normalize: LinearNormalizer;
   readonly scale: number;
-  readonly countPower: number;
+  readonly countPower: number | readonly number[];
   readonly length: number;
   /** The float64 sums as pairs of int32: products [Hkv, F, 2 E], keySum [Hkv, 2 F], valueSum [Hkv, 2 E]. */
   readonly products: TensorJSON;
@@ -54,7 +55,7 @@ export class LinearAttentionState {
   readonly featureMap: FeatureMap;
   readonly normalize: LinearNormalizer;
   readonly scale: number;
-  readonly countPower: number;
+  readonly countPower: number | readonly number[];
   /** F, what the feature map makes of D. */
   readonly #mapped: number;
   #states: LinearState[];
@@ -68,13 +69,14 @@ export class LinearAttentionState {
   constructor(options: LinearAttentionStateOptions) {
     const where = "LinearAttentionState", { heads, features, width = features, featureMap = "elu", normalize = "sum", countPower } = options;
     for (const [name, size] of Object.entries({ heads, features, width })) checkInteger(where, name, size, 1, 65536);
-    checkPowers(where, normalize, countPower, 1);
+    const powers = countPower === undefined || typeof countPower === "number" ? undefined : asFloat32(where, "countPower", countPower);
+    checkPowers(where, normalize, countPower, powers ? powers.size : 1);
     this.heads = heads;
     this.features = features;
     this.width = width;
     this.featureMap = checkMap(where, featureMap);
     this.normalize = normalize;
-    this.countPower = countPower ?? 1;
+    this.countPower = powers ? Array.from(powers.data) : ((countPower as number | undefined) ?? 1);
     this.#mapped = featuresOf(where, this.featureMap, features);
     this.scale = options.scale ?? (normalize === "magnitude" ? 1 / Math.sqrt(this.#mapped) : 1);
     if (!Number.isFinite(this.scale)) throw rangeError(where, "scale", "finite", `${this.scale}`);
@@ -100,7 +102,7 @@ export class LinearAttentionState {
    * @throws RangeError for other shapes, log gates above 0
    */
   append(key: TensorLike, value: TensorLike, options: { readonly logGates?: TensorLike } = {}): void {
-    const where = "LinearAttentionState.append", { count, k, v } = this.#tokens(where, key, value), { width, heads } = this, n = this.#mapped, phi = mapped(where, this.featureMap, new Tensor("float32", [heads * count, this.features], k.data), n).data;
+    const where = "LinearAttentionState.append", { count, k, v } = this.#tokens(where, key, value), { width, heads } = this, n = this.#mapped, phi = mapped(where, this.featureMap, new Tensor("float32", [heads * count, this.features], lastingData(k)), n).data;
     const gates = options.logGates === undefined ? undefined : this.#gates(where, options.logGates, k.shape.slice(0, -1));
     const { data } = v;
     for (let h = 0; h < heads; h++) {
@@ -137,7 +139,7 @@ export class LinearAttentionState {
   attend(query: TensorLike): LinearAttentionOutput {
     const where = "LinearAttentionState.attend", q = asFloat32(where, "query", query), { features, width } = this, groups = this.heads, n = this.#mapped;
     if (q.shape.length !== 2 || q.shape[1] !== features || q.shape[0] % groups !== 0) throw rangeError(where, "query", `of shape [H, ${features}] ([H, D]), H a multiple of ${groups}`, `[${q.shape.join(", ")}]`, q.shape.length === 3 ? "Several tokens go through `extend`" : undefined);
-    const [heads] = q.shape, phi = mapped(where, this.featureMap, q, n).data, output = new Float32Array(heads * width), rowSum = new Float32Array(heads), out = new Float64Array(width), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
+    const [heads] = q.shape, powers = this.#powers(where, heads), phi = mapped(where, this.featureMap, new Tensor("float32", q.shape, lastingData(q)), n).data, output = new Float32Array(heads * width), rowSum = new Float32Array(heads), out = new Float64Array(width), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
     for (let h = 0; h < heads; h++) {
       const { products, keySum, valueSum, count } = this.#states[Math.floor((h * groups) / heads)];
       let sum = 0;
@@ -147,7 +149,7 @@ export class LinearAttentionState {
         sum += x * keySum[f];
         for (let e = 0, at = f * width; e < width; e++, at++) out[e] += x * products[at];
       }
-      rowScale(this.normalize, sum, count, this.countPower, scale);
+      rowScale(this.normalize, sum, count, powers ? powers[h] : 0, scale);
       if (scale.beta !== 0) for (let e = 0; e < width; e++) output[h * width + e] = scale.beta * out[e] - scale.gamma * valueSum[e];
       rowSum[h] = sum;
     }
@@ -165,11 +167,11 @@ export class LinearAttentionState {
    * @throws RangeError for other shapes, log gates above 0
    */
   extend(query: TensorLike, key: TensorLike, value: TensorLike, options: Pick<LinearAttentionOptions, "logGates" | "chunkSize"> = {}): LinearAttentionOutput {
-    const where = "LinearAttentionState.extend", { count, k, v } = this.#tokens(where, key, value), q = asFloat32(where, "query", query), { featureMap, normalize, scale, countPower } = this;
+    const where = "LinearAttentionState.extend", { count, k, v } = this.#tokens(where, key, value), q = asFloat32(where, "query", query), { featureMap, normalize, scale } = this;
     if (k.shape.length !== 3) throw rangeError(where, "key", `of shape [${this.heads}, n, ${this.features}] ([Hkv, n, D])`, `[${k.shape.join(", ")}]`);
     if (q.shape.length !== 3 || q.shape[1] !== count) throw rangeError(where, "query", `of shape [H, ${count}, ${this.features}] ([H, n, D])`, `[${q.shape.join(", ")}]`);
-    const { problem } = prepareLinear(where, q, k, v, { ...options, featureMap, normalize, scale, causal: true, ...(normalize === "count" && { countPower }) });
-    const [heads] = q.shape, sums = new Float64Array(heads * count), raw = new Float32Array(sums.length * this.width);
+    const [heads] = q.shape, countPower = this.#powers(where, heads), { problem } = prepareLinear(where, q, k, v, { ...options, featureMap, normalize, scale, causal: true, ...(countPower && { countPower }) });
+    const sums = new Float64Array(heads * count), raw = new Float32Array(sums.length * this.width);
     for (let g = 0; g < this.heads; g++) {
       const state = this.#states[g], group = new Group(problem, 0, g, copy(state)), own = (heads / this.heads) * count, results = raw.subarray(g * own * this.width, (g + 1) * own * this.width), totals = sums.subarray(g * own, (g + 1) * own);
       group.forward(state, results, totals, false);
@@ -212,8 +214,10 @@ export class LinearAttentionState {
    */
   static fromJSON(json: unknown, options: { readonly featureMap?: FeatureMap } = {}): LinearAttentionState {
     const where = "LinearAttentionState.fromJSON", fields = readJson(where, json, FORMAT, 1, "@logits/attention"), features = fields.integer("features", 1, 65536), named = fields.string("featureMap"), { featureMap: own } = options;
-    const normalize = fields.oneOf("normalize", NORMALIZERS), scale = fields.number("scale"), countPower = fields.number("countPower"), length = fields.integer("length", 0, Number.MAX_SAFE_INTEGER);
+    const normalize = fields.oneOf("normalize", NORMALIZERS), scale = fields.number("scale"), powers = fields.value("countPower"), length = fields.integer("length", 0, Number.MAX_SAFE_INTEGER);
     if (own ? own.name !== named : !FEATURE_MAPS.includes(named as FeatureMapName)) fields.fail("featureMap", own ? `"${own.name}", the map that was given` : FEATURE_MAPS.map((name) => `"${name}"`).join(" or "), `"${named}"`, own ? undefined : "Give your own map as `featureMap`");
+    if (![powers].flat().every((power) => Number.isFinite(power))) fields.fail("countPower", "a finite number or a list of them", JSON.stringify(powers));
+    const countPower = Array.isArray(powers) ? Float32Array.from(powers as number[]) : (powers as number);
     const products = fields.tensor("products", "int32", 3), [heads, n, double] = products.shape, width = double / 2;
     if (heads < 1 || !Number.isInteger(width) || width < 1) fields.fail("products", "of shape [Hkv, F, 2 E]", `[${products.shape.join(", ")}]`);
     const made = new LinearAttentionState({ heads, features, width, featureMap: own ?? (named as FeatureMapName), normalize, scale, ...(normalize === "count" && { countPower }) });
@@ -236,6 +240,15 @@ export class LinearAttentionState {
     if (!fits(k, features)) throw rangeError(where, "key", `of shape [${heads}, n, ${features}] ([Hkv, n, D])`, `[${k.shape.join(", ")}]`);
     if (!fits(v, width)) throw rangeError(where, "value", `of shape [${heads}, ${axes === 2 ? "" : `${count}, `}${width}] ([${axes === 2 ? "Hkv, E" : "Hkv, n, E"}])`, `[${v.shape.join(", ")}]`);
     return { count, k, v };
+  }
+
+  /** The power of each query head, where powers count. */
+  #powers(where: string, heads: number): Float32Array | undefined {
+    const { normalize, countPower } = this;
+    if (normalize !== "count") return undefined;
+    if (typeof countPower === "number") return new Float32Array(heads).fill(countPower);
+    if (countPower.length !== heads) throw rangeError(where, "query", `of ${countPower.length} heads, as \`countPower\``, `${heads}`);
+    return Float32Array.from(countPower);
   }
 
   #gates(where: string, logGates: TensorLike, leading: readonly number[]): { readonly data: Float32Array; readonly width: number } {

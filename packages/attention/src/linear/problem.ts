@@ -1,4 +1,5 @@
 import { Tensor, asFloat32, asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { lastingData } from "../lastingData.ts";
 import { FEATURE_MAPS, namedFeatureMap, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
 import type { LinearNormalizer } from "./rowScale.ts";
 
@@ -103,15 +104,16 @@ export function checkPowers(where: string, normalize: LinearNormalizer, countPow
     if (countPower !== undefined) throw rangeError(where, "countPower", 'with normalize "count"', `"${normalize}"`);
     return undefined;
   }
-  if (typeof countPower === "number" || countPower === undefined) return new Float64Array(heads).fill(countPower ?? 1);
-  const made = asFloat32(where, "countPower", countPower);
-  if (made.shape.length !== 1 || made.size !== heads) throw rangeError(where, "countPower", `of shape [${heads}] ([H])`, `[${made.shape.join(", ")}]`);
-  return new Float64Array(made.data);
+  const powers = typeof countPower === "number" || countPower === undefined ? new Float64Array(heads).fill(countPower ?? 1) : undefined, made = powers ? undefined : asFloat32(where, "countPower", countPower as TensorLike), all = powers ?? new Float64Array(made!.data);
+  if (made && (made.shape.length !== 1 || made.size !== heads)) throw rangeError(where, "countPower", `of shape [${heads}] ([H])`, `[${made.shape.join(", ")}]`);
+  const bad = all.findIndex((power) => !Number.isFinite(power));
+  if (bad >= 0) throw rangeError(where, "countPower", "finite", `${all[bad]}${made ? ` at index ${bad}` : ""}`);
+  return all;
 }
 
 /** Log gates of `rows` tokens: one each or `features` each, none above 0. */
 export function checkGates(where: string, logGates: TensorLike, leading: readonly number[], features: number, letters: string): Gates & { readonly shape: readonly number[] } {
-  const { data, shape } = asFloat32(where, "logGates", logGates), axes = leading.length;
+  const made = asFloat32(where, "logGates", logGates), { shape } = made, data = lastingData(made), axes = leading.length;
   if (shape.slice(0, axes).some((size, axis) => size !== leading[axis]) || !(shape.length === axes || (shape.length === axes + 1 && shape[axes] === features))) {
     throw rangeError(where, "logGates", `of shape [${leading.join(", ")}] or [${[...leading, features].join(", ")}] ([${letters}] or [${letters}, F])`, `[${shape.join(", ")}]`);
   }
@@ -140,8 +142,8 @@ export function prepareLinear(where: string, q: TensorLike, k: TensorLike, v: Te
   return {
     queryShape: query.shape, keyShape: key.shape, valueShape: value.shape, gateShape: gates?.shape, powerGiven: countPower !== undefined && typeof countPower !== "number",
     problem: {
-      batch, heads, groups, queries, keys, size, features, width, query: query.data, key: key.data, value: value.data, map, scale, gates,
-      lengths: given ? given.data : new Int32Array(batch).fill(keys), causal, chunkSize, normalize, powers,
+      batch, heads, groups, queries, keys, size, features, width, query: lastingData(query), key: lastingData(key), value: lastingData(value), map, scale, gates,
+      lengths: given ? lastingData(given) : new Int32Array(batch).fill(keys), causal, chunkSize, normalize, powers,
     },
   };
 }

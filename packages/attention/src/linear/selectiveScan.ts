@@ -1,5 +1,6 @@
 import { exp } from "@logits/core-wasm";
 import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { lastingData } from "../lastingData.ts";
 
 /** What a selective scan may have besides. */
 export interface SelectiveScanOptions {
@@ -62,7 +63,7 @@ const BLOCK = 32;
 function shaped(where: string, argument: string, x: TensorLike, shape: readonly number[], letters: string): Float32Array {
   const made = asFloat32(where, argument, x);
   if (made.shape.length !== shape.length || made.shape.some((size, axis) => size !== shape[axis])) throw rangeError(where, argument, `of shape [${shape.join(", ")}] ([${letters}])`, `[${made.shape.join(", ")}]`);
-  return made.data;
+  return lastingData(made);
 }
 
 function prepare(where: string, input: TensorLike, delta: TensorLike, A: TensorLike, B: TensorLike, C: TensorLike, { D, state }: SelectiveScanOptions): Scan {
@@ -72,7 +73,7 @@ function prepare(where: string, input: TensorLike, delta: TensorLike, A: TensorL
   if (rates.shape.length !== 2 || rates.shape[0] !== channels || rates.shape[1] < 1) throw rangeError(where, "A", `of shape [${channels}, N] ([C, N])`, `[${rates.shape.join(", ")}]`);
   const states = rates.shape[1];
   return {
-    batch, tokens, channels, states, u: u.data, delta: shaped(where, "delta", delta, [batch, tokens, channels], "B, T, C"), a: rates.data, b: shaped(where, "B", B, [batch, tokens, states], "B, T, N"), c: shaped(where, "C", C, [batch, tokens, states], "B, T, N"),
+    batch, tokens, channels, states, u: lastingData(u), delta: shaped(where, "delta", delta, [batch, tokens, channels], "B, T, C"), a: lastingData(rates), b: shaped(where, "B", B, [batch, tokens, states], "B, T, N"), c: shaped(where, "C", C, [batch, tokens, states], "B, T, N"),
     skip: D === undefined ? undefined : shaped(where, "D", D, [channels], "C"), start: state === undefined ? undefined : shaped(where, "state", state, [batch, channels, states], "B, C, N"),
   };
 }

@@ -112,7 +112,7 @@ const squares = ({ data, shape: [rows, width] }: Tensor<"float32">): Float64Arra
 const small = (x: Float64Array, m: number): Tensor<"float32"> => made([m, m], new Float32Array(x));
 
 function head({ tokens, marks: m, features, width, query, value, landmarks, iterations, ridge, symmetric }: Call, item: number): Head {
-  const part = (x: Tensor<"float32">, rows: number, size: number): Tensor<"float32"> => made([rows, size], x.data.subarray(item * rows * size, (item + 1) * rows * size));
+  const part = (x: Tensor<"float32">, rows: number, size: number): Tensor<"float32"> => made([rows, size], x.data.slice(item * rows * size, (item + 1) * rows * size));
   const q = part(query, tokens, features), v = part(value, tokens, width), l = part(landmarks, m, features), by = -1 / (2 * Math.sqrt(features));
   const near = matmul(q, l, { transposeB: true }), ofTokens = squares(q), ofMarks = squares(l), { data } = near;
   for (let i = 0, at = 0; i < tokens; i++) for (let j = 0; j < m; j++, at++) data[at] = by * Math.max(0, ofTokens[i] + ofMarks[j] - 2 * data[at]);
@@ -159,7 +159,7 @@ function withGrad(tokens: TensorLike, value: TensorLike, landmarks: TensorLike, 
   const byQuery = new Float32Array(query.size), byValue = new Float32Array(call.value.size), byMarks = new Float32Array(call.landmarks.size), by = -1 / Math.sqrt(features);
   const out = results(call, ({ q, v, l, near, among, inverse, sides, gathered, spread }, item) => {
     if (rows === 0) return;
-    const upstream = made([rows, width], up.data.subarray(item * rows * width, (item + 1) * rows * width));
+    const upstream = made([rows, width], up.data.slice(item * rows * width, (item + 1) * rows * width));
     const bySpread = matmul(near, upstream, { transposeA: true }), byNear = matmul(upstream, spread, { transposeB: true }), full = new Float64Array(matmul(bySpread, gathered, { transposeB: true }).data);
     const byGathered = matmul(small(sided(inverse, sides, m), m), bySpread), more = matmul(v, byGathered, { transposeB: true });
     byValue.set(matmul(near, byGathered).data, item * rows * width);
