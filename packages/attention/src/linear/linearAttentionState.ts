@@ -149,7 +149,7 @@ export class LinearAttentionState {
         sum += x * keySum[f];
         for (let e = 0, at = f * width; e < width; e++, at++) out[e] += x * products[at];
       }
-      rowScale(this.normalize, sum, count, powers ? powers[h] : 0, scale);
+      rowScale(this.normalize, sum, count, typeof powers === "object" ? powers[h] : (powers ?? 0), scale);
       if (scale.beta !== 0) for (let e = 0; e < width; e++) output[h * width + e] = scale.beta * out[e] - scale.gamma * valueSum[e];
       rowSum[h] = sum;
     }
@@ -170,7 +170,7 @@ export class LinearAttentionState {
     const where = "LinearAttentionState.extend", { count, k, v } = this.#tokens(where, key, value), q = asFloat32(where, "query", query), { featureMap, normalize, scale } = this;
     if (k.shape.length !== 3) throw rangeError(where, "key", `of shape [${this.heads}, n, ${this.features}] ([Hkv, n, D])`, `[${k.shape.join(", ")}]`);
     if (q.shape.length !== 3 || q.shape[1] !== count) throw rangeError(where, "query", `of shape [H, ${count}, ${this.features}] ([H, n, D])`, `[${q.shape.join(", ")}]`);
-    const [heads] = q.shape, countPower = this.#powers(where, heads), { problem } = prepareLinear(where, q, k, v, { ...options, featureMap, normalize, scale, causal: true, ...(countPower && { countPower }) });
+    const [heads] = q.shape, countPower = this.#powers(where, heads), { problem } = prepareLinear(where, q, k, v, { ...options, featureMap, normalize, scale, causal: true, ...(countPower !== undefined && { countPower }) });
     const sums = new Float64Array(heads * count), raw = new Float32Array(sums.length * this.width);
     for (let g = 0; g < this.heads; g++) {
       const state = this.#states[g], group = new Group(problem, 0, g, copy(state)), own = (heads / this.heads) * count, results = raw.subarray(g * own * this.width, (g + 1) * own * this.width), totals = sums.subarray(g * own, (g + 1) * own);
@@ -242,13 +242,12 @@ export class LinearAttentionState {
     return { count, k, v };
   }
 
-  /** The power of each query head, where powers count. */
-  #powers(where: string, heads: number): Float32Array | undefined {
+  /** The power of all query heads or of each, where powers count. */
+  #powers(where: string, heads: number): number | readonly number[] | undefined {
     const { normalize, countPower } = this;
     if (normalize !== "count") return undefined;
-    if (typeof countPower === "number") return new Float32Array(heads).fill(countPower);
-    if (countPower.length !== heads) throw rangeError(where, "query", `of ${countPower.length} heads, as \`countPower\``, `${heads}`);
-    return Float32Array.from(countPower);
+    if (typeof countPower !== "number" && countPower.length !== heads) throw rangeError(where, "query", `of ${countPower.length} heads, as \`countPower\``, `${heads}`);
+    return countPower;
   }
 
   #gates(where: string, logGates: TensorLike, leading: readonly number[]): { readonly data: Float32Array; readonly width: number } {

@@ -22,6 +22,8 @@ it("names what does not fit in linearAttention", () => {
   call({ normalize: "softmax" as "sum" });
   call({ countPower: 1 });
   call({ normalize: "count", countPower: [1] });
+  call({ normalize: "count", countPower: NaN });
+  call({ normalize: "count", countPower: [1, 1, Infinity, 1] });
   call({ scale: NaN });
   call({ chunkSize: 0 });
   call({ logGates: of(2, 4, 5) });
@@ -43,6 +45,8 @@ it("names what does not fit in linearAttention", () => {
     RangeError: linearAttention: expected \`normalize\` "sum" or "none" or "count" or "magnitude", got softmax
     RangeError: linearAttention: expected \`countPower\` with normalize "count", got "sum"
     RangeError: linearAttention: expected \`countPower\` of shape [4] ([H]), got [1]
+    RangeError: linearAttention: expected \`countPower\` finite, got NaN
+    RangeError: linearAttention: expected \`countPower\` finite, got Infinity at index 2
     RangeError: linearAttention: expected \`scale\` finite, got NaN
     RangeError: linearAttention: expected \`chunkSize\` an integer in [1, 1024], got 0
     RangeError: linearAttention: expected \`logGates\` of shape [2, 2, 5] or [2, 2, 5, 8] ([B, Hkv, S] or [B, Hkv, S, F]), got [2, 4, 5]
@@ -67,7 +71,7 @@ it("names what does not fit in a LinearAttentionState", () => {
       () => new LinearAttentionState({ heads: 2, features: 3, normalize: "count" }).append(of(2, 3), of(2, 3), { logGates: of(2) }), () => state.attend(of(2, 5, 3)), () => state.attend(of(3, 3)), () => state.extend(of(2, 3), of(2, 3), of(2, 3)), () => state.extend(of(2, 4, 3), of(2, 5, 3), of(2, 5, 3)),
       () => broken.toJSON(), () => LinearAttentionState.fromJSON({ ...json, version: 2 }), () => LinearAttentionState.fromJSON({ ...json, normalize: "softmax" }), () => LinearAttentionState.fromJSON({ ...json, featureMap: "own" }), () => LinearAttentionState.fromJSON(json, { featureMap: own }),
       () => LinearAttentionState.fromJSON({ ...json, features: 4 }), () => LinearAttentionState.fromJSON({ ...json, keySum: json.valueSum, valueSum: { ...json.valueSum, shape: [1, 12] } }), () => LinearAttentionState.fromJSON({ ...json, products: { ...json.products, shape: [2, 9, 2, 1] } }),
-      () => LinearAttentionState.fromJSON({ ...json, products: { dtype: "int32", shape: [4, 9, 1], data: json.products.data } }), () => LinearAttentionState.fromJSON({ ...json, length: -1 }),
+      () => LinearAttentionState.fromJSON({ ...json, products: { dtype: "int32", shape: [4, 9, 1], data: json.products.data } }), () => LinearAttentionState.fromJSON({ ...json, length: -1 }), () => LinearAttentionState.fromJSON({ ...json, countPower: [1, null] }), () => new LinearAttentionState({ heads: 1, features: 3, normalize: "count", countPower: [1, 2] }).attend(of(3, 3)),
     ].map(messageOf).join("\n"),
   ).toMatchInlineSnapshot(`
     "RangeError: LinearAttentionState: expected \`heads\` an integer in [1, 65536], got 0
@@ -93,7 +97,9 @@ it("names what does not fit in a LinearAttentionState", () => {
     FormatError: LinearAttentionState.fromJSON: expected \`valueSum\` of shape [2, 6], got [1, 12]
     FormatError: LinearAttentionState.fromJSON: expected \`products\` a tensor of int32 and rank 3, got shape [2,9,2,1]
     FormatError: LinearAttentionState.fromJSON: expected \`products\` of shape [Hkv, F, 2 E], got [4, 9, 1]
-    FormatError: LinearAttentionState.fromJSON: expected \`length\` an integer in [0, 9007199254740991], got -1"
+    FormatError: LinearAttentionState.fromJSON: expected \`length\` an integer in [0, 9007199254740991], got -1
+    FormatError: LinearAttentionState.fromJSON: expected \`countPower\` a finite number or a list of them, got [1,null]
+    RangeError: LinearAttentionState.attend: expected \`query\` of 2 heads, as \`countPower\`, got 3"
   `);
 });
 

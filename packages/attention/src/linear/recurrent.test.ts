@@ -26,7 +26,7 @@ describe("the quadratic, the chunked and the recurrent form agree", () => {
   const strong = softplus(random([2, T, 5], 4), -1), weak = softplus(random([2, T], 5), -0.1);
   strong.data.fill(-Infinity, 20 * 5, 21 * 5);
   const cases: [string, LinearAttentionOptions][] = [
-    ["elu, sum", {}], ["identity, none", { featureMap: "identity", normalize: "none", scale: 0.4 }], ["MALA", { normalize: "magnitude" }], ["Cottention", { featureMap: "cosine", normalize: "count", countPower: 0.62 }], ["exp, sum", { featureMap: "exp" }],
+    ["elu, sum", {}], ["identity, none", { featureMap: "identity", normalize: "none", scale: 0.4 }], ["MALA", { normalize: "magnitude" }], ["Cottention", { featureMap: "cosine", normalize: "count", countPower: 0.62 }], ["Cottention, a power for each head", { featureMap: "cosine", normalize: "count", countPower: [0.25, 0.5, 0.75, 1] }], ["exp, sum", { featureMap: "exp" }],
     ["gates of tokens", { featureMap: "identity", normalize: "none", logGates: weak }], ["gates of features, one of them 0", { featureMap: "identity", normalize: "none", logGates: strong }], ["gates with sums", { logGates: strong }],
   ];
   for (const [name, options] of cases) {
@@ -35,7 +35,7 @@ describe("the quadratic, the chunked and the recurrent form agree", () => {
       const weights = hiddenAttention(q, k, { ...options, causal: true }), values = new Tensor("float32", [4, T, 3], Float32Array.from({ length: 4 * T * 3 }, (_, at) => v.data[Math.floor(at / (T * 6)) * T * 3 + (at % (T * 3))]));
       expect(weights.shape).toEqual([4, T, T]);
       expectClose(output.data, matmul(weights, values).data, NEAR);
-      const make = (): LinearAttentionState => new LinearAttentionState({ ...kind, heads: 2, features: 5, width: 3, countPower: kind.countPower as number });
+      const make = (): LinearAttentionState => new LinearAttentionState({ ...kind, heads: 2, features: 5, width: 3 });
       const state = make();
       for (let t = 0; t < T; t++) {
         state.append(one(k, t), one(v, t), gates && { logGates: one(gates, t) });
