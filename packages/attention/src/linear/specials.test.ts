@@ -10,6 +10,16 @@ const random = (shape: readonly number[], seed: number): Tensor<"float32"> => {
 };
 const kinds: LinearAttentionOptions[] = [{}, { causal: true }, { normalize: "none" }, { normalize: "magnitude", causal: true }, { normalize: "count" }];
 
+it("reads what version 1 has written", () => {
+  // Two keys, [1, 0] and [0, 2], with values 3 and 0.1. Never edited.
+  const text = '{"format":"logits/linear-attention-state","version":1,"features":2,"featureMap":"elu","normalize":"magnitude","scale":0.7071067811865475,"countPower":1,"length":2,"products":{"dtype":"int32","shape":[1,2,2],"data":"AACAZmZmGEAAAABnZmYKQA=="},"keySum":{"dtype":"int32","shape":[1,4],"data":"AAAAAAAACEAAAAAAAAAQQA=="},"valueSum":{"dtype":"int32","shape":[1,2],"data":"AAAAzczMCEA="}}';
+  const state = LinearAttentionState.fromJSON(JSON.parse(text)), twin = new LinearAttentionState({ heads: 1, features: 2, width: 1, normalize: "magnitude" });
+  twin.append([[[1, 0], [0, 2]]], [[[3], [0.1]]]);
+  expect(JSON.stringify(state)).toBe(text);
+  expect(JSON.stringify(twin)).toBe(text);
+  expectExact(state.attend([[1, -1]]).output.data, twin.attend([[1, -1]]).output.data);
+});
+
 describe("special values of linearAttention", () => {
   it("no queries, no keys, no batch", () => {
     for (const options of kinds) {
