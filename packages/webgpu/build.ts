@@ -34,13 +34,24 @@ for (const [name] of [...counts].sort(([a, n], [b, m]) => m - n || (a < b ? -1 :
   short.set(name, free);
 }
 
+/** Declarations that are alike in all files become names in a first line, from which src/gpu.ts makes them again: storage, parameters, their integers, their floats. */
+function headed(file: string, code: string): string {
+  const uniform = /@group\(0\)@binding\(\d\)var<uniform>(\w+):(\w+);/.exec(code);
+  if (!uniform) return code;
+  const storage = [...code.matchAll(/@group\(0\)@binding\(\d\)var<storage,\w+>(\w+):array<u32>;/g)], struct = new RegExp(`struct ${uniform[2]}\\{((?:\\w+:[uf]32,)+)\\}`).exec(code);
+  const body = [uniform, ...storage, ...(struct ? [struct] : [])].reduce((rest, [text]) => rest.replace(text, ""), code);
+  const fields = [...(struct?.[1] ?? "").matchAll(/(\w+):([uf])32,/g)], floats = fields.findIndex(([, , type]) => type === "f"), integers = floats < 0 ? fields.length : floats;
+  if (!struct || body.includes("@group") || fields.slice(integers).some(([, , type]) => type === "u")) throw new Error(`${file}.wgsl: expected storage of u32, then parameters of u32 and of f32, got other declarations`);
+  return `${[storage, [uniform], fields.slice(0, integers), fields.slice(integers)].map((list) => list.map(([, short]) => short).join(" ")).join("|")}\n${body}`;
+}
+
 for (const { name, code } of shaders) {
   const minified = code
     .replaceAll(WORD, (word) => short.get(word) ?? word)
     .replaceAll(/\s+/g, " ")
     .replaceAll(/ ?([-+{}()[\];,:=<>*%&|^!?/]) ?/g, "$1")
     .trim();
-  writeFileSync(join(here, "wgsl", `${name}.js`), `export const code = ${JSON.stringify(minified)};\n`);
+  writeFileSync(join(here, "wgsl", `${name}.js`), `export const code = ${JSON.stringify(headed(name, minified))};\n`);
   writeFileSync(join(here, "wgsl", `${name}.d.ts`), `/** WGSL of shaders/${name}.wgsl. */\nexport declare const code: string;\n`);
 }
 

@@ -109,16 +109,16 @@ if (!missing) {
     it("are refused where there is no distribution, or a rule has no form there", async () => {
       const sampler = new Sampler({ seed: 1 });
       const draw = (rows: number[][], own = sampler): Promise<unknown> => own.sampleAsync(gpu.tensor(rows), { position: 0 });
-      await expect(draw([[1, 2], [NaN, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` without NaN, got NaN in row 1]`);
-      await expect(draw([[1, 2], [INF, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, got +Infinity in row 1]`);
-      await expect(draw([[1, 2], [-INF, -INF]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` with a possible token in every row, got only -Infinity in row 1]`);
+      await expect(draw([[1, 2], [NaN, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, with a possible token in every row, got NaN in row 1]`);
+      await expect(draw([[1, 2], [INF, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, with a possible token in every row, got +Infinity in row 1]`);
+      await expect(draw([[1, 2], [-INF, -INF]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, with a possible token in every row, got only -Infinity in row 1]`);
       await expect(draw([[1, 2]], new Sampler({ seed: 1, logitBias: { 0: 1 }, repetitionPenalty: 1.2, typicalP: 0.9 }))).rejects.toThrowErrorMatchingInlineSnapshot(`[UnsupportedKernelError: Sampler.sampleAsync: expected a sampler of temperature, topK, topP and minP for scores on a GPU, got logitBias, repetitionPenalty, typicalP. Read the scores: sampler.sample(await logits.read(), context)]`);
       await expect(sampler.sampleAsync(gpu.tensor([1]))).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: Sampler.sampleAsync: expected \`position\` an integer from 0 up, or \`tokens\`, got neither. Pass { position: step }: two draws at one position are the same]`);
       await expect(sampler.sampleAsync({ location: "gpu-buffer", dims: [3], type: "float32", shape: [3] } as never, { position: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sampleAsync: expected \`logits\` a tensor that brings its operations, got a GPU tensor of another library. Adopt it: gpu.tensor(logits) with gpu = await webgpu({ device }) of @logits/webgpu]`);
       expect(() => sampler.sample(gpu.tensor([1]) as never, { position: 0 })).toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sample: expected \`logits\` in memory, got a tensor on the GPU. Use await sampler.sampleAsync(logits, context), or read it: await logits.read()]`);
       const x = gpu.tensor([1, 2]);
-      expect(() => sampleTokens(x, {})).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`uniforms\` 1 numbers, one for each row, got none]`);
-      expect(() => sampleTokens(x, { uniforms: [1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`uniforms\` in [0, 1), got 1 for row 0]`);
+      expect(() => sampleTokens(x, {})).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`uniforms\` in [0, 1), one for each row, got NaN for row 0]`);
+      expect(() => sampleTokens(x, { uniforms: [1] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`uniforms\` in [0, 1), one for each row, got 1 for row 0]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], topK: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`topK\` an integer in [1, 2147483647], got 0]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], topP: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`topP\` in (0, 1], got 0]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], minP: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`minP\` in [0, 1], got 2]`);

@@ -1,30 +1,33 @@
-import { UnsupportedKernelError, asInt32, rangeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, rangeError, type TensorLike } from "@logits/tensor";
 import { code } from "#wgsl/chain";
 import type { Family, Gpu, Part } from "./gpu.ts";
-import { checkGpuTensor, type GpuDType, type GpuTensor } from "./gpuTensor.ts";
+import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import { grid } from "./rows.ts";
 import { softmax } from "./softmax.ts";
 
 const FAMILY: Family = { name: "chain", code, reads: 4, writes: 4 };
-const MODES = { forward: 0, best: 1, backward: 2 } as const;
+const BEST = 1, BACKWARD = 2;
 /** What a workgroup's memory holds of a row, twice. */
 const MOST = 1024;
 
 /** Scores of the first and the last state. */
 export interface ChainOptions {
-  /** On the GPU, float32 [C]. Default 0 everywhere. */
-  readonly start?: GpuTensor;
-  /** On the GPU, float32 [C]. Default 0 everywhere. */
-  readonly end?: GpuTensor;
+  /** float32 [C], in memory. Default 0 everywhere. */
+  readonly start?: TensorLike;
+  /** float32 [C], in memory. Default 0 everywhere. */
+  readonly end?: TensorLike;
 }
 
-/** Transitions on the GPU, for many sequences. It borrows its tensors: dispose of them when it is no more needed. */
+/** Transitions on the GPU, for many sequences. */
 export interface GpuChain {
   /** C. */
   readonly states: number;
+  /** As given: whoever made them disposes of them. */
   readonly transitions: GpuTensor<"float32">;
-  readonly start: GpuTensor<"float32"> | undefined;
-  readonly end: GpuTensor<"float32"> | undefined;
+  /** float32 [2, C]: `start` and `end`. */
+  readonly edges: GpuTensor<"float32">;
+  /** Gives the edges back. */
+  dispose(): void;
 }
 
 /** Which rows are one sequence. */
@@ -60,25 +63,24 @@ export interface ChainPaths {
  *
  * @param transitions - on the GPU, float32 [C, C], [from, to], 1 <= C <= 1024; -Infinity = impossible
  * @param options - `start`, `end`, float32 [C]
- * @throws RangeError for another shape; UnsupportedKernelError for more than 1,024 states; TypeError for a tensor outside the GPU
+ * @throws RangeError for another shape, or more states than 1,024 or than a binding holds; TypeError for a tensor outside the GPU
  * @example
  *   const chain = compileChain(gpu.tensor([[1, -1], [-1, 1]]));
  * Source: this library.
  */
-export function compileChain(transitions: GpuTensor, options: ChainOptions = {}): GpuChain {
+export function compileChain(transitions: GpuTensor, { start, end }: ChainOptions = {}): GpuChain {
   const where = "compileChain";
   checkGpuTensor(where, "transitions", transitions);
-  const { shape } = transitions, [states] = shape;
-  if (shape.length !== 2 || states === 0 || shape[1] !== states) throw rangeError(where, "transitions", "of shape [C, C], C >= 1", `[${shape.join(", ")}]`);
-  if (states > MOST) throw new UnsupportedKernelError(`compileChain: expected at most ${MOST} states on the GPU, got ${states}. Use compileChain of @logits/core-wasm on await transitions.read()`);
-  const edge = (name: "start" | "end"): GpuTensor<"float32"> | undefined => {
-    const x = options[name];
-    if (x === undefined) return undefined;
-    checkGpuTensor(where, name, x, transitions);
-    if (x.shape.length !== 1 || x.size !== states) throw rangeError(where, name, `of shape [${states}]`, `[${x.shape.join(", ")}]`);
-    return x;
-  };
-  return { states, transitions, start: edge("start"), end: edge("end") };
+  const { shape, gpu } = transitions, [states] = shape, most = Math.min(MOST, Math.floor(Math.sqrt(gpu.reach)));
+  if (shape.length !== 2 || shape[1] !== states || !(states > 0 && states <= most)) throw rangeError(where, "transitions", `of shape [C, C] with C from 1 to ${most}`, `[${shape.join(", ")}]`);
+  const both = new Float32Array(2 * states);
+  [start, end].forEach((given = [], k) => {
+    const { data, size } = asFloat32(where, k === 0 ? "start" : "end", given);
+    if (size !== states && size > 0) throw rangeError(where, k === 0 ? "start" : "end", `of shape [${states}]`, `${size} elements`);
+    both.set(data, k * states);
+  });
+  const edges = gpu.tensor(both);
+  return { states, transitions, edges, dispose: () => edges.dispose() };
 }
 
 /**
@@ -160,28 +162,22 @@ export function segmentViterbi(chain: GpuChain, segments: GpuTensor, options: Ch
   return paths("segmentViterbi", chain, segments, 3, options);
 }
 
-function sums(where: string, chain: GpuChain, x: GpuTensor, rank: 2 | 3, options: ChainForwardBackwardOptions): ChainSums {
-  const { marginals = false } = options;
-  const run = sequences(where, chain, x, rank, options);
-  const logPartition = run.result("float32", run.batch);
-  const y = run.window(marginals);
-  run.dispatch(MODES.forward, y, undefined, undefined, logPartition);
-  if (marginals) run.dispatch(MODES.backward, y, undefined, undefined, logPartition);
-  run.done();
-  if (!marginals) return { logPartition };
-  const p = softmax(y);
+function sums(where: string, chain: GpuChain, x: GpuTensor, rank: 2 | 3, { marginals = false, offsets }: ChainForwardBackwardOptions): ChainSums {
+  const [run, gpu, batch] = sequences(where, chain, x, rank, offsets), inputs = [x, chain.transitions];
+  const logPartition = gpu.result(where, "float32", [batch], inputs), y = gpu.result(where, "float32", marginals || rank === 3 ? [x.shape[0], chain.states] : [1], inputs);
+  run(0, logPartition, y);
+  if (marginals) run(BACKWARD, logPartition, y);
+  const p = marginals ? softmax(y) : undefined;
   y.dispose();
-  return { logPartition, marginals: p };
+  return { logPartition, ...(p && { marginals: p }) };
 }
 
-function paths(where: string, chain: GpuChain, x: GpuTensor, rank: 2 | 3, options: ChainRowsOptions): ChainPaths {
-  const run = sequences(where, chain, x, rank, options);
-  const { gpu, inputs } = run, [rows] = x.shape;
-  const states = gpu.result(where, "int32", [rows], inputs, (data) => checkStates(where, data as Int32Array));
-  const scores = run.result("float32", run.batch), back = run.result("int32", rows * chain.states);
-  run.dispatch(MODES.best, run.window(false), back, states, scores);
-  run.done();
-  back.dispose();
+function paths(where: string, chain: GpuChain, x: GpuTensor, rank: 2 | 3, { offsets }: ChainRowsOptions): ChainPaths {
+  const [run, gpu, batch] = sequences(where, chain, x, rank, offsets), [rows] = x.shape, inputs = [x, chain.transitions], all = [rows, chain.states];
+  const states = gpu.result(where, "int32", [rows], inputs, (data) => checkStates(where, data as Int32Array)), scores = gpu.result(where, "float32", [batch], inputs);
+  const y = gpu.result(where, "float32", rank === 3 ? all : [1], inputs), back = gpu.result(where, "int32", all, inputs);
+  run(BEST, scores, y, back, states);
+  for (const tensor of [y, back]) tensor.dispose();
   return { states, scores };
 }
 
@@ -194,69 +190,32 @@ function checkStates(where: string, states: Int32Array): void {
 /** Offsets of sequences in N rows. */
 function offsetsOf(where: string, rows: number, given: TensorLike | undefined): Int32Array {
   const offsets = given === undefined ? Int32Array.of(0, rows) : asInt32(where, "offsets", given).data;
-  const last = offsets[offsets.length - 1];
-  if (offsets.length < 1 || offsets[0] !== 0 || last !== rows) throw rangeError(where, "offsets", `from 0 to ${rows}`, offsets.length < 1 ? "none" : `${offsets[0]} to ${last}`);
-  for (let b = 1; b < offsets.length; b++) if (offsets[b] < offsets[b - 1]) throw rangeError(where, "offsets", "not decreasing", `${offsets[b]} after ${offsets[b - 1]} at index ${b}`);
+  if (offsets[0] !== 0 || offsets[offsets.length - 1] !== rows || offsets.some((to, b) => to < offsets[b - 1])) throw rangeError(where, "offsets", `not decreasing, from 0 to ${rows}`, `[${offsets.slice(0, 9).join(", ")}]`);
   return offsets;
 }
 
-/** Groups of sequences [first, last) whose rows fit in one binding. */
-function* groupsOf(where: string, name: string, offsets: Int32Array, most: number): Generator<readonly [first: number, last: number]> {
-  for (let first = 0, last = 0; first < offsets.length - 1; first = last) {
-    for (last = first; last < offsets.length - 1 && offsets[last + 1] - offsets[first] <= most; ) last++;
-    if (last === first) throw rangeError(where, name, `of sequences with at most ${most} rows (bindingBytes of this backend)`, `${offsets[first + 1] - offsets[first]} in sequence ${first}`);
-    yield [first, last];
-  }
-}
+/** Runs a mode of the kernel, in as many dispatches as the bindings need. */
+type Run = (mode: number, totals: GpuTensor, y: GpuTensor, back?: GpuTensor, path?: GpuTensor) => void;
 
-/** Sequences as the kernel takes them. */
-interface Run {
-  readonly gpu: Gpu;
-  readonly batch: number;
-  readonly inputs: readonly GpuTensor[];
-  result<D extends GpuDType>(dtype: D, size: number): GpuTensor<D>;
-  /** Room for the rows that are kept; `own` is the caller's, another one goes with `done`. */
-  window(own: boolean): GpuTensor<"float32">;
-  dispatch(mode: number, y: GpuTensor, back: GpuTensor | undefined, path: GpuTensor | undefined, totals: GpuTensor): void;
-  done(): void;
-}
-
-function sequences(where: string, { states, transitions, start, end }: GpuChain, x: GpuTensor, rank: 2 | 3, options: ChainRowsOptions): Run {
+function sequences(where: string, { states, transitions, edges }: GpuChain, x: GpuTensor, rank: 2 | 3, given: TensorLike | undefined): [run: Run, gpu: Gpu, batch: number] {
   const name = rank === 2 ? "emissions" : "segments";
   checkGpuTensor(where, name, x, transitions);
-  const { gpu, shape } = x, longest = rank === 2 ? 1 : shape[1], row = longest * states;
-  if (shape.length !== rank || shape[rank - 1] !== states || longest === 0) throw rangeError(where, name, `of shape [N, ${rank === 3 ? "D, " : ""}${states}]`, `[${shape.join(", ")}]`);
-  if (states * states > gpu.reach) throw rangeError(where, "chain", `of at most ${gpu.reach} transitions (bindingBytes of this backend)`, `${states * states}`);
-  const offsets = offsetsOf(where, shape[0], options.offsets);
-  const groups = [...groupsOf(where, name, offsets, Math.max(1, Math.floor(gpu.reach / row)))];
-  // Both edges in one buffer.
-  const bounds = gpu.tensor(offsets, "int32"), edges = gpu.tensor(new Float32Array(2 * states)), none = [gpu.tensor([0]), gpu.tensor([0])], used: GpuTensor[] = [bounds, edges, ...none];
-  [start, end].forEach((edge, k) => edge && gpu.copy(edge, edges, k * states));
-  const inputs = [x, transitions, ...(start ? [start] : []), ...(end ? [end] : [])];
-  const part = ({ slot, offset }: GpuTensor, at: number, size: number): Part => ({ slot, at: offset + at, count: Math.max(1, size) });
-  const shifts = longest > 1 ? gpu.result(where, "float32", [shape[0]], inputs) : undefined;
-  if (shifts) used.push(shifts);
-  return {
-    gpu, batch: offsets.length - 1, inputs,
-    result: (dtype, size) => gpu.result(where, dtype, [size], inputs),
-    window(own) {
-      const y = gpu.result(where, "float32", own || longest > 1 ? [shape[0], states] : [1], inputs);
-      if (!own) used.push(y);
-      return y;
-    },
-    dispatch(mode, y, back, path, totals) {
-      for (const [first, last] of groups) {
-        const base = offsets[first], rows = offsets[last] - base, count = last - first, keep = y.shape.length > 1, own = path ?? shifts;
-        // What a mode does not write is bound to buffers that stay as they are: no two may be one.
-        const parts = [
-          part(x, base * row, rows * row), part(transitions, 0, states * states), part(edges, 0, 2 * states), part(bounds, first, count + 1), keep ? part(y, base * states, rows * states) : part(y, 0, 1),
-          back ? part(back, base * states, rows * states) : part(none[0], 0, 1), own ? part(own, base, rows) : part(none[1], 0, 1), part(totals, first, count),
-        ];
-        gpu.dispatch(where, FAMILY, { MODE: mode }, parts, [count, states, base, keep ? 1 : 0, longest], [], grid(gpu, count));
-      }
-    },
-    done() {
-      for (const tensor of used) tensor.dispose();
-    },
+  const { gpu, shape } = x, longest = rank === 2 ? 1 : shape[1], row = longest * states, most = Math.floor(gpu.reach / row);
+  if (shape.length !== rank || shape[rank - 1] !== states || row === 0) throw rangeError(where, name, `of shape [N, ${rank === 3 ? "D, " : ""}${states}]`, `[${shape.join(", ")}]`);
+  const offsets = offsetsOf(where, shape[0], given), batch = offsets.length - 1, long = offsets.findIndex((to, b) => to - offsets[b - 1] > most);
+  if (long > 0) throw rangeError(where, name, `of sequences with at most ${most} rows (bindingBytes of this backend)`, `${offsets[long] - offsets[long - 1]} in sequence ${long - 1}`);
+  const run: Run = (mode, totals, y, back, path) => {
+    // What a mode does not write is bound to room of its own: no two bindings may be one.
+    const bounds = gpu.tensor(offsets, "int32"), rooms = [back, path].map((tensor, k) => tensor ?? gpu.result(where, "float32", k === 1 && longest > 1 ? [shape[0]] : [1], []));
+    const part = ({ slot, offset, size }: GpuTensor, width: number, first: number, rows: number): Part => (size > 1 ? { slot, at: offset + first * width, count: Math.max(1, rows * width) } : { slot, at: offset, count: 1 });
+    for (let first = 0, last = 0; first < batch; first = last) {
+      const base = offsets[first];
+      for (last = first; last < batch && offsets[last + 1] - base <= most; ) last++;
+      const count = last - first, rows = offsets[last] - base;
+      const parts = [part(x, row, base, rows), part(transitions, states, 0, states), part(edges, states, 0, 2), part(bounds, 1, first, count + 1), part(y, states, base, rows), part(rooms[0], states, base, rows), part(rooms[1], 1, base, rows), part(totals, 1, first, count)];
+      gpu.dispatch(where, FAMILY, { MODE: mode }, parts, [count, states, base, y.shape.length > 1 ? 1 : 0, longest], [], grid(gpu, count));
+    }
+    for (const tensor of [bounds, ...rooms]) if (tensor !== back && tensor !== path) tensor.dispose();
   };
+  return [run, gpu, batch];
 }

@@ -266,13 +266,6 @@ export class Gpu {
     return this.#pool.take(where, 4 * elements);
   }
 
-  /** Copies elements of one tensor into another, from element `at` on. */
-  copy(from: GpuTensor, to: GpuTensor, at: number): void {
-    const encoder = this.device.createCommandEncoder() as Encoder;
-    encoder.copyBufferToBuffer(from.slot.buffer, 4 * from.offset, to.slot.buffer, 4 * (to.offset + at), 4 * from.size);
-    this.device.queue.submit([encoder.finish()] as never[]);
-  }
-
   /** One user of a buffer less. */
   release(slot: Slot): void {
     this.#pool.give(slot);
@@ -321,11 +314,16 @@ export class Gpu {
     const ready = this.#pipelines.get(key);
     if (ready) return ready;
     const subgroups = this.subgroups && constants.LANES === 256;
+    // The first line is names, of which build.ts says more.
+    const [head, body] = code.split("\n"), [storage, [params], integers, floats] = head.split("|").map((names) => names.split(" ").filter(Boolean));
     const source = [
       ...(subgroups ? ["enable subgroups;"] : []),
       numbers,
       ...(rows ? [subgroups ? reduceSubgroups : reduce] : []),
-      code.replace("/*SUBGROUP*/", subgroups ? ",@builtin(subgroup_size) size: u32,@builtin(subgroup_invocation_id) invocation: u32" : "").replace("/*SETUP*/", subgroups ? "subgroupSize=size;subgroupLane=invocation;" : ""),
+      `struct Params{${integers.map((field) => `${field}:u32,`).join("")}${floats.map((field) => `${field}:f32,`).join("")}}`,
+      ...storage.map((buffer, i) => `@group(0)@binding(${i})var<storage,read${i < reads ? "" : "_write"}>${buffer}:array<u32>;`),
+      `@group(0)@binding(${storage.length})var<uniform>${params}:Params;`,
+      body.replace("/*SUBGROUP*/", subgroups ? ",@builtin(subgroup_size) size: u32,@builtin(subgroup_invocation_id) invocation: u32" : "").replace("/*SETUP*/", subgroups ? "subgroupSize=size;subgroupLane=invocation;" : ""),
     ].join("\n");
     const entries = Array.from({ length: reads + writes + 1 }, (_, binding) => ({ binding, visibility: 4, buffer: { type: binding < reads ? "read-only-storage" : binding < reads + writes ? "storage" : "uniform" } }));
     const layout = this.device.createBindGroupLayout({ entries } as never);

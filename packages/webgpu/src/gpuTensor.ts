@@ -1,4 +1,4 @@
-import { DisposedError, type DType, type Tensor, type TensorLike, asFloat32, rangeError, sizeOf, typeError, describe } from "@logits/tensor";
+import { DisposedError, type DType, type Tensor, type TensorLike, asFloat32, checkInteger, rangeError, sizeOf, typeError, describe } from "@logits/tensor";
 import type { GpuBufferLike } from "./device.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Operations } from "./operations.ts";
@@ -108,7 +108,7 @@ export class GpuTensor<D extends GpuDType = GpuDType> {
   /** Row `i` of the first axis: a view that shares the buffer, which lives until all are disposed of. */
   row(i: number): GpuTensor<D> {
     const { shape } = this;
-    if (!(shape.length > 0 && Number.isInteger(i) && i >= 0 && i < shape[0])) throw rangeError("GpuTensor.row", "i", `a row of shape [${shape.join(", ")}]`, `${i}`);
+    checkInteger("GpuTensor.row", "i", i, 0, shape[0] - 1);
     this.slot.users++;
     return new GpuTensor(this.gpu, this.dtype, shape.slice(1), this.#slot, this.#offset + (i * this.size) / shape[0], this.doubtful, this.#verify);
   }

@@ -60,15 +60,18 @@ export function sampleTokens(logits: GpuTensor, options: SampleTokensOptions): S
   if (!(topP > 0 && topP <= 1)) throw rangeError(where, "topP", "in (0, 1]", `${topP}`);
   if (!(minP >= 0 && minP <= 1)) throw rangeError(where, "minP", "in [0, 1]", `${minP}`);
   const { outer: rows, cols, rest } = rowsOf(where, logits, -1);
-  if (!greedy && uniforms?.length !== rows) throw rangeError(where, "uniforms", `${rows} numbers, one for each row`, `${uniforms?.length ?? "none"}`);
-  for (let r = 0; !greedy && r < rows; r++) if (!(uniforms![r] >= 0 && uniforms![r] < 1)) throw rangeError(where, "uniforms", "in [0, 1)", `${uniforms![r]} for row ${r}`);
+  const u = Float32Array.from({ length: Math.max(1, rows) }, (_, r) => {
+    const value = greedy || rows === 0 ? 0 : (uniforms?.[r] ?? NaN);
+    if (!(value >= 0 && value < 1)) throw rangeError(where, "uniforms", "in [0, 1), one for each row", `${value} for row ${r}`);
+    return value;
+  });
   const { gpu } = logits;
   const all = gpu.result(where, "float32", [NAMES.length * rows], [logits]);
   if (all.size > gpu.reach) throw rangeError(where, "logits", `with at most ${Math.floor(gpu.reach / NAMES.length)} rows (bindingBytes of this backend)`, `${rows}`);
-  const u = gpu.tensor(Float32Array.from({ length: Math.max(1, rows) }, (_, r) => (greedy ? 0 : uniforms![r])));
+  const drawn = gpu.tensor(u);
   const [twice, limit] = distances(greedy ? 1 : temperature);
-  runRows(gpu, where, FAMILY, {}, [operand(logits, cols), operand(u, 1)], { outer: rows, cols, inner: 1 }, (count, first) => [count, cols, rows, first, greedy ? 1 : (topK ?? 2147483647)], [twice, limit, greedy ? 1 : topP, minP], { slot: all.slot, at: 0, count: all.size });
-  u.dispose();
+  runRows(gpu, where, FAMILY, {}, [operand(logits, cols), operand(drawn, 1)], { outer: rows, cols, inner: 1 }, (count, first) => [count, cols, rows, first, greedy ? 1 : (topK ?? 2147483647)], [twice, limit, greedy ? 1 : topP, minP], { slot: all.slot, at: 0, count: all.size });
+  drawn.dispose();
   const results: Partial<Record<(typeof NAMES)[number], GpuTensor>> = {};
   for (const [i, name] of NAMES.entries()) {
     all.slot.users++;
@@ -82,6 +85,5 @@ export function sampleTokens(logits: GpuTensor, options: SampleTokensOptions): S
 function checkTokens(where: string, tokens: Int32Array): void {
   const row = tokens.findIndex((token) => token < 0);
   if (row < 0) return;
-  const [expected, got] = tokens[row] === -1 ? ["without NaN", "NaN"] : tokens[row] === -2 ? ["below +Infinity", "+Infinity"] : ["with a possible token in every row", "only -Infinity"];
-  throw rangeError(where, "logits", expected, `${got} in row ${row}`);
+  throw rangeError(where, "logits", "below +Infinity, with a possible token in every row", `${["NaN", "+Infinity", "only -Infinity"][-1 - tokens[row]]} in row ${row}`);
 }
