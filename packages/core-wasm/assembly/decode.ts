@@ -22,7 +22,9 @@ const FLOAT16: i32 = 1, INT8: i32 = 2;
 
 // 2^112; the sign, exponent and mantissa of a float16 in a float32; 1.5 * 2^23; 16383; the smallest weight that is told from 0; the low half; the low seven bits of each half; 2^48; 2^64.
 const NUMBERS: usize = memory.data<u32>([0x77800000, 0x8fffe000, 0x4b400000, 0x467ffc00, 0x0da24260, 0xffff, 0x7f007f, 0x57800000, 0x5f800000]);
-const ONES: usize = memory.data<f32>([1, 1, 1, 1]), ZEROS: usize = memory.data<i32>([0, 0, 0, 0]);
+const ONES: usize = memory.data<f32>([1, 1, 1, 1, 1, 1, 1, 1]), ZEROS: usize = memory.data<i32>([0, 0, 0, 0, 0, 0, 0, 0]);
+// Columns that `integers` takes.
+const COLUMNS: i32 = ASC_FEATURE_RELAXED_SIMD ? 8 : 4;
 
 // What a call works on: addresses, and sizes in elements unless they are named bytes. packages/core-wasm/src/attentionDecode.ts writes it.
 @unmanaged
@@ -147,60 +149,66 @@ function neighbours(a: v128, b: v128): v128 {
   return i32x4.add(v128.shuffle<i32>(a, b, 0, 2, 4, 6), v128.shuffle<i32>(a, b, 1, 3, 5, 7));
 }
 
-// c[4, 4] (add: +)= (a b - minus) units scales, sums of integers: exact.      b: i8[n, 4, 4], units: f32[4] of the rows, scales: f32[4] and minus: i32[4] of the columns, cRow bytes between rows
-// a: integers of 14 bits, without a sign where relaxed: u8[n, 4, 2, 4], the upper 7 bits of four and their lower 7 bits; else i16[n, 4, 4]. The relaxed product takes 8 by 7 bits: then every engine gives the same.
-function integers(a: usize, b: usize, n: i32, units: usize, scales: usize, minus: usize, c: usize, cRow: usize, add: i32): void {
-  let p0 = i32x4.splat(0), q0 = p0, p1 = p0, q1 = p0, p2 = p0, q2 = p0, p3 = p0, q3 = p0;
+// c[4, COLUMNS] (add: +)= (a b - minus) units scales, sums of integers: exact.      b: i8[n, 4, 4] for each four columns, `step` bytes apart; units: f32[4] of the rows, scales: f32 and minus: i32 of the columns,
+// cRow bytes between rows. a: integers of 14 bits, without a sign where relaxed: u8[n, 4, 2, 4], the upper 7 bits of four and their lower 7 bits; else i16[n, 4, 4].
+function integers(a: usize, b: usize, step: usize, n: i32, units: usize, scales: usize, minus: usize, c: usize, cRow: usize, add: i32): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
-    for (const end = b + (<usize>n << 4); b < end; b += 16) {
-      const x = v128.load(b);
-      p0 = dot7(x, v128.load32_splat(a), p0);
-      q0 = dot7(x, v128.load32_splat(a, 4), q0);
-      p1 = dot7(x, v128.load32_splat(a, 8), p1);
-      q1 = dot7(x, v128.load32_splat(a, 12), q1);
-      p2 = dot7(x, v128.load32_splat(a, 16), p2);
-      q2 = dot7(x, v128.load32_splat(a, 20), q2);
-      p3 = dot7(x, v128.load32_splat(a, 24), p3);
-      q3 = dot7(x, v128.load32_splat(a, 28), q3);
-      a += 32;
-    }
-    p0 = i32x4.add(q0, i32x4.shl(p0, 7));
-    p1 = i32x4.add(q1, i32x4.shl(p1, 7));
-    p2 = i32x4.add(q2, i32x4.shl(p2, 7));
-    p3 = i32x4.add(q3, i32x4.shl(p3, 7));
-    // 8192 sum of b: the queries come with 8192 added.
-    const m = i32x4.shl(v128.load(minus), 13);
-    p0 = i32x4.sub(p0, m);
-    p1 = i32x4.sub(p1, m);
-    p2 = i32x4.sub(p2, m);
-    p3 = i32x4.sub(p3, m);
-  } else {
-    for (const end = b + (<usize>n << 4); b < end; b += 16) {
-      const x = v128.load8x8_s(b), y = v128.load8x8_s(b, 8);
-      const a0 = v128.load64_splat(a);
-      p0 = i32x4.add(p0, i32x4.dot_i16x8_s(x, a0));
-      q0 = i32x4.add(q0, i32x4.dot_i16x8_s(y, a0));
-      const a1 = v128.load64_splat(a, 8);
-      p1 = i32x4.add(p1, i32x4.dot_i16x8_s(x, a1));
-      q1 = i32x4.add(q1, i32x4.dot_i16x8_s(y, a1));
-      const a2 = v128.load64_splat(a, 16);
-      p2 = i32x4.add(p2, i32x4.dot_i16x8_s(x, a2));
-      q2 = i32x4.add(q2, i32x4.dot_i16x8_s(y, a2));
-      const a3 = v128.load64_splat(a, 24);
-      p3 = i32x4.add(p3, i32x4.dot_i16x8_s(x, a3));
-      q3 = i32x4.add(q3, i32x4.dot_i16x8_s(y, a3));
-      a += 32;
-    }
-    p0 = neighbours(p0, q0);
-    p1 = neighbours(p1, q1);
-    p2 = neighbours(p2, q2);
-    p3 = neighbours(p3, q3);
+    twoRows(a, b, step, n, units, scales, minus, c, cRow, add);
+    twoRows(a + 16, b, step, n, units + 8, scales, minus, c + (cRow << 1), cRow, add);
+  } else fourRows(a, b, n, units, scales, c, cRow, add);
+}
+
+// The relaxed product takes 8 by 7 bits: then every engine gives the same. Two rows of eight columns are 8 sums for 6 loads.
+function twoRows(a: usize, b: usize, step: usize, n: i32, units: usize, scales: usize, minus: usize, c: usize, cRow: usize, add: i32): void {
+  let p0 = i32x4.splat(0), q0 = p0, p1 = p0, q1 = p0, p2 = p0, q2 = p0, p3 = p0, q3 = p0;
+  for (const end = b + (<usize>n << 4); b < end; b += 16) {
+    const x = v128.load(b), y = v128.load(b + step);
+    const h0 = v128.load32_splat(a);
+    p0 = dot7(x, h0, p0);
+    p1 = dot7(y, h0, p1);
+    const l0 = v128.load32_splat(a, 4);
+    q0 = dot7(x, l0, q0);
+    q1 = dot7(y, l0, q1);
+    const h1 = v128.load32_splat(a, 8);
+    p2 = dot7(x, h1, p2);
+    p3 = dot7(y, h1, p3);
+    const l1 = v128.load32_splat(a, 12);
+    q2 = dot7(x, l1, q2);
+    q3 = dot7(y, l1, q3);
+    a += 32;
+  }
+  // 8192 sum of b: the queries come with 8192 added.
+  const m = i32x4.shl(v128.load(minus), 13), o = i32x4.shl(v128.load(minus, 16), 13), s = v128.load(scales), t = v128.load(scales, 16), u = v128.load32_splat(units), v = v128.load32_splat(units, 4);
+  putInteger(c, i32x4.sub(i32x4.add(q0, i32x4.shl(p0, 7)), m), f32x4.mul(u, s), add);
+  putInteger(c + 16, i32x4.sub(i32x4.add(q1, i32x4.shl(p1, 7)), o), f32x4.mul(u, t), add);
+  c += cRow;
+  putInteger(c, i32x4.sub(i32x4.add(q2, i32x4.shl(p2, 7)), m), f32x4.mul(v, s), add);
+  putInteger(c + 16, i32x4.sub(i32x4.add(q3, i32x4.shl(p3, 7)), o), f32x4.mul(v, t), add);
+}
+
+function fourRows(a: usize, b: usize, n: i32, units: usize, scales: usize, c: usize, cRow: usize, add: i32): void {
+  let p0 = i32x4.splat(0), q0 = p0, p1 = p0, q1 = p0, p2 = p0, q2 = p0, p3 = p0, q3 = p0;
+  for (const end = b + (<usize>n << 4); b < end; b += 16) {
+    const x = v128.load8x8_s(b), y = v128.load8x8_s(b, 8);
+    const a0 = v128.load64_splat(a);
+    p0 = i32x4.add(p0, i32x4.dot_i16x8_s(x, a0));
+    q0 = i32x4.add(q0, i32x4.dot_i16x8_s(y, a0));
+    const a1 = v128.load64_splat(a, 8);
+    p1 = i32x4.add(p1, i32x4.dot_i16x8_s(x, a1));
+    q1 = i32x4.add(q1, i32x4.dot_i16x8_s(y, a1));
+    const a2 = v128.load64_splat(a, 16);
+    p2 = i32x4.add(p2, i32x4.dot_i16x8_s(x, a2));
+    q2 = i32x4.add(q2, i32x4.dot_i16x8_s(y, a2));
+    const a3 = v128.load64_splat(a, 24);
+    p3 = i32x4.add(p3, i32x4.dot_i16x8_s(x, a3));
+    q3 = i32x4.add(q3, i32x4.dot_i16x8_s(y, a3));
+    a += 32;
   }
   const s = v128.load(scales);
-  putInteger(c, p0, f32x4.mul(v128.load32_splat(units), s), add);
-  putInteger((c += cRow), p1, f32x4.mul(v128.load32_splat(units, 4), s), add);
-  putInteger((c += cRow), p2, f32x4.mul(v128.load32_splat(units, 8), s), add);
-  putInteger(c + cRow, p3, f32x4.mul(v128.load32_splat(units, 12), s), add);
+  putInteger(c, neighbours(p0, q0), f32x4.mul(v128.load32_splat(units), s), add);
+  putInteger((c += cRow), neighbours(p1, q1), f32x4.mul(v128.load32_splat(units, 4), s), add);
+  putInteger((c += cRow), neighbours(p2, q2), f32x4.mul(v128.load32_splat(units, 8), s), add);
+  putInteger(c + cRow, neighbours(p3, q3), f32x4.mul(v128.load32_splat(units, 12), s), add);
 }
 
 // Scores of all rows of a key head for the tokens [begin, end) of a page, begin a multiple of 8: f32[rows / 4][4, 64].
@@ -209,9 +217,9 @@ function products(t: Step, block: usize, g: i32, begin: i32, end: i32): void {
   const queries = t.queries + <usize>g * <usize>(t.rows >> 2) * queryBytes, units = t.units + <usize>(g * t.rows << 2), keys = block + t.keysAt;
   let s = t.scores;
   if (bytes) {
-    for (let j = begin; j < end; j += 4, s += 16) {
+    for (let j = begin; j < end; j += COLUMNS, s += COLUMNS << 2) {
       const k = keys + <usize>(j >> 2) * (deep << 4), scale = block + (<usize>j << 2);
-      for (let r = 0, q = queries, c = s; r < t.rows; r += 4, q += queryBytes, c += SCORES) integers(q, k, <i32>deep, units + <usize>(r << 2), scale, scale + (<usize>t.pageSize << 2), c, LINE, 0);
+      for (let r = 0, q = queries, c = s; r < t.rows; r += 4, q += queryBytes, c += SCORES) integers(q, k, deep << 4, <i32>deep, units + <usize>(r << 2), scale, scale + (<usize>t.pageSize << 2), c, LINE, 0);
     }
     return;
   }
@@ -322,7 +330,8 @@ function spread(t: Step, values: usize, p: usize, units: usize, begin: i32, end:
   const outBytes = <usize>t.width << 2;
   if (t.format == INT8) {
     values += <usize>begin << 2;
-    for (let c = 0; c < t.width; c += 4, values += <usize>t.pageSize << 2, out += 16) integers(p, values, (end - begin + 3) >> 2, units, ONES, ZEROS, out, outBytes, 1);
+    const step = <usize>t.pageSize << 2;
+    for (let c = 0; c < t.width; c += COLUMNS, values += step * (COLUMNS >> 2), out += COLUMNS << 2) integers(p, values, step, (end - begin + 3) >> 2, units, ONES, ZEROS, out, outBytes, 1);
     return;
   }
   const each: usize = t.format == 0 ? 5 : 4;
