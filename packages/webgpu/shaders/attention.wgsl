@@ -36,12 +36,6 @@ fn score(bits: u32) -> u32 {
   return s;
 }
 
-// exp(a - b), a <= b, from halves: the difference itself could overflow; 0 of -Infinity.
-fn ratio(bits: u32, b: f32) -> f32 {
-  if (!finite(bits)) { return 0.0; }
-  return expBelow(2.0 * max(fma(bitcast<f32>(bits), 0.5, -0.5 * b), -75.0));
-}
-
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32 /*SUBGROUP*/) {
   /*SETUP*/
@@ -117,7 +111,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         g = NAN;
         if (!lost) {
           var slope = params.scale;
-          if (params.cap > 0.0 && finite(s)) { slope *= 1.0 - (bitcast<f32>(s) / params.cap) * (bitcast<f32>(s) / params.cap); }
+          let bent = bitcast<f32>(s) / params.cap;
+          if (params.cap > 0.0 && finite(s)) { slope *= 1.0 - bent * bent; }
           g = bitcast<u32>(w * (bitcast<f32>(y[other + c]) - mean.x) * slope);
         }
       }

@@ -39,11 +39,6 @@ fn logit(bits: u32, c: u32) -> u32 {
   return sum;
 }
 
-// exp(a - b), a <= b, from halves: the difference itself could overflow.
-fn ratio(a: f32, b: f32) -> f32 {
-  return expBelow(2.0 * max(fma(a, 0.5, -0.5 * b), -75.0));
-}
-
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32 /*SUBGROUP*/) {
   /*SETUP*/
@@ -73,7 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         for (var i = 0u; i < 16u && c < cols; i++) {
           let bits = z[origin + c];
           // The largest count, as 1 each.
-          if (rank(bits) == top) { part.y += 1.0; } else if (finite(bits)) { part.x += ratio(bitcast<f32>(bits), here); }
+          if (rank(bits) == top) { part.y += 1.0; } else { part.x += ratio(bits, here); }
           c += LANES;
         }
         total += part;
@@ -91,9 +86,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         m = before;
         others = earlier;
       } else if (here > bitcast<f32>(before)) {
-        others += (1.0 + earlier) * ratio(bitcast<f32>(before), here);
+        others += (1.0 + earlier) * ratio(before, here);
       } else {
-        others = earlier + (1.0 + others) * ratio(here, bitcast<f32>(before));
+        others = earlier + (1.0 + others) * ratio(m, bitcast<f32>(before));
         m = before;
       }
     }
@@ -130,13 +125,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var result = NAN;
     if (good) {
       var slope = by;
-      var g = 0.0;
-      if (finite(bits)) {
-        let v = bitcast<f32>(bits);
-        if (params.cap > 0.0) { slope *= 1.0 - (v / params.cap) * (v / params.cap); }
-        g = share * ratio(v, top);
-      }
-      result = bitcast<u32>(slope * (g - select(0.0, 1.0, c == label)));
+      let bent = bitcast<f32>(bits) / params.cap;
+      if (params.cap > 0.0 && finite(bits)) { slope *= 1.0 - bent * bent; }
+      result = bitcast<u32>(slope * (share * ratio(bits, top) - select(0.0, 1.0, c == label)));
     }
     z[origin + c] = result;
   }
