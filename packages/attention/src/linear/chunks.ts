@@ -286,7 +286,7 @@ export class Group {
       const entering = this.#decay && hasKeys ? this.#entering(before, run) : before, byKey = new Float32Array(hasKeys ? rows * features : 0), byEntering = new Float32Array(inside * square), byKeySums = new Float64Array(inside * features);
       // q dq - k dk of each token and feature, which the gates' gradients are sums of.
       const shares = this.#decay && hasKeys ? new Float64Array(rows * features) : undefined;
-      for (let head = 0; query >= 0 && head < this.#heads; head++) {
+      for (let head = 0, heads = query < 0 ? 0 : this.#heads; head < heads; head++) {
         const q = this.#decayed(this.#rows(this.#query, head, run, features), key, false), up = this.#rows(byRaw, head, run, width), upSums = bySums.subarray(head * queries + query, head * queries + query + rows);
         const byQuery = product(new Float32Array(rows * features), up, [inside, rows / inside, width], entering, [inside, features, width], "b");
         for (let i = 0; i < rows; i++) {
