@@ -18,9 +18,10 @@ export function mapPairs(where: string, name: string, first: TensorLike, upstrea
   const result = new Float32Array(y.size);
   pointerOf(where, name, y); // of this copy, alive
   pointerOf(where, "upstream", u);
-  const values = y.data, above = u.data;
   const step = Math.max(1, Math.min(rows, Math.floor(CHUNK / cols)));
   const base = rows === 0 ? 0 : scratch(8 * step * cols);
+  // After scratch, which may have grown the memory: a view of it would be empty now.
+  const values = y.data, above = u.data;
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row), n = count * cols;
     const memory = floatView(), at = base >>> 2;
