@@ -186,9 +186,9 @@ function memory(name: string): Case {
   return {
     name,
     async run({ variant, seed }): Promise<Outcome> {
-      const measured = [4096, 8192, 16384].map((queries) => ({ queries, ...(JSON.parse(execFileSync(process.execPath, [join(import.meta.dirname, "..", "attentionMemory.ts"), variant, `${queries}`, `${seed}`], { encoding: "utf8" })) as { failure?: string; ms: number; wasm: number; resident: number }) }));
+      const measured = [4096, 8192, 16384].map((queries) => ({ queries, ...(JSON.parse(execFileSync(process.execPath, [join(import.meta.dirname, "..", "attentionMemory.ts"), variant, `${queries}`, `${seed}`], { encoding: "utf8" })) as { failure?: string; ms: number; wasm: number }) }));
       for (const { queries, failure } of measured) if (failure !== undefined) throw new RedCheckError(`${name}, T ${queries} (${variant}): our result is wrong: ${failure}`);
-      const mebibytes = Object.fromEntries(measured.flatMap(({ queries, wasm, resident }) => [[`wasmMiB${queries}`, wasm / 2 ** 20], [`residentMiB${queries}`, resident / 2 ** 20]]));
+      const mebibytes = Object.fromEntries(measured.map(({ queries, wasm }) => [`wasmMiB${queries}`, wasm / 2 ** 20]));
       return { ours: measured[2].ms, peers: {}, ratio: null, fastest: null, pairedRatio: null, figures: { ...mebibytes, doubling: measured[2].wasm / measured[1].wasm }, rounds: 1 };
     },
   };
