@@ -21,6 +21,7 @@ it("names what does not fit a normaliser of rows", () => {
     call({ normalizer: { name: "mine" } as typeof softmax }), call({ normalizer: sparsemax, softmaxOne: true }), call({ normalizer: sparsemax, sinks: [0, 0] }), call({ normalizer: sparsemax, sigmoidBias: 1 }), call({ positionWeights: toeplitz([[1], [1]]) }),
     call({ normalizer: softmax, positionWeights: toeplitz([[1]]) }), () => attention.withGrad(of(3, 8), of(5, 8), of(5, 6), { upstream: of(3, 6), upstreamLogSumExp: of(3), normalizer: softmax }), () => toeplitz([[1, 1]]), () => toeplitz([1]),
     () => reweightedSoftplus({ power: 0 }), () => rowNormalizer({ name: "mine" } as RowNormalizerDefinition), () => cache.attend(of(1, 2), { normalizer: softmax as unknown as "softmax" }),
+    call({ normalizer: rowNormalizer({ name: "first", weights: () => of(3), gradient: () => of(3) }) }), () => attention.withGrad(of(3, 8), of(5, 8), of(5, 6), { upstream: of(3, 6), normalizer: rowNormalizer({ name: "second", weights: (scores) => scores, gradient: () => of(5, 3) }) }),
   ].map(messageOf).join("\n")).toMatchInlineSnapshot(`
     "RangeError: attention: expected \`normalizer\` "softmax", "sigmoid" or one of @logits/attention/normalizers, got mine
     RangeError: attention: expected \`softmaxOne\` with normalizer "softmax", got the row normaliser sparsemax
@@ -33,7 +34,9 @@ it("names what does not fit a normaliser of rows", () => {
     RangeError: toeplitz: expected \`table\` of shape [H, 2R + 1], H >= 1, got [1]
     RangeError: reweightedSoftplus: expected \`power\` a finite number > 0, got 0
     TypeError: rowNormalizer: expected \`definition\` { name, weights, gradient }, got { name }
-    RangeError: KeyValueCache.attend: expected \`normalizer\` "softmax" or "sigmoid", got softmax"
+    RangeError: KeyValueCache.attend: expected \`normalizer\` "softmax" or "sigmoid", got softmax
+    RangeError: attention: expected \`normalizer\` with weights of the shape of the scores, [3, 5] ([R, N]), got [3] from first
+    RangeError: attention: expected \`normalizer\` with gradient of the shape of the scores, [3, 5] ([R, N]), got [5, 3] from second"
   `);
   cache.dispose();
 });

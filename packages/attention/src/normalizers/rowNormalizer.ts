@@ -1,6 +1,6 @@
 import { matmul, tanh } from "@logits/core-wasm";
 import { blockEnd, runsOf, type AttentionProblem, type AttentionResult, type Strided } from "@logits/core-wasm/attention";
-import { Tensor, typeError } from "@logits/tensor";
+import { Tensor, rangeError, typeError } from "@logits/tensor";
 import type { RowGradients, RowNormalizer } from "../rowNormalizer.ts";
 
 /** Float32 [R, N]: N keys for R queries. */
@@ -78,7 +78,7 @@ function walk(problem: AttentionProblem, factors: Float32Array | undefined, defi
             if (s[at + c] !== -Infinity) seen[i]++;
           }
         }
-        const weights = definition.weights(scores, seen);
+        const weights = fitting(definition, "weights", definition.weights(scores, seen), scores);
         hide(scores, seen, weights);
         const final = factors ? rowsOf(rows, count, weights.data.map((w, at) => (w === 0 ? 0 : w * factors[head * distances + first + Math.floor(at / count) + keys - 1 - list[at % count]]))) : weights;
         visit({ rows, keys: list, query, key: used, value: gathered(value, list, width), scores, seen, slopes, weights, final }, b, head, item, first);
@@ -88,6 +88,12 @@ function walk(problem: AttentionProblem, factors: Float32Array | undefined, defi
 }
 
 const startOf = ({ strides }: Strided<unknown>, batch: number, head: number, query: number): number => batch * strides[0] + head * strides[1] + query * strides[2];
+
+/** What a definition made, if it is of the shape of the scores. */
+function fitting({ name }: RowNormalizerDefinition, what: "weights" | "gradient", made: Rows, { shape }: Rows): Rows {
+  if (made.shape.length !== 2 || made.shape[0] !== shape[0] || made.shape[1] !== shape[1]) throw rangeError("attention", "normalizer", `with ${what} of the shape of the scores, [${shape.join(", ")}] ([R, N])`, `[${made.shape.join(", ")}] from ${name}`);
+  return made;
+}
 
 /** 0 where a key is not seen. */
 function hide(scores: Rows, seen: Int32Array, x: Rows): void {
@@ -123,7 +129,7 @@ function gradient(definition: RowNormalizerDefinition, problem: AttentionProblem
       ofWeights.data[at] *= factors![distance];
     }
     hide(scores, seen, ofWeights);
-    const ofScores = definition.gradient(scores, weights, ofWeights, seen), g = ofScores.data;
+    const ofScores = fitting(definition, "gradient", definition.gradient(scores, weights, ofWeights, seen), scores), g = ofScores.data;
     hide(scores, seen, ofScores);
     for (let i = 0; i < rows; i++) {
       const at = i * count, distance = head * distances + first + i + keys - 1, ofBias = bias && startOf(bias, b, head, first + i);
