@@ -1,6 +1,7 @@
 import type { AttentionBlocks, AttentionProblem, Strided } from "@logits/core-wasm/attention";
 import { log } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, asMask, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, asMask, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { four, headsOf } from "./heads.ts";
 import { lastingData } from "./lastingData.ts";
 import type { KeyBlocks } from "./keyBlocks.ts";
 import type { RowNormalizer } from "./rowNormalizer.ts";
@@ -58,15 +59,6 @@ export interface Prepared {
   readonly offset: number;
 }
 
-/** [B, H, T, D] of an argument that may lack B, or B and H. */
-function padded(where: string, argument: string, x: TensorLike, letters: string): Tensor<"float32"> {
-  const made = asFloat32(where, argument, x), { shape } = made;
-  if (shape.length < 2 || shape.length > 4) throw rangeError(where, argument, `of shape [T, ${letters}], [H, T, ${letters}] or [B, H, T, ${letters}]`, `[${shape.join(", ")}]`);
-  return made;
-}
-
-const four = (shape: readonly number[]): number[] => [...new Array<number>(4 - shape.length).fill(1), ...shape];
-
 function strided<Data>(where: string, argument: string, shape: readonly number[], data: Data, [batch, heads, queries, keys]: readonly number[]): Strided<Data> {
   const axes = [batch, heads, queries, keys], own = shape.length <= 4 ? four(shape) : [];
   if (shape.length === 0 || own.length === 0 || own[3] !== keys || own.some((size, i) => size !== axes[i] && size !== 1)) {
@@ -91,11 +83,7 @@ function integerRows(where: string, argument: string, x: TensorLike, batch: numb
 
 /** Checks a call and turns causal, window, lengths, documents and ranges into one interval of keys for each query. */
 export function prepare(where: string, q: TensorLike, k: TensorLike, v: TensorLike, options: AttentionOptions): Prepared {
-  const given = padded(where, "query", q, "D"), key = padded(where, "key", k, "D"), value = padded(where, "value", v, "E");
-  const [batch, heads, queries, features] = four(given.shape), [keyBatch, groups, keys, keyFeatures] = four(key.shape), [valueBatch, valueGroups, valueKeys, width] = four(value.shape);
-  if (features < 1) throw rangeError(where, "query", "with D >= 1", `[${given.shape.join(", ")}]`);
-  if (keyBatch !== batch || keyFeatures !== features || groups < 1 || heads % groups !== 0) throw rangeError(where, "key", `of shape [${batch}, Hkv, S, ${features}] ([B, Hkv, S, D]) with Hkv a divisor of ${heads}`, `[${key.shape.join(", ")}]`);
-  if (valueBatch !== batch || valueGroups !== groups || valueKeys !== keys || width < 1) throw rangeError(where, "value", `of shape [${batch}, ${groups}, ${keys}, E] ([B, Hkv, S, E])`, `[${value.shape.join(", ")}]`);
+  const { query, key, value, sizes } = headsOf(where, q, k, v), { batch, heads, queries, keys, features } = sizes;
   const { scale = 1 / Math.sqrt(features), softCap, normalizer = "softmax", sinks, softmaxOne = false, sigmoidBias, positionBias, positionWeights, queryOffset: offset = keys - queries } = options;
   if (!Number.isFinite(scale)) throw rangeError(where, "scale", "finite", `${scale}`);
   if (softCap !== undefined) checkPositive(where, "softCap", softCap);
@@ -113,9 +101,9 @@ export function prepare(where: string, q: TensorLike, k: TensorLike, v: TensorLi
   const axes = [batch, heads, queries, keys], mask = options.mask === undefined ? undefined : asMask(where, "mask", options.mask), bias = options.bias === undefined ? undefined : asFloat32(where, "bias", options.bias);
   const shifts = !sigmoid ? undefined : typeof sigmoidBias === "number" || sigmoidBias === undefined ? new Float32Array(heads).fill(sigmoidBias ?? -log(Math.max(1, keys))) : perHead(where, "sigmoidBias", sigmoidBias, heads);
   return {
-    lead: given.shape.slice(0, -1), positionBias, rows, factors: positionWeights && keys > 0 && queries > 0 ? relativeOf(positionWeights, queries, keys, offset) : undefined, biasShape: bias ? bias.shape : [], offset,
+    lead: query.shape.slice(0, -1), positionBias, rows, factors: positionWeights && keys > 0 && queries > 0 ? relativeOf(positionWeights, queries, keys, offset) : undefined, biasShape: bias ? bias.shape : [], offset,
     problem: {
-      sizes: { batch, heads, groups, queries, keys, features, width }, query: given, key, value, scale, softCap: softCap ?? 0, shifts, sinks: softmaxOne ? new Float32Array(heads) : sinks === undefined ? undefined : perHead(where, "sinks", sinks, heads),
+      sizes, query, key, value, scale, softCap: softCap ?? 0, shifts, sinks: softmaxOne ? new Float32Array(heads) : sinks === undefined ? undefined : perHead(where, "sinks", sinks, heads),
       ...intervals(where, options, batch, queries, keys, offset), blocks: options.blocks && listsOf(where, options.blocks, heads, queries, keys, offset), relative: positionBias && keys > 0 && queries > 0 ? relativeOf(positionBias, queries, keys, offset) : undefined,
       mask: mask && strided(where, "mask", mask.shape, lastingData(mask), axes), bias: bias && strided(where, "bias", bias.shape, lastingData(bias), axes),
     },

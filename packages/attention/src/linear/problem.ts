@@ -1,4 +1,5 @@
 import { Tensor, asFloat32, asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { headsOf } from "../heads.ts";
 import { lastingData } from "../lastingData.ts";
 import { FEATURE_MAPS, namedFeatureMap, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
 import type { LinearNormalizer } from "./rowScale.ts";
@@ -67,14 +68,7 @@ export interface LinearCall {
 }
 
 const NORMALIZERS: readonly LinearNormalizer[] = ["sum", "none", "count", "magnitude"];
-const four = (shape: readonly number[]): number[] => [...new Array<number>(4 - shape.length).fill(1), ...shape];
 const listed = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(" or ");
-
-function headed(where: string, argument: string, x: TensorLike, letters: string): Tensor<"float32"> {
-  const made = asFloat32(where, argument, x), { shape } = made;
-  if (shape.length < 2 || shape.length > 4) throw rangeError(where, argument, `of shape [T, ${letters}], [H, T, ${letters}] or [B, H, T, ${letters}]`, `[${shape.join(", ")}]`);
-  return made;
-}
 
 /** The map of a name, or the one that was given. */
 export function checkMap(where: string, featureMap: FeatureMapName | FeatureMap): FeatureMap {
@@ -123,11 +117,7 @@ export function checkGates(where: string, logGates: TensorLike, leading: readonl
 
 /** Checks a call and applies the feature map. */
 export function prepareLinear(where: string, q: TensorLike, k: TensorLike, v: TensorLike, options: LinearAttentionOptions): LinearCall {
-  const query = headed(where, "query", q, "D"), key = headed(where, "key", k, "D"), value = headed(where, "value", v, "E");
-  const [batch, heads, queries, size] = four(query.shape), [keyBatch, groups, keys, keySize] = four(key.shape), [valueBatch, valueGroups, valueKeys, width] = four(value.shape);
-  if (size < 1) throw rangeError(where, "query", "with D >= 1", `[${query.shape.join(", ")}]`);
-  if (keyBatch !== batch || keySize !== size || groups < 1 || heads % groups !== 0) throw rangeError(where, "key", `of shape [${batch}, Hkv, S, ${size}] ([B, Hkv, S, D]) with Hkv a divisor of ${heads}`, `[${key.shape.join(", ")}]`);
-  if (valueBatch !== batch || valueGroups !== groups || valueKeys !== keys || width < 1) throw rangeError(where, "value", `of shape [${batch}, ${groups}, ${keys}, E] ([B, Hkv, S, E])`, `[${value.shape.join(", ")}]`);
+  const { query, key, value, sizes: { batch, heads, groups, queries, keys, features: size, width } } = headsOf(where, q, k, v);
   const { featureMap = "elu", normalize = "sum", countPower, logGates, causal = logGates !== undefined, chunkSize = 64 } = options;
   const map = checkMap(where, featureMap), powers = checkPowers(where, normalize, countPower, heads);
   checkInteger(where, "chunkSize", chunkSize, 1, 1024);
