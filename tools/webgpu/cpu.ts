@@ -10,10 +10,10 @@ type Matrix = Tensor<"float32">;
 /** What a fitted detector with this state scores. */
 function mahalanobis(x: Matrix, { mean, whitening, means }: { readonly mean: Matrix; readonly whitening: Matrix; readonly means: Matrix }): Matrix {
   const [classes, features] = means.shape, lower = Float32Array.from(whitening.data).filter((_, i) => i % features <= Math.floor(i / features));
-  const json = (data: Float32Array | Int32Array, ...shape: number[]): unknown => tensorToJSON(new Tensor(data instanceof Int32Array ? "int32" : "float32", shape, data as never));
+  const json = (data: Float32Array, ...shape: number[]): unknown => tensorToJSON(new Tensor("float32", shape, data)), all = new Tensor("int32", [classes], Int32Array.from({ length: classes }, (_, c) => c));
   const detector = MahalanobisDetector.fromJSON({
     format: MahalanobisDetector.format, version: 1, classes, features, n: 100, shrinkage: 0, deadFeatures: 0,
-    supportedClasses: json(Int32Array.from({ length: classes }, (_, c) => c), classes), mean: json(mean.data, features), whitening: json(lower, lower.length), means: json(means.data, classes, features),
+    supportedClasses: tensorToJSON(all), mean: json(mean.data, features), whitening: json(lower, lower.length), means: json(means.data, classes, features),
   });
   try {
     return detector.score({ features: x });

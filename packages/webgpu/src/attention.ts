@@ -29,12 +29,12 @@ export interface AttentionOptions {
 }
 
 /** What attention returns. */
-export interface AttentionOutput {
+export type AttentionOutput = {
   /** float32 [B, H, T, E]; as many axes as the query has. */
   readonly output: GpuTensor<"float32">;
   /** float32 [B, H, T]: log of the sum of exp(score) of the keys that take part, the sink with them; -Infinity where there are none. */
   readonly logSumExp: GpuTensor<"float32">;
-}
+};
 
 /** Options of attention.withGrad. */
 export interface AttentionGradientOptions extends AttentionOptions {
@@ -104,7 +104,7 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
   const output = keys > 0 ? gpu.result(where, "float32", [...lead, width], inputs) : zeros(gpu, where, [...lead, width], inputs), logSumExp = gpu.result(where, "float32", lead, inputs);
   const grads = gradient ? { query: zeros(gpu, where, query.shape, inputs), key: zeros(gpu, where, key.shape, inputs), value: zeros(gpu, where, value.shape, inputs) } : undefined;
 
-  for (let item = 0; item < items && height > 0; item += itemsAtATime) {
+  for (let item = 0; item < (height > 0 ? items : 0); item += itemsAtATime) {
     const n = Math.min(itemsAtATime, items - item), b = Math.floor(item / groups), batches = Math.floor((item + n - 1) / groups) - b + 1;
     for (let row = 0, rows = 0; row < height; row += rows) {
       // Less than a head's queries end where they do.

@@ -12,12 +12,12 @@ const FAMILY: Family = { name: "nearestNeighbors", code, reads: 4, writes: 2 };
 const TOGETHER = 1024;
 
 /** The k nearest rows of a bank, for each query. */
-export interface NearestNeighbors {
+export type NearestNeighbors = {
   /** Squared Euclidean distances, ascending, float32 [N, k]. */
   readonly distances: GpuTensor<"float32">;
   /** Rows of the bank, int32 [N, k]; at equal distances the smaller index first. */
   readonly indices: GpuTensor<"int32">;
-}
+};
 
 /**
  * The k nearest rows of a bank by Euclidean distance, exactly: no index, no approximation. A block of the bank at a time: the matrix of distances is never held.

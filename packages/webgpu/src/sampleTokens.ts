@@ -21,7 +21,7 @@ export interface SampleTokensOptions {
 }
 
 /** Tokens and what is to be said about each, of the shape of the logits without the last axis. */
-export interface SampledTokens {
+export type SampledTokens = {
   readonly tokens: GpuTensor<"int32">;
   /** The logits of the tokens. */
   readonly scores: GpuTensor<"float32">;
@@ -29,7 +29,7 @@ export interface SampledTokens {
   readonly drawLogProbabilities: GpuTensor<"float32">;
   /** How many tokens the rules left. */
   readonly candidates: GpuTensor<"int32">;
-}
+};
 
 /** In the order of the shader's sections. */
 const NAMES = ["tokens", "scores", "drawLogProbabilities", "candidates"] as const;

@@ -17,12 +17,12 @@ export interface TopKOptions {
 }
 
 /** The k largest elements of each row. */
-export interface TopK {
+export type TopK = {
   /** Their values, float32 [..., k]. */
   readonly values: GpuTensor<"float32">;
   /** Where they stand in their row, int32 [..., k]. */
   readonly indices: GpuTensor<"int32">;
-}
+};
 
 /**
  * The k largest elements of each row of the last axis, largest first. Equal values: the smaller index first, and where not all of them fit, the smaller indices are taken; -0 equals +0.
