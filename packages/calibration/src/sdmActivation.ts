@@ -1,6 +1,6 @@
 import { logSoftmax, softmax } from "@logits/core-wasm";
 import { log } from "@logits/statistics";
-import { Tensor, asFloat32, checkShape, defineLoss, lossRows, rangeError, type Loss, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkShape, defineLoss, lastingData, lossRows, rangeError, type Loss, type TensorLike } from "@logits/tensor";
 
 /**
  * SDM activation: softmax with a base that grows with similarity to known rows, and an exponent that shrinks with distance from them.
@@ -64,7 +64,7 @@ function scaled(where: string, logits: TensorLike, similarity: TensorLike, dista
   checkShape(where, "logits", z, ["B", "C"]);
   const [rows, classes] = z.shape;
   const read = (argument: string, x: TensorLike, expected: string, holds: (value: number) => boolean): Float32Array => {
-    const { shape, data } = asFloat32(where, argument, x);
+    const given = asFloat32(where, argument, x), { shape } = given, data = lastingData(given);
     if (shape.length !== 1 || data.length !== rows) throw rangeError(where, argument, `of shape [${rows}]`, `[${shape.join(", ")}]`);
     for (let i = 0; i < rows; i++) if (weights?.[i] !== 0 && !holds(data[i])) throw rangeError(where, argument, expected, `${data[i]} at index ${i}`);
     return data;

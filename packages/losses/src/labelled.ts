@@ -5,7 +5,8 @@ import { integers } from "./shaped.ts";
 export function labelled(where: string, labels: TensorLike, shape: readonly number[], classes: number, options: LossOptions, weights: Float32Array | undefined = rowWeights(where, shape, options)): { readonly y: Int32Array; readonly weights: Float32Array | undefined } {
   const y = integers(where, "labels", labels, shape), { ignoreIndex } = options;
   checkLabels(where, "labels", y, classes, ignoreIndex);
-  return { y: y.data, weights: withoutIgnored(weights, y.data, ignoreIndex) };
+  // A copy: the elements of a resident tensor move when memory grows.
+  return { y: y.data.slice(), weights: withoutIgnored(weights, y.data, ignoreIndex) };
 }
 
 /** The weights of rows or elements, 0 where the label is the one that takes no part. */

@@ -16,7 +16,8 @@ export function rowPlan(where: string, { z, rows, classes, shape, weights, gradi
     weights,
     pass(coefficients) {
       // The probabilities; then the gradient in their place.
-      const out = new Float32Array(z.size), values = new Float64Array(rows), tops = new Int32Array(rows), maxima = new Float64Array(rows), logSums = new Float64Array(rows), x = z.data;
+      const out = new Float32Array(z.size), values = new Float64Array(rows), tops = new Int32Array(rows), maxima = new Float64Array(rows), logSums = new Float64Array(rows);
+      let x = z.data;
       const p = new Float64Array(classes), logP = new Float64Array(classes), pull = new Float64Array(classes);
       for (let row = 0, i = 0; row < rows; row++) for (let c = 0, best = -Infinity; c < classes; c++, i++) {
         if (x[i] > best) {
@@ -29,6 +30,8 @@ export function rowPlan(where: string, { z, rows, classes, shape, weights, gradi
         logSums[row] = logSum;
         scales.scale = scales.label = 1 / (own + others);
       }, out);
+      // Anew: the kernel may have let the memory grow, where a resident tensor lies.
+      x = z.data;
       for (let row = 0; row < rows; row++) {
         const at = row * classes;
         if (weights?.[row] === 0) {

@@ -79,7 +79,8 @@ export function lossRows(where: string, logits: TensorLike, labels: TensorLike, 
     weights ??= new Float32Array(rows).fill(1);
     for (let i = 0; i < rows; i++) if (y.data[i] === ignoreIndex) weights[i] = 0;
   }
-  return { ...scores, y: y.data, weights };
+  // A copy: the elements of a resident tensor move when memory grows.
+  return { ...scores, y: y.data.slice(), weights };
 }
 
 /** [outer, a, b] to [outer, b, a]. */

@@ -7,7 +7,7 @@ import { checkRange, checkShare } from "../range.ts";
 const powerTerms = (k: number): LabelTerms => ({ value: (logP) => (k === 0 ? -logP : expm1(-k * logP) / k), slope: (logP) => exp(-k * logP) });
 
 /** The same for k > 0, where 1 / p[y]^k grows without bound while p[c] falls to 0: their product as one exponential, so that neither is infinite or 0 before the other. */
-function steepTerms(k: number, { z: { data: x }, y, rows, classes }: LossRows): LabelTerms {
+function steepTerms(k: number, { z, y, rows, classes }: LossRows): LabelTerms {
   const { value } = powerTerms(k), logPs = new Float64Array(rows), logZs = new Float64Array(rows);
   return {
     value(logP, q, row, logZ) {
@@ -17,6 +17,7 @@ function steepTerms(k: number, { z: { data: x }, y, rows, classes }: LossRows): 
     },
     slope: () => 0,
     finish(grad, coefficients) {
+      const x = z.data;
       for (let row = 0; row < rows; row++) {
         if (coefficients[row] === 0) continue;
         const first = row * classes, own = first + y[row], impossible = logPs[row] === logPs[row] ? 0 : NaN;

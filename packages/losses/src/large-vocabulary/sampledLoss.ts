@@ -300,7 +300,7 @@ export const memoryBankLoss: Loss<[features: TensorLike, bank: TensorLike, label
     const { temperature = 0.07, logPartition, proximal = 0 } = options;
     checkPositive(where, "temperature", temperature);
     checkRange(where, "proximal", proximal, 0);
-    const x = asFloat32(where, "features", features), f = asFloat32(where, "bank", bank), y = asInt32(where, "labels", labels).data, plan = sampledPlan(where, x, f, labels, options, false, 1 / temperature, nceRow(logPartition)), width = x.shape[1];
+    const x = asFloat32(where, "features", features), f = asFloat32(where, "bank", bank), y = asInt32(where, "labels", labels).data.slice(), plan = sampledPlan(where, x, f, labels, options, false, 1 / temperature, nceRow(logPartition)), width = x.shape[1];
     const away = (i: number, d: number): number => x.data[i * width + d] - f.data[y[i] * width + d];
     return {
       shape: plan.shape,

@@ -54,7 +54,7 @@ export function classBatch(where: string, [embeddings, weights, labels]: readonl
     for (let f = 0; f < features; f++) sum += a[i * features + f] * b[k * features + f];
     return sum;
   };
-  const y = labelled.data, classes = vectors / centers, nearest = new Int32Array(classes), norm = (i: number): number => Math.sqrt(dot(z.data, i, z.data, i));
+  const y = labelled.data.slice(), classes = vectors / centers, nearest = new Int32Array(classes), norm = (i: number): number => Math.sqrt(dot(z.data, i, z.data, i));
   const vectorNorm = (k: number): number => Math.sqrt(dot(w.data, k, w.data, k));
   const cosine = (i: number, k: number): number => {
     const size = norm(i) * vectorNorm(k);

@@ -50,10 +50,10 @@ export type PairLoss<Options extends PairLossOptions = PairLossOptions> = Loss<[
 export function pairLoss<Options extends PairLossOptions = PairLossOptions>(name: string, similarity: Similarity | ((options: Options) => Similarity), plan: (options: Options, pairs: Pairs, where: string) => PairPlan): PairLoss<Options> {
   return defineLoss(name, 2, (where, [embeddings, labels]: [TensorLike, TensorLike], options: Options) => {
     const z = checkVectors(where, "embeddings", embeddings), { references, referenceLabels, ignoreIndex } = options, [n, features] = z.shape;
-    const y = integers(where, "labels", labels, [n]).data, r = references === undefined ? undefined : checkVectors(where, "references", references, features);
+    const y = integers(where, "labels", labels, [n]).data.slice(), r = references === undefined ? undefined : checkVectors(where, "references", references, features);
     if (referenceLabels !== undefined && r === undefined) throw rangeError(where, "referenceLabels", "with `references`", "no references");
     const share = withoutIgnored(rowWeights(where, n, options), y, ignoreIndex), rows = takingPart(n, share), rowLabels = Int32Array.from(rows, (i) => y[i]);
-    const columnLabels = r ? integers(where, "referenceLabels", referenceLabels ?? [], [r.shape[0]]).data : rowLabels, counts = new Map<number, number>(), self = r === undefined;
+    const columnLabels = r ? integers(where, "referenceLabels", referenceLabels ?? [], [r.shape[0]]).data.slice() : rowLabels, counts = new Map<number, number>(), self = r === undefined;
     for (const label of columnLabels) counts.set(label, (counts.get(label) ?? 0) + 1);
     const planned = plan(options, { rowLabels, columnLabels, self, rows, batch: n, positives: (i) => (counts.get(rowLabels[i]) ?? 0) - (self ? 1 : 0) }, where);
     const weights = new Float32Array(n);

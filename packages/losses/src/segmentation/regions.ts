@@ -1,5 +1,5 @@
 import { log1p, sigmoid } from "@logits/statistics";
-import { asFloat32, asInt32, checkLabels, defineLoss, rangeError, rowWeights, scoreRows, type Loss, type RowLossOptions, type Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, checkLabels, defineLoss, lastingData, rangeError, rowWeights, scoreRows, type Loss, type RowLossOptions, type Tensor, type TensorLike } from "@logits/tensor";
 import { checkTargets, sameShape } from "../elementLoss.ts";
 import { softmaxRows } from "../logSoftmaxRow.ts";
 import { checkChoice } from "../range.ts";
@@ -57,7 +57,7 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
       else t[r * classes + y[r]] = 1;
   } else {
     sameShape(where, "targets", given.shape, flat ? scores.shape : x.shape);
-    t = flat ? given.data : scoreRows(where, "targets", given, { axis }).z.data;
+    t = lastingData(flat ? given : scoreRows(where, "targets", given, { axis }).z);
   }
   for (let r = 0, i = 0; r < rows; r++) for (let c = 0; c < classes; c++, i++) w[i] = (kept !== undefined && kept[r] === 0) || (!labelled && t[i] === ignoreIndex) ? 0 : 1;
   checkTargets(where, t, w, [0, 1]);

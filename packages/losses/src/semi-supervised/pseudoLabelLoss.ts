@@ -1,4 +1,4 @@
-import { asFloat32, defineLoss, lossRows, rangeError, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, defineLoss, lastingData, lossRows, rangeError, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { labelPlan } from "../labelLoss.ts";
 
 /**
@@ -20,7 +20,7 @@ import { labelPlan } from "../labelLoss.ts";
  * Source: Sohn et al., "FixMatch", NeurIPS 2020 (arXiv:2001.07685), equation 4.
  */
 export const pseudoLabelLoss: Loss<[logits: TensorLike, labels: TensorLike, trust: TensorLike], RowLossOptions> = /* @__PURE__ */ defineLoss("pseudoLabelLoss", 3, (where, [logits, labels, trust], options) => {
-  const rows = lossRows(where, logits, labels, options), t = asFloat32(where, "trust", trust), { data } = t;
+  const rows = lossRows(where, logits, labels, options), t = asFloat32(where, "trust", trust), data = lastingData(t);
   if (t.size !== rows.rows) throw rangeError(where, "trust", `of shape [${rows.shape.join(", ")}]`, `[${t.shape.join(", ")}]`);
   const bad = data.findIndex((x, i) => rows.weights?.[i] !== 0 && !(x >= 0 && x < Infinity));
   if (bad >= 0) throw rangeError(where, "trust", "finite and not negative", `${data[bad]} at index ${bad}`);

@@ -66,7 +66,7 @@ export function ctcBatch(where: string, logits: TensorLike, labels: TensorLike, 
     blank,
     lengths: held,
     sequence(b) {
-      const T = held[b], own = y.data.subarray(b * S, b * S + spelt[b]), data = x.data.subarray(b * frames * classes, (b * frames + T) * classes);
+      const T = held[b], own = y.data.slice(b * S, b * S + spelt[b]), data = x.data.slice(b * frames * classes, (b * frames + T) * classes);
       if (wildcard === undefined || !own.includes(wildcard)) return { scores: new Tensor("float32", [T, classes], data), classes, labels: own, blank };
       // A wildcard's score is log Z of the frame: its weight is 1.
       const wide = new Float32Array(T * (classes + 1)), z = logSumExp(new Tensor("float32", [T, classes], data)).data;

@@ -1,6 +1,6 @@
 import { logSoftmax, softmax } from "@logits/core-wasm";
 import { exp, logAddExp } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, asLengths, checkInteger, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, checkInteger, defineLoss, lastingData, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 
 /** Options of `transducerLoss` beside those of every loss. */
 export interface TransducerOptions extends LossOptions {
@@ -117,7 +117,7 @@ export const rnntLoss: Loss<[logits: TensorLike, labels: TensorLike], RnntOption
     shape: [batch],
     weights,
     pass(coefficients) {
-      const rows = new Tensor("float32", [batch * T * width, C], x.data), logP = x.size === 0 ? x.data : logSoftmax(rows).data, p = coefficients && x.size > 0 ? softmax(rows).data : undefined, values = new Float64Array(batch), grad = new Float32Array(p ? x.size : 0);
+      const rows = new Tensor("float32", [batch * T * width, C], lastingData(x)), logP = x.size === 0 ? x.data : logSoftmax(rows).data, p = coefficients && x.size > 0 ? softmax(rows).data : undefined, values = new Float64Array(batch), grad = new Float32Array(p ? x.size : 0);
       for (let b = 0; b < batch; b++) {
         if (weights?.[b] === 0) continue;
         const at = (t: number, u: number): number => ((b * T + t) * width + u) * C, label = (u: number): number => y.data[b * U + u];
