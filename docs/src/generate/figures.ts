@@ -141,6 +141,38 @@ function detectors({ tables }: Detectors): string {
   }));
 }
 
+interface AttentionLength {
+  readonly lengths: readonly number[];
+  readonly methods: readonly { readonly name: string; readonly all: readonly { readonly mean: number; readonly low: number; readonly high: number }[] }[];
+}
+
+/** What each picture of the experiment on length shows: the methods' names in the file, and how they are called there. */
+const LENGTH_PANELS: readonly { readonly id: string; readonly label: string; readonly methods: Readonly<Record<string, string>> }[] = [
+  { id: "positions", label: "biases, with softmax", methods: { "softmax, KERPLE": "KERPLE", "softmax, ALiBi": "ALiBi", "softmax, T5": "T5", "softmax, none": "none", "softmax, window, KERPLE": "window of 64" } },
+  { id: "rotations", label: "rotations, as trained or scaled", methods: { "softmax, RoPE, interpolated": "interpolated", "softmax, RoPE": "as trained", "softmax, RoPE, YaRN": "YaRN" } },
+  { id: "normalisers", label: "other normalisers", methods: { "sigmoid, ALiBi": "sigmoid, ALiBi", "sigmoid, KERPLE": "sigmoid, KERPLE", "softmax-one, KERPLE": "softmax-one, KERPLE", "entmax15, KERPLE": "entmax15, KERPLE" } },
+  { id: "linear", label: "linear forms", methods: { "linear exp, decay": "exp, decay", "linear exp, none": "exp", "linear elu, decay": "elu + 1, decay", "linear elu, none": "elu + 1" } },
+];
+const LENGTH_SHAPES: readonly PlotShape[] = ["circle", "square", "triangle", "diamond", "cross"];
+
+/** Right answers by length, means and ranges over the seeds. */
+function attentionLength({ lengths, methods }: AttentionLength): string {
+  return pair(...LENGTH_PANELS.map(({ id, label, methods: shown }) => {
+    const lines = Object.entries(shown).map(([name, short], at) => {
+      const { all } = methods.find((method) => method.name === name)!, mean = all.map((one) => one.mean), colour = (at + 1) as PlotColour, aside = (at - 2) * 0.03, x = lengths.map((_, i) => i + aside);
+      const series: Plot["series"] = [{ kind: "line", x, y: mean, colour }, { kind: "points", name: short, colour, shape: LENGTH_SHAPES[at], x, y: mean, low: all.map((one) => one.low), high: all.map((one) => one.high) }];
+      return { series, words: `${short}: ${mean.map(percent).join(", ")}` };
+    });
+    return svg({
+      title: `Right answers at 1, 2, 4 and 8 times the length of the training: ${label}`,
+      description: lines.map(({ words }) => words).join("; "),
+      x: { label: `${label}: steps`, categories: lengths.map(String) },
+      y: { label: "right answers", percent: true, domain: [0, 1] },
+      series: [{ kind: "rule", axis: "y", at: 1 / 16, dashed: true, colour: "soft", ...(id === "linear" ? {} : { label: "chance" }) }, ...lines.flatMap(({ series }) => series)],
+    }, { id: `length-${id}`, width: 340, height: 300 });
+  }));
+}
+
 /** Patches of a woven cloth with a scratch and a hole, beside those of a whole one: the map, and the regions that stand out by themselves. */
 function anomalyMap(): string {
   const random = randomSource(3, 0), side = 40;
@@ -164,6 +196,7 @@ export function writeFigures(root: string, out: string, metrics: Metrics): void 
     "reliability-after": reliability("after", metrics),
     errors: errors(accuracy),
     "anomaly-map": anomalyMap(),
+    "attention-length": attentionLength(JSON.parse(readFileSync(join(root, "docs/data/experiments/attention-length.json"), "utf8")) as AttentionLength),
     melody: readFileSync(join(root, "docs/data/experiments/melody.svg"), "utf8"),
     detectors: detectors(JSON.parse(readFileSync(join(root, "docs/data/detectors.json"), "utf8")) as Detectors),
     "softmax-errors": softmaxErrors(records),
