@@ -1,5 +1,6 @@
-import { EXP, halfExp } from "./lib/exp";
-import { loadTail, madd, maxLanes, storeTail, sumLanes } from "./lib/vector";
+import { EXP } from "./lib/exp";
+import { halfExponentials, rowMax } from "./lib/rowExponentials";
+import { madd, maxLanes, sumLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
 // Connectionist temporal classification. A sequence of labels 1 ... S has the states b[i], i = 0 ... S (a blank behind label i) and l[i], i = 1 ... S (label i):
@@ -15,36 +16,10 @@ const LANES: usize = memory.data<i32>([-1073741824, 127, 0x7fffff, 0x3f800000, -
 
 // Rows of scores [rows, cols], one behind the other with `stride` elements: out[r] = (max, sum of exp(x - max)), f64; e[r, c] = exp(x[r, c] - max) / 2, the same layout. x and e differ.
 export function f32_ctc_frames(x: usize, e: usize, out: usize, rows: i32, cols: i32, stride: i32): void {
-  const bytes = (<usize>cols & ~3) << 2, rest = <usize>cols & 3, step = <usize>stride << 2;
-  const impossible = v128.load32_splat(EXP, 36);
-  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24);
-  const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
-  for (; rows > 0; rows--, x += step, e += step, out += 16) {
-    const end = x + bytes;
-    let m = impossible, p = x, q = e;
-    for (; p < end; p += 16) m = f32x4.pmax(m, v128.load(p));
-    if (rest) m = f32x4.pmax(m, loadTail(end, rest, impossible));
-    const top = maxLanes(m);
-    m = f32x4.splat(top);
-    let half: f64 = 0;
-    p = x;
-    while (p < end) {
-      let s = f32x4.splat(0);
-      for (const stop = min(p + 4096, end); p < stop; p += 16, q += 16) {
-        const v = halfExp(f32x4.sub(m, v128.load(p)), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
-        v128.store(q, v);
-        s = f32x4.add(s, v);
-      }
-      half += sumLanes(s);
-    }
-    if (rest) {
-      const v = halfExp(f32x4.sub(m, loadTail(end, rest, impossible)), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
-      storeTail(q, rest, v);
-      half += sumLanes(v);
-    }
+  for (const step = <usize>stride << 2; rows > 0; rows--, x += step, e += step, out += 16) {
+    const top = rowMax(x, cols);
     store<f64>(out, <f64>top);
-    store<f64>(out, 2 * half, 8);
+    store<f64>(out, 2 * halfExponentials(x, e, cols, top), 8);
   }
 }
 

@@ -1,5 +1,6 @@
 import { EXP, halfExp } from "./lib/exp";
 import { log64 } from "./lib/log";
+import { rowMax } from "./lib/rowExponentials";
 import { loadTail, madd, maxLanes, storeTail, sumLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
@@ -28,23 +29,6 @@ export function f32_softmax(x: usize, y: usize, rows: i32, cols: i32, scale: f32
     }
   }
   if (rows > 0) wideRows(x, y, rows, cols, scale, mode);
-}
-
-// pmax(m, v) keeps m where v is NaN: NaN comes back through the sum of exponentials.
-function rowMax(x: usize, cols: i32): f32 {
-  const bytes = (<usize>cols & ~3) << 2;
-  const impossible = f32x4.splat(-Infinity);
-  let m = impossible, m1 = impossible, m2 = impossible, m3 = impossible, p = x;
-  const end = x + bytes;
-  for (const stop = x + (bytes & ~63); p < stop; p += 64) {
-    m = f32x4.pmax(m, v128.load(p));
-    m1 = f32x4.pmax(m1, v128.load(p, 16));
-    m2 = f32x4.pmax(m2, v128.load(p, 32));
-    m3 = f32x4.pmax(m3, v128.load(p, 48));
-  }
-  for (; p < end; p += 16) m = f32x4.pmax(m, v128.load(p));
-  if (cols & 3) m1 = f32x4.pmax(m1, loadTail(end, cols & 3, impossible));
-  return maxLanes(f32x4.pmax(f32x4.pmax(m, m1), f32x4.pmax(m2, m3)));
 }
 
 // One row after the other.

@@ -1,6 +1,7 @@
 import { EXP, halfExp } from "./lib/exp";
 import { log64 } from "./lib/log";
-import { loadTail, madd, maxLanes, sumLanes } from "./lib/vector";
+import { rowMax } from "./lib/rowExponentials";
+import { loadTail, madd, sumLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
 // Rows of up to this many columns go four at a time, one per lane.
@@ -48,29 +49,14 @@ function oneRow(x: usize, labels: usize, cols: i32, beta: f32, sums: usize, each
   const bytes = (<usize>cols & ~3) << 2;
   const rest = <usize>cols & 3;
   const end = x + bytes;
-  const impossible = f32x4.splat(-Infinity);
-
-  // pmax(v, m) keeps m where v is NaN: NaN comes back through the sums.
-  let m = impossible, m1 = impossible, m2 = impossible, m3 = impossible, p = x;
-  for (const stop = x + (bytes & ~63); p < stop; p += 64) {
-    m = f32x4.pmax(m, v128.load(p));
-    m1 = f32x4.pmax(m1, v128.load(p, 16));
-    m2 = f32x4.pmax(m2, v128.load(p, 32));
-    m3 = f32x4.pmax(m3, v128.load(p, 48));
-  }
-  for (; p < end; p += 16) m = f32x4.pmax(m, v128.load(p));
-  if (rest) m1 = f32x4.pmax(m1, loadTail(end, rest, impossible));
-  const top = maxLanes(f32x4.pmax(f32x4.pmax(m, m1), f32x4.pmax(m2, m3)));
-  m = f32x4.splat(top);
-
+  const top = rowMax(x, cols), m = f32x4.splat(top);
   const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
   const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24);
   const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
   const by = f32x4.splat(beta);
 
   // float32 lanes over at most 1024 bytes, blocks added in float64.
-  let half: f64 = 0, half1: f64 = 0, half2: f64 = 0;
-  p = x;
+  let half: f64 = 0, half1: f64 = 0, half2: f64 = 0, p = x;
   while (p < end) {
     let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0);
     const stop = min(p + 1024, end);
@@ -87,7 +73,7 @@ function oneRow(x: usize, labels: usize, cols: i32, beta: f32, sums: usize, each
     half2 += sumLanes(s2);
   }
   if (rest) {
-    const d = f32x4.pmin(f32x4.mul(f32x4.sub(m, loadTail(end, rest, impossible)), by), highest);
+    const d = f32x4.pmin(f32x4.mul(f32x4.sub(m, loadTail(end, rest, v128.load32_splat(EXP, 36))), by), highest);
     const e = halfExp(d, log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
     const ed = f32x4.mul(e, d);
     half += sumLanes(e);
