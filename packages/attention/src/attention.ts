@@ -1,7 +1,6 @@
 import { attentionForward, attentionGradient } from "@logits/core-wasm/attention";
 import { exp } from "@logits/statistics";
-import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
-import { lastingData } from "./lastingData.ts";
+import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { prepare, type AttentionOptions } from "./options.ts";
 import type { PositionBias } from "./positionBias.ts";
 

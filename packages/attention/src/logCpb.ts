@@ -1,7 +1,6 @@
 import { matmul } from "@logits/core-wasm";
 import { log2, sigmoid } from "@logits/statistics";
-import { Tensor, asFloat32, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
-import { lastingData } from "./lastingData.ts";
+import { Tensor, asFloat32, checkPositive, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Weights of the network, as `nn.Linear` has them; A axes, F hidden units. */
 export interface LogCpbParameters {

@@ -1,8 +1,7 @@
 import type { AttentionBlocks, AttentionProblem, Strided } from "@logits/core-wasm/attention";
 import { log } from "@logits/statistics";
-import { asFloat32, asInt32, asMask, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, asMask, checkInteger, checkPositive, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { four, headsOf } from "./heads.ts";
-import { lastingData } from "./lastingData.ts";
 import type { KeyBlocks } from "./keyBlocks.ts";
 import type { RowNormalizer } from "./rowNormalizer.ts";
 import type { PositionBias } from "./positionBias.ts";

@@ -1,6 +1,5 @@
-import { Tensor, asFloat32, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkInteger, checkPositive, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { log, log1p, pow } from "@logits/statistics";
-import { lastingData } from "./lastingData.ts";
 
 /**
  * A bias that depends on the distance of query and key alone, one function for each head, and its gradient in the parameters.

@@ -1,5 +1,4 @@
-import { asFloat32, rangeError, type TensorLike } from "@logits/tensor";
-import { lastingData } from "./lastingData.ts";
+import { asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import type { PositionBias } from "./positionBias.ts";
 
 /**

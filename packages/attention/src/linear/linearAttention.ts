@@ -1,5 +1,4 @@
-import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
-import { lastingData } from "../lastingData.ts";
+import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { Group, emptyState } from "./chunks.ts";
 import { prepareLinear, type LinearAttentionOptions, type LinearCall } from "./problem.ts";
 

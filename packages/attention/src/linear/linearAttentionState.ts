@@ -1,6 +1,5 @@
 import { exp } from "@logits/statistics";
-import { Tensor, asFloat32, checkInteger, rangeError, readJson, tensorToJSON, type TensorJSON, type TensorLike } from "@logits/tensor";
-import { lastingData } from "../lastingData.ts";
+import { Tensor, asFloat32, checkInteger, lastingData, rangeError, readJson, tensorToJSON, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { Group, emptyState, type LinearState } from "./chunks.ts";
 import { FEATURE_MAPS, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
 import type { LinearAttentionOutput } from "./linearAttention.ts";

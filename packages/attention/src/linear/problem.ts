@@ -1,6 +1,5 @@
-import { Tensor, asFloat32, asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkInteger, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { headsOf } from "../heads.ts";
-import { lastingData } from "../lastingData.ts";
 import { FEATURE_MAPS, namedFeatureMap, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
 import type { LinearNormalizer } from "./rowScale.ts";
 

@@ -1,6 +1,5 @@
 import { exp } from "@logits/core-wasm";
-import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
-import { lastingData } from "../lastingData.ts";
+import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 
 /** What a selective scan may have besides. */
 export interface SelectiveScanOptions {

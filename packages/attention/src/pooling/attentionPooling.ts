@@ -1,9 +1,8 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { sigmoid, tanh } from "@logits/core-wasm/math";
 import { exp } from "@logits/statistics";
-import { Tensor, asFloat32, asMask, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asMask, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
-import { lastingData } from "../lastingData.ts";
 
 /** The small network that scores an instance. A bias of the score would change nothing: the softmax takes it out. */
 export interface AttentionPoolingParameters {

@@ -1,9 +1,8 @@
 import { softmaxGrad } from "@logits/core-wasm/rows";
 import { logSoftmax } from "@logits/core-wasm/softmax";
 import { exp } from "@logits/statistics";
-import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
-import { lastingData } from "../lastingData.ts";
 import { rowNormalizer, type Rows } from "../normalizers/rowNormalizer.ts";
 import type { AttentionOptions } from "../options.ts";
 import { emptyValues } from "./attentionReceived.ts";

@@ -1,6 +1,5 @@
-import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
-import { lastingData } from "../lastingData.ts";
 import type { AttentionOptions } from "../options.ts";
 
 /** Options of attentionReceived. */

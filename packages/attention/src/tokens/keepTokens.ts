@@ -1,6 +1,5 @@
 import { topK } from "@logits/core-wasm/select";
-import { Tensor, asFloat32, asMask, checkInteger, checkNoNaN, rangeError, type TensorLike } from "@logits/tensor";
-import { lastingData } from "../lastingData.ts";
+import { Tensor, asFloat32, asMask, checkInteger, checkNoNaN, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 
 /** How many tokens are kept, and which in any case. */
 export interface KeepTokensOptions {

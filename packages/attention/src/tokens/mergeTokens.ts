@@ -1,7 +1,6 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { topK } from "@logits/core-wasm/select";
-import { Tensor, asFloat32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
-import { lastingData } from "../lastingData.ts";
+import { Tensor, asFloat32, checkInteger, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { marks, tokenRows } from "./keepTokens.ts";
 
 /** What is merged, and by which likeness. */

@@ -1,8 +1,7 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { softmax } from "@logits/core-wasm/softmax";
-import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
-import { lastingData } from "../lastingData.ts";
 import type { AttentionOptions } from "../options.ts";
 
 /** What keeps a small output from handing on much. */
