@@ -1,6 +1,6 @@
 import { FRONT } from "./lib/front";
 import { log64 } from "./lib/log";
-import { maxLanes } from "./lib/vector";
+import { loadTail, maxLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
 // No fused multiply-add in this family, and every sum in one order: weights, sets and tokens are the same bits in both variants and every engine.
@@ -127,7 +127,7 @@ export function f32_row_sums(x: usize, n: i32, top: f32, scale: f32, blocks: usi
       t = f64x2.add(t, f64x2.promote_low_f32x4(v128.shuffle<f32>(four, four, 2, 3, 2, 3)));
     }
     for (; x < stop; x += 16) {
-      const z = f32x4.pmin(f32x4.mul(f32x4.sub(m, x < whole ? v128.load(x) : tail(x, <i32>((stop - x) >> 2), impossible)), by), highest);
+      const z = f32x4.pmin(f32x4.mul(f32x4.sub(m, x < whole ? v128.load(x) : loadTail(x, (stop - x) >> 2, impossible)), by), highest);
       const e = halfPower(z, magic, w2, w1, c, half);
       s = f64x2.add(s, f64x2.promote_low_f32x4(e));
       t = f64x2.add(t, f64x2.promote_low_f32x4(v128.shuffle<f32>(e, e, 2, 3, 2, 3)));
@@ -143,14 +143,6 @@ export function f32_row_sums(x: usize, n: i32, top: f32, scale: f32, blocks: usi
   }
   store<f64>(out, total);
   store<f64>(out, moment * LN2, 8);
-}
-
-// The `count` (1 to 3) elements at p, the other lanes hold `fill`.
-function tail(p: usize, count: i32, fill: v128): v128 {
-  let v = v128.load_lane<f32>(p, fill, 0);
-  if (count > 1) v = v128.load_lane<f32>(p, v, 1, 4);
-  if (count > 2) v = v128.load_lane<f32>(p, v, 2, 8);
-  return v;
 }
 
 // The token at which the running sum of weights first exceeds `target`; else the last of positive weight. blocks: as f32_row_sums wrote them. scratch: 256 bytes.
