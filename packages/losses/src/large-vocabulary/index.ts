@@ -1,4 +1,4 @@
-export { linearCrossEntropy, linearSoftCrossEntropy, linearStatistics, type LinearCrossEntropyOptions, type LinearGradients, type LinearStatistics } from "./linearCrossEntropy.ts";
+export { linearCrossEntropy, linearSoftCrossEntropy, linearStatistics, type LinearCrossEntropyOptions, type LinearGradients, type LinearStatistics, type LinearStatisticsOptions } from "./linearCrossEntropy.ts";
 export { denseRows, type RowGradient } from "./rowGradient.ts";
 export { countNoise, logUniformNoise, sampleNegatives, type Negatives, type NoiseDistribution } from "./negatives.ts";
 export {

@@ -83,6 +83,7 @@ describe("linearCrossEntropy", () => {
     expect([statistics.argmax.data[1], statistics.entropy.data[1], statistics.topIndices.data[3]]).toEqual([-1, 0, -1]);
     for (const name of ["logSumExp", "entropy", "labelLogProb", "argmax", "topLogProbs", "topIndices"] as const) expectExact(alone[name], { shape: statistics[name].shape, data: Float64Array.from(statistics[name].data) });
     expect(linearStatistics(hidden, weights, [0, 0, 0, 0], { where: [0, 0, 0, 0] }).accuracy).toBe(0);
+    expect(() => linearStatistics(hidden, weights, [0, 0, 0, 0], { labelSmoothing: 0.1 } as object)).toThrowErrorMatchingInlineSnapshot(`[TypeError: linearStatistics: expected \`options\` with names among [bias, ignoreIndex, softCap, topK, where], got labelSmoothing]`);
   });
 
   it("keeps the bound of `skip` that its description states", () => {

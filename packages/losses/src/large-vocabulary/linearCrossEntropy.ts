@@ -1,5 +1,5 @@
 import { vocabularyPass, type VocabularyProblem, type VocabularyStatistics } from "@logits/core-wasm/vocabulary";
-import { asFloat32, checkCsr, checkInteger, checkPositive, checkShape, defineLoss, isCsr, rangeError, rowWeights, Tensor, type CsrMatrix, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkCsr, checkInteger, checkPositive, checkShape, defineLoss, isCsr, rangeError, rowWeights, watchedOptions, Tensor, type CsrMatrix, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
 import { labelled, takingPart } from "../labelled.ts";
 import { checkRange, perClass } from "../range.ts";
 
@@ -20,6 +20,9 @@ export interface LinearCrossEntropyOptions extends LossOptions {
   /** How many of the largest log-probabilities `statistics` has, in [0, V]. Default 0. */
   readonly topK?: number;
 }
+
+/** Options of `linearStatistics`. */
+export type LinearStatisticsOptions = Pick<LinearCrossEntropyOptions, "topK" | "bias" | "softCap" | "where" | "ignoreIndex">;
 
 /** What the pass knows about each row beside its loss; rows that take no part: 0, indices -1. A row with a logit of NaN or +Infinity: NaN, indices -1. */
 export interface LinearStatistics {
@@ -168,11 +171,13 @@ export const linearSoftCrossEntropy: Loss<[hidden: TensorLike | CsrMatrix, weigh
  * @param labels - int32 [B] or [...], in [0, V)
  * @param options - `topK`, `bias`, `softCap`, `where`, `ignoreIndex`
  * @returns the statistics; a row with a logit that is NaN or +Infinity: NaN, indices -1
- * @throws as `linearCrossEntropy`
+ * @throws as `linearCrossEntropy`; TypeError for another option, which would change the loss alone
  * @example
  *   linearStatistics([[1, 0]], [[2, 5], [0, 7]], [0]).accuracy; // 1
  * Source: as `linearCrossEntropy`.
  */
-export function linearStatistics(hidden: TensorLike | CsrMatrix, weights: TensorLike, labels: TensorLike, options: LinearCrossEntropyOptions = {}): LinearStatistics {
-  return plan("linearStatistics", hidden, weights, options, { labels }).statistics();
+export function linearStatistics(hidden: TensorLike | CsrMatrix, weights: TensorLike, labels: TensorLike, given: LinearStatisticsOptions = {}): LinearStatistics {
+  const name = "linearStatistics", { options: { topK, bias, softCap, where, ignoreIndex }, refuseUnread } = watchedOptions(name, given);
+  refuseUnread();
+  return plan(name, hidden, weights, { topK, bias, softCap, where, ignoreIndex }, { labels }).statistics();
 }

@@ -95,7 +95,7 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
 }
 
 /** Sums over the pixels of one class: of p t, p, t, p^2, t^2 and 1. */
-export type Sums = readonly [tp: number, p: number, t: number, pp: number, tt: number, n: number];
+export type Sums = Float64Array;
 
 /** The value from the sums; writes its derivatives with respect to the sums of p t, p and p^2. */
 export type RegionTerms = (sums: Sums, slopes: Float64Array) => number;
@@ -142,7 +142,7 @@ export function regionLoss<Options extends RegionOptions = RegionOptions>(name: 
         for (let i = 0; i < sums.length; i++) totals[6 * groupOf(Math.floor(i / 6)) + (i % 6)] += scales[Math.floor(i / 6)] * sums[i];
         for (let g = 0; g < groups; g++) {
           if (groupWeights[g] === 0 || (absent === "zero" && !joint && present[g] === 0)) continue;
-          values[g] = terms(totals.subarray(6 * g, 6 * g + 6) as unknown as Sums, slopes.subarray(3 * g, 3 * g + 3));
+          values[g] = terms(totals.subarray(6 * g, 6 * g + 6), slopes.subarray(3 * g, 3 * g + 3));
         }
         return {
           values,
