@@ -134,6 +134,11 @@ describe("Sampler", () => {
     expectClose(drawLogProbabilities.item(), 0, { atol: 1e-6 });
   });
 
+  it("counts every token where no rule leaves one out, and behind a rule the possible ones", () => {
+    const counts = (options: SamplerOptions): number => new Sampler({ seed: 1, ...options }).sample([0, 1, -Infinity], { tokens: [], position: 0 }).candidates.item();
+    expect([{}, { topK: 3 }, { topK: 2 }, { topP: 0.9999999 }, { minP: 1e-30 }, { allowed: () => [0, 2] }].map(counts)).toEqual([3, 3, 2, 2, 2, 1]);
+  });
+
   it("mirostat keeps the mean surprise at its target, on text that varies", () => {
     for (const surprise of [1.7, 1.9, 2.1]) {
       const source = testRandom(4), sampler = new Sampler({ seed: 9, mirostat: { surprise } }), steps = 3000;

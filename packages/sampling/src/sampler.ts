@@ -34,7 +34,7 @@ export interface Samples {
   readonly entropies: Tensor<"float32">;
   /** Largest minus second largest logit; +Infinity where one token is possible; float32 [...]. */
   readonly margins: Tensor<"float32">;
-  /** How many tokens the rules left: the size of the nucleus; int32 [...]. */
+  /** How many tokens the rules left: the size of the nucleus; V where no rule is in force, impossible tokens among them; int32 [...]. */
   readonly candidates: Tensor<"int32">;
 }
 
