@@ -142,6 +142,8 @@ describe("RotaryEmbedding", () => {
     expect(new RotaryEmbedding([], { dimensions: 4 }).rotate(new Tensor("float32", [2, 0, 4], new Float32Array(0))).shape).toEqual([2, 0, 4]);
     const y = new RotaryEmbedding([5], { dimensions: 4 }).rotate([[NaN, 1, 2, 3]]).data;
     expect(Array.from(y, Number.isNaN)).toEqual([true, false, true, false]);
+    expectExact(new RotaryEmbedding([1], { dimensions: 4 }).rotate([[Infinity, 0, 2, 0]]).data, [Infinity, 0, Infinity, 0]);
+    expectExact(new RotaryEmbedding([0], { dimensions: 4 }).rotate([[Infinity, 0, 2, 0]]).data, [Infinity, 0, NaN, 0]);
   });
 });
 
