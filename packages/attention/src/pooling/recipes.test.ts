@@ -15,6 +15,7 @@ const random = (shape: readonly number[], seed: number): Rows => {
 };
 const of = (data: ArrayLike<number>, ...shape: number[]): Rows => new Tensor("float32", shape, Float32Array.from(data));
 const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => Array.from(a, (x, i) => x * b[i]).reduce((sum, x) => sum + x, 0);
+/** Float32 products of a few numbers near 1, an exponential, and a sum of at most 30. */
 const CLOSE = { atol: 5e-6, rtol: 5e-6 };
 
 describe("easy instances hidden [paper:multiple-instance-learning-framework-with-masked-hard-instance-mining] [paper:multiple-instance-learning-framework-with-masked-hard-instance-mining-2]", () => {
