@@ -1,5 +1,6 @@
-import { exp, expm1, log1p, sigmoid, softplus, tanh } from "@logits/statistics";
+import { sigmoid, softplus, tanh } from "@logits/statistics";
 import type { Loss, LossOptions, RowLossOptions, TensorLike } from "@logits/tensor";
+import { logCosh } from "../regression/robust.ts";
 import { klTerm, type DistillationLoss } from "./divergence.ts";
 import { studentLoss } from "./studentLoss.ts";
 
@@ -69,9 +70,3 @@ export const binaryKlLoss: DistillationLoss<BinaryKlOptions> = /* @__PURE__ */ s
   }
   return value;
 }, 1);
-
-/** log cosh x: cosh x = 1 + (e^|x| - 1)^2 / 2 e^|x|. */
-function logCosh(x: number): number {
-  const a = Math.abs(x), e = expm1(a);
-  return a > 20 ? a - 0.6931471805599453 : log1p((e * e) / (2 * exp(a)));
-}

@@ -1,4 +1,4 @@
-import { exp, log, log1p, tanh } from "@logits/statistics";
+import { exp, expm1, log, log1p, tanh } from "@logits/statistics";
 import { checkPositive, type LossOptions } from "@logits/tensor";
 import { elementLoss, type ElementLoss } from "../elementLoss.ts";
 import { checkRange } from "../range.ts";
@@ -114,10 +114,10 @@ export const smoothL1Loss: ElementLoss<SmoothL1Options> = /* @__PURE__ */ differ
  */
 export const logCoshLoss: ElementLoss = /* @__PURE__ */ differenceLoss("logCoshLoss", () => [logCosh, tanh]);
 
-/** log cosh d without overflow; its series keeps the digits of small d. */
+/** log cosh d without overflow: cosh d = 1 + (e^|d| - 1)^2 / 2 e^|d| keeps the digits of small d. */
 export function logCosh(d: number): number {
-  const a = Math.abs(d);
-  return a < 0.01 ? (d * d) / 2 - d ** 4 / 12 : a + log1p(exp(-2 * a)) - Math.LN2;
+  const a = Math.abs(d), e = expm1(a);
+  return a > 20 ? a - Math.LN2 : log1p((e * e) / (2 * exp(a)));
 }
 
 /** Options of `quantileLoss`. */
