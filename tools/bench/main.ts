@@ -1,7 +1,9 @@
 import { fork } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Clock } from "./harness.ts";
+import { machine } from "./machine.ts";
 import { store } from "./store.ts";
 import { SUITES } from "./suites/index.ts";
 import { casesOf } from "./suites/suite.ts";
@@ -10,6 +12,7 @@ import type { BenchRecord, Variant } from "./types.ts";
 import type { Job, Message } from "./worker.ts";
 
 const USAGE = `bench <suite>... [--case <substring>] [--variant simd|relaxed-simd] [--seed <n>] [--clock wall|cpu] [--json] [--out <file.json>] [--list]
+       bench webgpu [--case <substring>] [--json] [--out <file.json>]: in Chromium, on the adapter that CHROMIUM_FLAGS chooses, by default its software one
 Suites: ${SUITES.map(({ name }) => name).join(", ")}, all`;
 
 class UsageError extends Error {}
@@ -59,7 +62,28 @@ function measure(job: Job): Promise<BenchRecord[]> {
   });
 }
 
+/** The WebGPU backend beside its peers; results are checked before times are taken. On a software adapter the figures are records, no comparison. */
+async function webgpu(args: string[]): Promise<number> {
+  const { values } = parseArgs({ args, options: { case: { type: "string" }, json: { type: "boolean" }, out: { type: "string" } } });
+  const { benchWebGpu } = await import("../webgpu/bench.ts");
+  const figures = await benchWebGpu(values.case ?? "");
+  const { dependencies } = JSON.parse(readFileSync(join(import.meta.dirname, "../webgpu/package.json"), "utf8")) as { dependencies: Record<string, string> };
+  const versions = Object.fromEntries(Object.entries(dependencies).filter(([name]) => /tfjs|jax|onnxruntime/.test(name)));
+  const text = `${JSON.stringify({ meta: machine(1, "wall", versions), ...figures }, null, 1)}\n`;
+  if (values.out !== undefined) writeFileSync(values.out, text);
+  if (values.json) {
+    process.stdout.write(text);
+    return 0;
+  }
+  const { adapter, software, copyBandwidth, records, ahead, softmaxOfCopy } = figures, shown = ({ ms, refused }: { ms?: number; refused?: string }): string => (ms === undefined ? `refused: ${refused}` : `${ms.toFixed(3)} ms`);
+  process.stdout.write(`${adapter}${software ? " (software: the figures say nothing of a GPU)" : ""}, copies ${copyBandwidth.toFixed(1)} GB/s\n\n`);
+  for (const { case: name, ours: own, peers, rate } of records) process.stdout.write(`${name}: ours ${shown(own)}, ${rate.toFixed(2)} ${name.startsWith("matmul") ? "Gflop/s" : "GB/s"}; ${Object.entries(peers).map(([peer, figure]) => `${peer} ${shown(figure)}`).join("; ")}\n`);
+  process.stdout.write(`\nTime over ours, geometric mean: ${Object.entries(ahead).map(([peer, ratio]) => `${peer} ${ratio.toFixed(2)}`).join(", ")}. The largest softmax at ${(100 * softmaxOfCopy).toFixed(0)} % of the copies' bandwidth.\n`);
+  return 0;
+}
+
 async function main(): Promise<number> {
+  if (process.argv[2] === "webgpu") return webgpu(process.argv.slice(3));
   const chosen = options(process.argv.slice(2));
   if (chosen === "list") {
     for (const { name, about, cases } of SUITES) process.stdout.write(`${name}: ${about}\n${cases.map((one) => `  ${one.name}\n`).join("")}`);
