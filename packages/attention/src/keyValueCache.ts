@@ -23,7 +23,7 @@ export interface KeyValueCacheOptions {
 export type AttendOptions = Pick<AttentionOptions, "scale" | "windowSize" | "softCap" | "sigmoidBias" | "sinks" | "softmaxOne" | "positionBias"> & { /** As of `attention`; not one of whole rows. */ readonly normalizer?: "softmax" | "sigmoid" };
 
 /** From this many queries on, the tiles of `attention` on a contiguous copy pay. */
-const TILED = 8;
+const TILED = 64;
 
 /**
  * Keys and values of one sequence and layer in WebAssembly memory, in pages that are added as the sequence grows and are never moved: what decoding reads, token by token.
@@ -125,17 +125,11 @@ export class KeyValueCache {
     // Checks the options, on no keys.
     const { problem } = prepare(where, { data: new Float32Array(0), shape: [heads, 0, features] }, { data: new Float32Array(0), shape: [groups, 0, features] }, { data: new Float32Array(0), shape: [groups, 0, width] }, options);
     const shifts = problem.shifts && options.sigmoidBias === undefined ? problem.shifts.fill(-log(length)) : problem.shifts;
-    const output = new Float32Array(heads * queries * width), logSumExp = new Float32Array(heads * queries), one = new Float32Array(heads * features);
-    for (let i = 0; i < queries; i++) {
-      const to = length - queries + i + 1, from = Math.max(0, to - windowSize);
-      for (let h = 0; h < heads; h++) one.set(q.data.subarray((h * queries + i) * features, (h * queries + i + 1) * features), h * features);
-      const relative = positionBias && Float32Array.from({ length: heads * (to - from) }, (_, at) => positionBias.value(Math.floor(at / (to - from)), at % (to - from)));
-      const step = attentionDecode({
-        heads, format: this.#format, query: one, scale: problem.scale, softCap: problem.softCap, shifts, sinks: problem.sinks, from, to, relative, page: (index) => this.#pages[index].pointer,
-      });
-      for (let h = 0; h < heads; h++) output.set(step.output.subarray(h * width, (h + 1) * width), (h * queries + i) * width);
-      for (let h = 0; h < heads; h++) logSumExp[h * queries + i] = step.logSumExp[h];
-    }
+    const to = Int32Array.from({ length: queries }, (_, i) => length - queries + i + 1), from = to.map((end) => Math.max(0, end - windowSize)), most = Math.min(length, windowSize);
+    const relative = positionBias && Float32Array.from({ length: heads * most }, (_, at) => positionBias.value(Math.floor(at / most), at % most));
+    const { output, logSumExp } = attentionDecode({
+      heads, queries, format: this.#format, query: q.data, scale: problem.scale, softCap: problem.softCap, shifts, sinks: problem.sinks, from, to, relative, page: (index) => this.#pages[index].pointer,
+    });
     return { output: new Tensor("float32", [...shape.slice(0, -1), width], output), logSumExp: new Tensor("float32", shape.slice(0, -1), logSumExp) };
   }
 

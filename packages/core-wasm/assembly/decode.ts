@@ -6,7 +6,7 @@ import { high, highPairs, low, lowPairs, put, tile4 } from "./lib/tile";
 import { madd } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
-// Attention of one position over a cache in pages, for all heads at once. A page of P tokens (a multiple of 64) holds a block for each key head, one behind the other: in int8 scales, then keys, then values.
+// Attention of the last positions over a cache in pages, for all heads at once. A page of P tokens (a multiple of 64) holds a block for each key head, one behind the other: in int8 scales, then keys, then values.
 //   float32, float16: keys [P / 8][D][8], by features, 8 tokens side by side; values [E / 8][P][8], by tokens, 8 columns side by side. float16 has the elements of 8 in the order 0, 4, 1, 5, 2, 6, 3, 7.
 //   int8: keys [P / 4][D / 4][4][4], 4 tokens of which 4 features lie side by side; values [E / 4][P / 4][4][4], 4 columns of which 4 tokens lie side by side in the order 0, 2, 1, 3; before both f32[P] scales of
 //   the keys, i32[P], the sums of their integers, and f32[P] scales of the values.
@@ -53,9 +53,10 @@ class Step {
   shifts: usize;
   sigmoid: i32;
   cap: f32;
-  // The bias of row 0 of group 0 and the token 0 of the page: that of token j lies j elements before, that of the next row relativeRow further. 0: none.
+  // The page's first token; the tokens [from, to) that a row sees: i32[rows, 2]; the address of its bias of the sequence's first token, i32[groups, rows]: that of token j lies j elements before. 0: none.
+  first: i32;
+  seen: usize;
   relative: usize;
-  relativeRow: i32;
   // f32[rows, 64]; f32[64, 4]; f32[4].
   scores: usize;
   weights: usize;
@@ -363,13 +364,16 @@ export function f32_decode_page(call: usize, page: usize, begin: i32, end: i32, 
         if (t.format == FLOAT16) scaleRow(s, SCORES, load<f32>(NUMBERS, 28));
         if (t.cap > 0) soften(s, SCORES, t.cap);
         for (let i: usize = 0; i < 4; i++) {
-          const line = s + i * LINE;
+          const line = s + i * LINE, seen = t.seen + ((<usize>r + i) << 3), begins = min(max(load<i32>(seen) - t.first, first), first + whole), ends = min(max(load<i32>(seen, 4) - t.first, first), first + whole);
           if (t.relative) {
-            let b = t.relative + (((row + i) * <usize>t.relativeRow) << 2) - (<usize>from << 2);
-            for (let c = line + (<usize>(from - first) << 2), stop = line + (<usize>(to - first) << 2); c < stop; c += 4, b -= 4) store<f32>(c, load<f32>(c) + load<f32>(b));
+            let b = load<usize>(t.relative + ((row + i) << 2)) - (<usize>(t.first + begins) << 2);
+            for (let j = begins; j < ends; j++, b -= 4) {
+              const c = line + (<usize>(j - first) << 2);
+              store<f32>(c, load<f32>(c) + load<f32>(b));
+            }
           }
-          for (let j = 0; j < from - first; j++) store<f32>(line + (<usize>j << 2), -Infinity);
-          for (let j = to - first; j < whole; j++) store<f32>(line + (<usize>j << 2), -Infinity);
+          for (let j = first; j < begins; j++) store<f32>(line + (<usize>(j - first) << 2), -Infinity);
+          for (let j = ends; j < first + whole; j++) store<f32>(line + (<usize>(j - first) << 2), -Infinity);
         }
         const top = t.max + (row << 2), bytes = <usize>whole << 4, m = byToken(s, <usize>whole << 2, t.weights, v128.load(top));
         if (t.sigmoid) sigmoidFour(t.weights, bytes, v128.load(t.shifts + (row << 2)));

@@ -291,7 +291,7 @@ describe("attentionDecode", () => {
         // The element of distance d of `relative` stands at keys - 1 + d, where the query stands at the first key; here it stands at the last.
         const relative = problem.relative && Float32Array.from({ length: heads * keys }, (_, at) => problem.relative![Math.floor(at / keys) * keys + (at % keys)]);
         const got = attentionDecode({
-          heads, format, query: problem.query.data, scale: problem.scale, softCap: problem.softCap, shifts: problem.shifts, sinks: problem.sinks, from: 0, to: keys, relative, page: (index) => held[index].pointer,
+          heads, queries: 1, format, query: problem.query.data, scale: problem.scale, softCap: problem.softCap, shifts: problem.shifts, sinks: problem.sinks, from: Int32Array.of(0), to: Int32Array.of(keys), relative, page: (index) => held[index].pointer,
         });
         for (const page of held) page.dispose();
         expectClose(got.output, want.output, { ...(settings.sigmoid ? SUMMED : CLOSE), label: "output" });
