@@ -1,5 +1,5 @@
 /**
- * Whether losses do on data what their papers say. `node --import ./tools/fixtures/packages.ts tools/experiments/classification.ts` writes docs/data/experiments/classification-*.json.
+ * Whether losses do on data what their papers say. `npx -y pnpm@12 experiments classification` writes docs/data/experiments/classification-*.json.
  *
  *   noise: 40 % of the training labels of clothes are replaced by another class, evenly; generalised cross-entropy and early-learning regularisation against cross-entropy.
  *   tail: letters with 500 rows of the most frequent class down to 5 of the rarest; logit adjustment and LDAM against cross-entropy, by the mean accuracy of the classes.
@@ -7,7 +7,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crossEntropy, earlyLearningLoss, generalizedCrossEntropyLoss, ldamLoss, ldamMargins, logitAdjustedLoss, TemporalEnsemble } from "@logits/losses/classification";
-import { randomSource, type Tensor } from "@logits/tensor";
+import { Tensor, randomSource } from "@logits/tensor";
 import { clothes, letters } from "./data.ts";
 import { cosine, effectOf, predictions, taken, train, type Effect, type Rows } from "./mlp.ts";
 
@@ -98,7 +98,7 @@ export function tail({ seeds, epochs, rows: most }: Size): Result {
   return { experiment: `letters, ${most} rows of the most frequent class to ${Math.max(2, most / 100)} of the rarest`, measure: "mean of the 26 classes' accuracies on 4,000 test rows", seeds, epochs, rows: most, effects: against(scores, "crossEntropy") };
 }
 
-const scaled = (x: Rows, by: number): Rows => ({ ...x, dtype: x.dtype, shape: x.shape, data: x.data.map((v) => v * by) }) as Rows;
+const scaled = (x: Rows, by: number): Rows => new Tensor("float32", x.shape, x.data.map((v) => v * by));
 
 function against(scores: Readonly<Record<string, Float64Array[]>>, base: string): Record<string, Effect> {
   return Object.fromEntries(Object.keys(scores).filter((name) => name !== base).map((name) => [name, effectOf(scores[name], scores[base])]));

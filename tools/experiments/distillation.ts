@@ -1,5 +1,5 @@
 /**
- * Small students of a larger teacher on images of clothes: `node --import ./tools/fixtures/packages.ts tools/experiments/distillation.ts` writes docs/data/experiments/distillation.json.
+ * Small students of a larger teacher on images of clothes: `npx -y pnpm@12 experiments distillation` writes docs/data/experiments/distillation.json.
  * The teacher has seen 5,000 rows; the students, of 16 hidden units, see 1,000 of them. Same start, same order of rows for all losses of a seed.
  */
 import { writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { distillationLoss, distLoss, dkdLoss, jensenShannonLoss, pldLoss } from 
 import { softmax } from "@logits/core-wasm";
 import { Tensor } from "@logits/tensor";
 import { clothes } from "./data.ts";
-import { cosine, effectOf, predictions, taken, train, type Effect, type Mlp, type Rows } from "./mlp.ts";
+import { cosine, effectOf, predictions, recordOf, roundedEffect, taken, train, type Mlp, type Rows } from "./mlp.ts";
 
 /** What a student learns from: cross-entropy alone, or with a distillation loss at the weights of its paper. */
 export const METHODS = ["ce", "kd", "kd without labels", "dkd", "dist", "pld", "js"] as const;
@@ -50,17 +50,16 @@ export function run(options: { readonly seeds: number; readonly epochs: number; 
   // The step size of each method: the best on rows that no student has learnt from, with seeds of their own.
   const held = Int32Array.from({ length: Math.min(1000, teacherRows - rows) }, (_, i) => rows + i), heldX = taken(all.x, held);
   const rateOf = (method: Method): number => tried.length === 1 ? tried[0] : tried.map((rate) => [rate, mean([100, 101].flatMap((seed) => Array.from(predictions(student(method, seed, rate).outputs(heldX)), (c, i) => Number(c === all.y[held[i]]))))] as const).reduce((best, one) => (one[1] > best[1] ? one : best))[0];
-  const rates = Object.fromEntries(methods.map((method) => [method, rateOf(method)])) as Record<Method, number>;
-  return { teacher: mean(judged(teacher.outputs(test.x)).right), rates, students: Object.fromEntries(methods.map((method) => [method, Array.from({ length: seeds }, (_, s) => judged(student(method, s + 2, rates[method]).outputs(test.x)))])) as Record<Method, StudentRows[]> };
+  const rates = recordOf(methods, rateOf);
+  return { teacher: mean(judged(teacher.outputs(test.x)).right), rates, students: recordOf(methods, (method) => Array.from({ length: seeds }, (_, s) => judged(student(method, s + 2, rates[method]).outputs(test.x)))) };
 }
 
 if (process.argv[1] === import.meta.filename) {
   const { teacher, rates, students } = run({ seeds: 8, epochs: 40, rows: 1000, teacherRows: 5000, teacherEpochs: 20 });
-  const round = (effect: Effect): object => Object.fromEntries(Object.entries(effect).map(([key, value]) => [key, Number(value.toFixed(4))]));
   const result = {
     data: "fashion-mnist-14: teacher 196-256-10 on 5,000 rows, students 196-16-10 on the first 1,000, 2,500 test rows, 8 seeds",
     teacher: { accuracy: Number(teacher.toFixed(4)) },
-    methods: METHODS.map((method) => ({ method, rate: rates[method], accuracy: round(effectOf(students[method].map((s) => s.right), students.ce.map((s) => s.right))), nll: round(effectOf(students[method].map((s) => s.nll), students.ce.map((s) => s.nll))) })),
+    methods: METHODS.map((method) => ({ method, rate: rates[method], accuracy: roundedEffect(effectOf(students[method].map((s) => s.right), students.ce.map((s) => s.right))), nll: roundedEffect(effectOf(students[method].map((s) => s.nll), students.ce.map((s) => s.nll))) })),
     interval: "a: the method, b: cross-entropy alone; 95 %, bootstrap over test rows of the paired difference, mean over seeds",
   };
   writeFileSync(join(import.meta.dirname, "../../docs/data/experiments/distillation.json"), `${JSON.stringify(result, null, 2)}\n`);

@@ -1,5 +1,5 @@
 /**
- * Whether losses on sampled words end where the exact one does, as Gao et al. (2021) say, if the sampling is corrected for. `node --import ./tools/fixtures/packages.ts tools/experiments/largeVocabulary.ts` writes docs/data/experiments/large-vocabulary.json.
+ * Whether losses on sampled words end where the exact one does, as Gao et al. (2021) say, if the sampling is corrected for. `npx -y pnpm@12 experiments largeVocabulary` writes docs/data/experiments/large-vocabulary.json.
  *
  * The word that follows a word in short messages (WNUT-17): z = W e[word] + b, by Adagrad; the measure is the log-probability of the next word under a softmax over all words.
  */
@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { denseRows, countNoise, linearCrossEntropy, linearStatistics, nceLoss, sampledBinaryLoss, sampledSoftmaxLoss, sampleNegatives, samplingCorrection, type Negatives } from "@logits/losses/large-vocabulary";
 import { randomSource, Tensor } from "@logits/tensor";
-import { effectOf, type Effect } from "./mlp.ts";
+import { effectOf, roundedEffect, type Effect } from "./mlp.ts";
 
 const WIDTH = 24, BATCH = 128, SAMPLES = 64;
 
@@ -96,11 +96,11 @@ export function largeVocabulary(seeds: number, epochs: number, limit: number, ra
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const { words, train, test, methods } = largeVocabulary(2, 2, 600), rounded = (x: number): number => Math.round(x * 1e4) / 1e4;
+  const { words, train, test, methods } = largeVocabulary(2, 2, 600);
   const out = {
     data: `wnut17: ${train} training and ${test} test pairs of a word and the next, ${words} words; width ${WIDTH}, ${SAMPLES} sampled words, 2 epochs, 2 seeds; rate by held-out training pairs`,
     interval: "mean log-probability of a test word in nats, a: the method, b: cross-entropy; 95 %, bootstrap over the test words of the paired difference",
-    methods: Object.entries(methods).map(([method, { rate, a, b, difference, low, high }]) => ({ method, rate, a: rounded(a), b: rounded(b), difference: rounded(difference), low: rounded(low), high: rounded(high) })),
+    methods: Object.entries(methods).map(([method, { rate, ...effect }]) => ({ method, rate, ...roundedEffect(effect) })),
   };
   writeFileSync(join(import.meta.dirname, "../../docs/data/experiments/large-vocabulary.json"), `${JSON.stringify(out, null, 2)}\n`);
 }

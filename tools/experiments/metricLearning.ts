@@ -1,5 +1,5 @@
 /**
- * Letters, 20 classes to learn and 6 that are never seen: `node --import ./tools/fixtures/packages.ts tools/experiments/metricLearning.ts` writes docs/data/experiments/metric-learning.json.
+ * Letters, 20 classes to learn and 6 that are never seen: `npx -y pnpm@12 experiments metricLearning` writes docs/data/experiments/metric-learning.json.
  * One network, 16-128-32, whose 32 outputs are the embedding; losses differ, step sizes were chosen by recall on training rows that were left out.
  */
 import { writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { auroc } from "@logits/metrics";
 import { bootstrap, percentileInterval, sampleNormal } from "@logits/statistics";
 import { Tensor, randomSource, type TensorLike } from "@logits/tensor";
 import { letters, type Labelled } from "./data.ts";
-import { cosine, descend, effectOf, taken, train, type Effect, type Rows } from "./mlp.ts";
+import { cosine, descend, effectOf, roundedEffect, taken, train, type Effect, type Rows } from "./mlp.ts";
 
 /** D, H, L, P, T and X are not trained on. */
 const UNKNOWN = new Set([3, 7, 11, 15, 19, 23]), EMBEDDING = 32;
@@ -107,15 +107,15 @@ export function metricLearning(seeds: number, epochs: number, rows: number, repe
     const embed = embedding(METHODS[name], seen, seed + 1, epochs), [trained, a, b] = [seen, known, unknown].map(({ x }) => embed(x));
     return { known: recalls(a, known.y), unknown: recalls(b, unknown.y), far: Float64Array.from([...strangeness(a, trained, seen.y), ...strangeness(b, trained, seen.y)]) };
   }));
-  const base = results[0], rounded = (effect: Effect): Effect => Object.fromEntries(Object.entries(effect).map(([key, value]) => [key, Math.round(1e4 * value) / 1e4])) as unknown as Effect;
+  const base = results[0];
   return {
     data: `letter: 20 letters to train on (${seen.y.length} rows), ${known.y.length} test rows of them and ${unknown.y.length} of 6 other letters; network 16-128-32, ${epochs} epochs, ${seeds} seeds`,
     methods: names.map((method, m) => ({
       method,
       rate: METHODS[method].rate,
-      recallKnown: rounded(effectOf(results[m].map((r) => r.known), base.map((r) => r.known))),
-      recallUnknown: rounded(effectOf(results[m].map((r) => r.unknown), base.map((r) => r.unknown))),
-      rejection: rounded(areaEffect(results[m].map((r) => r.far), base.map((r) => r.far), isUnknown, repetitions)),
+      recallKnown: roundedEffect(effectOf(results[m].map((r) => r.known), base.map((r) => r.known))),
+      recallUnknown: roundedEffect(effectOf(results[m].map((r) => r.unknown), base.map((r) => r.unknown))),
+      rejection: roundedEffect(areaEffect(results[m].map((r) => r.far), base.map((r) => r.far), isUnknown, repetitions)),
     })),
   };
 }

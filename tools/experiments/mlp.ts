@@ -126,3 +126,14 @@ export function effectOf(a: readonly ArrayLike<number>[], b: readonly ArrayLike<
   const [low, high] = percentileInterval(bootstrap(n, (rows) => score(x, rows) - score(y, rows), { random: randomSource(seed), repetitions }), 0.95);
   return { a: score(x, all), b: score(y, all), difference: score(x, all) - score(y, all), low, high };
 }
+
+/** With four digits behind the point, as the files have it. */
+export function roundedEffect({ a, b, difference, low, high }: Effect): Effect {
+  const round = (x: number): number => Number(x.toFixed(4));
+  return { a: round(a), b: round(b), difference: round(difference), low: round(low), high: round(high) };
+}
+
+/** What `make` gives for each of some names. */
+export function recordOf<Name extends string, Value>(names: readonly Name[], make: (name: Name) => Value): Record<Name, Value> {
+  return Object.fromEntries(names.map((name) => [name, make(name)])) as Record<Name, Value>;
+}

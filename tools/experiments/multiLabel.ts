@@ -1,5 +1,5 @@
 /**
- * Two intents in one text, of which one label may be missing: `node --import ./tools/fixtures/packages.ts tools/experiments/multiLabel.ts` writes docs/data/experiments/multi-label.json.
+ * Two intents in one text, of which one label may be missing: `npx -y pnpm@12 experiments multiLabel` writes docs/data/experiments/multi-label.json.
  * A linear layer on the words for each loss, the same order of rows; sums over labels, means over rows.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { asymmetricLoss, binaryCrossEntropy, entropyMaximizationLoss, sigmoidFocalLoss } from "@logits/losses/multi-label";
 import { Tensor, randomSource } from "@logits/tensor";
-import { cosine, effectOf, taken, train, type Effect, type Rows } from "./mlp.ts";
+import { cosine, effectOf, recordOf, roundedEffect, taken, train, type Rows } from "./mlp.ts";
 
 /** What the layer learns from, at the defaults of each paper. */
 export const METHODS = ["cross-entropy", "asymmetric", "asymmetric, official gradient", "focal", "entropy maximisation"] as const;
@@ -86,19 +86,18 @@ export function run(options: { readonly seeds: number; readonly epochs: number; 
   const { seeds, epochs, rows, testRows, rates } = options, { train: given, test } = pairs(rows, testRows), held = Math.floor(rows / 5), range = (from: number, to: number): Int32Array => Int32Array.from({ length: to - from }, (_, i) => from + i), kept = range(held, rows), out = range(0, held);
   const fit = (x: Rows, t: Rows, method: Method, seed: number, rate: number): ReturnType<typeof train> => train(x, { widths: [WORDS, INTENTS], seed, epochs, batch: 50, rate: cosine(rate, epochs) }, (outputs, chosen) => gradient(method, outputs, taken(t, chosen)));
   const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
-  return Object.fromEntries(SETTINGS.map((setting) => {
+  return recordOf(SETTINGS, (setting) => {
     const t = setting === "all labels" ? given.all : given.one;
-    return [setting, Object.fromEntries(METHODS.map((method) => {
+    return recordOf(METHODS, (method) => {
       const tried = rates.length === 1 ? [1] : rates.map((rate) => mean(scores(fit(taken(given.x, kept), taken(t, kept), method, 1, rate).outputs(taken(given.x, out)), taken(given.all, out)).precision)), rate = rates[tried.indexOf(Math.max(...tried))];
-      return [method, { rate, scores: Array.from({ length: seeds }, (_, s) => scores(fit(given.x, t, method, s + 2, rate).outputs(test.x), test.all)) }];
-    }))];
-  })) as never;
+      return { rate, scores: Array.from({ length: seeds }, (_, s) => scores(fit(given.x, t, method, s + 2, rate).outputs(test.x), test.all)) };
+    });
+  });
 }
 
 if (process.argv[1] === import.meta.filename) {
   const results = run({ seeds: 3, epochs: 12, rows: 3000, testRows: 1500, rates: [3, 10] });
-  const round = (effect: Effect): object => Object.fromEntries(Object.entries(effect).map(([key, value]) => [key, Number(value.toFixed(4))]));
-  const effect = (setting: Setting, method: Method, score: keyof Scores): object => round(effectOf(results[setting][method].scores.map((s) => s[score]), results[setting]["cross-entropy"].scores.map((s) => s[score])));
+  const effect = (setting: Setting, method: Method, score: keyof Scores): object => roundedEffect(effectOf(results[setting][method].scores.map((s) => s[score]), results[setting]["cross-entropy"].scores.map((s) => s[score])));
   const result = {
     data: "clinc150: texts of two queries, 60 intents, 600 words; 3,000 to train on, 1,500 to test; a linear layer, 3 seeds",
     measure: "precision: average precision of the labels of a row; f1: F1 of a row, labels with a logit above 0",

@@ -1,5 +1,5 @@
 /**
- * Preferences of which a share is the wrong way round: `node --import ./tools/fixtures/packages.ts tools/experiments/preference.ts` writes docs/data/experiments/preference.json.
+ * Preferences of which a share is the wrong way round: `npx -y pnpm@12 experiments preference` writes docs/data/experiments/preference.json.
  * The policy chooses one item of a list (LightGBM's example of graded relevance); pairs of items of a query are preferences, the more relevant one chosen, 30 % of them swapped.
  * The reference is the uniform policy: log-ratios differ by the scores' difference, so every loss of the margin applies as it is.
  */
@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { dpoLoss, exoLoss, ipoLoss, robustDpoLoss, slicLoss, type ReferenceLoss } from "@logits/losses/preference";
 import { Tensor, randomSource } from "@logits/tensor";
-import { effectOf, train, type Effect, type Mlp } from "./mlp.ts";
+import { effectOf, roundedEffect, train, type Mlp } from "./mlp.ts";
 import { queries, type Queries } from "./ranking.ts";
 
 const FEATURES = 300, SWAPPED = 0.3;
@@ -92,11 +92,11 @@ export function run(options: { readonly methods: readonly string[]; readonly see
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const results = run({ methods: METHODS, seeds: 6, epochs: 60, rates: [3, 1, 0.3] }), round = (effect: Effect): object => Object.fromEntries(Object.entries(effect).map(([key, value]) => [key, Number(value.toFixed(4))]));
+  const results = run({ methods: METHODS, seeds: 6, epochs: 60, rates: [3, 1, 0.3] });
   const result = {
     data: `lightgbm-ranking: up to 20 pairs of each of 201 training queries, 30 % swapped; network 300-16-1, 6 seeds; rate and epochs by clean pairs of the last quarter of the queries; tested on clean pairs of ${results.dpo.right[0].length} test queries`,
     interval: "a: the method, b: dpo; share of pairs in the right order, mean over queries; 95 %, bootstrap over test queries of the paired difference, mean over seeds",
-    methods: METHODS.map((method) => ({ method, rate: results[method].rate, epochs: results[method].epochs, right: round(effectOf(results[method].right, results.dpo.right)) })),
+    methods: METHODS.map((method) => ({ method, rate: results[method].rate, epochs: results[method].epochs, right: roundedEffect(effectOf(results[method].right, results.dpo.right)) })),
   };
   writeFileSync(join(import.meta.dirname, "../../docs/data/experiments/preference.json"), `${JSON.stringify(result, null, 2)}\n`);
   console.log(JSON.stringify(result, null, 1));

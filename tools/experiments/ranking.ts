@@ -1,5 +1,5 @@
 /**
- * A small network that ranks, under several losses: `node --import ./tools/fixtures/packages.ts tools/experiments/ranking.ts` writes docs/data/experiments/ranking.json.
+ * A small network that ranks, under several losses: `npx -y pnpm@12 experiments ranking` writes docs/data/experiments/ranking.json.
  * LightGBM's example of graded relevance: 201 queries to train on, 50 to test. Step size and number of epochs of each loss are the best on 50 of the training queries.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { approxNdcgLoss, lambdaLoss, listMleLoss, listNetLoss, listwiseSoftmaxLoss, rankNetLoss, type ListLoss } from "@logits/losses/ranking";
 import { Tensor, randomSource } from "@logits/tensor";
-import { effectOf, taken, train, type Effect, type Mlp, type Rows } from "./mlp.ts";
+import { effectOf, roundedEffect, taken, train, type Mlp, type Rows } from "./mlp.ts";
 
 /** Items of queries, with grades from 0 to 4. */
 export interface Queries {
@@ -87,12 +87,12 @@ export function run(options: { readonly methods: readonly string[]; readonly see
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const results = run({ methods: METHODS, seeds: 5, epochs: 80, rates: [0.3, 0.1, 0.03] }), round = (effect: Effect): object => Object.fromEntries(Object.entries(effect).map(([key, value]) => [key, Number(value.toFixed(4))]));
+  const results = run({ methods: METHODS, seeds: 5, epochs: 80, rates: [0.3, 0.1, 0.03] });
   const result = {
     data: "lightgbm-ranking: 201 training and 50 test queries, network 300-16-1, 5 seeds; rate and epochs by NDCG@10 on 50 training queries",
     interval: "a: the method, b: pointwise; 95 %, bootstrap over the 50 test queries of the paired difference, mean over seeds",
     stock: { tool: "LightGBM lambdarank, boosted trees", "ndcg@1": 0.613, "ndcg@3": 0.607 },
-    methods: METHODS.map((method) => ({ method, rate: results[method].rate, epochs: results[method].epochs, ...Object.fromEntries([1, 3, 10].map((k) => [`ndcg@${k}`, round(effectOf(results[method].ndcg[k], results.pointwise.ndcg[k]))])) })),
+    methods: METHODS.map((method) => ({ method, rate: results[method].rate, epochs: results[method].epochs, ...Object.fromEntries([1, 3, 10].map((k) => [`ndcg@${k}`, roundedEffect(effectOf(results[method].ndcg[k], results.pointwise.ndcg[k]))])) })),
   };
   writeFileSync(join(import.meta.dirname, "../../docs/data/experiments/ranking.json"), `${JSON.stringify(result, null, 2)}\n`);
   console.log(JSON.stringify(result));

@@ -1,5 +1,5 @@
 /**
- * Silhouettes and outlines of clothes under noise and occlusion: `node --import ./tools/fixtures/packages.ts tools/experiments/segmentation.ts` writes docs/data/experiments/segmentation.json.
+ * Silhouettes and outlines of clothes under noise and occlusion: `npx -y pnpm@12 experiments segmentation` writes docs/data/experiments/segmentation.json.
  * One network 196-128-196 for each loss, the same start and the same order of rows; a loss for each image, averaged.
  */
 import { writeFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { binaryCrossEntropy } from "@logits/losses/multi-label";
 import { diceLoss, lovaszHingeLoss } from "@logits/losses/segmentation";
 import { Tensor, randomSource, type TensorLike } from "@logits/tensor";
 import { clothes } from "./data.ts";
-import { cosine, effectOf, taken, train, type Effect, type Rows } from "./mlp.ts";
+import { cosine, effectOf, recordOf, roundedEffect, taken, train, type Rows } from "./mlp.ts";
 
 /** What a network learns from. */
 export const METHODS = ["cross-entropy", "dice", "lovasz hinge", "cross-entropy, then lovasz hinge", "cross-entropy + dice"] as const;
@@ -71,26 +71,25 @@ export function run(options: { readonly seeds: number; readonly epochs: number; 
   const { seeds, epochs, rows, testRows, rates } = options, all = clothes("train", rows).x, test = clothes("test", testRows).x, held = Math.floor(rows / 5), first = (from: number, to: number): Int32Array => Int32Array.from({ length: to - from }, (_, i) => from + i);
   const fit = (x: Rows, t: Rows, method: Method, seed: number, rate: number): ReturnType<typeof train> => train(x, { widths: [196, 128, 196], seed, epochs, batch: 50, rate: cosine(rate, epochs) }, (outputs, chosen, epoch) => gradient(method, outputs, taken(t, chosen), 2 * epoch >= epochs));
   const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
-  return Object.fromEntries(TASKS.map((task) => {
+  return recordOf(TASKS, (task) => {
     const [t, ofTest, x, xTest] = [masks(all, task), masks(test, task), spoiled(all, 11), spoiled(test, 12)], kept = first(held, rows), out = first(0, held);
-    const methods = Object.fromEntries(METHODS.map((method) => {
+    const methods = recordOf(METHODS, (method) => {
       const tried = rates.length === 1 ? [1] : rates.map((rate) => mean(overlaps(fit(taken(x, kept), taken(t, kept), method, 1, rate).outputs(taken(x, out)), taken(t, out)))), rate = rates[tried.indexOf(Math.max(...tried))];
-      return [method, { rate, overlaps: Array.from({ length: seeds }, (_, s) => overlaps(fit(x, t, method, s + 2, rate).outputs(xTest), ofTest)) }];
-    }));
-    return [task, { share: t.data.reduce((a, b) => a + b, 0) / t.size, methods }];
-  })) as never;
+      return { rate, overlaps: Array.from({ length: seeds }, (_, s) => overlaps(fit(x, t, method, s + 2, rate).outputs(xTest), ofTest)) };
+    });
+    return { share: t.data.reduce((a, b) => a + b, 0) / t.size, methods };
+  });
 }
 
 if (process.argv[1] === import.meta.filename) {
   const results = run({ seeds: 3, epochs: 10, rows: 2000, testRows: 1500, rates: [1, 3] });
-  const round = (effect: Effect): object => Object.fromEntries(Object.entries(effect).map(([key, value]) => [key, Number(value.toFixed(4))]));
   const result = {
     data: "fashion-mnist-14: 2,000 images to train on, 1,500 to test, uniform noise of standard deviation 0.5 and a blank square of 5 x 5 of 14 x 14 pixels; network 196-128-196, 3 seeds",
     measure: "intersection over union of each test image, pixels with a logit above 0",
     tasks: TASKS.map((task) => ({
       task,
       share: Number(results[task].share.toFixed(3)),
-      methods: METHODS.map((method) => ({ method, rate: results[task].methods[method].rate, overlap: round(effectOf(results[task].methods[method].overlaps, results[task].methods["cross-entropy"].overlaps)) })),
+      methods: METHODS.map((method) => ({ method, rate: results[task].methods[method].rate, overlap: roundedEffect(effectOf(results[task].methods[method].overlaps, results[task].methods["cross-entropy"].overlaps)) })),
     })),
     interval: "a: the method, b: cross-entropy; 95 %, bootstrap over test images of the paired difference, mean over seeds. The step size of each method is the better of 1 and 3 on 400 images kept from training",
   };

@@ -1,5 +1,5 @@
 /**
- * Four labels a digit, the other 3,783 digits without: `node tools/experiments/semiSupervised.ts` writes docs/data/experiments/semi-supervised.json.
+ * Four labels a digit, the other 3,783 digits without: `npx -y pnpm@12 experiments semiSupervised` writes docs/data/experiments/semi-supervised.json.
  * A network of one hidden layer; the weak view is the image, the strong one is moved by up to one pixel, with a block of 3 x 3 blotted out and noise. The draw of the labels differs between seeds and is the same for all methods.
  */
 import { writeFileSync } from "node:fs";
