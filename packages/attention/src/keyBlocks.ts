@@ -99,9 +99,10 @@ export function stridedBlocks(length: number, stride: number, options: StridedBl
   if (stride % size !== 0) throw rangeError(where, "size", `a divisor of the stride ${stride}`, `${size}`);
   const steps = stride / size;
   return made(size, Array.from({ length: Math.ceil(length / size) }, (_, n) => {
-    const keys: [number, number][] = [];
-    for (let k = 0; k <= n; k++) if ((part !== "far" && n - k <= steps) || (part !== "local" && (n - k) % steps === 0)) keys.push([k * size, (k + 1) * size]);
-    return keys;
+    const runs: [number, number][] = [], near = Math.max(0, n - steps), end = part === "far" ? n + 1 : near;
+    if (part !== "local") for (let k = n % steps; k < end; k += steps) runs.push([k * size, (k + 1) * size]);
+    if (part !== "far") runs.push([near * size, (n + 1) * size]);
+    return runs;
   }));
 }
 
