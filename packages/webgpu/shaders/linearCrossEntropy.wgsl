@@ -1,5 +1,5 @@
 // Cross-entropy over a vocabulary, a tile z: f32[rows, cols] of its logits at a time; the word of column c is first + c.
-// labels: i32[rows], bias: f32[V] (hasBias = 1), factors: f32[rows]; all floats as bits. A logit is cap tanh((z + bias) / cap) (cap 0: z + bias); a bias of -Infinity makes a word impossible.
+// labels: i32[rows], bias: f32[cols] (hasBias = 1), factors: f32[rows]; all floats as bits. A logit is cap tanh((z + bias) / cap) (cap 0: z + bias); a bias of -Infinity makes a word impossible.
 //   STATE     z: the logits, state: f32[rows, 3]: the largest logit m so far (NaN where one is NaN or +Infinity), others: the sum of exp(logit - m) but for m's own 1, and the label's logit.
 //             With last = 1: logs[r] = L = m + log(1 + others), values[r] = factors[r] (L - the label's logit + zLoss L^2)
 //   GRADIENT  z[r, c] = factors[r] ((1 + 2 zLoss L) exp(logit - L) - [first + c is the label]) (1 - (logit / cap)^2); ready = 1: z holds the logits
@@ -25,7 +25,7 @@ struct Params {
 fn logit(bits: u32, c: u32) -> u32 {
   var sum = bits;
   if (params.hasBias == 1u) {
-    let b = bias[params.shiftBias + params.first + c];
+    let b = bias[params.shiftBias + c];
     if (b == MINUS_INFINITE) { return b; }
     if (finite(bits) && finite(b)) {
       sum = bitcast<u32>(bitcast<f32>(bits) + bitcast<f32>(b));

@@ -85,7 +85,8 @@ function run(where: string, hidden: GpuTensor, weights: GpuTensor, labels: Tenso
   const make = (...axes: number[]): GpuTensor<"float32"> => gpu.result(where, "float32", axes, inputs);
   const tile = make(together, tileWidth), state = make(together, 3), values = make(rows), logs = make(rows);
   inputs.push(tile, state);
-  const grads = gradient ? { hidden: make(rows, width), weights: rows > 0 ? make(words, width) : zeros(gpu, where, [words, width], inputs), ...(b && { bias: rows > 0 ? make(words) : zeros(gpu, where, [words], inputs) }) } : undefined;
+  const sums = (...axes: number[]): GpuTensor<"float32"> => (rows > 0 ? make(...axes) : zeros(gpu, where, axes, inputs));
+  const grads = gradient ? { hidden: make(rows, width), weights: sums(words, width), ...(b && { bias: sums(words) }) } : undefined;
 
   for (let row = 0; row < rows; row += together) {
     const count = Math.min(together, rows - row), part = (y: GpuTensor): Part => ({ slot: y.slot, at: y.offset + row, count });
@@ -94,8 +95,7 @@ function run(where: string, hidden: GpuTensor, weights: GpuTensor, labels: Tenso
         const some = Math.min(tileWidth, words - first), last = first + some === words, z = { slot: tile.slot, at: 0, row: some };
         // One tile for all words still holds the logits.
         if (mode === 0 || some < words) gemm(gpu, where, matrixOf(x, width, false, row), matrixOf(weights, width, true, first), z, [1, count, some, width]);
-        const bound = b ? { slot: b.slot, at: b.offset, count: words } : part(factors);
-        const parts = [part(targets), bound, part(mode ? slopes : factors), { slot: tile.slot, at: 0, count: count * some }, { slot: state.slot, at: 0, count: 3 * count }, part(values), part(logs)], lanes = lanesFor(tileWidth);
+        const parts = [part(targets), b ? { slot: b.slot, at: b.offset + first, count: some } : part(factors), part(mode ? slopes : factors), { slot: tile.slot, at: 0, count: count * some }, { slot: state.slot, at: 0, count: 3 * count }, part(values), part(logs)], lanes = lanesFor(tileWidth);
         gpu.dispatch(where, FAMILY, { LANES: lanes, MODE: mode }, parts, [count, some, first, last ? 1 : 0, b ? 1 : 0, some < words ? 0 : 1], [zLoss, cap ?? 0], grid(gpu, Math.ceil((count * lanes) / 256)));
         if (mode === 0) continue;
         gemm(gpu, where, { ...z, col: 1 }, matrixOf(weights, width, false, first), { slot: grads!.hidden.slot, at: row * width, row: width }, [1, count, width, some], { add: first > 0 });
