@@ -44,6 +44,21 @@ function excess(json: MahalanobisDetectorJSON, row: readonly number[], got: numb
   return Math.abs(got - best) / (2 * Math.sqrt(best) * error + error ** 2 + (f / 16 + 8) * 2 ** -24 * best);
 }
 
+describe("MahalanobisDetector.parameters", () => {
+  it("are what the score is made of, as copies", () => {
+    const { x, y } = world(60, 4, 3, 5), detector = MahalanobisDetector.fit(x, y), { mean, whitening, means } = detector.parameters(), rows = world(7, 4, 3, 6).x;
+    expect([mean.shape, whitening.shape, means.shape]).toEqual([[4], [4, 4], [3, 4]]);
+    const before = scores(detector, rows), want = list(rows).map((row) => {
+      const white = Array.from({ length: 4 }, (_, i) => row.reduce((sum, value, j) => sum + whitening.data[i * 4 + j] * (value - mean.data[j]), 0));
+      return Math.min(...Array.from({ length: 3 }, (_, k) => white.reduce((sum, value, i) => sum + (value - means.data[k * 4 + i]) ** 2, 0)));
+    });
+    // Some twenty roundings of float32.
+    expectClose(before, want, { rtol: 1e-5, atol: 1e-5 });
+    for (const copy of [mean, whitening, means]) copy.data.fill(7);
+    expectExact(scores(detector, rows), before);
+  });
+});
+
 describe("agrees with the definition", () => {
   it.each([[40, 1, 1], [60, 2, 3], [80, 5, 2], [150, 9, 4], [300, 33, 3]])("[paper:a-simple-unified-framework-for-detecting-out-of-distribution] for N = %i, F = %i, C = %i", (n, f, classes) => {
     const { x, y } = world(n, f, classes, n), rows = world(10, f, Math.min(classes, 10), 77).x;

@@ -219,6 +219,19 @@ export class MahalanobisDetector implements Detector {
     return new Tensor("float32", x.shape.slice(0, -1), scores);
   }
 
+  /**
+   * What the score is made of, for other backends: mean float32 [F] (m), whitening float32 [F, F] (W, a lower triangle), means float32 [K, F] (W (mean_c - m) of the supported classes). Copies.
+   *
+   * @example
+   *   const state = detector.parameters();
+   *   mahalanobis(gpu.tensor(rows), { mean: gpu.tensor(state.mean), whitening: gpu.tensor(state.whitening), means: gpu.tensor(state.means) }); // of @logits/webgpu
+   */
+  parameters(): { readonly mean: Tensor<"float32">; readonly whitening: Tensor<"float32">; readonly means: Tensor<"float32"> } {
+    const { features } = this, upper = this.#whitening.data, whitening = new Float32Array(features * features);
+    for (let i = 0; i < features; i++) for (let j = 0; j <= i; j++) whitening[i * features + j] = upper[j * features + i];
+    return { mean: new Tensor("float32", [features], this.#mean.slice()), whitening: new Tensor("float32", [features, features], whitening), means: new Tensor("float32", [...this.#means.shape], this.#means.data.slice()) };
+  }
+
   /** Gives back the WebAssembly memory at once; without it that happens when the object is collected. The detector is of no use afterwards. */
   dispose(): void {
     this.#whitening.dispose();
