@@ -1,8 +1,9 @@
 import { matmul } from "@logits/core-wasm";
 import { exp } from "@logits/statistics";
 import { Tensor } from "@logits/tensor";
+import { NEAR_ZERO, expNearZero } from "./expNearZero.ts";
 import { mapped, type LinearProblem } from "./problem.ts";
-import { rowScale, type RowScale } from "./rowScale.ts";
+import { emptyScale, rowScale, type RowScale } from "./rowScale.ts";
 
 /** What the keys so far have left: sum of exp(gates) phi(k) v [F, E], of phi(k) [F], of v [E], and how many there were. */
 export interface LinearState {
@@ -46,11 +47,6 @@ function product(out: Float32Array, a: Float32Array, aShape: readonly number[], 
   const shape = [aShape[0], aShape[transposed === "a" ? 2 : 1], bShape[transposed === "b" ? 1 : 2]], data = out.subarray(0, shape[0] * shape[1] * shape[2]);
   matmul(made(aShape, a), made(bShape, b), { transposeA: transposed === "a", transposeB: transposed === "b", out: made(shape, data) });
   return data;
-}
-
-/** exp(x) for x <= 0; near 0, where gates mostly are, by a series whose rest is below 2^-36: a fifth of the time. */
-function gateOf(x: number): number {
-  return x > -0.25 ? 1 + x * (1 + x * (1 / 2 + x * (1 / 6 + x * (1 / 24 + x * (1 / 120 + x * (1 / 720 + x * (1 / 5040 + x / 40320))))))) : exp(x);
 }
 
 function add<Numbers extends Float32Array | Float64Array>(to: Numbers, from: Float32Array | Float64Array): void {
@@ -120,7 +116,7 @@ export class Group {
     const length = this.#length, cuts = new Set<number>();
     if (gates) {
       const own = gates.data.subarray(index * keys * gates.width, (index + 1) * keys * gates.width), factor = new Float64Array(length * gates.width), running = new Float64Array(factor.length), { width: n } = gates;
-      for (let at = 0; at < factor.length; at++) factor[at] = gateOf(own[at]);
+      for (let at = 0; at < factor.length; at++) factor[at] = own[at] > -NEAR_ZERO ? expNearZero(own[at]) : exp(own[at]);
       for (let token = 0, since = 0; token < length; token++, since++) {
         let low = 1;
         for (let f = token * n; f < token * n + n; f++) low = Math.min(low, (running[f] = since === 0 ? 1 : running[f - n] * factor[f])); // NaN stays
@@ -251,15 +247,15 @@ export class Group {
   }
 
   /** For each query of each head, from the first on: its scale, and the sum of the values that it sees. */
-  *#scaled(sums: Float64Array): Generator<{ readonly row: number; readonly head: number; readonly scale: RowScale; readonly values: Float64Array }> {
-    const { queries, normalize, powers, width } = this.#p, values = new Float64Array(this.#start.valueSum), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
+  *#scaled(sums: Float64Array): Generator<{ readonly row: number; readonly head: number; readonly live: boolean; readonly scale: RowScale; readonly values: Float64Array }> {
+    const { queries, normalize, powers, width } = this.#p, values = new Float64Array(this.#start.valueSum), scale = emptyScale();
     for (let i = 0, j = 0; i < queries; i++) {
       const count = this.#visible(i);
       if (normalize === "magnitude") for (; j < count - this.#start.count; j++) for (let e = 0; e < width; e++) values[e] += this.#value[j * width + e];
       for (let head = 0; head < this.#heads; head++) {
         const row = head * queries + i;
-        rowScale(normalize, sums[row], count, powers ? powers[this.#head + head] : 0, scale);
-        yield { row, head: this.#head + head, scale, values };
+        const live = rowScale(normalize, sums[row], count, powers ? powers[this.#head + head] : 0, scale);
+        yield { row, head: this.#head + head, live, scale, values };
       }
     }
   }
@@ -268,9 +264,9 @@ export class Group {
   normalize(raw: Float32Array, sums: Float64Array): void {
     const { width, normalize } = this.#p;
     if (normalize === "none") return;
-    for (const { row, scale: { beta, gamma }, values } of this.#scaled(sums)) {
+    for (const { row, live, scale: { beta, gamma }, values } of this.#scaled(sums)) {
       const from = row * width;
-      if (beta === 0) raw.fill(0, from, from + width);
+      if (!live) raw.fill(0, from, from + width);
       else if (gamma === 0) for (let at = from; at < from + width; at++) raw[at] *= beta;
       else for (let e = 0; e < width; e++) raw[from + e] = raw[from + e] * beta - gamma * values[e];
     }
@@ -332,15 +328,17 @@ export class Group {
   /** Gradients in the raw sums of scores times values and of scores; adds those of the powers, and MALA's of the values. */
   #rawGradients(raw: Float32Array, sums: Float64Array, upstream: Float32Array, { powers, value }: GroupGradients): { readonly byRaw: Float32Array; readonly bySums: Float64Array } {
     const { width, normalize } = this.#p, byRaw = new Float32Array(upstream.length), bySums = new Float64Array(sums.length), gammas = normalize === "magnitude" ? new Float64Array(sums.length) : undefined;
-    for (const { row, head, scale, values } of this.#scaled(sums)) {
+    for (const { row, head, live, scale, values } of this.#scaled(sums)) {
+      // Nothing of such a row counts, whatever its values.
+      if (!live) continue;
       let beta = 0, gamma = 0;
       for (let at = row * width, e = 0; e < width; e++, at++) {
         byRaw[at] = scale.beta * upstream[at];
         beta += upstream[at] * raw[at];
         gamma -= upstream[at] * values[e];
       }
-      // Where a row has no scale, nothing of it counts, whatever its values.
-      bySums[row] = (scale.betaBySum === 0 ? 0 : beta * scale.betaBySum) + (scale.gammaBySum === 0 ? 0 : gamma * scale.gammaBySum);
+      if (scale.betaBySum !== 0) bySums[row] = beta * scale.betaBySum;
+      if (scale.gammaBySum !== 0) bySums[row] += gamma * scale.gammaBySum;
       if (powers && scale.betaByPower !== 0) powers[head] += beta * scale.betaByPower;
       if (gammas) gammas[row] = scale.gamma;
     }

@@ -1,7 +1,7 @@
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, type TensorLike } from "@logits/tensor";
 import { mapped, prepareLinear, type LinearAttentionOptions } from "./problem.ts";
-import { rowScale, type RowScale } from "./rowScale.ts";
+import { emptyScale, rowScale } from "./rowScale.ts";
 
 /**
  * The matrix of weights that linear attention and gated recurrences apply without forming it: for looking at, for rollout and attribution, and as their quadratic form.
@@ -23,7 +23,7 @@ import { rowScale, type RowScale } from "./rowScale.ts";
 export function hiddenAttention(query: TensorLike, key: TensorLike, options: LinearAttentionOptions = {}): Tensor<"float32"> {
   const where = "hiddenAttention", k = asFloat32(where, "key", key), call = prepareLinear(where, query, k, new Tensor("float32", [...k.shape.slice(0, -1), 1], new Float32Array(k.size / (k.shape[k.shape.length - 1] || 1))), options);
   const { batch, heads, groups, queries, keys, features, size, map, scale: by, gates, lengths, causal, normalize, powers } = call.problem, out = new Float32Array(batch * heads * queries * keys);
-  const factor = gates && new Float64Array(gates.data.length), scores = new Float64Array(keys), weights = new Float64Array(features), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
+  const factor = gates && new Float64Array(gates.data.length), scores = new Float64Array(keys), weights = new Float64Array(features), scale = emptyScale();
   if (gates && factor) for (let at = 0; at < factor.length; at++) factor[at] = exp(gates.data[at]);
   const q = mapped(where, map, new Tensor("float32", [batch * heads * queries, size], call.problem.query), features).data, phi = mapped(where, map, new Tensor("float32", [batch * groups * keys, size], call.problem.key), features).data;
   for (let head = 0; head < batch * heads; head++) {
@@ -39,8 +39,7 @@ export function hiddenAttention(query: TensorLike, key: TensorLike, options: Lin
         sum += scores[j] = score;
         if (gates && factor) for (let f = 0; f < features; f++) weights[f] = factor[gates.width === 1 ? token : token * features + f] === 0 ? 0 : weights[f] * factor[gates.width === 1 ? token : token * features + f];
       }
-      rowScale(normalize, sum, seen, powers ? powers[head % heads] : 0, scale);
-      if (scale.beta !== 0) for (let j = 0; j < seen; j++) out[row * keys + j] = scale.beta * scores[j] - scale.gamma;
+      if (rowScale(normalize, sum, seen, powers ? powers[head % heads] : 0, scale)) for (let j = 0; j < seen; j++) out[row * keys + j] = scale.beta * scores[j] - scale.gamma;
     }
   }
   return new Tensor("float32", [...call.queryShape.slice(0, -1), keys], out);

@@ -79,8 +79,8 @@ function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options
  * @param key - float32 [B, Hkv, S, D], Hkv a divisor of H: query head h reads key head floor(h Hkv / H)
  * @param value - float32 [B, Hkv, S, E]
  * @param options - feature map, normalisation, gates, what is seen
- * @returns `output` and `rowSum`. A query that sees no key, S = 0, and Z = 0 where Z divides: output 0 and gradient 0. Padding behind `lengths` is never read. NaN goes where the sums take it: with causal to the queries from its
- *   chunk on. T = 0 and B = 0: empty
+ * @returns `output` and `rowSum`. A query that sees no key, S = 0, and Z = 0 (below 2^-126) where Z divides: output 0 and gradient 0. Padding behind `lengths` is never read. NaN goes where the sums take it; NaN and infinities in a
+ *   value with causal to all queries from its chunk on. T = 0 and B = 0: empty
  * @throws RangeError for shapes that do not fit, log gates above 0, and options that contradict each other
  * @example
  *   linearAttention([[1, 0]], [[1, 0], [0, 1]], [[1], [2]], { featureMap: "identity" }).output.item(); // 1

@@ -4,7 +4,7 @@ import { Group, emptyState, type LinearState } from "./chunks.ts";
 import { FEATURE_MAPS, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
 import type { LinearAttentionOutput } from "./linearAttention.ts";
 import { checkGates, checkMap, checkPowers, featuresOf, mapped, prepareLinear, type LinearAttentionOptions } from "./problem.ts";
-import { rowScale, type LinearNormalizer, type RowScale } from "./rowScale.ts";
+import { emptyScale, rowScale, type LinearNormalizer } from "./rowScale.ts";
 
 /** Sizes and kind of a LinearAttentionState. */
 export interface LinearAttentionStateOptions extends Pick<LinearAttentionOptions, "featureMap" | "normalize" | "scale"> {
@@ -138,7 +138,7 @@ export class LinearAttentionState {
   attend(query: TensorLike): LinearAttentionOutput {
     const where = "LinearAttentionState.attend", q = asFloat32(where, "query", query), { features, width } = this, groups = this.heads, n = this.#mapped;
     if (q.shape.length !== 2 || q.shape[1] !== features || q.shape[0] % groups !== 0) throw rangeError(where, "query", `of shape [H, ${features}] ([H, D]), H a multiple of ${groups}`, `[${q.shape.join(", ")}]`, q.shape.length === 3 ? "Several tokens go through `extend`" : undefined);
-    const [heads] = q.shape, powers = this.#powers(where, heads), phi = mapped(where, this.featureMap, new Tensor("float32", q.shape, lastingData(q)), n).data, output = new Float32Array(heads * width), rowSum = new Float32Array(heads), out = new Float64Array(width), scale: RowScale = { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
+    const [heads] = q.shape, powers = this.#powers(where, heads), phi = mapped(where, this.featureMap, new Tensor("float32", q.shape, lastingData(q)), n).data, output = new Float32Array(heads * width), rowSum = new Float32Array(heads), out = new Float64Array(width), scale = emptyScale();
     for (let h = 0; h < heads; h++) {
       const { products, keySum, valueSum, count } = this.#states[Math.floor((h * groups) / heads)];
       let sum = 0;
@@ -148,8 +148,7 @@ export class LinearAttentionState {
         sum += x * keySum[f];
         for (let e = 0, at = f * width; e < width; e++, at++) out[e] += x * products[at];
       }
-      rowScale(this.normalize, sum, count, typeof powers === "object" ? powers[h] : (powers ?? 0), scale);
-      if (scale.beta !== 0) for (let e = 0; e < width; e++) output[h * width + e] = scale.beta * out[e] - scale.gamma * valueSum[e];
+      if (rowScale(this.normalize, sum, count, typeof powers === "object" ? powers[h] : (powers ?? 0), scale)) for (let e = 0; e < width; e++) output[h * width + e] = scale.beta * out[e] - scale.gamma * valueSum[e];
       rowSum[h] = sum;
     }
     return { output: new Tensor("float32", [heads, width], output), rowSum: new Tensor("float32", [heads], rowSum) };

@@ -145,4 +145,20 @@ describe("selectiveScan", () => {
     const none = selectiveScan(new Tensor("float32", [1, 0, 1], new Float32Array(0)), new Tensor("float32", [1, 0, 1], new Float32Array(0)), [[-1]], new Tensor("float32", [1, 0, 1], new Float32Array(0)), new Tensor("float32", [1, 0, 1], new Float32Array(0)), { state: [[[2]]] });
     expect([none.output.shape, none.state.toArray()]).toEqual([[1, 0, 1], [[[2]]]]);
   });
+
+  it("no error runs along where gates are near 1: the state of a constant input is a mean over 1 / delta tokens", () => {
+    // With gates in float32 the second would be off by 2e-4.
+    for (const [step, count] of [[1e-3, 10_000], [1e-4, 40_000]]) {
+      const ones = new Tensor("float32", [1, count, 1], new Float32Array(count).fill(1)), steps = new Tensor("float32", [1, count, 1], new Float32Array(count).fill(step)), gate = Math.exp(-Math.fround(step));
+      const want = (Math.fround(step) * (1 - gate ** count)) / (1 - gate);
+      expectClose(selectiveScan(ones, steps, [[-1]], ones, ones).output.data[count - 1], want, { ulp: 1 });
+    }
+  });
+
+  it("a rate of -Infinity has gates of 0: each token for itself, and gradients without NaN", () => {
+    const { output, grads } = selectiveScan.withGrad([[[1], [2]]], [[[1], [3]]], [[-Infinity]], [[[1], [1]]], [[[1], [1]]], { state: [[[5]]], upstream: [[[1], [1]]] });
+    expectExact(output.data, [1, 6]);
+    expectExact(grads.delta.data, [1, 2]);
+    expectExact([...grads.A.data, ...grads.state!.data], [0, 0]);
+  });
 });

@@ -12,16 +12,25 @@ export interface RowScale {
   betaByPower: number;
 }
 
-/** Writes the scale of one row. A row without keys, and one with Z = 0 where Z divides, has beta = gamma = 0 and no gradient. */
-export function rowScale(normalizer: LinearNormalizer, sum: number, count: number, power: number, out: RowScale): void {
+/** Below this, 2^-126, float32 sums lose digits and then all: as Z = 0. */
+const LEAST = 2 ** -126;
+
+/** Room for a scale. */
+export function emptyScale(): RowScale {
+  return { beta: 0, gamma: 0, betaBySum: 0, gammaBySum: 0, betaByPower: 0 };
+}
+
+/** Writes the scale of one row; false for a row that gives 0 and has no gradient: one without keys, and one with Z = 0 where Z divides. An infinite Z is no such row: what it divides is infinite too, and becomes NaN. */
+export function rowScale(normalizer: LinearNormalizer, sum: number, count: number, power: number, out: RowScale): boolean {
   out.beta = out.gamma = out.betaBySum = out.gammaBySum = out.betaByPower = 0;
   if (normalizer === "none") {
     out.beta = 1;
   } else if (normalizer === "count") {
-    if (count === 0) return;
+    if (count === 0) return false;
     out.beta = pow(count, -power);
     out.betaByPower = -log(count) * out.beta;
-  } else if (sum !== 0) {
+  } else {
+    if (Math.abs(sum) < LEAST) return false;
     out.beta = 1 / sum;
     out.betaBySum = -1 / (sum * sum);
     if (normalizer === "magnitude") {
@@ -30,4 +39,5 @@ export function rowScale(normalizer: LinearNormalizer, sum: number, count: numbe
       out.gammaBySum = 1 / (count * count);
     }
   }
+  return true;
 }

@@ -1,5 +1,6 @@
 import { exp } from "@logits/core-wasm";
 import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { NEAR_ZERO, expNearZero } from "./expNearZero.ts";
 
 /** What a selective scan may have besides. */
 export interface SelectiveScanOptions {
@@ -77,18 +78,20 @@ function prepare(where: string, input: TensorLike, delta: TensorLike, A: TensorL
   };
 }
 
-/** exp(delta A) of `count` tokens from row `from` of [B T], [count, C, N]. */
-function gatesOf({ channels, states, delta, a }: Scan, from: number, count: number): Float32Array {
+/** exp(delta A) of `count` tokens from row `from` of [B T], [count, C, N]. Those near 1 in float64: a state of such gates sums over 1 / (1 - gate) tokens and would lose as many times the rounding of float32. */
+function gatesOf({ channels, states, delta, a }: Scan, from: number, count: number): Float64Array {
   const made = new Tensor("float32", [count, channels, states], new Float32Array(count * channels * states)), { data } = made;
   for (let row = from * channels, at = 0; row < (from + count) * channels; row++) {
     const step = delta[row], channel = (row % channels) * states;
     for (let n = 0; n < states; n++, at++) data[at] = step * a[channel + n];
   }
-  return exp(made, { out: made }).data;
+  const { data: far } = exp(made), gates = new Float64Array(data.length);
+  for (let at = 0; at < data.length; at++) gates[at] = Math.abs(data[at]) < NEAR_ZERO ? expNearZero(data[at]) : far[at];
+  return gates;
 }
 
 /** One token: h = gate h + delta B u. */
-function advance({ channels, states, u, delta, b }: Scan, row: number, gates: Float32Array, from: number, h: Float64Array): void {
+function advance({ channels, states, u, delta, b }: Scan, row: number, gates: Float64Array, from: number, h: Float64Array): void {
   for (let channel = 0, at = 0; channel < channels; channel++) {
     const input = delta[row * channels + channel] * u[row * channels + channel];
     for (let n = 0; n < states; n++, at++) {
@@ -153,9 +156,11 @@ function withGrad(input: TensorLike, delta: TensorLike, A: TensorLike, B: Tensor
             sumC[n] += out * (carried + step * x * b);
             sumB[n] += total * step * x;
             ofInput += total * b;
+            by[at] = 0;
+            if (gate === 0) continue; // nothing passes, though A or delta be infinite
             ofStep += total * carried * scan.a[at];
             byA[at] += total * carried * step;
-            by[at] = gate === 0 ? 0 : total * gate;
+            by[at] = total * gate;
           }
           byU[cell] = ofInput * step + (skip ? skip[channel] * out : 0);
           byDelta[cell] = ofStep + ofInput * x;

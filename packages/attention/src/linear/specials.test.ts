@@ -51,6 +51,21 @@ describe("special values of linearAttention", () => {
     expectExact(hiddenAttention(q, new Tensor("float32", [5, 2], k), { featureMap: "relu" }).row(0).data, [0, 0, 0, 0, 0]);
   });
 
+  it("a sum below 2^-126, which float32 does not hold to its digits, is one of 0 in every form; an infinite one gives NaN", () => {
+    // The query sees its first key alone, through a gate.
+    const q = [[1, 0], [1, 0]], k = [[1, 0], [0, 1]], v = [[3], [4]], after = (gate: number): number[] => {
+      const options = { featureMap: "relu", logGates: [0, gate] } as const, state = new LinearAttentionState({ heads: 1, features: 2, width: 1, featureMap: "relu" });
+      state.append([k], [v], { logGates: [[0, gate]] });
+      return [linearAttention(q, k, v, options).output.data[1], state.attend([q[1]]).output.data[0], 3 * hiddenAttention(q, k, options).at(1, 0)];
+    };
+    // log(2^-126) is -87.34.
+    for (const x of after(-87.3)) expectClose(x, 3, { ulp: 2 });
+    expectExact(after(-87.4), [0, 0, 0]);
+    const large = new LinearAttentionState({ heads: 1, features: 1, featureMap: "exp" });
+    large.append([[1]], [[2]]);
+    expectExact([linearAttention([[100]], [[1]], [[2]], { featureMap: "exp" }).output.data[0], hiddenAttention([[100]], [[1]], { featureMap: "exp" }).data[0], large.attend([[100]]).output.data[0]], [NaN, NaN, NaN]);
+  });
+
   it("gates of 1 are no gates; gates of 0 leave each token alone, with gradients of 0 for the gates", () => {
     const [q, k, v, upstream] = [random([20, 4], 1), random([20, 4], 2), random([20, 3], 3), random([20, 3], 4)], kind = { featureMap: "identity", normalize: "none", chunkSize: 8 } as const;
     expectExact(linearAttention(q, k, v, { ...kind, logGates: zeros(20) }).output.data, linearAttention(q, k, v, { ...kind, causal: true }).output.data);
@@ -70,6 +85,13 @@ describe("special values of linearAttention", () => {
     k.data.fill(NaN, 16);
     v.data.fill(NaN, 12);
     expectExact(linearAttention(q, k, v, kind).output.data, want);
+    // What is not finite in a value reaches its chunk, in a key only those who see it.
+    const bad = (at: "key" | "value"): boolean[] => {
+      const [a, b, c] = [random([4, 1], 1), random([4, 1], 2), random([4, 1], 3)];
+      (at === "key" ? b : c).data[2] = NaN;
+      return [...linearAttention(a, b, c, { causal: true }).output.data].map(Number.isNaN);
+    };
+    expect([bad("key"), bad("value")]).toEqual([[false, false, true, true], [true, true, true, true]]);
     const ones = [zeros(4, 1), zeros(4, 1), zeros(4, 1)];
     for (const x of ones) x.data.fill(1);
     ones[2].data[0] = NaN;
