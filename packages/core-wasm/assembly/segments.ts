@@ -386,7 +386,8 @@ export function f32_intervals_backward(p: usize): void {
     for (let i = 0; i < t; i++, q += stride, g += bytes, o += bytes, oE += bytes, n += bytes, nE += bytes) {
       const x = v128.load(q), barred = f32x4.eq(x, none), kx = v128.andnot(f32x4.sub(madd(x, log2e, magic), magic), barred), r = f32x4.sub(f32x4.sub(x, f32x4.mul(kx, ln2hi)), f32x4.mul(kx, ln2lo));
       const y = v128.andnot(madd(madd(madd(madd(madd(madd(c6, r, c5), r, c4), r, c3), r, c2), r, one), r, one), barred), xe = i32x4.trunc_sat_f32x4_s(kx);
-      v128.store(g, f32x4.mul(f32x4.mul(f32x4.mul(y, scale), v128.load(o)), i32x4.shl(i32x4.add(i32x4.max_s(i32x4.add(i32x4.add(xe, by), v128.load(oE)), least), bias), 23)));
+      // What lies before and behind an impossible interval may outweigh Z by more than float32 holds: 0 times that is NaN.
+      v128.store(g, v128.andnot(f32x4.mul(f32x4.mul(f32x4.mul(y, scale), v128.load(o)), i32x4.shl(i32x4.add(i32x4.max_s(i32x4.add(i32x4.add(xe, by), v128.load(oE)), least), bias), 23)), barred));
       const add = f32x4.mul(y, um), addE = v128.bitselect(zero, i32x4.add(xe, ue), f32x4.eq(add, nought)), was = v128.load(nE), top = i32x4.max_s(was, addE);
       v128.store(n, madd(add, i32x4.shl(i32x4.add(i32x4.max_s(i32x4.sub(addE, top), least), bias), 23), f32x4.mul(v128.load(n), i32x4.shl(i32x4.add(i32x4.max_s(i32x4.sub(was, top), least), bias), 23))));
       v128.store(nE, top);

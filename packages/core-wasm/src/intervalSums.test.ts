@@ -68,6 +68,14 @@ describe("intervalSums [paper:scoring-time-intervals-using-non-hierarchical-tran
     }
   });
 
+  it("gives impossible intervals 0 where what lies around them outweighs all sets", () => {
+    // Step 1 is passed in an interval alone. [1, 2], impossible, would go between [0, 0] and [3, 3], which score 100 each; of the others each gives up one of the two, or both, and 200.
+    const scores: Readonly<Record<string, number>> = { "0 0": 100, "3 3": 100, "1 2": -Infinity, "0 2": -200, "0 3": -200, "1 3": -200 }, seen: Record<string, number> = {};
+    const problem: IntervalProblem = { frames: 4, tracks: 1, shared: false, skip: Float32Array.of(0, -Infinity, 0), scores: (t) => Float32Array.from({ length: t + 1 }, (_, i) => scores[`${i} ${t}`] ?? -300) };
+    intervalSums("test", problem, { posteriors: (t, width, q) => { for (let i = 0; i <= t; i++) seen[`${i} ${t}`] = q[i * width]; } });
+    expectClose([seen["1 2"], seen["0 2"], seen["1 3"], seen["0 3"], seen["0 0"], seen["3 3"]], [0, 0.5, 0.5, 0, 0.5, 0.5], { atol: 1e-6 });
+  });
+
   it("names what is not a score", () => {
     const p = problem(3, 2, true, 1);
     p.all[(2 * 3 + 1) * 2 + 1] = NaN;
