@@ -1,0 +1,62 @@
+import { logitStatistics } from "@logits/core-wasm";
+import { drawToken, tokenRows, type TokenRules } from "@logits/core-wasm/sampling";
+import { Tensor, tensor } from "@logits/tensor";
+import { expectClose, expectExact } from "@logits/testkit";
+import { describe, expect, it } from "vitest";
+import { Sampler, type GpuScores } from "./index.ts";
+
+// A backend whose GPU is this memory. The real one is in tools/webgpu.
+
+let alive = 0;
+const kept = (held: Tensor): object => (alive++, { held, dispose: () => alive-- });
+
+function there(held: Tensor<"float32">): GpuScores {
+  return {
+    shape: held.shape, location: "gpu-buffer",
+    gpu: { read: async (tensors) => Object.fromEntries(Object.entries(tensors as Record<string, { held: Tensor }>).map(([name, { held: values }]) => [name, values])) },
+    operations: {
+      logitStatistics: (_, options) => Object.fromEntries(Object.entries(logitStatistics(held, options) as Record<string, Tensor>).map(([name, values]) => [name, kept(values)])),
+      sampleTokens(_, options) {
+        const { uniforms, ...rules } = options as TokenRules & { uniforms: Float64Array }, { rows, row } = tokenRows("test", "logits", held);
+        const draws = Array.from({ length: rows }, (__, r) => drawToken("test", row(r), r, rules, uniforms[r]));
+        const rest = held.shape.slice(0, -1), floats = (values: number[]): object => kept(new Tensor("float32", rest, Float32Array.from(values))), ints = (values: number[]): object => kept(new Tensor("int32", rest, Int32Array.from(values)));
+        return { tokens: ints(draws.map(({ token }) => token)), candidates: ints(draws.map((draw) => draw.kept)), scores: floats(draws.map(({ token }, r) => row(r) instanceof Float32Array ? (row(r) as Float32Array)[token] : NaN)), drawLogProbabilities: floats(draws.map((draw) => draw.drawLogProbability)) };
+      },
+    },
+  };
+}
+
+describe("sampleAsync", () => {
+  const logits = tensor([[2, 1, 0, -1, 3], [0, 0, -Infinity, 1, 5]]);
+
+  it("takes the numbers that sample takes, and says what it says", async () => {
+    for (const options of [{ temperature: 0 }, { seed: 1 }, { seed: 2, topK: 3, temperature: 0.5 }, { seed: 3, topP: 0.9, minP: 0.01, stream: 5 }]) {
+      const sampler = new Sampler(options);
+      for (const context of [{ position: 7 }, { tokens: [[1, 2], [3]] }]) {
+        const want = sampler.sample(logits, context), got = await sampler.sampleAsync(there(logits), context);
+        for (const name of ["tokens", "candidates", "margins", "drawLogProbabilities"] as const) expectExact(got[name], want[name], name);
+        expectClose(got.logProbabilities, want.logProbabilities, { atol: 1e-6 }); // a sum of two float32 of up to 5
+        expectClose(got.entropies, want.entropies, { rtol: 2e-5 }); // the bound of the statistics
+      }
+    }
+    expect(alive).toBe(0);
+    const sampler = new Sampler({ seed: 1 });
+    expectExact((await sampler.sampleAsync(logits, { position: 0 })).tokens, sampler.sample(logits, { position: 0 }).tokens);
+  });
+
+  it("names the rules that have no form there", async () => {
+    const refused: unknown[] = [];
+    for (const options of [{ guidance: { kind: "classifier-free", scale: 2 } }, { logitBias: { 1: 2 } }, { repetitionPenalty: 2 }, { presencePenalty: 1 }, { frequencyPenalty: 1 }, { allowed: () => [1] }, { typicalP: 0.5 }, { eta: 0.1 }, { mirostat: { surprise: 3 } }]) {
+      refused.push(await new Sampler({ seed: 1, ...options } as never).sampleAsync(there(logits), { position: 0 }).catch((error: Error) => /got (\w+)\. Read the scores/.exec(error.message)?.[1] ?? error.message));
+    }
+    expect(refused).toEqual(["guidance", "logitBias", "repetitionPenalty", "presencePenalty", "frequencyPenalty", "allowed", "typicalP", "eta", "mirostat"]);
+  });
+
+  it("says what is wrong, and sample names it", async () => {
+    const sampler = new Sampler({ seed: 1 });
+    expect(() => sampler.sample(there(logits) as never, { position: 0 })).toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sample: expected \`logits\` in memory, got a tensor on the GPU. Use await sampler.sampleAsync(logits, context), or read it: await logits.read()]`);
+    await expect(sampler.sampleAsync(there(logits))).rejects.toThrow("expected `position` an integer from 0 up, or `tokens`, got neither");
+    await expect(sampler.sampleAsync(there(logits), { tokens: [1, 2] })).rejects.toThrow("`tokens` a list for each of 2 rows");
+    await expect(sampler.sampleAsync({ location: "gpu-buffer", shape: [2] } as never, { position: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sampleAsync: expected \`logits\` a tensor that brings its operations, got a GPU tensor of another library. Adopt it: gpu.tensor(logits) with gpu = await webgpu({ device }) of @logits/webgpu]`);
+  });
+});
