@@ -69,11 +69,15 @@ describe("intervalSums [paper:scoring-time-intervals-using-non-hierarchical-tran
   });
 
   it("gives impossible intervals 0 where what lies around them outweighs all sets", () => {
-    // Step 1 is passed in an interval alone. [1, 2], impossible, would go between [0, 0] and [3, 3], which score 100 each; of the others each gives up one of the two, or both, and 200.
-    const scores: Readonly<Record<string, number>> = { "0 0": 100, "3 3": 100, "1 2": -Infinity, "0 2": -200, "0 3": -200, "1 3": -200 }, seen: Record<string, number> = {};
-    const problem: IntervalProblem = { frames: 4, tracks: 1, shared: false, skip: Float32Array.of(0, -Infinity, 0), scores: (t) => Float32Array.from({ length: t + 1 }, (_, i) => scores[`${i} ${t}`] ?? -300) };
-    intervalSums("test", problem, { posteriors: (t, width, q) => { for (let i = 0; i <= t; i++) seen[`${i} ${t}`] = q[i * width]; } });
-    expectClose([seen["1 2"], seen["0 2"], seen["1 3"], seen["0 3"], seen["0 0"], seen["3 3"]], [0, 0.5, 0.5, 0, 0.5, 0.5], { atol: 1e-6 });
+    // Step 1 is passed in an interval alone. [1, 2], impossible, would go between [0, 0] and [3, 3], which score `high` each; of the others each gives up one of the two, or both, and twice as much.
+    // Steps of 0.2: the weight around it over Z meets every power of 2 from 2^87 to 2^519, the one that is Infinity among them.
+    for (let high = 20; high <= 120; high += 0.2) {
+      const scores: Readonly<Record<string, number>> = { "0 0": high, "3 3": high, "1 2": -Infinity, "0 2": -2 * high, "0 3": -2 * high, "1 3": -2 * high }, seen: Record<string, number> = {};
+      const given: IntervalProblem = { frames: 4, tracks: 1, shared: false, skip: Float32Array.of(0, -Infinity, 0), scores: (t) => Float32Array.from({ length: t + 1 }, (_, i) => scores[`${i} ${t}`] ?? -3 * high) };
+      intervalSums("test", given, { posteriors: (t, width, q) => { for (let i = 0; i <= t; i++) seen[`${i} ${t}`] = q[i * width]; } });
+      expect(seen["1 2"], `${high}`).toBe(0);
+      expectClose([seen["0 2"], seen["1 3"], seen["0 3"], seen["0 0"], seen["3 3"]], [0.5, 0.5, 0, 0.5, 0.5], { atol: 1e-4 }); // scores of 240 are rounded by 8e-6, and 20 below counts 2e-9
+    }
   });
 
   it("names what is not a score", () => {
