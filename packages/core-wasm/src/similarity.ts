@@ -41,8 +41,8 @@ export interface SimilarityGradients {
  *   S[i, j] = similarity(left[i], right[j]);   dL/dleft[i] = sum_j G[i, j] dS[i, j]/dleft[i],   dL/dright[j] = sum_i G[i, j] dS[i, j]/dright[j]
  *
  * Memory beyond the arguments: both sides once and their gradients once more (without a right side: the left), a tile of 131,072 elements (48 rows where these are more), and what a matrix product packs.
- * Products are sums in float32 in a fixed order: the same arguments give the same bits. Distances of vectors that nearly agree are sums of squared differences and keep their digits; vectors are centred before distances
- * are taken. At a distance of 0 the gradient of `euclidean` is taken as 0; so is that of a cosine with a vector of zeros.
+ * Products are sums in float32 in a fixed order: the same arguments give the same bits. Vectors are centred before distances are taken; those
+ * of vectors that nearly agree are sums of squared differences and keep the digits that the centred coordinates have in float32. At a distance of 0 the gradient of `euclidean` is taken as 0; so is that of a cosine with a vector of zeros.
  *
  * @param left - the rows of S
  * @param right - the columns of S; `undefined`: those of `left`, and its gradient has both parts, (G + G') left
