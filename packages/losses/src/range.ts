@@ -17,10 +17,10 @@ export function checkChoice<T extends string | number | false>(where: string, ar
   throw rangeError(where, argument, `${names.slice(0, -1).join(", ")} or ${names[names.length - 1]}`, JSON.stringify(value) ?? `${value}`);
 }
 
-/** One number for each class, finite and at least 0. */
+/** One number for each class, finite and at least 0; a copy, since the elements of a resident tensor move when memory grows. */
 export function perClass(where: string, argument: string, given: TensorLike, classes: number): Float32Array {
   const { data, shape } = asFloat32(where, argument, given), bad = data.findIndex((v) => !(v >= 0 && v < Infinity));
   if (shape.length !== 1 || data.length !== classes) throw rangeError(where, argument, `of shape [${classes}]`, `[${shape.join(", ")}]`);
   if (bad >= 0) throw rangeError(where, argument, "finite and not negative", `${data[bad]} at index ${bad}`);
-  return data;
+  return data.slice();
 }

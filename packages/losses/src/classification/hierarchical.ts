@@ -29,7 +29,7 @@ export interface HierarchicalCrossEntropyOptions extends RowLossOptions {
  * Source: Bertinetto, Mueller, Tertikas, Samangooei, Lord, "Making Better Mistakes", CVPR 2020, equation 3.
  */
 export const hierarchicalCrossEntropyLoss: LabelLoss<HierarchicalCrossEntropyOptions> = /* @__PURE__ */ defineLoss("hierarchicalCrossEntropyLoss", 2, (where, [logits, labels], options) => {
-  const rows = scoreRows(where, "logits", logits, options), { classes } = rows, { alpha = 0 } = options, parents = asInt32(where, "parents", options.parents).data, nodes = parents.length;
+  const rows = scoreRows(where, "logits", logits, options), { classes } = rows, { alpha = 0 } = options, parents = asInt32(where, "parents", options.parents).data.slice(), nodes = parents.length;
   const { y, weights } = labelled(where, labels, rows.shape, nodes, options), below = new Uint8Array(nodes * classes), height = new Int32Array(nodes);
   checkRange(where, "alpha", alpha, 0);
   if (nodes <= classes && !(nodes === 1 && classes === 1)) throw rangeError(where, "parents", `of more than ${classes} nodes`, `${nodes}`);

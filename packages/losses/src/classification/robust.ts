@@ -179,7 +179,7 @@ export interface ForwardCorrectionOptions extends RowLossOptions {
  * Source: Patrini, Rozza, Menon, Nock, Qu, "Making Deep Neural Networks Robust to Label Noise: a Loss Correction Approach", CVPR 2017, theorem 2.
  */
 export const forwardCorrectionLoss: LabelLoss<ForwardCorrectionOptions> = /* @__PURE__ */ defineLoss("forwardCorrectionLoss", 2, (where, [logits, labels], options) => {
-  const rows = lossRows(where, logits, labels, options), { y, classes } = rows, noise = asFloat32(where, "noise", options.noise), { data } = noise;
+  const rows = lossRows(where, logits, labels, options), { y, classes } = rows, noise = asFloat32(where, "noise", options.noise), data = noise.data.slice();
   if (noise.shape.length !== 2 || noise.shape[0] !== classes || noise.shape[1] !== classes) throw rangeError(where, "noise", `of shape [${classes}, ${classes}]`, `[${noise.shape.join(", ")}]`);
   for (let i = 0; i < classes; i++) {
     const row = data.subarray(i * classes, (i + 1) * classes), sum = row.reduce((a, b) => a + b, 0);

@@ -1,4 +1,4 @@
-import { asFloat32, asInt32, asMask, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, asOffsets, asMask, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 
 /** Options of losses over lists of items. */
 export interface ListOptions extends LossOptions {
@@ -19,9 +19,8 @@ export function listLoss<Options extends ListOptions = ListOptions>(name: string
   return defineLoss<[scores: TensorLike, relevance: TensorLike], Options>(name, 2, (where, [scores, relevance], options) => {
     const s = asFloat32(where, "scores", scores), y = asFloat32(where, "relevance", relevance), n = s.size, dims = `[${s.shape.join(", ")}]`;
     if (`${y.shape}` !== `${s.shape}`) throw rangeError(where, "relevance", `of shape ${dims}`, `[${y.shape.join(", ")}]`);
-    const offsets = options.offsets === undefined ? undefined : asInt32(where, "offsets", options.offsets).data;
+    const offsets = options.offsets === undefined ? undefined : asOffsets(where, "offsets", options.offsets, n);
     if (s.shape.length !== (offsets ? 1 : 2)) throw rangeError(where, "scores", offsets ? "of shape [N] with offsets" : "of shape [Q, L]", dims);
-    if (offsets?.some((at, q) => at < (q ? offsets[q - 1] : 0)) || (offsets && (offsets[0] !== 0 || offsets[offsets.length - 1] !== n))) throw rangeError(where, "offsets", `rising from 0 to ${n}`, `[${offsets.join(", ")}]`);
     const lists = offsets ? offsets.length - 1 : s.shape[0], start = (q: number): number => (offsets ? offsets[q] : q * s.shape[1]);
     // A mask of the shape of the scores is one of items.
     const mask = options.where === undefined ? undefined : asMask(where, "where", options.where), items = mask && `${mask.shape}` === `${s.shape}` && (offsets === undefined || n !== lists) ? mask.data : undefined;
