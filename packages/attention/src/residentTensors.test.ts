@@ -88,6 +88,7 @@ const cases: [name: string, run: (...given: Any[]) => unknown, ...given: Any[]][
   }), random([4, 3, 8], 1), random([2, 9, 8], 2), random([2, 9, 8], 3), { sinks: perHead }],
   ["linear attention", (a, b, c, o) => [linear.linearAttention.withGrad(a, b, c, o), linear.linearAttention.withGrad(a, b, c, { normalize: "count", countPower: o.logGates && perHead, featureMap: "exp", upstream: o.upstream })], q, k, v, { logGates: gates, upstream }],
   ["linear attention with maps of its own", (a, b, c, o) => ["relu", "exp", "cosine", "identity"].map((featureMap) => linear.linearAttention.withGrad(a, b, c, { ...o, featureMap, normalize: "count" })), q, k, v, { countPower: perHead, lengths: narrowed.lengths, upstream }],
+  ["linear attention with a map that keeps its features in WebAssembly", (a, b, c, o) => linear.linearAttention.withGrad(a, b, c, { ...o, featureMap: { name: "held", apply: resident, gradient: (_: Any, u: Any) => resident(u) } }), q, k, v, { upstream }],
   ["hidden attention", (a, b, o) => linear.hiddenAttention(a, b, o), q, k, { logGates: gates }],
   ["a linear state", (a, b, c, o) => {
     const state = new linear.LinearAttentionState({ heads: 2, features: 5, width: 6 });

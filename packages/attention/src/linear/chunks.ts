@@ -2,7 +2,7 @@ import { matmul } from "@logits/core-wasm";
 import { exp } from "@logits/statistics";
 import { Tensor } from "@logits/tensor";
 import { NEAR_ZERO, expNearZero } from "./expNearZero.ts";
-import { mapped, type LinearProblem } from "./problem.ts";
+import { mapped, mappedGradient, type LinearProblem } from "./problem.ts";
 import { emptyScale, rowScale, type RowScale } from "./rowScale.ts";
 
 /** What the keys so far have left: sum of exp(gates) phi(k) v [F, E], of phi(k) [F], of v [E], and how many there were. */
@@ -109,9 +109,9 @@ export class Group {
     this.#start = start;
     this.#queryRows = made([this.#heads * queries, size], p.query.subarray(index * this.#heads * queries * size, (index + 1) * this.#heads * queries * size));
     this.#keyRows = made([this.#length, size], p.key.subarray(index * keys * size, (index * keys + this.#length) * size));
-    this.#query = mapped(where, map, this.#queryRows, p.features).data;
+    this.#query = mapped(where, map, this.#queryRows, p.features);
     if (scale !== 1) this.#query = this.#query.map((x) => x * scale);
-    this.#key = mapped(where, map, this.#keyRows, p.features).data;
+    this.#key = mapped(where, map, this.#keyRows, p.features);
     this.#value = p.value.subarray(index * keys * width, (index + 1) * keys * width);
     const length = this.#length, cuts = new Set<number>();
     if (gates) {
@@ -320,9 +320,10 @@ export class Group {
       }
       keyGrad.set(this.#decayed(byKey, key, true), key * features);
     }
+    const where = "linearAttention.withGrad";
     if (scale !== 1) for (let at = 0; at < queryGrad.length; at++) queryGrad[at] *= scale;
-    grads.query.set(map.gradient(this.#queryRows, made([this.#queryRows.shape[0], features], queryGrad)).data);
-    grads.key.set(map.gradient(this.#keyRows, made([this.#length, features], keyGrad)).data);
+    grads.query.set(mappedGradient(where, map, this.#queryRows, made([this.#queryRows.shape[0], features], queryGrad)));
+    grads.key.set(mappedGradient(where, map, this.#keyRows, made([this.#length, features], keyGrad)));
   }
 
   /** Gradients in the raw sums of scores times values and of scores; adds those of the powers, and MALA's of the values. */

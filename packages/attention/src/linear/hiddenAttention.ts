@@ -13,19 +13,19 @@ import { emptyScale, rowScale } from "./rowScale.ts";
  *
  * @param query - float32 [B, H, T, D], or without B, or without B and H
  * @param key - float32 [B, Hkv, S, D]
- * @param options - as of linearAttention
+ * @param options - as of linearAttention; there are no chunks
  * @returns float32 [B, H, T, S]; 0 for keys that a query does not see and for rows without a scale. Entries may be negative with signed features and with normalize "magnitude"
  * @throws RangeError as linearAttention
  * @example
  *   hiddenAttention([[1], [1]], [[1], [1]], { featureMap: "identity", normalize: "none", logGates: [0, Math.log(0.5)] }); // [[1, 0], [0.5, 1]]
  * Source: Ali, Zimerman, Wolf, "The Hidden Attention of Mamba Models", 2024; Zimerman, Ali, Wolf, "A Unified Implicit Attention Formulation for Gated-Linear Recurrent Sequence Models", ICLR 2025.
  */
-export function hiddenAttention(query: TensorLike, key: TensorLike, options: LinearAttentionOptions = {}): Tensor<"float32"> {
-  const where = "hiddenAttention", k = asFloat32(where, "key", key), call = prepareLinear(where, query, k, new Tensor("float32", [...k.shape.slice(0, -1), 1], new Float32Array(k.size / (k.shape[k.shape.length - 1] || 1))), options);
+export function hiddenAttention(query: TensorLike, key: TensorLike, options: Omit<LinearAttentionOptions, "chunkSize"> = {}): Tensor<"float32"> {
+  const where = "hiddenAttention", k = asFloat32(where, "key", key), rows = [...k.shape.slice(0, -1), 1], call = prepareLinear(where, query, k, new Tensor("float32", rows, new Float32Array(rows.reduce((a, b) => a * b, 1))), options);
   const { batch, heads, groups, queries, keys, features, size, map, scale: by, gates, lengths, causal, normalize, powers } = call.problem, out = new Float32Array(batch * heads * queries * keys);
   const factor = gates && new Float64Array(gates.data.length), scores = new Float64Array(keys), weights = new Float64Array(features), scale = emptyScale();
   if (gates && factor) for (let at = 0; at < factor.length; at++) factor[at] = exp(gates.data[at]);
-  const q = mapped(where, map, new Tensor("float32", [batch * heads * queries, size], call.problem.query), features).data, phi = mapped(where, map, new Tensor("float32", [batch * groups * keys, size], call.problem.key), features).data;
+  const q = mapped(where, map, new Tensor("float32", [batch * heads * queries, size], call.problem.query), features), phi = mapped(where, map, new Tensor("float32", [batch * groups * keys, size], call.problem.key), features);
   for (let head = 0; head < batch * heads; head++) {
     const b = Math.floor(head / heads), group = b * groups + Math.floor(((head % heads) * groups) / heads), length = lengths[b];
     for (let i = 0; i < queries; i++) {

@@ -1,7 +1,7 @@
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, checkInteger, lastingData, rangeError, readJson, tensorToJSON, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { Group, emptyState, type LinearState } from "./chunks.ts";
-import { FEATURE_MAPS, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
+import { FEATURE_MAPS, namedFeatureMap, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
 import type { LinearAttentionOutput } from "./linearAttention.ts";
 import { checkGates, checkMap, checkPowers, featuresOf, mapped, prepareLinear, type LinearAttentionOptions } from "./problem.ts";
 import { emptyScale, rowScale, type LinearNormalizer } from "./rowScale.ts";
@@ -14,7 +14,7 @@ export interface LinearAttentionStateOptions extends Pick<LinearAttentionOptions
   readonly features: number;
   /** E, length of a value. Default D. */
   readonly width?: number;
-  /** With normalize "count": a number, or one for each of the query heads that will attend, float32 [H]. Default 1. */
+  /** With normalize "count": a number, or one for each of the query heads that will attend, float32 [H], H a multiple of Hkv. Default 1. */
   readonly countPower?: number | TensorLike;
 }
 
@@ -70,6 +70,7 @@ export class LinearAttentionState {
     for (const [name, size] of Object.entries({ heads, features, width })) checkInteger(where, name, size, 1, 65536);
     const powers = countPower === undefined || typeof countPower === "number" ? undefined : asFloat32(where, "countPower", countPower);
     checkPowers(where, normalize, countPower, powers ? powers.size : 1);
+    if (powers && (powers.size === 0 || powers.size % heads !== 0)) throw rangeError(where, "countPower", `of shape [H], H a multiple of ${heads}`, `[${powers.shape.join(", ")}]`);
     this.heads = heads;
     this.features = features;
     this.width = width;
@@ -101,7 +102,7 @@ export class LinearAttentionState {
    * @throws RangeError for other shapes, log gates above 0
    */
   append(key: TensorLike, value: TensorLike, options: { readonly logGates?: TensorLike } = {}): void {
-    const where = "LinearAttentionState.append", { count, k, v } = this.#tokens(where, key, value), { width, heads } = this, n = this.#mapped, phi = mapped(where, this.featureMap, new Tensor("float32", [heads * count, this.features], lastingData(k)), n).data;
+    const where = "LinearAttentionState.append", { count, k, v } = this.#tokens(where, key, value), { width, heads } = this, n = this.#mapped, phi = mapped(where, this.featureMap, new Tensor("float32", [heads * count, this.features], lastingData(k)), n);
     const gates = options.logGates === undefined ? undefined : this.#gates(where, options.logGates, k.shape.slice(0, -1));
     const { data } = v;
     for (let h = 0; h < heads; h++) {
@@ -138,7 +139,7 @@ export class LinearAttentionState {
   attend(query: TensorLike): LinearAttentionOutput {
     const where = "LinearAttentionState.attend", q = asFloat32(where, "query", query), { features, width } = this, groups = this.heads, n = this.#mapped;
     if (q.shape.length !== 2 || q.shape[1] !== features || q.shape[0] % groups !== 0) throw rangeError(where, "query", `of shape [H, ${features}] ([H, D]), H a multiple of ${groups}`, `[${q.shape.join(", ")}]`, q.shape.length === 3 ? "Several tokens go through `extend`" : undefined);
-    const [heads] = q.shape, powers = this.#powers(where, heads), phi = mapped(where, this.featureMap, new Tensor("float32", q.shape, lastingData(q)), n).data, output = new Float32Array(heads * width), rowSum = new Float32Array(heads), out = new Float64Array(width), scale = emptyScale();
+    const [heads] = q.shape, powers = this.#powers(where, heads), phi = mapped(where, this.featureMap, new Tensor("float32", q.shape, lastingData(q)), n), output = new Float32Array(heads * width), rowSum = new Float32Array(heads), out = new Float64Array(width), scale = emptyScale();
     for (let h = 0; h < heads; h++) {
       const { products, keySum, valueSum, count } = this.#states[Math.floor((h * groups) / heads)];
       let sum = 0;
@@ -169,12 +170,13 @@ export class LinearAttentionState {
     if (k.shape.length !== 3) throw rangeError(where, "key", `of shape [${this.heads}, n, ${this.features}] ([Hkv, n, D])`, `[${k.shape.join(", ")}]`);
     if (q.shape.length !== 3 || q.shape[1] !== count) throw rangeError(where, "query", `of shape [H, ${count}, ${this.features}] ([H, n, D])`, `[${q.shape.join(", ")}]`);
     const [heads] = q.shape, countPower = this.#powers(where, heads), { problem } = prepareLinear(where, q, k, v, { ...options, featureMap, normalize, scale, causal: true, ...(countPower !== undefined && { countPower }) });
-    const sums = new Float64Array(heads * count), raw = new Float32Array(sums.length * this.width);
-    for (let g = 0; g < this.heads; g++) {
-      const state = this.#states[g], group = new Group(problem, 0, g, copy(state)), own = (heads / this.heads) * count, results = raw.subarray(g * own * this.width, (g + 1) * own * this.width), totals = sums.subarray(g * own, (g + 1) * own);
+    const sums = new Float64Array(heads * count), raw = new Float32Array(sums.length * this.width), states = this.#states.map(copy);
+    for (const [g, state] of states.entries()) {
+      const group = new Group(problem, 0, g, this.#states[g]), own = (heads / this.heads) * count, results = raw.subarray(g * own * this.width, (g + 1) * own * this.width), totals = sums.subarray(g * own, (g + 1) * own);
       group.forward(state, results, totals, false);
       group.normalize(results, totals);
     }
+    this.#states = states;
     return { output: new Tensor("float32", [heads, count, this.width], raw), rowSum: new Tensor("float32", [heads, count], new Float32Array(sums)) };
   }
 
@@ -215,11 +217,14 @@ export class LinearAttentionState {
     const normalize = fields.oneOf("normalize", NORMALIZERS), scale = fields.number("scale"), powers = fields.value("countPower"), length = fields.integer("length", 0, Number.MAX_SAFE_INTEGER);
     if (own ? own.name !== named : !FEATURE_MAPS.includes(named as FeatureMapName)) fields.fail("featureMap", own ? `"${own.name}", the map that was given` : FEATURE_MAPS.map((name) => `"${name}"`).join(" or "), `"${named}"`, own ? undefined : "Give your own map as `featureMap`");
     if (![powers].flat().every((power) => Number.isFinite(power))) fields.fail("countPower", "a finite number or a list of them", JSON.stringify(powers));
+    if (normalize !== "count" && powers !== 1) fields.fail("countPower", `1 with normalize "${normalize}"`, JSON.stringify(powers));
     const countPower = Array.isArray(powers) ? Float32Array.from(powers as number[]) : (powers as number);
     const products = fields.tensor("products", "int32", 3), [heads, n, double] = products.shape, width = double / 2;
-    if (heads < 1 || !Number.isInteger(width) || width < 1) fields.fail("products", "of shape [Hkv, F, 2 E]", `[${products.shape.join(", ")}]`);
+    if (heads < 1 || heads > 65536 || !Number.isInteger(width) || width < 1 || width > 65536) fields.fail("products", "of shape [Hkv, F, 2 E]", `[${products.shape.join(", ")}]`);
+    if (Array.isArray(powers) && (powers.length === 0 || powers.length % heads !== 0)) fields.fail("countPower", `a multiple of ${heads} numbers`, `${powers.length}`);
+    const expected = featuresOf(where, own ?? namedFeatureMap(named as FeatureMapName), features);
+    if (expected !== n) fields.fail("products", `with F = ${expected}, as "${named}" makes of ${features}`, `${n}`);
     const made = new LinearAttentionState({ heads, features, width, featureMap: own ?? (named as FeatureMapName), normalize, scale, ...(normalize === "count" && { countPower }) });
-    if (made.#mapped !== n) fields.fail("products", `with F = ${made.#mapped}, as "${named}" makes of ${features}`, `${n}`);
     const sums = (field: string, shape: readonly number[], own: Tensor<"int32">): Float64Array => {
       if (own.shape.some((size, axis) => size !== shape[axis])) fields.fail(field, `of shape [${shape.join(", ")}]`, `[${own.shape.join(", ")}]`);
       const bits = new Float64Array(own.size / 2);

@@ -33,7 +33,9 @@ it("names what does not fit in linearAttention", () => {
   call({ lengths: [1] });
   call({ lengths: [1, 6] });
   said.push(messageOf(() => linearAttention.withGrad(of(3, 8), of(5, 8), of(5, 6), { upstream: of(3, 8) })));
+  said.push(messageOf(() => linearAttention.withGrad(of(3, 8), of(5, 8), of(5, 6), { upstream: of(3, 6), featureMap: { name: "short", apply: (x) => x, gradient: () => of(3, 7) } })));
   said.push(messageOf(() => hiddenAttention(of(3, 8), of(5, 7))));
+  said.push(messageOf(() => hiddenAttention(of(3, 8), of(5, 0))));
   expect(said.join("\n")).toMatchInlineSnapshot(`
     "RangeError: linearAttention: expected \`query\` of shape [T, D], [H, T, D] or [B, H, T, D], got [3]
     RangeError: linearAttention: expected \`query\` with D >= 1, got [3, 0]
@@ -56,7 +58,9 @@ it("names what does not fit in linearAttention", () => {
     RangeError: linearAttention: expected \`lengths\` of shape [2] ([B]), got [1]
     RangeError: linearAttention: expected \`lengths\` in [0, 5], got 6 at index 1
     RangeError: linearAttention.withGrad: expected \`upstream\` of shape [3, 6], got [3, 8]
-    RangeError: hiddenAttention: expected \`key\` of shape [1, Hkv, S, 8] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [5, 7]"
+    RangeError: linearAttention.withGrad: expected \`featureMap\` with a gradient of shape [3, 8], got [3, 7] from "short"
+    RangeError: hiddenAttention: expected \`key\` of shape [1, Hkv, S, 8] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [5, 7]
+    RangeError: hiddenAttention: expected \`key\` of shape [1, Hkv, S, 8] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [5, 0]"
   `);
 });
 
@@ -72,6 +76,7 @@ it("names what does not fit in a LinearAttentionState", () => {
       () => broken.toJSON(), () => LinearAttentionState.fromJSON({ ...json, version: 2 }), () => LinearAttentionState.fromJSON({ ...json, normalize: "softmax" }), () => LinearAttentionState.fromJSON({ ...json, featureMap: "own" }), () => LinearAttentionState.fromJSON(json, { featureMap: own }),
       () => LinearAttentionState.fromJSON({ ...json, features: 4 }), () => LinearAttentionState.fromJSON({ ...json, keySum: json.valueSum, valueSum: { ...json.valueSum, shape: [1, 12] } }), () => LinearAttentionState.fromJSON({ ...json, products: { ...json.products, shape: [2, 9, 2, 1] } }),
       () => LinearAttentionState.fromJSON({ ...json, products: { dtype: "int32", shape: [4, 9, 1], data: json.products.data } }), () => LinearAttentionState.fromJSON({ ...json, length: -1 }), () => LinearAttentionState.fromJSON({ ...json, countPower: [1, null] }), () => new LinearAttentionState({ heads: 1, features: 3, normalize: "count", countPower: [1, 2] }).attend(of(3, 3)),
+      () => new LinearAttentionState({ heads: 2, features: 3, normalize: "count", countPower: [1, 2, 3] }), () => LinearAttentionState.fromJSON({ ...json, countPower: 2 }), () => LinearAttentionState.fromJSON({ ...json, normalize: "count", countPower: [] }), () => LinearAttentionState.fromJSON({ ...json, normalize: "count", countPower: [1] }),
     ].map(messageOf).join("\n"),
   ).toMatchInlineSnapshot(`
     "RangeError: LinearAttentionState: expected \`heads\` an integer in [1, 65536], got 0
@@ -99,7 +104,11 @@ it("names what does not fit in a LinearAttentionState", () => {
     FormatError: LinearAttentionState.fromJSON: expected \`products\` of shape [Hkv, F, 2 E], got [4, 9, 1]
     FormatError: LinearAttentionState.fromJSON: expected \`length\` an integer in [0, 9007199254740991], got -1
     FormatError: LinearAttentionState.fromJSON: expected \`countPower\` a finite number or a list of them, got [1,null]
-    RangeError: LinearAttentionState.attend: expected \`query\` of 2 heads, as \`countPower\`, got 3"
+    RangeError: LinearAttentionState.attend: expected \`query\` of 2 heads, as \`countPower\`, got 3
+    RangeError: LinearAttentionState: expected \`countPower\` of shape [H], H a multiple of 2, got [3]
+    FormatError: LinearAttentionState.fromJSON: expected \`countPower\` 1 with normalize "sum", got 2
+    FormatError: LinearAttentionState.fromJSON: expected \`countPower\` a multiple of 2 numbers, got 0
+    FormatError: LinearAttentionState.fromJSON: expected \`countPower\` a multiple of 2 numbers, got 1"
   `);
 });
 

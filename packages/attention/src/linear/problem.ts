@@ -76,11 +76,20 @@ export function checkMap(where: string, featureMap: FeatureMapName | FeatureMap)
   return namedFeatureMap(featureMap);
 }
 
+const fits = ({ shape }: Tensor, rows: number, columns: number): boolean => shape.length === 2 && shape[0] === rows && shape[1] === columns;
+
 /** The features of rows [N, D]: [N, F]. */
-export function mapped(where: string, map: FeatureMap, x: Tensor<"float32">, features: number): Tensor<"float32"> {
+export function mapped(where: string, map: FeatureMap, x: Tensor<"float32">, features: number): Float32Array {
   const made = map.apply(x), { shape: [rows] } = x;
-  if (made.shape.length !== 2 || made.shape[0] !== rows || made.shape[1] !== features) throw rangeError(where, "featureMap", `that gives [${rows}, ${features}] from [${x.shape.join(", ")}]`, `[${made.shape.join(", ")}] from "${map.name}"`);
-  return made;
+  if (!fits(made, rows, features)) throw rangeError(where, "featureMap", `that gives [${rows}, ${features}] from [${x.shape.join(", ")}]`, `[${made.shape.join(", ")}] from "${map.name}"`);
+  return lastingData(made);
+}
+
+/** The gradient in rows [N, D] from that in their features [N, F]. */
+export function mappedGradient(where: string, map: FeatureMap, x: Tensor<"float32">, upstream: Tensor<"float32">): Float32Array {
+  const made = map.gradient(x, upstream), [rows, size] = x.shape;
+  if (!fits(made, rows, size)) throw rangeError(where, "featureMap", `with a gradient of shape [${rows}, ${size}]`, `[${made.shape.join(", ")}] from "${map.name}"`);
+  return made.data;
 }
 
 /** F, asked of a row of zeros. */

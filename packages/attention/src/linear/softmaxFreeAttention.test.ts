@@ -53,6 +53,13 @@ describe("softmaxFreeAttention [paper:softmax-free-linear-transformers]", () => 
     expect(residual.item()).toBeLessThan(1e-6);
   });
 
+  it("distances do not suffer far from the origin", () => {
+    // What moving by 1,000 rounds off the inputs, 3e-5, is in both.
+    const moved = (y: Tensor<"float32">): Tensor<"float32"> => new Tensor("float32", y.shape, y.data.map((z) => z + 1000)), back = (y: Tensor<"float32">): Tensor<"float32"> => new Tensor("float32", y.shape, y.data.map((z) => z - 1000)), upstream = random([T, E], 4);
+    const far = softmaxFreeAttention.withGrad(moved(x), v, moved(l), { upstream }), near = softmaxFreeAttention.withGrad(back(moved(x)), v, back(moved(l)), { upstream });
+    for (const [a, b] of [[far.output, near.output], [far.grads.tokens, near.grads.tokens], [far.grads.landmarks, near.grads.landmarks]]) expectClose(a.data, b.data, { atol: 2e-5, rtol: 1e-5 });
+  });
+
   it("inverts rows of equal sums and a single landmark, where the paper's start ends at 0", () => {
     expectClose(softmaxFreeAttention([[3], [3]], [[1], [2]], [[3]], { ridge: 0 }).output.data, [3, 3], { ulp: 2 });
     expectClose(softmaxFreeAttention([[0], [1]], [[1], [0]], [[0], [1]], { ridge: 0 }).output.data, [1, Math.exp(-0.5)], { rtol: 1e-6 });

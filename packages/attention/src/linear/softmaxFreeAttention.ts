@@ -92,9 +92,10 @@ function prepare(where: string, tokens: TensorLike, value: TensorLike, landmarks
 
 /** What one head has made. */
 interface Head {
+  /** Tokens and landmarks around the landmarks' mean. */
   readonly q: Tensor<"float32">;
-  readonly v: Tensor<"float32">;
   readonly l: Tensor<"float32">;
+  readonly v: Tensor<"float32">;
   /** Kernel of tokens and landmarks [T, M] and among landmarks [M, M]. */
   readonly near: Tensor<"float32">;
   readonly among: Float64Array;
@@ -109,11 +110,16 @@ interface Head {
 
 const made = (shape: readonly number[], data: Float32Array): Tensor<"float32"> => new Tensor("float32", shape, data);
 const squares = ({ data, shape: [rows, width] }: Tensor<"float32">): Float64Array => Float64Array.from({ length: rows }, (_, i) => data.subarray(i * width, (i + 1) * width).reduce((sum, x) => sum + x * x, 0));
+/** Rows minus what all are near: distances stay, and their squares are no differences of large numbers. */
+function around({ shape, data }: Tensor<"float32">, middle: Float64Array): Tensor<"float32"> {
+  return made(shape, data.map((x, at) => x - middle[at % middle.length]));
+}
 const small = (x: Float64Array, m: number): Tensor<"float32"> => made([m, m], new Float32Array(x));
 
 function head({ tokens, marks: m, features, width, query, value, landmarks, iterations, ridge, symmetric }: Call, item: number): Head {
   const part = (x: Tensor<"float32">, rows: number, size: number): Tensor<"float32"> => made([rows, size], x.data.slice(item * rows * size, (item + 1) * rows * size));
-  const q = part(query, tokens, features), v = part(value, tokens, width), l = part(landmarks, m, features), by = -1 / (2 * Math.sqrt(features));
+  const given = part(landmarks, m, features), middle = new Float64Array(features).map((_, f) => given.data.reduce((sum, x, at) => (at % features === f ? sum + x : sum), 0) / m);
+  const q = around(part(query, tokens, features), middle), v = part(value, tokens, width), l = around(given, middle), by = -1 / (2 * Math.sqrt(features));
   const near = matmul(q, l, { transposeB: true }), ofTokens = squares(q), ofMarks = squares(l), { data } = near;
   for (let i = 0, at = 0; i < tokens; i++) for (let j = 0; j < m; j++, at++) data[at] = by * Math.max(0, ofTokens[i] + ofMarks[j] - 2 * data[at]);
   expRows(near, { out: near });
