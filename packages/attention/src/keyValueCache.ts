@@ -1,7 +1,7 @@
 import { core, type ResidentTensor } from "@logits/core-wasm";
 import { attentionDecode, cacheFormat, type CacheDType, type CacheFormat } from "@logits/core-wasm/decode";
 import { log } from "@logits/statistics";
-import { DisposedError, Tensor, asFloat32, asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { DisposedError, Tensor, asFloat32, asInt32, checkInteger, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { attention, type AttentionOutput } from "./attention.ts";
 import { prepare, type AttentionOptions } from "./options.ts";
 
@@ -128,7 +128,7 @@ export class KeyValueCache {
     const to = Int32Array.from({ length: queries }, (_, i) => length - queries + i + 1), from = to.map((end) => Math.max(0, end - windowSize)), most = Math.min(length, windowSize);
     const relative = positionBias && Float32Array.from({ length: heads * most }, (_, at) => positionBias.value(Math.floor(at / most), at % most));
     const { output, logSumExp } = attentionDecode({
-      heads, queries, format: this.#format, query: q.data, scale: problem.scale, softCap: problem.softCap, shifts, sinks: problem.sinks, from, to, relative, page: (index) => this.#pages[index].pointer,
+      heads, queries, format: this.#format, query: lastingData(q), scale: problem.scale, softCap: problem.softCap, shifts, sinks: problem.sinks, from, to, relative, page: (index) => this.#pages[index].pointer,
     });
     return { output: new Tensor("float32", [...shape.slice(0, -1), width], output), logSumExp: new Tensor("float32", shape.slice(0, -1), logSumExp) };
   }
