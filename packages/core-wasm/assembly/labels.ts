@@ -21,14 +21,10 @@ export function f32_label_sums(z: usize, labels: usize, out: usize, rows: i32, c
     out += <usize>groups * 160;
     rows &= 3;
   }
-  const log2e = v128.load32_splat(EXP), magic = v128.load32_splat(EXP, 4), ln2hi = v128.load32_splat(EXP, 8), ln2lo = v128.load32_splat(EXP, 12);
-  const w2 = v128.load32_splat(EXP, 16), w1 = v128.load32_splat(EXP, 20), two = v128.load32_splat(EXP, 24);
-  const oneHalf = v128.load32_splat(EXP, 28), highest = v128.load32_splat(EXP, 32);
   for (; rows > 0; rows--, labels += 4, out += 40, z += <usize>cols << 2) {
-    const top = rowMax(z, cols), label = z + (<usize>load<i32>(labels) << 2), score = load<f32>(label);
+    const top = rowMax(z, cols), label = z + (<usize>load<i32>(labels) << 2), score = load<f32>(label), own = halfExponentials(label, label, 1, top);
     store<f32>(label, -Infinity);
-    const half = halfExponentials(z, z, cols, top), own = halfExp(f32x4.splat(top - score), log2e, magic, ln2hi, ln2lo, w2, w1, two, oneHalf, highest);
-    finish(out, top, score, 2 * half, 2 * <f64>f32x4.extract_lane(own, 0));
+    finish(out, top, score, 2 * halfExponentials(z, z, cols, top), 2 * own);
   }
 }
 
