@@ -28,7 +28,7 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       { resolve: { alias }, test: { name: "relaxed", include, setupFiles, env: { LOGITS_VARIANT: "relaxed-simd" }, testTimeout: 60_000 } },
-      { resolve: { alias }, test: { name: "baseline", include: ["packages/core-wasm/src/**/*.test.ts", "packages/losses/src/**/*.test.ts"], setupFiles, env: { LOGITS_VARIANT: "simd" }, testTimeout: 60_000 } },
+      { resolve: { alias }, test: { name: "baseline", include: ["packages/core-wasm/src/**/*.test.ts", "packages/losses/src/**/*.test.ts", "packages/attention/src/**/*.test.ts"], setupFiles, env: { LOGITS_VARIANT: "simd" }, testTimeout: 60_000 } },
     ],
   },
 });

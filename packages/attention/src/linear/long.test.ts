@@ -67,9 +67,9 @@ describe("long sequences", () => {
         }
       }
     }
-    // Relative to the largest: each is a sum of states of hundreds, in float32 products.
+    // Relative to the largest: each is a sum of states of hundreds, in float32 products, which the baseline binary rounds twice for each addition.
     const largest = (g: Float64Array): number => Math.max(...g.map(Math.abs));
-    expectClose(grads.logGates!.data, wantGates, { atol: 2e-7 * largest(wantGates) });
+    expectClose(grads.logGates!.data, wantGates, { atol: 4e-7 * largest(wantGates) });
     expectClose(grads.key.data, wantKey, { atol: 3e-7 * largest(wantKey) });
   });
 });
