@@ -56,6 +56,20 @@ if (!missing) {
       expect(() => max(y)).toThrowErrorMatchingInlineSnapshot(`[DisposedError: GpuTensor: expected a live tensor, got one after dispose()]`);
     });
 
+    it("have rows, which share the buffer too", async () => {
+      const x = gpu.tensor([[1, 2], [3, 4]]), y = x.row(1);
+      x.dispose();
+      expectExact(await y.read(), { shape: [2], data: [3, 4] });
+      expect(() => y.row(2)).toThrowErrorMatchingInlineSnapshot(`[RangeError: GpuTensor.row: expected \`i\` an integer in [0, 1], got 2]`);
+      y.dispose();
+    });
+
+    it("keep what stands for a refused row where they are told to", async () => {
+      const best = argmax(gpu.tensor([[1, 2], [NaN, 1]]));
+      expectExact((await gpu.read([best], { refused: "keep" }))[0].data, [1, -1]);
+      await expect(gpu.read([best])).rejects.toThrow("NaN in row 1");
+    });
+
     it("of ONNX Runtime, and any buffer of the device, are adopted without a copy and left alone", async () => {
       const buffer = gpu.device.createBuffer({ size: 64, usage: 128 | 4 | 8 });
       gpu.device.queue.writeBuffer(buffer as never, 0, Float32Array.of(1, 2, 5, 3));
