@@ -1,13 +1,13 @@
-import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingMessage } from "node:http";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, extname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { build } from "esbuild";
 import { expectClose } from "@logits/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { onnxModel } from "../../packages/testkit/src/onnxWriter.ts";
+import { CHROMIUM_FLAGS, pageAnswer } from "../pageAnswer.ts";
 import { FLOWERS, FLOWER_WEIGHTS, flowerModel, flowers, intents, writeText } from "./models.ts";
 
 // The same five lines in a page: Transformers.js with a model that it fetches and taps, ONNX Runtime Web, TensorFlow.js, in Chromium, with the built packages.
@@ -86,14 +86,6 @@ async function run() {
 }
 `;
 
-const TYPES: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm" };
-
-async function bodyOf(request: IncomingMessage): Promise<string> {
-  let body = "";
-  for await (const piece of request) body += piece;
-  return body;
-}
-
 /** What `run` of a page returns, from Chromium. */
 async function inChromium(name: string, source: string, flags: readonly string[]): Promise<Record<string, unknown>> {
   const last = `run().then((result) => result, (error) => ({ error: String(error?.stack ?? error) })).then((result) => fetch("/result", { method: "POST", body: JSON.stringify(result) }));`;
@@ -102,35 +94,7 @@ async function inChromium(name: string, source: string, flags: readonly string[]
   const require = createRequire(import.meta.url);
   const ours = dirname(require.resolve("onnxruntime-web"));
   const theirs = dirname(createRequire(require.resolve("@huggingface/transformers")).resolve("onnxruntime-web"));
-  let answer: (result: Record<string, unknown>) => void;
-  let late: ReturnType<typeof setTimeout> | undefined;
-  const result = new Promise<Record<string, unknown>>((resolve, reject) => {
-    answer = resolve;
-    late = setTimeout(() => reject(new Error("the page did not answer within 100 s")), 100_000);
-  });
-  const server = createServer(async (request, response) => {
-    if (request.method === "POST") {
-      answer(JSON.parse(await bodyOf(request)) as Record<string, unknown>);
-      response.end();
-      return;
-    }
-    const path = new URL(request.url!, "http://localhost").pathname;
-    const file = path.startsWith("/ort/") ? join(ours, path.slice(5)) : path.startsWith("/transformers-ort/") ? join(theirs, path.slice(18)) : join(folder, path);
-    if (!existsSync(file)) response.writeHead(404).end();
-    else response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" }).end(readFileSync(file));
-  });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  const { port } = server.address() as { port: number };
-  const common = ["--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0"];
-  const browser = spawn("chromium", [...common, ...flags, `--user-data-dir=${join(folder, `profile-${name}`)}`, `http://127.0.0.1:${port}/${name}.html`], { stdio: "ignore", detached: true });
-  try {
-    return await result;
-  } finally {
-    clearTimeout(late);
-    process.kill(-browser.pid!, "SIGKILL");
-    server.close();
-    server.closeAllConnections();
-  }
+  return pageAnswer({ folder, page: `${name}.html`, mounts: { ort: ours, "transformers-ort": theirs }, command: "chromium", flags: [...CHROMIUM_FLAGS, "--remote-debugging-port=0", ...flags, `--user-data-dir=${join(folder, `profile-${name}`)}`], seconds: 100 });
 }
 
 const { rows, labels: species } = flowers(400, 1);

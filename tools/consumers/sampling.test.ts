@@ -1,10 +1,8 @@
-import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, extname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { AutoModelForCausalLM, AutoTokenizer, Tensor, env } from "@huggingface/transformers";
 import { Sampler } from "@logits/sampling";
 import { expectClose } from "@logits/testkit";
@@ -12,6 +10,7 @@ import { build } from "esbuild";
 import * as ort from "onnxruntime-web";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { onnxModel } from "../../packages/testkit/src/onnxWriter.ts";
+import { CHROMIUM_FLAGS, pageAnswer } from "../pageAnswer.ts";
 import { languageModel, nextWord, writeLanguageModel } from "./models.ts";
 
 // generate() of the real package with a model of two words that the test writes: what the package does alone, and with a sampler inside.
@@ -181,7 +180,7 @@ describe("the same text from the same seed", () => {
   };
 
   for (const [name, command, flags] of [
-    ["Chromium", "chromium", ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", `--user-data-dir=${join(folder, "chromium")}`]],
+    ["Chromium", "chromium", [...CHROMIUM_FLAGS, "--disable-gpu", `--user-data-dir=${join(folder, "chromium")}`]],
     ["Firefox", "firefox-esr", ["--headless", "--no-remote", "--profile", join(folder, "firefox")]],
   ] as const) {
     it.skipIf(!installed(command))(`in Node and ${name}`, async () => {
@@ -199,34 +198,7 @@ async function inBrowser(command: string, flags: readonly string[]): Promise<unk
   writeFileSync(join(folder, "page.html"), `<!doctype html><meta charset="utf-8"><title>sampling</title><script type="module" src="/page.js"></script>`);
   if (!existsSync(join(folder, "firefox"))) execFileSync("mkdir", ["-p", join(folder, "firefox")]);
   const runtime = dirname(createRequire(createRequire(import.meta.url).resolve("@huggingface/transformers")).resolve("onnxruntime-web"));
-  const types: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm" };
-  let answer: (result: unknown) => void, late: ReturnType<typeof setTimeout> | undefined;
-  const result = new Promise<unknown>((resolve, reject) => {
-    answer = resolve;
-    late = setTimeout(() => reject(new Error(`${command} did not answer within 100 s`)), 100_000);
-  });
-  const server = createServer(async (request, response) => {
-    if (request.method === "POST") {
-      let body = "";
-      for await (const piece of request) body += piece as string;
-      answer(JSON.parse(body));
-      response.end();
-      return;
-    }
-    const path = new URL(request.url!, "http://localhost").pathname, file = path.startsWith("/ort/") ? join(runtime, path.slice(5)) : join(folder, path);
-    if (!existsSync(file)) response.writeHead(404).end();
-    else response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream" }).end(readFileSync(file));
-  });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  const browser = spawn(command, [...flags, `http://127.0.0.1:${(server.address() as AddressInfo).port}/page.html`], { stdio: "ignore", detached: true });
-  try {
-    return await result;
-  } finally {
-    clearTimeout(late);
-    process.kill(-browser.pid!, "SIGKILL");
-    server.close();
-    server.closeAllConnections();
-  }
+  return pageAnswer({ folder, page: "page.html", mounts: { ort: runtime }, command, flags, seconds: 100 });
 }
 
 function installed(command: string): boolean {
