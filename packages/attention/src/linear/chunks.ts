@@ -1,9 +1,8 @@
 import { matmul } from "@logits/core-wasm";
-import { exp } from "@logits/statistics";
 import { Tensor } from "@logits/tensor";
-import { NEAR_ZERO, expNearZero } from "./expNearZero.ts";
 import { mapped, mappedGradient, type LinearProblem } from "./problem.ts";
 import { emptyScale, rowScale, type RowScale } from "./rowScale.ts";
+import { cutsOf, runsOf, type Decay, type Run } from "./runs.ts";
 
 /** What the keys so far have left: sum of exp(gates) phi(k) v [F, E], of phi(k) [F], of v [E], and how many there were. */
 export interface LinearState {
@@ -15,29 +14,6 @@ export interface LinearState {
 
 export function emptyState(features: number, width: number): LinearState {
   return { products: new Float64Array(features * width), keySum: new Float64Array(features), valueSum: new Float64Array(width), count: 0 };
-}
-
-/**
- * A chunk ends where the gates since its start have fallen below this. Inside a chunk exp(G_i - G_j) is the product of exp(G_i) <= 1 and exp(-G_j) <= 2^60, both within float32, and each product that counts is at most 1:
- * the smallest chunk is one token, which is the recurrence itself. A gate of 0 starts a chunk, so that nothing is divided by it.
- */
-const FLOOR = 2 ** -60;
-/** Tokens whose chunks are multiplied together, and of a chunk without pairs (keys that no query stands at, queries that stand behind all keys): what they make stays in a core's cache. */
-const BLOCK = 1024;
-
-/** `count` chunks of `size` tokens: keys from `key`, queries from `query`; -1 where the chunk has none. */
-interface Run {
-  readonly key: number;
-  readonly query: number;
-  readonly size: number;
-  readonly count: number;
-}
-
-/** Gates of one group of heads: `product[p]` from the second token of p's chunk to p, `factor[p]` of p alone. */
-interface Decay {
-  readonly width: number;
-  readonly factor: Float64Array;
-  readonly product: Float64Array;
 }
 
 const made = (shape: readonly number[], data: Float32Array): Tensor<"float32"> => new Tensor("float32", shape, data);
@@ -100,7 +76,7 @@ export class Group {
   readonly #spaces = new Map<string, Float32Array>();
 
   constructor(p: LinearProblem, batch: number, group: number, start: LinearState) {
-    const { keys, size, width, heads, groups, queries, lengths, causal, gates, map, scale } = p, index = batch * groups + group, where = "linearAttention";
+    const { keys, size, width, heads, groups, queries, lengths, gates, map, scale, where } = p, index = batch * groups + group;
     this.#p = p;
     this.#length = lengths[batch];
     this.#offset = keys - queries;
@@ -113,37 +89,9 @@ export class Group {
     if (scale !== 1) this.#query = this.#query.map((x) => x * scale);
     this.#key = mapped(where, map, this.#keyRows, p.features);
     this.#value = p.value.subarray(index * keys * width, (index + 1) * keys * width);
-    const length = this.#length, cuts = new Set<number>();
-    if (gates) {
-      const own = gates.data.subarray(index * keys * gates.width, (index + 1) * keys * gates.width), factor = new Float64Array(length * gates.width), running = new Float64Array(factor.length), { width: n } = gates;
-      for (let at = 0; at < factor.length; at++) factor[at] = own[at] > -NEAR_ZERO ? expNearZero(own[at]) : exp(own[at]);
-      for (let token = 0, since = 0; token < length; token++, since++) {
-        let low = 1;
-        for (let f = token * n; f < token * n + n; f++) low = Math.min(low, (running[f] = since === 0 ? 1 : running[f - n] * factor[f])); // NaN stays
-        if (since > 0 && (since === p.chunkSize || token === this.#offset || !(low >= FLOOR))) {
-          running.fill(1, token * n, token * n + n);
-          since = 0;
-        }
-        if (since === 0) cuts.add(token);
-      }
-      this.#decay = { width: n, factor, product: running };
-    }
-    const from = Math.max(0, this.#offset), runs: Run[] = [], keysOnly = causal ? Math.min(from, length) : length;
-    const cut = (key: number, query: number, tokens: number, size: number): void => {
-      for (let done = 0; done < tokens; ) {
-        let n = Math.min(size, tokens - done);
-        if (this.#decay && key >= 0) for (n = 1; done + n < tokens && !cuts.has(key + done + n); n++);
-        const last = runs[runs.length - 1], at = key < 0 ? -1 : key + done, row = query < 0 ? -1 : query + done;
-        if (last && last.size === n && (last.count + 1) * n <= BLOCK && last.key < 0 === key < 0 && last.query < 0 === query < 0) runs[runs.length - 1] = { ...last, count: last.count + 1 };
-        else runs.push({ key: at, query: row, size: n, count: 1 });
-        done += n;
-      }
-    };
-    cut(0, -1, keysOnly, Math.max(BLOCK, p.chunkSize));
-    if (causal && length > from) cut(from, from - this.#offset, length - from, p.chunkSize);
-    const rest = causal ? Math.max(length, from) - this.#offset : 0;
-    if (rest < queries) cut(-1, rest, queries - rest, BLOCK);
-    this.#runs = runs;
+    const cuts = gates && cutsOf(gates.data.subarray(index * keys * gates.width, (index * keys + this.#length) * gates.width), gates.width, p.chunkSize, this.#offset);
+    this.#decay = cuts?.decay;
+    this.#runs = runsOf(p, this.#length, cuts?.starts);
   }
 
   #space(name: "scores" | "byScores" | "fresh" | "summand", size: number): Float32Array {
@@ -274,7 +222,7 @@ export class Group {
 
   /** Gradients from the raw sums and the gradient in the results [R, T, E]: the runs backwards, from the gradient in the state behind each to that in the state before it. */
   backward(end: LinearState, raw: Float32Array, sums: Float64Array, upstream: Float32Array, grads: GroupGradients): void {
-    const p = this.#p, { features, width, queries, map, scale } = p, square = features * width, queryGrad = new Float32Array(this.#query.length), keyGrad = new Float32Array(this.#key.length);
+    const p = this.#p, { features, width, queries, map, scale, where } = p, square = features * width, queryGrad = new Float32Array(this.#query.length), keyGrad = new Float32Array(this.#key.length);
     const { byRaw, bySums } = this.#rawGradients(raw, sums, upstream, grads), behind: Behind = { state: new Float64Array(end.products), keySum: new Float64Array(end.keySum), byState: new Float64Array(square), byKeySum: new Float64Array(features) };
     for (let r = this.#runs.length - 1; r >= 0; r--) {
       const run = this.#runs[r], { key, query, size, count } = run, hasKeys = key >= 0, rows = size * count, inside = hasKeys ? count : 1, before = this.#products[r], keySums = this.#keySums[r];
@@ -320,7 +268,6 @@ export class Group {
       }
       keyGrad.set(this.#decayed(byKey, key, true), key * features);
     }
-    const where = "linearAttention.withGrad";
     if (scale !== 1) for (let at = 0; at < queryGrad.length; at++) queryGrad[at] *= scale;
     grads.query.set(mappedGradient(where, map, this.#queryRows, made([this.#queryRows.shape[0], features], queryGrad)));
     grads.key.set(mappedGradient(where, map, this.#keyRows, made([this.#length, features], keyGrad)));

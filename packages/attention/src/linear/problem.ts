@@ -31,6 +31,8 @@ export interface Gates {
 
 /** A checked call: arguments [B, H, T, D], [B, Hkv, S, D] and [B, Hkv, S, E]; the map makes F features of D, the query's are multiplied with `scale`. */
 export interface LinearProblem {
+  /** The caller, for messages. */
+  readonly where: string;
   readonly batch: number;
   readonly heads: number;
   readonly groups: number;
@@ -140,7 +142,7 @@ export function prepareLinear(where: string, q: TensorLike, k: TensorLike, v: Te
   return {
     queryShape: query.shape, keyShape: key.shape, valueShape: value.shape, gateShape: gates?.shape, powerGiven: countPower !== undefined && typeof countPower !== "number",
     problem: {
-      batch, heads, groups, queries, keys, size, features, width, query: lastingData(query), key: lastingData(key), value: lastingData(value), map, scale, gates,
+      where, batch, heads, groups, queries, keys, size, features, width, query: lastingData(query), key: lastingData(key), value: lastingData(value), map, scale, gates,
       lengths: given ? lastingData(given) : new Int32Array(batch).fill(keys), causal, chunkSize, normalize, powers,
     },
   };
