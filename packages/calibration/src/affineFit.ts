@@ -118,9 +118,9 @@ export function* fitAffine(problem: AffineProblem): Steps<AffineOptimum> {
     passes++;
     for (let first = 0; first < n; first += piece) {
       const rows = Math.min(piece, n - first), shape = [rows, classes];
-      const part = z.data.subarray(first * classes, (first + rows) * classes);
+      const part = z.data.slice(first * classes, (first + rows) * classes);
       if (!full) {
-        const sums = vectorScalingGradient(inputsOf(part, classes, input, false), y.data.subarray(first, first + rows), w32, b32, { gradient, curvature: hessian });
+        const sums = vectorScalingGradient(inputsOf(part, classes, input, false), y.data.slice(first, first + rows), w32, b32, { gradient, curvature: hessian });
         loss += sums.loss;
         separated &&= sums.separated;
         yield share;

@@ -1,5 +1,5 @@
 import { softmax } from "@logits/core-wasm";
-import { Tensor, checkInteger, rangeError, readJson, tensorToJSON, type JsonFields, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, checkInteger, lastingData, rangeError, readJson, tensorToJSON, type JsonFields, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { applyAffine, fitAffine, type AffinePenalty, type AffineProblem } from "./affineFit.ts";
 import { checkedLogits, checkUsable, checkedPairs, type Calibrator } from "./calibrator.ts";
 import { fitBeta } from "./temperatureFit.ts";
@@ -102,7 +102,7 @@ export abstract class AffineScaling implements Calibrator {
 
   #applied(method: string, logits: TensorLike): Tensor<"float32"> {
     const { name, input } = this.#kind, z = checkedLogits(`${name}.${method}`, logits, this.classes);
-    return new Tensor("float32", z.shape, applyAffine(z.data, this.weights.data, this.bias.data, input));
+    return new Tensor("float32", z.shape, applyAffine(lastingData(z), this.weights.data, this.bias.data, input));
   }
 
   toJSON(): AffineScalingJSON {

@@ -1,5 +1,5 @@
 import { firstOutside, onesOf } from "@logits/core-wasm/order";
-import { Tensor, asFloat32, asMask, checkShape, rangeError, type JsonFields, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asMask, checkShape, lastingData, rangeError, type JsonFields, type TensorLike } from "@logits/tensor";
 import type { CalibratorJSON } from "./calibrator.ts";
 
 /** A fitted map from the score of a yes-or-no question to the probability of yes. */
@@ -35,9 +35,9 @@ export function checkedBinary(where: string, scores: TensorLike, labels: TensorL
   const n = s.size;
   if (n === 0) throw rangeError(where, "scores", "with at least one row", "none");
   if (t.shape.length !== 1 || t.size !== n) throw rangeError(where, "labels", `of shape [${n}]`, `[${t.shape.join(", ")}]`);
-  const bad = firstOutside(s.data, -LARGEST, LARGEST);
-  if (bad < n) throw rangeError(where, "scores", "of finite numbers", `${s.data[bad]} in row ${bad}`);
-  return { s: s.data, t: t.data, n, positives: onesOf(t.data) };
+  const values = lastingData(s), marks = lastingData(t), bad = firstOutside(values, -LARGEST, LARGEST);
+  if (bad < n) throw rangeError(where, "scores", "of finite numbers", `${values[bad]} in row ${bad}`);
+  return { s: values, t: marks, n, positives: onesOf(marks) };
 }
 
 /** What the binary calibrators share. */

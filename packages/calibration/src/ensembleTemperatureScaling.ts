@@ -88,7 +88,7 @@ export class EnsembleTemperatureScaling implements Calibrator {
     const { temperature, atBound } = yield* TemperatureScaling.fitSteps(where, z, y);
     const components = new Float64Array(3 * n), piece = Math.max(1, Math.floor(131072 / classes));
     for (let first = 0; first < n; first += piece) {
-      const rows = Math.min(piece, n - first), part = { data: z.data.subarray(first * classes, (first + rows) * classes), shape: [rows, classes] };
+      const rows = Math.min(piece, n - first), part = { data: z.data.slice(first * classes, (first + rows) * classes), shape: [rows, classes] };
       const scaled = softmax(part, { temperature }).data, plain = softmax(part).data;
       for (let r = 0; r < rows; r++) {
         let possible = 0;

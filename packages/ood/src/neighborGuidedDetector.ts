@@ -103,7 +103,7 @@ export class NeighborGuidedDetector implements Detector {
     for (let from = 0; from < rows; from += ROWS) {
       const to = Math.min(rows, from + ROWS);
       checkFinite(where, x.data, width, from, to);
-      fingerprints.add({ data: x.data.subarray(from * width, to * width), shape: [to - from, width] });
+      fingerprints.add({ data: x.data.slice(from * width, to * width), shape: [to - from, width] });
       yield (0.5 * to) / rows;
     }
     const chosen = kept === rows ? undefined : randomSource(seed, 0).permutation(rows).slice(0, kept).sort((a, b) => a - b), bank = new Float32Array(kept * width);
@@ -111,7 +111,7 @@ export class NeighborGuidedDetector implements Detector {
       const to = Math.min(kept, from + ROWS);
       for (let i = from; i < to; i++) {
         const n = chosen === undefined ? i : chosen[i];
-        const { energy } = logitStatistics({ data: z.data.subarray(n * classes, (n + 1) * classes), shape: [1, classes] }, { select: ["energy"] });
+        const { energy } = logitStatistics({ data: z.data.slice(n * classes, (n + 1) * classes), shape: [1, classes] }, { select: ["energy"] });
         direct(x.data, n * width, bank, i * width, width, -energy.data[0]);
       }
       yield 0.5 + (0.5 * to) / kept;
@@ -138,7 +138,7 @@ export class NeighborGuidedDetector implements Detector {
         if (beyond[n] === undefined) direct(x.data, at, units, n * features, features, 1);
       }
       const near = topK(matmul({ data: units, shape: [some, features] }, this.#bank.tensor, { transposeB: true }), k).values.data;
-      const { data: energies } = logitStatistics({ data: z.data.subarray(first * classes, (first + some) * classes), shape: [some, classes] }, { select: ["energy"] }).energy;
+      const { data: energies } = logitStatistics({ data: z.data.slice(first * classes, (first + some) * classes), shape: [some, classes] }, { select: ["energy"] }).energy;
       for (let n = 0; n < some; n++) {
         const energy = energies[n];
         let sum = 0;
