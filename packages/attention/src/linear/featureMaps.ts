@@ -3,6 +3,7 @@ import { Tensor } from "@logits/tensor";
 
 /** What is applied to queries and keys before they meet: a kernel phi(q) . phi(k) instead of exp(q . k). */
 export interface FeatureMap {
+  /** Not that of one that is built in: what is kept of a map is its name. */
   readonly name: string;
   /** [N, D] -> [N, F], each row for itself; a row of zeros too, which is asked for F. */
   apply(x: Tensor<"float32">): Tensor<"float32">;
@@ -81,4 +82,9 @@ export const FEATURE_MAPS: readonly FeatureMapName[] = ["elu", "relu", "exp", "c
 /** The map of a name. */
 export function namedFeatureMap(name: FeatureMapName): FeatureMap {
   return { name, ...MAPS[name] };
+}
+
+/** Whether another map bears the name of one that is built in. */
+export function borrowsName({ name, apply }: FeatureMap): boolean {
+  return Object.hasOwn(MAPS, name) && MAPS[name as FeatureMapName].apply !== apply;
 }

@@ -19,6 +19,7 @@ it("names what does not fit in linearAttention", () => {
   call({ featureMap: "softmax" as "elu" });
   call({ featureMap: { name: "flat", apply: () => of(3), gradient: (x) => x } });
   call({ featureMap: { name: "odd", apply: ({ shape: [rows] }) => of(rows, rows === 1 ? 2 : 3), gradient: (x) => x } });
+  call({ featureMap: { name: "relu", apply: (x) => x, gradient: (_, upstream) => upstream } });
   call({ normalize: "softmax" as "sum" });
   call({ countPower: 1 });
   call({ normalize: "count", countPower: [1] });
@@ -44,6 +45,7 @@ it("names what does not fit in linearAttention", () => {
     RangeError: linearAttention: expected \`featureMap\` "elu" or "relu" or "exp" or "cosine" or "identity" or an object, got softmax
     RangeError: linearAttention: expected \`featureMap\` that gives [1, F], F >= 1, from [1, 8], got [3] from "flat"
     RangeError: linearAttention: expected \`featureMap\` that gives [6, 2] from [6, 8], got [6, 3] from "odd"
+    RangeError: linearAttention: expected \`featureMap\` with a name of its own, got "relu"
     RangeError: linearAttention: expected \`normalize\` "sum" or "none" or "count" or "magnitude", got softmax
     RangeError: linearAttention: expected \`countPower\` with normalize "count", got "sum"
     RangeError: linearAttention: expected \`countPower\` of shape [4] ([H]), got [1]

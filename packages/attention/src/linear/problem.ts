@@ -1,6 +1,6 @@
 import { Tensor, asFloat32, asInt32, checkInteger, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { headsOf } from "../heads.ts";
-import { FEATURE_MAPS, namedFeatureMap, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
+import { FEATURE_MAPS, borrowsName, namedFeatureMap, type FeatureMap, type FeatureMapName } from "./featureMaps.ts";
 import type { LinearNormalizer } from "./rowScale.ts";
 
 /** How linear attention weighs, and which keys a query sees. */
@@ -73,7 +73,10 @@ const listed = (names: readonly string[]): string => names.map((name) => `"${nam
 
 /** The map of a name, or the one that was given. */
 export function checkMap(where: string, featureMap: FeatureMapName | FeatureMap): FeatureMap {
-  if (typeof featureMap !== "string") return featureMap;
+  if (typeof featureMap !== "string") {
+    if (borrowsName(featureMap)) throw rangeError(where, "featureMap", "with a name of its own", `"${featureMap.name}"`);
+    return featureMap;
+  }
   if (!FEATURE_MAPS.includes(featureMap)) throw rangeError(where, "featureMap", `${listed(FEATURE_MAPS)} or an object`, `${featureMap as string}`);
   return namedFeatureMap(featureMap);
 }

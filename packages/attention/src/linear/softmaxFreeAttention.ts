@@ -16,7 +16,7 @@ export interface SoftmaxFreeAttentionOptions {
 export interface SoftmaxFreeAttentionOutput {
   /** float32 [B, H, T, E]; as many axes as the tokens have. */
   readonly output: Tensor<"float32">;
-  /** float32 [B, H]: the largest element of |A X - I| that the iteration left. Far from 0, the result depends on `iterations` and the gradient is that of the exact inverse at another place. */
+  /** float32 [B, H]: the largest element of |A X - I| that the iteration left. Far from 0, the result depends on `iterations`, and the gradient, which takes the inverse for exact, is off. */
   readonly residual: Tensor<"float32">;
 }
 
