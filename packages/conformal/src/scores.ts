@@ -1,6 +1,6 @@
 import { argsort, softmax } from "@logits/core-wasm";
 import { labelRanks } from "@logits/core-wasm/sets";
-import { Tensor, asFloat32, checkShape, philox, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkShape, lastingData, philox, rangeError, type TensorLike } from "@logits/tensor";
 import type { LabelTree } from "./labelTree.ts";
 
 /** Checked logits of a batch. */
@@ -35,7 +35,7 @@ export function batchOf(where: string, logits: TensorLike): Batch {
   checkShape(where, "logits", z, ["N", "C"]);
   const [rows, classes] = z.shape;
   if (classes === 0 || classes > MOST_CLASSES) throw rangeError(where, "logits", `of 1 to ${MOST_CLASSES} classes`, `shape [${rows}, ${classes}]`);
-  return { logits: z.data, rows, classes };
+  return { logits: lastingData(z), rows, classes };
 }
 
 /** softmax of the rows [from, to), into `p` of their size; a row without a distribution is an error that names it. */

@@ -1,6 +1,6 @@
 import { topK } from "@logits/core-wasm";
 import { massSets } from "@logits/core-wasm/sets";
-import { Tensor, asInt32, checkInteger, checkLabels, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkInteger, checkLabels, lastingData, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { EXPECTED, LabelTree, faultOf, labelTreeOf } from "./labelTree.ts";
 import { PredictionSets } from "./predictionSets.ts";
 import { RankedSet, mostRanks } from "./rankedSet.ts";
@@ -505,7 +505,7 @@ function labelsOf(where: string, labels: TensorLike, rows: number, classes: numb
   const y = asInt32(where, "labels", labels);
   if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
   checkLabels(where, "labels", y, classes);
-  return y.data;
+  return lastingData(y);
 }
 
 function classGroupsOf(where: string, given: "each" | TensorLike, classes: number): Int32Array {

@@ -1,6 +1,6 @@
 import { onesOf, pairsWon } from "@logits/core-wasm/order";
 import { withTally } from "@logits/statistics";
-import { asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+import { asMask, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { numbers } from "./rows.ts";
 
 /**
@@ -23,10 +23,10 @@ export function auroc(scores: TensorLike, positives: TensorLike): number {
   const mask = asMask("auroc", "positives", positives);
   checkShape("auroc", "positives", mask, ["N"]);
   if (mask.size !== s.length) throw rangeError("auroc", "positives", `of shape [${s.length}]`, `[${mask.size}]`);
-  const count = onesOf(mask.data);
+  const marks = lastingData(mask), count = onesOf(marks);
   if (count === 0 || count === s.length) throw rangeError("auroc", "positives", "with at least one positive and one negative row", `${count} of ${s.length} positive`);
   // Twice the number of pairs won, a pair of equals counting 1.
-  const pairs = s instanceof Float32Array ? pairsWon(s, mask.data) : pairsOf(s as Float64Array, mask.data);
+  const pairs = s instanceof Float32Array ? pairsWon(s, marks) : pairsOf(s as Float64Array, marks);
   return pairs / 2 / count / (s.length - count);
 }
 

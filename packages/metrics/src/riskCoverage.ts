@@ -1,6 +1,6 @@
 import { onesOf, riskSums } from "@logits/core-wasm/order";
 import { withTally } from "@logits/statistics";
-import { asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+import { asMask, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { numbers } from "./rows.ts";
 
 /** What a model that may abstain trades: risk against coverage. */
@@ -41,7 +41,7 @@ export function riskCoverage(confidence: TensorLike, errors: TensorLike): RiskCo
   checkShape("riskCoverage", "errors", mask, ["N"]);
   const n = c.length;
   if (mask.size !== n) throw rangeError("riskCoverage", "errors", `of shape [${n}]`, `[${mask.size}]`);
-  const total = onesOf(mask.data), sums = c instanceof Float32Array ? riskSums(c, mask.data, total) : undefined, marks = sums?.marks ?? marksOf(c as Float64Array, mask.data);
+  const bits = lastingData(mask), total = onesOf(bits), sums = c instanceof Float32Array ? riskSums(c, bits, total) : undefined, marks = sums?.marks ?? marksOf(c as Float64Array, bits);
   let coverage: Float64Array | undefined, risk: Float64Array | undefined;
   const result = {
     get coverage() { return (coverage ??= Float64Array.from({ length: n }, (_, i) => (i + 1) / n)); },

@@ -1,4 +1,4 @@
-import { asFloat32, asInt32, checkLabels, checkNoNaN, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, checkLabels, checkNoNaN, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Rows of scores with a label each. */
 export interface LabelledRows {
@@ -19,7 +19,7 @@ export function labelledRows(where: string, argument: string, scores: TensorLike
   if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
   checkLabels(where, "labels", y, classes);
   checkNoNaN(where, argument, x, classes);
-  return { data: x.data, labels: y.data, rows, classes };
+  return { data: lastingData(x), labels: lastingData(y), rows, classes };
 }
 
 /** One number per row, without NaN: float64 stays float64 (as do plain numbers), everything else is read as float32. */
@@ -35,5 +35,5 @@ export function numbers(where: string, argument: string, x: TensorLike): ArrayLi
 function oneAxis(where: string, argument: string, x: TensorLike): Float32Array {
   const t = asFloat32(where, argument, x);
   checkShape(where, argument, t, ["N"]);
-  return t.data;
+  return lastingData(t);
 }
