@@ -1,7 +1,7 @@
 import { core } from "@logits/core-wasm";
 import { Tensor } from "@logits/tensor";
 import { expectClose, expectExact, testRandom } from "@logits/testkit";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { KeyValueCache, alibi, alibiSlopes, attention, kerple, type AttendOptions } from "./index.ts";
 
 const random = (shape: readonly number[], seed: number): Tensor<"float32"> => {
@@ -176,6 +176,15 @@ describe("KeyValueCache", () => {
     expect(core.bytesInUse - before).toBeLessThan(4 * 2 ** 20);
   });
 
+  it("holds no page of an append for which there was no room", () => {
+    const cache = new KeyValueCache({ heads: 1, features: 8 }), { alloc } = core, full = vi.spyOn(core, "alloc").mockImplementationOnce(alloc).mockImplementationOnce(() => {
+      throw new RangeError("full");
+    });
+    expect(() => cache.append(random([1, 100, 8], 1), random([1, 100, 8], 2))).toThrowErrorMatchingInlineSnapshot(`[RangeError: full]`);
+    full.mockRestore();
+    expect([cache.length, cache.bytes]).toEqual([0, 0]);
+  });
+
   it("names what does not fit", () => {
     const cache = new KeyValueCache({ heads: 2, features: 8 }), said: string[] = [], say = (f: () => unknown): void => {
       try {
@@ -199,6 +208,10 @@ describe("KeyValueCache", () => {
     say(() => cache.attend(random([4, 2, 8], 1)));
     say(() => cache.attend(random([4, 8], 1), { sinks: [1] }));
     say(() => cache.attend(random([4, 8], 1), { windowSize: 0 }));
+    cache.append(random([2, 63, 8], 1), random([2, 63, 8], 2));
+    // So many go through the tiles.
+    say(() => cache.attend(random([4, 64, 8], 1), { windowSize: 0 }));
+    cache.truncate(1);
     say(() => cache.truncate(2));
     for (const some of [[1], [0, 0], [-1]]) say(() => cache.keep(some));
     say(() => cache.keep([[0]]));
@@ -216,6 +229,7 @@ describe("KeyValueCache", () => {
       RangeError: KeyValueCache.attend: expected \`query\` of shape [H, 8] or [H, T, 8] ([H, T, D]), H a multiple of 2, got [3, 8]
       RangeError: KeyValueCache.attend: expected \`query\` with T <= 1, the tokens of the cache, got 2. Append their keys first
       RangeError: KeyValueCache.attend: expected \`sinks\` of shape [4] ([H]), got [1]
+      RangeError: KeyValueCache.attend: expected \`windowSize\` an integer in [1, 2147483647], got 0
       RangeError: KeyValueCache.attend: expected \`windowSize\` an integer in [1, 2147483647], got 0
       RangeError: KeyValueCache.truncate: expected \`length\` an integer in [0, 1], got 2
       RangeError: KeyValueCache.keep: expected \`tokens\` ascending indices in [0, 0], got 1 at index 0

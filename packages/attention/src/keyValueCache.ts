@@ -88,9 +88,9 @@ export class KeyValueCache {
     const count = k.shape.length === 2 ? 1 : k.shape[1], fits = ({ shape }: Tensor, last: number): boolean => shape[0] === heads && shape[shape.length - 1] === last && (shape.length === 3 ? shape[1] === count : shape.length === 2 && count === 1);
     if (!fits(k, features)) throw rangeError(where, "key", `of shape [${heads}, n, ${features}] ([Hkv, n, D])`, `[${k.shape.join(", ")}]`);
     if (!fits(v, width)) throw rangeError(where, "value", `of shape [${heads}, ${count}, ${width}] ([Hkv, n, E])`, `[${v.shape.join(", ")}]`);
-    while (this.#pages.length * pageSize < this.#length + count) this.#pages.push(core.alloc([this.#format.pageBytes / 4]));
     let done = 0;
     try {
+      while (this.#pages.length * pageSize < this.#length + count) this.#pages.push(core.alloc([this.#format.pageBytes / 4]));
       for (let n = 0; done < count; done += n) {
         const at = this.#length + done, inside = at % pageSize;
         n = Math.min(pageSize - inside, count - done);
@@ -118,12 +118,12 @@ export class KeyValueCache {
     if (queries > length) throw rangeError(where, "query", `with T <= ${length}, the tokens of the cache`, `${queries}`, "Append their keys first");
     const { windowSize = Infinity, positionBias } = options;
     if (typeof options.normalizer === "object") throw rangeError(where, "normalizer", '"softmax" or "sigmoid"', (options.normalizer as { name: string }).name);
+    // Checks the options, on no keys.
+    const { problem } = prepare(where, { data: new Float32Array(0), shape: [heads, 0, features] }, { data: new Float32Array(0), shape: [groups, 0, features] }, { data: new Float32Array(0), shape: [groups, 0, width] }, options);
     if (queries >= TILED) {
       const held = this.toTensors();
       return attention(q, held.key, held.value, { ...options, causal: true });
     }
-    // Checks the options, on no keys.
-    const { problem } = prepare(where, { data: new Float32Array(0), shape: [heads, 0, features] }, { data: new Float32Array(0), shape: [groups, 0, features] }, { data: new Float32Array(0), shape: [groups, 0, width] }, options);
     const shifts = problem.shifts && options.sigmoidBias === undefined ? problem.shifts.fill(-log(length)) : problem.shifts;
     const to = Int32Array.from({ length: queries }, (_, i) => length - queries + i + 1), from = to.map((end) => Math.max(0, end - windowSize)), most = Math.min(length, windowSize);
     const relative = positionBias && Float32Array.from({ length: heads * most }, (_, at) => positionBias.value(Math.floor(at / most), at % most));
