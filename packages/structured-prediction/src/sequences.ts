@@ -1,5 +1,4 @@
-import { Tensor, asFloat32, asInt32, asLengths, asOffsets, rangeError, type TensorLike } from "@logits/tensor";
-import { lasting } from "./lasting.ts";
+import { Tensor, asFloat32, asInt32, asLengths, asOffsets, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 
 /** How sequences lie in the emissions: one [T, C]; padded [B, T, C] with lengths; or row after row [N, C] with offsets. */
 export interface SequenceOptions {
@@ -36,7 +35,7 @@ export class Sequences {
     if (rank === 2) {
       this.offsets = asOffsets(where, "offsets", options.offsets, x.shape[0]);
       this.batch = this.offsets.length - 1;
-      this.rows = lasting(x);
+      this.rows = lastingData(x);
       return;
     }
     const [batch, T] = x.shape;
@@ -45,7 +44,7 @@ export class Sequences {
     this.offsets = new Int32Array(batch + 1);
     lengths.forEach((length, b) => (this.offsets[b + 1] = this.offsets[b] + length));
     if (this.offsets[batch] === batch * T) {
-      this.rows = lasting(x);
+      this.rows = lastingData(x);
       return;
     }
     const source = (this.#source = new Int32Array(this.offsets[batch]));
@@ -83,7 +82,7 @@ export class Sequences {
   read(where: string, argument: string, given: TensorLike): Int32Array {
     const x = asInt32(where, argument, given);
     if (x.shape.join() !== this.shape.join()) throw rangeError(where, argument, `of shape [${this.shape.join(", ")}]`, `[${x.shape.join(", ")}]`);
-    const labels = this.#source ? Int32Array.from(this.#source, (from) => x.data[from]) : lasting(x);
+    const labels = this.#source ? Int32Array.from(this.#source, (from) => x.data[from]) : lastingData(x);
     const bad = labels.findIndex((y) => !(y >= 0 && y < this.width));
     if (bad >= 0) throw rangeError(where, argument, `in [0, ${this.width})`, `${labels[bad]} at index ${this.#source ? this.#source[bad] : bad}`);
     return labels;
@@ -93,7 +92,7 @@ export class Sequences {
   readFloats(where: string, argument: string, given: TensorLike, inner: readonly number[]): Float32Array {
     const x = asFloat32(where, argument, given), shape = [...this.shape, ...inner], size = inner.reduce((a, b) => a * b, 1);
     if (x.shape.join() !== shape.join()) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${x.shape.join(", ")}]`);
-    if (!this.#source) return lasting(x);
+    if (!this.#source) return lastingData(x);
     const out = new Float32Array(this.#source.length * size);
     this.#source.forEach((from, row) => out.set(x.data.subarray(from * size, (from + 1) * size), row * size));
     return out;

@@ -39,7 +39,7 @@ export const ctcLoss: Loss<[logits: TensorLike, labels: TensorLike], CtcLossOpti
         values[b] = mantissa === 0 ? Infinity : sums.reduce((sum, z) => sum + log(z), 0) - log(mantissa) - exponent * Math.LN2;
         if (own === undefined || columns === classes) continue;
         // What the wildcard took goes back to the classes as the gradient of log Z.
-        const p = softmax(new Tensor("float32", [T, classes], given.logits.data.subarray(first, first + T * classes))).data;
+        const p = softmax(new Tensor("float32", [T, classes], given.logits.data.slice(first, first + T * classes))).data;
         for (let t = 0; t < T; t++) for (let c = 0; c < classes; c++) grad[first + t * classes + c] = own[t * columns + c] + own[t * columns + classes] * p[t * classes + c];
       }
       return { values, gradients: () => ({ grad: new Tensor("float32", given.logits.shape, grad) }) };

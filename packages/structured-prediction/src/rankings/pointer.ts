@@ -1,5 +1,5 @@
 import { logSoftmax, matmul, softmax, tanh } from "@logits/core-wasm";
-import { Tensor, asFloat32, asInt32, checkInteger, checkShape, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkInteger, checkShape, defineLoss, lastingData, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 
 /** Weights of a pointer head. */
 export interface PointerWeights {
@@ -32,10 +32,10 @@ export function pointerScores(positions: TensorLike, queries: TensorLike, { enco
   const H = o.size, [N] = x.shape, [M] = q.shape;
   if (a.shape.join() !== `${x.shape[1]},${H}`) throw rangeError(where, "weights.encoder", `of shape [${x.shape[1]}, ${H}]`, `[${a.shape.join(", ")}]`);
   if (b.shape.join() !== `${q.shape[1]},${H}`) throw rangeError(where, "weights.decoder", `of shape [${q.shape[1]}, ${H}]`, `[${b.shape.join(", ")}]`);
-  const left = matmul(x, a).data, right = matmul(q, b).data, out = new Float32Array(M * N);
+  const left = matmul(x, a).data, right = matmul(q, b).data, column = new Tensor("float32", [H, 1], lastingData(o)), out = new Float32Array(M * N);
   for (let m = 0; m < M; m++) {
     const hidden = tanh(new Tensor("float32", [N, H], left.map((value, k) => value + right[m * H + (k % H)])));
-    out.set(matmul(hidden, new Tensor("float32", [H, 1], o.data)).data, m * N);
+    out.set(matmul(hidden, column).data, m * N);
   }
   return new Tensor("float32", [M, N], out);
 }

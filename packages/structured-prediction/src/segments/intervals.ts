@@ -1,8 +1,7 @@
 import { matmul } from "@logits/core-wasm";
 import { intervalSums, type IntervalProblem } from "@logits/core-wasm/segments";
 import { log } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
-import { lasting } from "../lasting.ts";
+import { Tensor, asFloat32, asInt32, checkInteger, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Frames `first` to `last`, both part of it. */
 export interface Interval {
@@ -88,11 +87,11 @@ export class IntervalCrf {
     this.tracks = K;
     this.sharedEndpoints = sharedEndpoints;
     this.#shape = shape;
-    this.#scores = lasting(s, scores);
+    this.#scores = lastingData(s);
     if (skip !== undefined) {
       const g = asFloat32(NAME, "skip", skip), want = [Math.max(0, T - 1), ...shape.slice(2)];
       if (g.shape.join() !== want.join()) throw rangeError(NAME, "skip", `of shape [${want.join(", ")}]`, `[${g.shape.join(", ")}]`);
-      this.#skip = lasting(g, skip);
+      this.#skip = lastingData(g);
     }
     if (from !== undefined) {
       const first = asInt32(NAME, "from", from);
@@ -206,7 +205,7 @@ export class IntervalCrf {
    */
   logProbWithGrad(intervals: readonly (readonly Interval[])[], options: { readonly upstream?: TensorLike } = {}): { readonly value: Float64Array; readonly grads: { readonly scores: Tensor<"float32">; readonly skip: Tensor<"float32"> } } {
     const where = `${NAME}.logProbWithGrad`, { frames: T, tracks: K } = this, value = this.logProb(intervals);
-    const upstream = options.upstream === undefined ? undefined : asFloat32(where, "upstream", options.upstream).data;
+    const upstream = options.upstream === undefined ? undefined : lastingData(asFloat32(where, "upstream", options.upstream));
     if (upstream !== undefined && upstream.length !== K) throw rangeError(where, "upstream", `of shape [${K}]`, `[${upstream.length}]`);
     // An impossible set has no slope.
     const weights = value.map((v, k) => (v === -Infinity ? 0 : (upstream?.[k] ?? 1))), { intervals: scores, skip } = this.#marginals("logProbWithGrad", weights.map((w) => -w));

@@ -1,6 +1,5 @@
 import { segmentTables, type SegmentTables } from "@logits/core-wasm/segments";
 import { asFloat32, asMask, rangeError, type TensorLike } from "@logits/tensor";
-import { lasting } from "../lasting.ts";
 
 /** Scores beside transitions and durations. */
 export interface SegmentModelOptions {
@@ -37,7 +36,7 @@ export class SegmentModel {
       if (given === undefined) return new Float32Array(C);
       const x = asFloat32(where, argument, given);
       if (x.shape.join() !== `${C}`) throw rangeError(where, argument, `of shape [${C}]`, `[${x.shape.join(", ")}]`);
-      return checkScores(where, argument, lasting(x, given)).slice();
+      return checkScores(where, argument, x.data).slice();
     };
     this.labels = C;
     this.longest = D;

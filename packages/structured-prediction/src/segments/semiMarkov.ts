@@ -1,6 +1,6 @@
 import type { SegmentSequence } from "@logits/core-wasm/segments";
 import { exp } from "@logits/statistics";
-import { asFloat32, asInt32, checkInteger, rangeError, Tensor, type RandomSource, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, checkInteger, lastingData, rangeError, Tensor, type RandomSource, type TensorLike } from "@logits/tensor";
 import { Sequences, type SequenceOptions } from "../sequences.ts";
 import type { StructuredDistribution } from "../structuredDistribution.ts";
 import { SegmentItem } from "./segmentItem.ts";
@@ -294,7 +294,7 @@ export class SemiMarkov implements StructuredDistribution<TensorLike, SegmentMar
    */
   logProbWithGrad(labels: TensorLike, options: { readonly upstream?: TensorLike } = {}): { readonly value: Float64Array; readonly grads: { readonly [Name in keyof SegmentGradients]: Tensor<"float32"> } & Record<string, Tensor<"float32">> } {
     const where = this.#at("logProbWithGrad"), y = this.#read("logProbWithGrad", labels), { labels: C, longest: D, tail } = this.model;
-    const upstream = options.upstream === undefined ? undefined : asFloat32(where, "upstream", options.upstream).data;
+    const upstream = options.upstream === undefined ? undefined : lastingData(asFloat32(where, "upstream", options.upstream));
     if (upstream !== undefined && upstream.length !== this.batch) throw rangeError(where, "upstream", `of shape [${this.batch}]`, `[${upstream.length}]`);
     const value = this.logProb(labels);
     // An impossible segmentation has no slope.

@@ -1,8 +1,7 @@
 import { chainViterbi } from "@logits/core-wasm/chains";
-import { asFloat32, asInt32, asMask, checkInteger, checkPositive, rangeError, Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, asMask, checkInteger, checkPositive, lastingData, rangeError, Tensor, type TensorLike } from "@logits/tensor";
 import { acceptsNothing, type Automaton } from "../automaton.ts";
 import { ChainModel } from "../chainModel.ts";
-import { lasting } from "../lasting.ts";
 import { LinearChain } from "../linearChain.ts";
 import type { Alignment } from "./alignment.ts";
 import { checkedBiases, type TransitionBiases } from "./biases.ts";
@@ -180,7 +179,7 @@ function tokenRows(where: string, logits: TensorLike, C: number, { alignment, of
     ends = Int32Array.from(last);
   }
   // A resident tensor's data moves when memory grows, and probabilities are computed later.
-  const data = lasting(x, logits);
+  const data = lastingData(x);
   return { count: T, data, tokens, ends, start, end, text: alignment?.text };
 }
 
@@ -202,7 +201,7 @@ function ownScores(given: TensorLike | undefined, argument: string, size: number
   if (given === undefined) return new Float32Array(size);
   const x = asFloat32(NAME, argument, given);
   if (x.size !== size) throw rangeError(NAME, argument, `of ${size} scores`, `shape [${x.shape.join(", ")}]`);
-  return x.data;
+  return lastingData(x);
 }
 
 function biasesOf(tags: Tags, b: Required<TransitionBiases>): (from: number, to: number) => number {
