@@ -34,6 +34,15 @@ for (const [name] of [...counts].sort(([a, n], [b, m]) => m - n || (a < b ? -1 :
   short.set(name, free);
 }
 
+/** The fewest digits that are the same float32. */
+function shortest(literal: string): string {
+  for (let digits = 1; digits < 10; digits++) {
+    const text = String(Number(Number(literal).toPrecision(digits)));
+    if (Math.fround(Number(text)) === Math.fround(Number(literal))) return /[.e]/.test(text) ? text.replace(/^0\./, ".").replace("+", "") : `${text}.`;
+  }
+  return literal;
+}
+
 /** Declarations that are alike in all files become names in a first line, from which src/gpu.ts makes them again: storage, parameters, their integers, their floats. */
 function headed(file: string, code: string): string {
   const uniform = /@group\(0\)@binding\(\d\)var<uniform>(\w+):(\w+);/.exec(code);
@@ -50,6 +59,9 @@ for (const { name, code } of shaders) {
     .replaceAll(WORD, (word) => short.get(word) ?? word)
     .replaceAll(/\s+/g, " ")
     .replaceAll(/ ?([-+{}()[\];,:=<>*%&|^!?/]) ?/g, "$1")
+    .replaceAll(/(?<![\w.])\d+\.\d+(?:e-?\d+)?(?![\w.])/g, shortest)
+    // Behind an operator a literal takes the type of the other side.
+    .replaceAll(/(?<=[\w)\]](?:[-+*/%&|^]=?|<<|>>|[<>]=?|[=!]=))(\d+|0x[0-9a-f]+)u\b/g, "$1")
     .trim();
   writeFileSync(join(here, "wgsl", `${name}.js`), `export const code = ${JSON.stringify(headed(name, minified))};\n`);
   writeFileSync(join(here, "wgsl", `${name}.d.ts`), `/** WGSL of shaders/${name}.wgsl. */\nexport declare const code: string;\n`);

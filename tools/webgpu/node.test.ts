@@ -1,3 +1,4 @@
+import { float16ToFloat32 } from "@logits/tensor";
 import { backendChecks, expectClose, expectExact, testRandom } from "@logits/testkit";
 import { argmax, logitStatistics, logSumExp, matmul, max, softmax, softmaxGrad, topK, webgpu, type Gpu, type GpuTensor, type WebGpuOptions } from "@logits/webgpu";
 import { afterAll, describe, expect, it } from "vitest";
@@ -42,6 +43,23 @@ if (!missing) {
       expect(`${gpu.tensor([1, 2])}`).toBe("GpuTensor float32 [2]");
     });
 
+    it("of float16 become float32 where they are: every pattern of 16 bits, odd lengths, none, and parts where bindings are small", async () => {
+      const half = (own: Gpu, bits: Uint16Array, shape: readonly number[]): GpuTensor => {
+        const words = new Int32Array(Math.ceil(bits.length / 2));
+        new Uint16Array(words.buffer).set(bits);
+        return own.tensor({ location: "gpu-buffer", type: "float16", gpuBuffer: own.tensor(words, "int32").gpuBuffer, dims: shape } as never);
+      };
+      const every = Uint16Array.from({ length: 65536 }, (_, i) => i), want = float16ToFloat32(every);
+      for (const own of [gpu, await backend({ bindingBytes: 65536 })]) {
+        const x = half(own, every, [256, 256]);
+        expect([x.dtype, x.shape]).toEqual(["float32", [256, 256]]);
+        expectExact((await x.read()).data, want);
+        expectExact((await half(own, Uint16Array.of(0x3c00, 0xfc00, 0x0001), [3]).read()).data, [1, -Infinity, 2 ** -24]);
+        expectExact((await half(own, Uint16Array.of(), [0, 4]).read()).data, []);
+      }
+      expectExact((await argmax(half(gpu, Uint16Array.of(0x3c00, 0x4000, 0xfc00, 0xbc00), [2, 2])).read()).data, [1, 1]);
+    });
+
     it("are read together with one copy", async () => {
       const before = gpu.bytesRead;
       const { energy, argmax: best } = await gpu.read(logitStatistics(gpu.tensor([[2, 0], [0, 3]]), { select: ["energy", "argmax"] }));
@@ -81,7 +99,7 @@ if (!missing) {
       expectExact((await gpu.adopt(buffer, [4]).read()).data, [1, 2, 5, 3]);
       expect(() => gpu.adopt(buffer, [17])).toThrowErrorMatchingInlineSnapshot(`[RangeError: gpu.adopt: expected \`buffer\` of 68 bytes for shape [17], got 64 bytes]`);
       expect(() => gpu.adopt(gpu.device.createBuffer({ size: 64, usage: 8 }), [4])).toThrowErrorMatchingInlineSnapshot(`[RangeError: gpu.adopt: expected \`buffer\` with usages STORAGE and COPY_SRC, got usage 8]`);
-      expect(() => gpu.tensor({ data: undefined, dims: [2], type: "float16", location: "gpu-buffer", gpuBuffer: buffer } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` float32 where it is on the GPU, got float16. Convert it in the model, or read it back]`);
+      expect(() => gpu.tensor({ data: undefined, dims: [2], type: "bfloat16", location: "gpu-buffer", gpuBuffer: buffer } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` float32 where it is on the GPU, got bfloat16. Convert it in the model, or read it back]`);
       buffer.destroy();
     });
   });

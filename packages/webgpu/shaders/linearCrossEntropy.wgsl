@@ -2,7 +2,7 @@
 // labels: i32[rows], bias: f32[cols] (hasBias = 1), factors: f32[rows]; all floats as bits. A logit is cap tanh((z + bias) / cap) (cap 0: z + bias); a bias of -Infinity makes a word impossible.
 //   STATE     z: the logits, state: f32[rows, 3]: the largest logit m so far (NaN where one is NaN or +Infinity), others: the sum of exp(logit - m) but for m's own 1, and the label's logit.
 //             With last = 1: logs[r] = L = m + log(1 + others), values[r] = factors[r] (L - the label's logit + zLoss L^2)
-//   GRADIENT  z[r, c] = factors[r] ((1 + 2 zLoss L) exp(logit - L) - [first + c is the label]) (1 - (logit / cap)^2); ready = 1: z holds the logits
+//   GRADIENT  z[r, c] = factors[r] ((1 + 2 zLoss L) exp(logit - L) - [first + c is the label]) (1 - (logit / cap)^2), with a cap 0 for -Infinity; ready = 1: z holds the logits
 // A row with NaN or +Infinity, or without a possible word: NaN; an impossible label: +Infinity.
 
 override MODE: u32 = 0u;
@@ -126,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (good) {
       var slope = by;
       let bent = bitcast<f32>(bits) / params.cap;
-      if (params.cap > 0.0 && finite(bits)) { slope *= 1.0 - bent * bent; }
+      if (params.cap > 0.0) { slope *= select(0.0, 1.0 - bent * bent, finite(bits)); }
       result = bitcast<u32>(slope * (share * ratio(bits, top) - select(0.0, 1.0, c == label)));
     }
     z[origin + c] = result;

@@ -1,4 +1,4 @@
-import { asInt32, checkInteger, checkPositive, rangeError, watchedOptions, type TensorLike } from "@logits/tensor";
+import { asLengths, checkInteger, checkPositive, rangeError, watchedOptions, type TensorLike } from "@logits/tensor";
 import { code } from "#wgsl/attention";
 import { code as softCapped } from "#wgsl/softCap";
 import { BLOCK, gemm, zeros, type Matrices } from "./gemm.ts";
@@ -72,10 +72,7 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
   if (sinks !== undefined && softmaxOne) throw rangeError(where, "softmaxOne", "or `sinks`", "both");
   checkInteger(where, "queryOffset", offset, -2147483648, 2147483647);
   if (windowSize !== undefined) checkInteger(where, "windowSize", windowSize, 1, 2147483647);
-  const until = lengths === undefined ? undefined : asInt32(where, "lengths", lengths);
-  if (until && `${until.shape}` !== `${batch}`) throw rangeError(where, "lengths", `of shape [${batch}] ([B])`, `[${until.shape.join(", ")}]`);
-  const bad = until ? until.data.findIndex((n) => n < 0 || n > keys) : -1;
-  if (bad >= 0) throw rangeError(where, "lengths", `in [0, ${keys}]`, `${until!.data[bad]} at index ${bad}`);
+  const until = lengths === undefined ? undefined : asLengths(where, "lengths", lengths, batch, keys);
   const { gpu } = query, { reach } = gpu, lead = query.shape.slice(0, -1);
   if (keys > reach) throw rangeError(where, "key", `with at most ${reach} keys (bindingBytes of this backend)`, `${keys}`);
   const [given1, given2] = gradient ? [options.upstream, options.upstreamLogSumExp] : [];
@@ -87,7 +84,7 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
   const own = until ? batch : 1, pairs = new Int32Array(2 * own * queries);
   for (let b = 0, at = 0; b < own; b++) {
     for (let t = 0; t < queries; t++, at += 2) {
-      const p = t + offset, to = Math.min(until ? until.data[b] : keys, causal ? p + 1 : keys, windowSize === undefined ? keys : p + windowSize);
+      const p = t + offset, to = Math.min(until ? until[b] : keys, causal ? p + 1 : keys, windowSize === undefined ? keys : p + windowSize);
       pairs[at] = windowSize === undefined ? 0 : Math.min(Math.max(0, p - windowSize + 1), keys);
       pairs[at + 1] = Math.max(0, to);
     }

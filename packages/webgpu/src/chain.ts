@@ -1,4 +1,4 @@
-import { asFloat32, asInt32, rangeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, asOffsets, rangeError, type TensorLike } from "@logits/tensor";
 import { code } from "#wgsl/chain";
 import type { Family, Gpu, Part } from "./gpu.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
@@ -187,22 +187,16 @@ function checkStates(where: string, states: Int32Array): void {
   if (bad !== undefined) throw rangeError(where, "scores", "that are finite or -Infinity", `NaN or +Infinity in row ${-2 - bad}, or in the chain`);
 }
 
-/** Offsets of sequences in N rows. */
-function offsetsOf(where: string, rows: number, given: TensorLike | undefined): Int32Array {
-  const offsets = given === undefined ? Int32Array.of(0, rows) : asInt32(where, "offsets", given).data;
-  if (offsets[0] !== 0 || offsets[offsets.length - 1] !== rows || offsets.some((to, b) => to < offsets[b - 1])) throw rangeError(where, "offsets", `not decreasing, from 0 to ${rows}`, `[${offsets.slice(0, 9).join(", ")}]`);
-  return offsets;
-}
-
 /** Runs a mode of the kernel, in as many dispatches as the bindings need. */
 type Run = (mode: number, totals: GpuTensor, y: GpuTensor, back?: GpuTensor, path?: GpuTensor) => void;
 
 function sequences(where: string, { states, transitions, edges }: GpuChain, x: GpuTensor, rank: 2 | 3, given: TensorLike | undefined): [run: Run, gpu: Gpu, batch: number] {
   const name = rank === 2 ? "emissions" : "segments";
+  for (const part of [transitions, edges]) checkGpuTensor(where, "chain", part);
   checkGpuTensor(where, name, x, transitions);
   const { gpu, shape } = x, longest = rank === 2 ? 1 : shape[1], row = longest * states, most = Math.floor(gpu.reach / row);
   if (shape.length !== rank || shape[rank - 1] !== states || row === 0) throw rangeError(where, name, `of shape [N, ${rank === 3 ? "D, " : ""}${states}]`, `[${shape.join(", ")}]`);
-  const offsets = offsetsOf(where, shape[0], given), batch = offsets.length - 1, long = offsets.findIndex((to, b) => to - offsets[b - 1] > most);
+  const offsets = asOffsets(where, "offsets", given, shape[0]), batch = offsets.length - 1, long = offsets.findIndex((to, b) => to - offsets[b - 1] > most);
   if (long > 0) throw rangeError(where, name, `of sequences with at most ${most} rows (bindingBytes of this backend)`, `${offsets[long] - offsets[long - 1]} in sequence ${long - 1}`);
   const run: Run = (mode, totals, y, back, path) => {
     // What a mode does not write is bound to room of its own: no two bindings may be one.

@@ -2,10 +2,12 @@ import { BackendUnavailableError, Tensor, asFloat32, asInt32, rangeError, sizeOf
 import { code as numbers } from "#wgsl/numbers";
 import { code as reduce } from "#wgsl/reduce";
 import { code as reduceSubgroups } from "#wgsl/reduceSubgroups";
+import { code as widen } from "#wgsl/widen";
 import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM, type Encoder, type GpuBufferLike, type GpuDeviceLike } from "./device.ts";
 import { GpuTensor, type GpuDType, type Verify } from "./gpuTensor.ts";
 import type { Operations } from "./operations.ts";
 import { BufferPool, type Slot } from "./pool.ts";
+import { operand, runRows } from "./rows.ts";
 
 /** A file of shaders, the number of its bindings that it reads and writes, and its name. */
 export interface Family {
@@ -23,6 +25,8 @@ export interface Part {
   readonly at: number;
   readonly count: number;
 }
+
+const WIDEN: Family = { name: "widen", code: widen, reads: 1, writes: 1, rows: true };
 
 /** How a backend is made. */
 export interface GpuSettings {
@@ -111,9 +115,9 @@ export class Gpu {
   /**
    * Puts a tensor on the GPU, or adopts one that is there.
    *
-   * @param x - anything that is taken as a tensor, copied; or a GPU-located tensor of ONNX Runtime (`location: "gpu-buffer"`) on this device, adopted without a copy
+   * @param x - anything that is taken as a tensor, copied; or a GPU-located tensor of ONNX Runtime (`location: "gpu-buffer"`) on this device: float32 and int32 are adopted without a copy, float16 becomes float32 there
    * @param dtype - "float32" (default) or "int32"
-   * @throws RangeError for values that the dtype does not hold; TypeError for a GPU-located tensor of another type (float16: have the model put out float32)
+   * @throws RangeError for values that the dtype does not hold; TypeError for a GPU-located tensor of another type
    */
   tensor<D extends GpuDType = "float32">(x: TensorLike | GpuTensor, dtype: D = "float32" as D): GpuTensor<D> {
     this.check("gpu.tensor");
@@ -124,6 +128,7 @@ export class Gpu {
       return x.reshape(x.shape) as unknown as GpuTensor<D>;
     }
     if (like?.location === "gpu-buffer" && like.gpuBuffer !== undefined) {
+      if (like.type === "float16" && dtype === "float32") return this.#widened(like.gpuBuffer, like.dims!) as GpuTensor<D>;
       if (like.type !== dtype) throw typeError("gpu.tensor", "x", `${dtype} where it is on the GPU`, `${like.type}`, "Convert it in the model, or read it back");
       return this.adopt(like.gpuBuffer, like.dims!, dtype);
     }
@@ -217,6 +222,14 @@ export class Gpu {
       return new Tensor(x.dtype, x.shape, (list.length === 1 ? values : values.slice()) as never);
     });
     return Array.isArray(tensors) ? results : Object.fromEntries(Object.keys(tensors).map((key, i) => [key, results[i]]));
+  }
+
+  /** The float16 of a buffer as float32. Of an odd number, the last word fills up an element that the pool's sizes have room for. */
+  #widened(buffer: GpuBufferLike, shape: readonly number[]): GpuTensor<"float32"> {
+    const where = "gpu.tensor", words = this.adopt(buffer, [Math.ceil(sizeOf(shape) / 2)], "int32"), y = this.result(where, "float32", shape, [words]);
+    runRows(this, where, WIDEN, {}, [operand(words, 1), operand(y, 2)], { outer: words.size, cols: 1, inner: 1 }, (rows) => [rows], []);
+    words.dispose();
+    return y;
   }
 
   /** Waits until everything dispatched so far is done. */

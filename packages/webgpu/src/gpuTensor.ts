@@ -129,7 +129,7 @@ export class GpuTensor<D extends GpuDType = GpuDType> {
 const { dispose } = Symbol as { dispose?: symbol };
 if (dispose) Object.defineProperty(GpuTensor.prototype, dispose, { value: GpuTensor.prototype.dispose });
 
-/** Checks that an argument is a float32 tensor of a GPU (of `like`'s, where one is given). */
+/** Checks that an argument is a living float32 tensor of a GPU (of `like`'s, where one is given): before an operation takes buffers. */
 export function checkGpuTensor(where: string, argument: string, x: unknown, like?: GpuTensor): asserts x is GpuTensor<"float32"> {
   if (!(x instanceof GpuTensor)) {
     const other = x as { readonly owner?: unknown; readonly location?: unknown; readonly gpu?: unknown } | null | undefined;
@@ -138,6 +138,7 @@ export function checkGpuTensor(where: string, argument: string, x: unknown, like
   }
   if (x.dtype !== "float32") throw typeError(where, argument, "float32", x.dtype);
   if (like !== undefined && x.gpu !== like.gpu) throw rangeError(where, argument, "of the same GPU device as the other argument", "a tensor of another device", "Make both with one backend: gpu.tensor(await y.read()) copies");
+  void x.slot;
 }
 
 /** Checks an argument that may be on the GPU of `like` or ordinary: to be handed to `gpu.tensor`. */

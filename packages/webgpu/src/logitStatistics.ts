@@ -57,9 +57,9 @@ export function logitStatistics<const Name extends LogitStatistic = LogitStatist
   }
   const { outer: rows, cols, rest } = rowsOf(where, logits, -1);
   const { gpu } = logits;
-  const all = gpu.result(where, "float32", [NAMES.length * rows], [logits]);
   // The sections of a row lie far apart: one binding holds them all.
-  if (all.size > gpu.reach) throw rangeError(where, "logits", `with at most ${Math.floor(gpu.reach / NAMES.length)} rows (bindingBytes of this backend)`, `${rows}`);
+  if (NAMES.length * rows > gpu.reach) throw rangeError(where, "logits", `with at most ${Math.floor(gpu.reach / NAMES.length)} rows (bindingBytes of this backend)`, `${rows}`);
+  const all = gpu.result(where, "float32", [NAMES.length * rows], [logits]);
   const integers = (count: number, first: number): number[] => [count, cols, rows, first];
   const [twice, limit] = distances(temperature);
   runRows(gpu, where, FAMILY, {}, [operand(logits, cols)], { outer: rows, cols, inner: 1 }, integers, [twice, limit, temperature], { slot: all.slot, at: 0, count: all.size });

@@ -24,13 +24,15 @@ export interface Rows {
   readonly rest: readonly number[];
 }
 
-/** The rows of `x` along `axis`. */
+/** The rows of `x` along `axis`, such that a binding holds them. */
 export function rowsOf(where: string, x: GpuTensor, axis: number): Rows {
   const { shape } = x;
   const index = checkAxis(where, axis, shape.length);
   const cols = shape[index];
   if (cols === 0) throw rangeError(where, "x", "with elements along the axis", `shape [${shape.join(", ")}]`);
-  return { outer: sizeOf(shape.slice(0, index)), cols, inner: sizeOf(shape.slice(index + 1)), rest: shape.filter((_, i) => i !== index) };
+  const inner = sizeOf(shape.slice(index + 1)), { reach } = x.gpu;
+  if (inner * cols > reach) throw rangeError(where, "x", `with at most ${reach} elements ${inner > 1 ? "in the axis and those after it" : "in a row"} (bindingBytes of this backend)`, `${inner * cols}`);
+  return { outer: sizeOf(shape.slice(0, index)), cols, inner, rest: shape.filter((_, i) => i !== index) };
 }
 
 /** 1 / T; beyond [2^-126, 2^126] it is no normal float32 any more: an error. */
@@ -62,15 +64,13 @@ export function operand(x: GpuTensor, width: number): Operand {
 }
 
 /**
- * Runs a kernel over rows, in as many dispatches as the bindings need.
+ * Runs a kernel over rows, none of them wider than `gpu.reach`, in as many dispatches as the bindings need.
  *
  * @param integers - parameters after the shifts, from the number of rows in a dispatch and the first of them
  * @param whole - bound last, in full, in every dispatch
  */
 export function runRows(gpu: Gpu, where: string, family: Family, constants: Readonly<Record<string, number>>, operands: readonly Operand[], { outer, cols, inner }: Pick<Rows, "outer" | "cols" | "inner">, integers: (rows: number, first: number) => readonly number[], floats: readonly number[], whole?: Part): void {
-  const widest = inner * Math.max(...operands.map(({ width }) => width));
-  const most = Math.floor(gpu.reach / widest);
-  if (most === 0) throw rangeError(where, "x", `with at most ${gpu.reach} elements ${inner > 1 ? "in the axis and those after it" : "in a row"} (bindingBytes of this backend)`, `${widest}`);
+  const most = Math.floor(gpu.reach / (inner * Math.max(...operands.map(({ width }) => width))));
   const lanes = family.rows ? lanesFor(cols) : 256;
   for (let block = 0; block < outer; block += most) {
     const blocks = Math.min(most, outer - block), rows = blocks * inner;

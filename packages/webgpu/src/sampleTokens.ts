@@ -66,8 +66,8 @@ export function sampleTokens(logits: GpuTensor, options: SampleTokensOptions): S
     return value;
   });
   const { gpu } = logits;
+  if (NAMES.length * rows > gpu.reach) throw rangeError(where, "logits", `with at most ${Math.floor(gpu.reach / NAMES.length)} rows (bindingBytes of this backend)`, `${rows}`);
   const all = gpu.result(where, "float32", [NAMES.length * rows], [logits]);
-  if (all.size > gpu.reach) throw rangeError(where, "logits", `with at most ${Math.floor(gpu.reach / NAMES.length)} rows (bindingBytes of this backend)`, `${rows}`);
   const drawn = gpu.tensor(u);
   const [twice, limit] = distances(greedy ? 1 : temperature);
   runRows(gpu, where, FAMILY, {}, [operand(logits, cols), operand(drawn, 1)], { outer: rows, cols, inner: 1 }, (count, first) => [count, cols, rows, first, greedy ? 1 : (topK ?? 2147483647)], [twice, limit, greedy ? 1 : topP, minP], { slot: all.slot, at: 0, count: all.size });
