@@ -169,11 +169,11 @@ function columns(x: Float32Array, rows: number, width: number, from: number, som
 }
 
 /** (M_l - F_l) / sqrt(2 F_l) of each row and layer, [N, L]. */
-function standardised(layers: readonly MahalanobisDetector[], { data, shape }: Tensor<"float32">): Float64Array {
-  const width = shape[shape.length - 1], rows = data.length / width, out = new Float64Array(rows * layers.length);
+function standardised(layers: readonly MahalanobisDetector[], x: Tensor<"float32">): Float64Array {
+  const width = x.shape[x.shape.length - 1], rows = x.size / width, out = new Float64Array(rows * layers.length);
   for (let l = 0, from = 0; l < layers.length; from += layers[l++].features) {
     const { features } = layers[l];
-    const distances = layers[l].score({ features: { data: columns(data, rows, width, from, features), shape: [rows, features] } }).data;
+    const distances = layers[l].score({ features: { data: columns(x.data, rows, width, from, features), shape: [rows, features] } }).data;
     for (let n = 0; n < rows; n++) out[n * layers.length + l] = (distances[n] - features) / Math.sqrt(2 * features);
   }
   return out;

@@ -1,5 +1,5 @@
 import { core, nearestNeighbors } from "@logits/core-wasm";
-import { Tensor, asFloat32, checkInteger, checkShape, randomSource, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type RandomSource, type Steps, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkInteger, checkShape, lastingData, randomSource, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type RandomSource, type Steps, type TensorLike } from "@logits/tensor";
 import { checkFinite } from "./featureRows.ts";
 
 /** Options of `kMeans`. */
@@ -74,8 +74,8 @@ export interface ClusterSettings {
 }
 
 /** The best of several starts on rows that have been checked; undefined where the rows are too few different ones. */
-export function* clusterSteps(x: Tensor<"float32">, count: number, { random, restarts, maxIterations }: ClusterSettings): Steps<KMeans | undefined> {
-  const resident = core.alloc(x.shape);
+export function* clusterSteps(rows: Tensor<"float32">, count: number, { random, restarts, maxIterations }: ClusterSettings): Steps<KMeans | undefined> {
+  const resident = core.alloc(rows.shape), x = new Tensor("float32", rows.shape, lastingData(rows));
   try {
     resident.data.set(x.data);
     let best: KMeans | undefined;

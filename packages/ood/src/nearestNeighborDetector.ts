@@ -147,7 +147,7 @@ export class NearestNeighborDetector implements Detector {
     const scores = new Float32Array(count);
     for (let first = 0; first < count; first += ROWS) {
       const some = Math.min(ROWS, count - first);
-      const own = x.data.subarray(first * features, (first + some) * features), queries = this.normalize ? unitRows(own, features) : own;
+      const own = x.data.slice(first * features, (first + some) * features), queries = this.normalize ? unitRows(own, features) : own;
       const { data } = this.#nearest({ data: queries, shape: [some, features] }).distances;
       const part = scores.subarray(first, first + some);
       for (let n = 0; n < some; n++) part[n] = Math.sqrt(data[n * k + k - 1]);

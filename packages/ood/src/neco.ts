@@ -135,9 +135,8 @@ export class NecoDetector implements Detector {
   score(rows: DetectorRows): Tensor<"float32"> {
     const where = "NecoDetector.score", { features, classes } = this;
     const pairs = this.maxLogit ? pairsOf(where, rows, features, classes) : undefined;
-    const { x, count } = pairs ?? featuresOf(where, rows, features), z = pairs?.z.data;
-    const { whole, inside } = this.#subspace.lengths(x.data, count, "inside");
-    const scores = new Float32Array(count);
+    const { x, count } = pairs ?? featuresOf(where, rows, features), { whole, inside } = this.#subspace.lengths(x, count, "inside");
+    const scores = new Float32Array(count), z = pairs?.z.data;
     for (let n = 0; n < count; n++) {
       const from = n * features;
       let share = 0;

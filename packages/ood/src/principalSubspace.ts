@@ -73,15 +73,15 @@ export class PrincipalSubspace {
   }
 
   /** Squared lengths of `count` rows of x from row 0; `part` says which of the two is needed, the other is left 0 where it would cost more. */
-  lengths(x: Float32Array, count: number, part: "inside" | "outside"): Lengths {
+  lengths(x: Tensor<"float32">, count: number, part: "inside" | "outside"): Lengths {
     const { features, dimension, origin, scales } = this, [rows] = this.#basis.shape;
     const whole = new Float64Array(count), inside = new Float64Array(count), outside = new Float64Array(count);
     const principal = dimension <= features - dimension;
     const [direct, other] = principal ? [inside, outside] : [outside, inside];
     const centred = new Float32Array(Math.min(count, ROWS) * features);
     for (let first = 0; first < count; first += ROWS) {
-      const some = Math.min(ROWS, count - first), g = centred.subarray(0, some * features);
-      for (let n = 0, at = 0, from = first * features; n < some; n++) for (let j = 0; j < features; j++, at++, from++) g[at] = (x[from] - origin[j]) * scales[j];
+      const some = Math.min(ROWS, count - first), g = centred.subarray(0, some * features), { data } = x;
+      for (let n = 0, at = 0, from = first * features; n < some; n++) for (let j = 0; j < features; j++, at++, from++) g[at] = (data[from] - origin[j]) * scales[j];
       squares(g, features, whole, first);
       if (rows === 0) {
         other.set(whole.subarray(first, first + some), first);

@@ -112,7 +112,7 @@ export class ResidualDetector implements Detector {
    */
   score(rows: DetectorRows): Tensor<"float32"> {
     const { x, count } = featuresOf("ResidualDetector.score", rows, this.features);
-    const scores = Float32Array.from(this.#subspace.lengths(x.data, count, "outside").outside, Math.sqrt);
+    const scores = Float32Array.from(this.#subspace.lengths(x, count, "outside").outside, Math.sqrt);
     settle(scores, x.data, this.features, 0);
     return new Tensor("float32", x.shape.slice(0, -1), scores);
   }

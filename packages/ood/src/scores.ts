@@ -1,4 +1,4 @@
-import { asFloat32, checkShape, rangeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 
 /** One score per row, without NaN: float64 stays float64 (as do plain numbers), everything else is read as float32. */
 export function scoresOf(where: string, argument: string, x: TensorLike): ArrayLike<number> {
@@ -11,5 +11,5 @@ export function scoresOf(where: string, argument: string, x: TensorLike): ArrayL
 function oneAxis(where: string, argument: string, x: TensorLike): Float32Array {
   const t = asFloat32(where, argument, x);
   checkShape(where, argument, t, ["N"]);
-  return t.data;
+  return lastingData(t);
 }

@@ -1,6 +1,6 @@
 import { logitStatistics } from "@logits/core-wasm";
 import { exp } from "@logits/statistics";
-import { Tensor, asFloat32, checkShape, rangeError, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkShape, lastingData, rangeError, readJson, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
 import { checkFinite, featuresOf, settle } from "./featureRows.ts";
 import { Fingerprints } from "./fingerprints.ts";
@@ -141,7 +141,7 @@ export class ShapedEnergyDetector implements Detector {
       }
       yield (0.3 * to) / rows;
     }
-    if (method === "react") return new ShapedEnergyDetector(method, level, temperature, yield* floatQuantileSteps(x.data, level), layer, fingerprints);
+    if (method === "react") return new ShapedEnergyDetector(method, level, temperature, yield* floatQuantileSteps(lastingData(x), level), layer, fingerprints);
     const { data } = layer, contributions = Float32Array.from({ length: width * classes }, (_, i) => (mean[Math.floor(i / classes)] / rows) * data[i]);
     const limit = yield* floatQuantileSteps(contributions, level);
     for (let i = 0; i < contributions.length; i++) if (!(contributions[i] > limit)) data[i] = 0;

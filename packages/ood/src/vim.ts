@@ -145,7 +145,7 @@ export class VimDetector implements Detector {
   score(rows: DetectorRows): Tensor<"float32"> {
     const where = "VimDetector.score", { features, alpha } = this;
     const { x, z, count } = pairsOf(where, rows, features, this.classes);
-    const residual = Float32Array.from(this.#subspace.lengths(x.data, count, "outside").outside, Math.sqrt);
+    const residual = Float32Array.from(this.#subspace.lengths(x, count, "outside").outside, Math.sqrt);
     settle(residual, x.data, features, 0);
     const energy = logitStatistics(z, { select: ["energy"] }).energy.data;
     return new Tensor("float32", x.shape.slice(0, -1), residual.map((length, n) => (length === Infinity && energy[n] === energy[n] ? Infinity : alpha * length + energy[n])));
@@ -170,7 +170,7 @@ export class VimDetector implements Detector {
 
 /** The mean of the largest logits over the mean of the residuals. */
 function alphaOf(where: string, subspace: PrincipalSubspace, x: Tensor<"float32">, z: Tensor<"float32">): number {
-  const [n, classes] = z.shape, { whole, outside } = subspace.lengths(x.data, n, "outside");
+  const [n, classes] = z.shape, { whole, outside } = subspace.lengths(x, n, "outside");
   let largest = 0, residual = 0, length = 0;
   for (let i = 0; i < n; i++) {
     let most = -Infinity;
