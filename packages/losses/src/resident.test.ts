@@ -1,7 +1,6 @@
 import { core, type ResidentTensor } from "@logits/core-wasm";
 import { expectExact } from "@logits/testkit";
 import { expect, it, vi } from "vitest";
-import type * as memory from "../../core-wasm/src/memory.ts";
 import * as classification from "./classification/index.ts";
 import * as contrastive from "./contrastive/index.ts";
 import * as distillation from "./distillation/index.ts";
@@ -23,7 +22,7 @@ const moving = vi.hoisted(() => {
 
 // Every kernel that asks for room detaches the views of the memory, as one that lets it grow does.
 vi.mock("../../core-wasm/src/memory.ts", async (original) => {
-  const real = await original<typeof memory>();
+  const real = await original<typeof import("../../core-wasm/src/memory.ts")>();
   return {
     ...real,
     scratch(size: number): number {
