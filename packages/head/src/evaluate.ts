@@ -1,8 +1,9 @@
 import { PredictionSets, coverageReport, type CoverageReport } from "@logits/conformal";
 import { falsePositiveRateAtRecall } from "@logits/metrics";
 import { clopperPearson } from "@logits/statistics";
-import { Tensor, asInt32, checkLabels, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, checkLabels, rangeError, type TensorLike } from "@logits/tensor";
 import { areaOf } from "./areaOf.ts";
+import { int32Of } from "./arguments.ts";
 import { largest } from "./largest.ts";
 import type { Flags, ReadRows } from "./readRows.ts";
 import type { RowFields } from "./rows.ts";
@@ -93,7 +94,7 @@ export function evaluationOf(
 ): EvaluationReport {
   if (!(level > 0 && level < 1)) throw rangeError(where, "level", "in (0, 1)", `${level}`);
   const { read, sets, flags } = rows, { count } = read, classes = sets.mask.shape[1];
-  const y = asInt32(where, "labels", labels);
+  const y = int32Of(where, "labels", labels);
   if (count === 0) throw rangeError(where, "rows", "at least one", "none");
   if (y.shape.length !== 1 || y.size !== count) throw rangeError(where, "labels", `of shape [${count}]`, `[${y.shape.join(", ")}]`);
   checkLabels(where, "labels", y, classes);

@@ -2,7 +2,8 @@ import type { TemperatureScaling } from "@logits/calibration";
 import { PredictionSets, type SplitConformal } from "@logits/conformal";
 import { softmax } from "@logits/core-wasm";
 import type { Detector, Threshold } from "@logits/ood";
-import { Tensor, asInt32, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, rangeError, type TensorLike } from "@logits/tensor";
+import { int32Of } from "./arguments.ts";
 import { toArtefact } from "./artefact.ts";
 import type { Selection } from "./chooseDetector.ts";
 import type { Decision } from "./decision.ts";
@@ -205,7 +206,7 @@ export abstract class FittedHead<L extends string = string> {
       const read = seen(sketch, new Tensor("float32", [count, width], new Float32Array(count * width)));
       for (const [row, why] of sketch.invalid) if (!read.invalid.has(row)) read.invalid.set(row, why);
       const alpha = options.alpha ?? this.alpha, sets = this.sets(where, read, { alpha, ids: options.ids }), flags = this.flags(read), decided = this.#decided(read, sets, flags);
-      const ids = options.ids === undefined ? undefined : asInt32(where, "ids", options.ids).data;
+      const ids = options.ids === undefined ? undefined : int32Of(where, "ids", options.ids).data;
       const again = Array.from({ length: count }, (_, row) => row).filter((row) => !read.invalid.has(row) && !flags?.flagged[row] && spills(sketch, sets.mask.data, row, width));
       // Rows whose sets may be larger than what was read, each by itself.
       await Promise.all(again.map(async (row) => (decided[row] = this.#answer(await this.#wider(where, x, row, nextWidth(width, k), statistics, { alpha, ids: Int32Array.of(ids ? ids[row] : row) }), 0))));

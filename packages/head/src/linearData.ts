@@ -1,4 +1,5 @@
-import { asFloat32, isCsr, rangeError, type CsrMatrix, type Steps, type Tensor, type TensorLike } from "@logits/tensor";
+import { isCsr, rangeError, type CsrMatrix, type Steps, type Tensor, type TensorLike } from "@logits/tensor";
+import { float32Of } from "./arguments.ts";
 
 /** Elements between two pauses. */
 const PIECE = 131072;
@@ -12,7 +13,7 @@ export function classWeightOf(where: string, labels: Int32Array, classes: number
   if (classWeight === "balanced") for (let c = 0; c < classes; c++) each[c] = counts[c] > 0 ? n / (classes * counts[c]) : 0;
   else if (classWeight !== undefined) {
     if (typeof classWeight === "string") throw rangeError(where, "classWeight", `"balanced" or float32 of shape [${classes}]`, `"${classWeight}"`);
-    const given = asFloat32(where, "classWeight", classWeight);
+    const given = float32Of(where, "classWeight", classWeight);
     if (given.shape.length !== 1 || given.size !== classes) throw rangeError(where, "classWeight", `of shape [${classes}]`, `[${given.shape.join(", ")}]`);
     const bad = given.data.findIndex((v) => !(v >= 0 && v < Infinity));
     if (bad >= 0) throw rangeError(where, "classWeight", "of finite numbers >= 0", `${given.data[bad]} at index ${bad}`);

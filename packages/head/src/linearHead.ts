@@ -1,9 +1,10 @@
 import { matmul } from "@logits/core-wasm";
 import { LinearCrossEntropy, LinearScaling } from "@logits/core-wasm/linear";
 import {
-  ConvergenceError, Tensor, asFloat32, asInt32, checkCsr, checkInteger, checkLabels, checkPositive, checkShape, isCsr, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON,
+  ConvergenceError, Tensor, checkCsr, checkInteger, checkLabels, checkPositive, checkShape, isCsr, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON,
   type CsrMatrix, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike,
 } from "@logits/tensor";
+import { float32Of, int32Of } from "./arguments.ts";
 import { classWeightOf, featureMoments, packColumns } from "./linearData.ts";
 import { minimise } from "./linearFit.ts";
 import type { Scorer } from "./scorer.ts";
@@ -104,9 +105,9 @@ export class LinearHead implements Scorer {
   /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
   static *fitSteps(where: string, features: TensorLike | CsrMatrix, labels: TensorLike, options: LinearHeadOptions = {}): Steps<LinearHead> {
     const { l2 = 1e-4, classWeight, tolerance = 1e-3, maxIterations = 1000 } = options;
-    const x = isCsr(features) ? checkCsr(where, "features", features) : asFloat32(where, "features", features);
+    const x = isCsr(features) ? checkCsr(where, "features", features) : float32Of(where, "features", features);
     if (!isCsr(x)) checkShape(where, "features", x, ["N", "F"]);
-    const y = asInt32(where, "labels", labels);
+    const y = int32Of(where, "labels", labels);
     const [n, width] = x.shape;
     if (n === 0) throw rangeError(where, "features", "with at least one row", `shape [0, ${width}]`);
     if (y.shape.length !== 1 || y.size !== n) throw rangeError(where, "labels", `of shape [${n}]`, `[${y.shape.join(", ")}]`);
@@ -156,7 +157,7 @@ export class LinearHead implements Scorer {
    */
   static fromWeights(weights: TensorLike, bias: TensorLike): LinearHead {
     const where = "LinearHead.fromWeights";
-    const w = asFloat32(where, "weights", weights), b = asFloat32(where, "bias", bias);
+    const w = float32Of(where, "weights", weights), b = float32Of(where, "bias", bias);
     checkShape(where, "weights", w, ["F", "C"]);
     const [features, classes] = w.shape;
     if (classes === 0) throw rangeError(where, "weights", "with at least one class", `shape [${features}, 0]`);
@@ -183,7 +184,7 @@ export class LinearHead implements Scorer {
       if (x.shape[1] !== this.features) throw rangeError(where, "features", `of ${this.features} columns`, `shape [${x.shape.join(", ")}]`);
       return new Tensor("float32", [x.shape[0], classes], sparseLogits(x, weights.data, bias.data));
     }
-    const x = asFloat32(where, "features", features);
+    const x = float32Of(where, "features", features);
     if (x.shape.length < 1 || x.shape.length > 2 || x.shape[x.shape.length - 1] !== this.features) throw rangeError(where, "features", `of shape [N, ${this.features}] or [${this.features}]`, `[${x.shape.join(", ")}]`);
     const rows = x.shape.length === 2 ? x.shape[0] : 1;
     const z = matmul(new Tensor("float32", [rows, this.features], x.data), weights);

@@ -2,9 +2,10 @@ import { MultiLabelCalibration } from "@logits/calibration";
 import { core } from "@logits/core-wasm";
 import { sigmoid } from "@logits/statistics";
 import {
-  Tensor, asFloat32, asMask, checkShape, randomSource, rangeError, readJson, partOf, runSteps, runStepsAsync, tensorToJSON,
+  Tensor, checkShape, randomSource, rangeError, readJson, partOf, runSteps, runStepsAsync, tensorToJSON,
   type LongWorkOptions, type Steps, type TensorJSON, type TensorLike,
 } from "@logits/tensor";
+import { float32Of, maskOf } from "./arguments.ts";
 import { fromArtefact, toArtefact } from "./artefact.ts";
 import { namesProblem } from "./classNames.ts";
 import type { InvalidWhy } from "./decision.ts";
@@ -205,7 +206,7 @@ export class MultiLabelHead<L extends string = string> {
    * @throws RangeError for another shape
    */
   decide(logits: TensorLike): MultiLabelDecision<L> {
-    const where = "MultiLabelHead.decide", z = asFloat32(where, "logits", logits);
+    const where = "MultiLabelHead.decide", z = float32Of(where, "logits", logits);
     if (z.shape.length !== 1) throw rangeError(where, "logits", "of shape [C]", `[${z.shape.join(", ")}]`, "For a batch use decideAll");
     return this.#decisions(this.#scores(where, z))[0];
   }
@@ -217,7 +218,7 @@ export class MultiLabelHead<L extends string = string> {
    * @throws RangeError for another shape
    */
   decideAll(logits: TensorLike): MultiLabelDecision<L>[] {
-    const where = "MultiLabelHead.decideAll", z = asFloat32(where, "logits", logits);
+    const where = "MultiLabelHead.decideAll", z = float32Of(where, "logits", logits);
     checkShape(where, "logits", z, ["N", "C"]);
     return this.#decisions(this.#scores(where, z));
   }
@@ -271,7 +272,7 @@ export class MultiLabelHead<L extends string = string> {
   }
 
   #scores(where: string, logits: TensorLike): Tensor<"float32"> {
-    const z = asFloat32(where, "logits", logits);
+    const z = float32Of(where, "logits", logits);
     if (z.shape[z.shape.length - 1] !== this.classes.length) throw rangeError(where, "logits", `of ${this.classes.length} labels on the last axis`, `shape [${z.shape.join(", ")}]`);
     return z;
   }
@@ -304,9 +305,9 @@ interface LabelledScores {
 }
 
 function rowsOf(where: string, prefix: string, data: { readonly logits: TensorLike; readonly targets: TensorLike }, input: "logits" | "probabilities"): LabelledScores {
-  const x = asFloat32(where, `${prefix}logits`, data.logits);
+  const x = float32Of(where, `${prefix}logits`, data.logits);
   checkShape(where, `${prefix}logits`, x, ["N", "C"]);
-  const targets = asMask(where, `${prefix}targets`, data.targets), [rows, width] = x.shape;
+  const targets = maskOf(where, `${prefix}targets`, data.targets), [rows, width] = x.shape;
   if (targets.shape.length !== 2 || targets.shape[0] !== rows || targets.shape[1] !== width) throw rangeError(where, `${prefix}targets`, `of shape [${rows}, ${width}]`, `[${targets.shape.join(", ")}]`);
   if (width === 0) throw rangeError(where, `${prefix}logits`, "with at least one label", `shape [${rows}, 0]`);
   const scores = input === "logits" ? x.data : x.data.map(scoreOf);

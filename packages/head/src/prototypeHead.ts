@@ -1,9 +1,10 @@
 import { choleskySteps, matmul, solveTriangularSteps } from "@logits/core-wasm";
 import { log } from "@logits/statistics";
 import {
-  FormatError, Tensor, asFloat32, asInt32, checkCsr, checkInteger, checkLabels, checkPositive, checkShape, isCsr, rangeError, readJson, partOf, runSteps, runStepsAsync, tensorToJSON,
+  FormatError, Tensor, checkCsr, checkInteger, checkLabels, checkPositive, checkShape, isCsr, rangeError, readJson, partOf, runSteps, runStepsAsync, tensorToJSON,
   type CsrMatrix, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike,
 } from "@logits/tensor";
+import { float32Of, int32Of } from "./arguments.ts";
 import { denseBlocks, gather, inverseNorm, merge, type PrototypeKind, type PrototypeStatistics } from "./prototypeStatistics.ts";
 import type { Scorer } from "./scorer.ts";
 
@@ -121,8 +122,8 @@ export class PrototypeHead implements Scorer {
   /** The pieces of `fit`, for an object that is composed of several fits; `where` names the caller in errors. */
   static *fitSteps(where: string, features: TensorLike | CsrMatrix, labels: TensorLike, options: PrototypeHeadOptions): Steps<PrototypeHead> {
     const settings = settingsOf(where, options);
-    const x = rowsOf(where, "features", isCsr(features) ? features : asFloat32(where, "features", features));
-    const y = asInt32(where, "labels", labels);
+    const x = rowsOf(where, "features", isCsr(features) ? features : float32Of(where, "features", features));
+    const y = int32Of(where, "labels", labels);
     if (x.shape[0] === 0 || x.shape[1] === 0) throw rangeError(where, "features", "with at least one row and one column", `shape [${x.shape.join(", ")}]`);
     checkCount(where, y, x.shape[0]);
     const { classes = Math.max(0, y.data.reduce((top, label) => Math.max(top, label), -1)) + 1 } = options;
@@ -158,7 +159,7 @@ export class PrototypeHead implements Scorer {
   update(rows: TensorLike | CsrMatrix, labels: TensorLike): PrototypeHead {
     const where = "PrototypeHead.update";
     const { x } = this.#rows(where, "rows", rows);
-    const y = asInt32(where, "labels", labels);
+    const y = int32Of(where, "labels", labels);
     checkCount(where, y, x.shape[0]);
     checkLabels(where, "labels", y, this.classes);
     return runSteps(this.#with(where, x, y.data, this.classes));
@@ -226,7 +227,7 @@ export class PrototypeHead implements Scorer {
 
   /** The rows, one of shape [F] as [1, F]. */
   #rows(where: string, argument: string, rows: TensorLike | CsrMatrix): { x: Tensor<"float32"> | CsrMatrix; one: boolean } {
-    const given = isCsr(rows) ? rows : asFloat32(where, argument, rows);
+    const given = isCsr(rows) ? rows : float32Of(where, argument, rows);
     const one = !isCsr(given) && given.shape.length === 1;
     const x = rowsOf(where, argument, one ? new Tensor("float32", [1, given.size], given.data) : given);
     if (x.shape[1] !== this.features) throw rangeError(where, argument, `of ${this.features} columns`, `shape [${x.shape.join(", ")}]`);

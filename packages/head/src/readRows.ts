@@ -1,5 +1,6 @@
 import { probabilitiesToLogits } from "@logits/calibration";
-import { Tensor, asFloat32, checkShape, isCsr, rangeError, runSteps, typeError, type CsrMatrix, type TensorLike } from "@logits/tensor";
+import { Tensor, checkShape, isCsr, rangeError, runSteps, typeError, type CsrMatrix, type TensorLike } from "@logits/tensor";
+import { float32Of } from "./arguments.ts";
 import type { InvalidWhy } from "./decision.ts";
 import type { Sketch } from "./gpuRows.ts";
 import { badFeatures, badScores, featuresOf, isRowFields, scored, type BadRow, type HeadInput, type RowFields, type Rows } from "./rows.ts";
@@ -69,7 +70,7 @@ function asBatch(where: string, argument: string, letter: "C" | "F", x: TensorLi
     if (single && x.shape[0] !== 1) throw rangeError(where, argument, `of shape [1, ${letter}]`, `[${x.shape.join(", ")}]`, "For a batch use decideAll");
     return x;
   }
-  const read = asFloat32(where, argument, x);
+  const read = float32Of(where, argument, x);
   if (!single) {
     checkShape(where, argument, read, ["N", letter]);
     return read;

@@ -1,5 +1,6 @@
 import { probabilitiesToLogits } from "@logits/calibration";
-import { Tensor, asFloat32, asInt32, checkCsr, checkLabels, checkShape, isCsr, rangeError, typeError, type CsrMatrix, type Steps, type TensorLike } from "@logits/tensor";
+import { Tensor, checkCsr, checkLabels, checkShape, isCsr, rangeError, typeError, type CsrMatrix, type Steps, type TensorLike } from "@logits/tensor";
+import { float32Of, int32Of } from "./arguments.ts";
 import type { Scorer } from "./scorer.ts";
 
 /** What a head reads: scores as the model gives them, or their probabilities. */
@@ -91,7 +92,7 @@ export function* usableRows(where: string, prefix: string, fields: RowFields, in
     logits = yield* scored(scorer, features ?? sparse!, rows);
   } else {
     if (fields.logits === undefined) throw typeError(where, `${prefix}logits`, "of shape [N, C]", "nothing");
-    logits = asFloat32(where, `${prefix}logits`, fields.logits);
+    logits = float32Of(where, `${prefix}logits`, fields.logits);
     checkShape(where, `${prefix}logits`, logits, ["N", "C"]);
     if (rows !== undefined && rows !== logits.shape[0]) throw rangeError(where, `${prefix}features`, `of ${logits.shape[0]} rows, as \`${prefix}logits\` has`, `${rows}`);
   }
@@ -109,7 +110,7 @@ export function* usableRows(where: string, prefix: string, fields: RowFields, in
 
 /** The labels of rows of a fit. */
 export function labelsOf(where: string, argument: string, labels: TensorLike, { logits }: Rows): Tensor<"int32"> {
-  const y = asInt32(where, argument, labels), [rows, width] = logits.shape;
+  const y = int32Of(where, argument, labels), [rows, width] = logits.shape;
   if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, argument, `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
   checkLabels(where, argument, y, width);
   return y;
@@ -122,7 +123,7 @@ export function featuresOf(where: string, prefix: string, features: RowFields["f
     if (scorer === undefined) throw typeError(where, `${prefix}features`, "dense: only a `scorer` takes sparse ones", "a CSR matrix");
     return { sparse: checkCsr(where, `${prefix}features`, features) };
   }
-  const dense = asFloat32(where, `${prefix}features`, features);
+  const dense = float32Of(where, `${prefix}features`, features);
   checkShape(where, `${prefix}features`, dense, ["N", "F"]);
   return { features: dense };
 }

@@ -1,4 +1,5 @@
-import { asFloat32, asInt32, isCsr, rangeError, runSteps, typeError, type CsrMatrix, type LongWorkOptions, type Tensor, type TensorLike } from "@logits/tensor";
+import { isCsr, rangeError, runSteps, typeError, type CsrMatrix, type LongWorkOptions, type Tensor, type TensorLike } from "@logits/tensor";
+import { float32Of, int32Of } from "./arguments.ts";
 import { DecisionHead } from "./decisionHead.ts";
 import type { DetectorChoice } from "./detectorChoice.ts";
 import type { DecisionHeadOptions } from "./headFit.ts";
@@ -64,7 +65,7 @@ interface Prepared<L extends string> {
 }
 
 function prepared<L extends string, N extends string>(where: string, head: DecisionHead<L>, added: NewClass<N> | readonly NewClass<N>[], { features: rows, labels, duplicates }: GrowthData, options: DecisionHeadOptions): Prepared<L | N> {
-  const all = ([] as NewClass<N>[]).concat(added), classes: (L | N)[] = [...head.classes], given = asInt32(where, "data.labels", labels).data;
+  const all = ([] as NewClass<N>[]).concat(added), classes: (L | N)[] = [...head.classes], given = int32Of(where, "data.labels", labels).data;
   let wider = head.scorer;
   if (wider === undefined || !grows(wider)) throw typeError(where, "head", "with a scorer that takes classes in, a PrototypeHead", wider === undefined ? "one without a scorer" : wider.toJSON().format, "A trained layer is trained again");
   for (const { name, features } of all) {
@@ -86,7 +87,7 @@ function grows(scorer: Scorer): scorer is GrowingScorer {
 
 /** Logits of the rows, one row of shape [F] as [1, C]. */
 function scoresOf(where: string, scorer: Scorer, rows: TensorLike | CsrMatrix): Tensor<"float32"> {
-  const given = isCsr(rows) ? rows : asFloat32(where, "features", rows);
+  const given = isCsr(rows) ? rows : float32Of(where, "features", rows);
   return scorer.logits(isCsr(given) || given.shape.length !== 1 ? given : { data: given.data, shape: [1, given.size] });
 }
 

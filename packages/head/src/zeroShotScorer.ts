@@ -1,6 +1,7 @@
 import { TemperatureScaling } from "@logits/calibration";
 import { matmul } from "@logits/core-wasm";
-import { Tensor, asFloat32, checkPositive, isCsr, rangeError, readJson, tensorToJSON, typeError, type CsrMatrix, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, checkPositive, isCsr, rangeError, readJson, tensorToJSON, typeError, type CsrMatrix, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { float32Of } from "./arguments.ts";
 import type { Scorer } from "./scorer.ts";
 
 const FORMAT = "logits/zero-shot-scorer";
@@ -90,7 +91,7 @@ export class ZeroShotScorer implements Scorer {
    */
   logits(features: TensorLike | CsrMatrix): Tensor<"float32"> {
     if (isCsr(features)) throw typeError("ZeroShotScorer.logits", "features", "dense embeddings", "a CSR matrix");
-    const x = asFloat32("ZeroShotScorer.logits", "features", features);
+    const x = float32Of("ZeroShotScorer.logits", "features", features);
     if (x.shape.length < 1 || x.shape.length > 2 || x.shape[x.shape.length - 1] !== this.features) throw rangeError("ZeroShotScorer.logits", "features", `of shape [N, ${this.features}] or [${this.features}]`, `[${x.shape.join(", ")}]`);
     const unit = new Float32Array(x.size);
     for (let from = 0; from < x.size; from += this.features) {
@@ -133,7 +134,7 @@ export class ZeroShotScorer implements Scorer {
 
 /** [C, F]: for each class the normalised sum of its normalised prompts, in float64. */
 function ensembles(where: string, prompts: Prompts): Tensor<"float32"> {
-  const each = Array.isArray(prompts) ? (prompts as readonly TensorLike[]).map((own, c) => asFloat32(where, `prompts[${c}]`, own)) : rowsOf(asFloat32(where, "prompts", prompts as TensorLike), where);
+  const each = Array.isArray(prompts) ? (prompts as readonly TensorLike[]).map((own, c) => float32Of(where, `prompts[${c}]`, own)) : rowsOf(float32Of(where, "prompts", prompts as TensorLike), where);
   if (each.length === 0) throw rangeError(where, "prompts", "of at least one class", "none");
   const width = each[0].shape[each[0].shape.length - 1];
   const out = new Float32Array(each.length * width);
