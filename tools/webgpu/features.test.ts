@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { linearCrossEntropy as cpuLoss } from "@logits/losses/large-vocabulary";
 import { expectClose, expectExact, featureChecks, testRandom, type BackendLike } from "@logits/testkit";
 import { attention, linearCrossEntropy, mahalanobis, nearestNeighbors, webgpu, type Gpu, type GpuTensor, type WebGpuOptions } from "@logits/webgpu";
 import { afterAll, describe, expect, it } from "vitest";
@@ -105,6 +106,29 @@ if (!missing) {
       expect(await most(() => Object.values(attention(q, q, q)))).toBeLessThan(1.2 * 2 ** 20);
     });
 
+    it("nothing is left behind where an argument is refused", async () => {
+      const own = await backend({ bindingBytes: 65536 }), x = own.tensor(values(1, 2, 3)), square = own.tensor(values(2, 3, 3)), gone = own.tensor(values(3, 2, 3)), goneRow = own.tensor(values(3, 3)), wide = own.tensor(values(4, 1, 20000)), many = own.tensor(values(5, 20000, 1));
+      for (const y of [gone, goneRow]) y.dispose();
+      const { bytes, idleBytes } = own.memory, { softmax, softmaxGrad, topK, argmax, matmul, logitStatistics, sampleTokens } = own.operations;
+      const refused: (() => unknown)[] = [
+        () => softmax(gone), () => softmaxGrad(x, gone), () => topK(gone, 1), () => matmul(gone, square), () => logitStatistics(gone), () => sampleTokens(gone, { temperature: 0 }), () => nearestNeighbors(x, gone, 1),
+        () => mahalanobis(x, { mean: goneRow, whitening: square, means: x }), () => linearCrossEntropy(x, square, [0, 1], { bias: goneRow }), () => attention(x, x, gone), () => attention.withGrad(x, x, x, { upstream: gone }),
+      ];
+      for (const run of refused) expect(run).toThrow("GpuTensor: expected a live tensor, got one after dispose()");
+      for (const run of [() => softmax(wide), () => softmax(wide, { axis: 0 }), () => topK(wide, 1), () => argmax(wide), () => sampleTokens(wide, { temperature: 0 }), () => logitStatistics(many), () => sampleTokens(many, { temperature: 0 })]) expect(run).toThrow("bindingBytes of this backend");
+      expect(own.memory.bytes - own.memory.idleBytes).toBe(bytes - idleBytes);
+    });
+
+    it("an impossible word that is the label has no gradient under a soft cap, as in WebAssembly", async () => {
+      const x = values(1, 2, 3), w = values(2, 4, 3), bias = [0, -Infinity, 0, 0], labels = [1, 0];
+      for (const softCap of [undefined, 3]) {
+        const options = { bias, reduction: "sum", ...(softCap && { softCap }) } as const, want = cpuLoss.withGrad(x, w, labels, options), got = linearCrossEntropy.withGrad(gpu.tensor(x), gpu.tensor(w), labels, options);
+        // Sums of 4 terms, each within 10 units of 2^-24.
+        for (const name of ["hidden", "weights", "bias"] as const) expectClose(await got.grads[name]!.read(), want.grads[name] as never, { atol: 3e-6, label: `${name}, cap ${softCap}` });
+        expect(await got.loss.read().then((y) => y.data[0])).toBe(Infinity);
+      }
+    });
+
     it("nothing is left behind, and arguments stay the caller's", async () => {
       const own = await backend(), x = own.tensor(values(1, 6, 4)), w = own.tensor(values(2, 9, 4)), bias = own.tensor(values(3, 9)), sinks = own.tensor([1]), zero = own.tensor(values(4, 4)), whitening = own.tensor(values(5, 4, 4));
       const step = (): void => {
@@ -187,7 +211,7 @@ if (!missing) {
       RangeError: attention: expected \`softCap\` a finite number > 0, got 0
       RangeError: attention: expected \`windowSize\` an integer in [1, 2147483647], got 0
       RangeError: attention: expected \`queryOffset\` an integer in [-2147483648, 2147483647], got 0.5
-      RangeError: attention: expected \`lengths\` of shape [1] ([B]), got [2]
+      RangeError: attention: expected \`lengths\` of shape [1], got [2]
       RangeError: attention: expected \`lengths\` in [0, 5], got 6 at index 0
       RangeError: attention: expected \`sinks\` of shape [1], got [2]
       RangeError: attention: expected \`softmaxOne\` or \`sinks\`, got both

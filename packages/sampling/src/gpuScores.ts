@@ -31,7 +31,8 @@ export async function drawOnGpu(where: string, logits: GpuScores, options: Sampl
   const rows = shape.slice(0, -1).reduce((a, b) => a * b, 1);
   const made: Record<string, { dispose(): void }> = {};
   try {
-    Object.assign(made, operations.sampleTokens(logits, { ...rulesOf(options), uniforms: Float64Array.from({ length: rows }, (_, row) => uniform(row)) }), operations.logitStatistics(logits, { select: ["energy", "entropy", "margin"] }));
+    Object.assign(made, operations.sampleTokens(logits, { ...rulesOf(options), uniforms: Float64Array.from({ length: rows }, (_, row) => uniform(row)) }));
+    Object.assign(made, operations.logitStatistics(logits, { select: ["energy", "entropy", "margin"] }));
     const { tokens, scores, drawLogProbabilities, candidates, energy, entropy, margin } = (await gpu.read(made)) as { tokens: Samples["tokens"]; candidates: Samples["candidates"] } & Record<"scores" | "drawLogProbabilities" | "energy" | "entropy" | "margin", Tensor<"float32">>;
     // -T log Z at T = 1.
     const logProbabilities = new Tensor("float32", tokens.shape, scores.data.map((score, row) => Math.min(0, score + energy.data[row])));
