@@ -31,6 +31,12 @@ it.each(["TemperatureScaling", "EnsembleTemperatureScaling", "VectorScaling", "M
   expect(got.transform(resident(logits)).data).toEqual(want.transform(logits).data);
 });
 
+it("SdmEstimator of resident tensors, though memory grows", () => {
+  const features = tensor(Float32Array.from({ length: rows * 2 }, (_, i) => normal() + 4 * Number(i % 2 === Math.floor(i / 2) % 3)), [rows, 2]), given = { features, logits, labels };
+  const held = () => ({ features: resident(features), logits: resident(logits), labels: resident(labels) });
+  expect(JSON.stringify(calibration.SdmEstimator.fit(held(), held(), { accuracy: 0.4 }))).toBe(JSON.stringify(calibration.SdmEstimator.fit(given, given, { accuracy: 0.4 })));
+});
+
 it.each(["PlattScaling", "BetaCalibration", "IsotonicCalibration", "HistogramBinning", "VennAbers"] as const)("%s of resident tensors, though memory grows", (name) => {
   expect(JSON.stringify(calibration[name].fit(resident(scores), resident(yes)))).toBe(JSON.stringify(calibration[name].fit(scores, yes)));
 });

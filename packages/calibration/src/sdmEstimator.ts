@@ -1,6 +1,6 @@
 import { argmax, nearestNeighbors } from "@logits/core-wasm";
 import { exp, log, sortOrder } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, checkInteger, checkLabels, checkNoNaN, checkShape, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkInteger, checkLabels, checkNoNaN, checkShape, lastingData, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { firstAtLeast } from "./binaryCalibrator.ts";
 import { sdmActivation } from "./sdmActivation.ts";
 
@@ -136,7 +136,7 @@ export class SdmEstimator {
     checkInteger(where, "maxSimilarity", maxSimilarity, 1, 2147483647);
     const predicted = argmax(bank.logits).data, right = new Tensor("int32", [predicted.length], predicted.map((label, i) => (label === bank.labels.data[i] ? label : -1)));
     const kept = { bank: new Tensor("float32", bank.features.shape, bank.features.data.slice()), right, maxSimilarity };
-    const { q, nearest, labels } = yield* similarityOf(kept, rows.features, rows.logits), y = rows.labels.data, n = y.length;
+    const { q, nearest, labels } = yield* similarityOf(kept, rows.features, rows.logits), y = lastingData(rows.labels), n = y.length;
 
     const byClass = Array.from({ length: classes }, (_, c) => nearest.filter((_, i) => y[i] === c && q[i] > 0).sort());
     const counts = new Tensor("int32", [classes], Int32Array.from(byClass, (list) => list.length));

@@ -26,5 +26,10 @@ it("gives the same for resident tensors, though memory grows", () => {
   const want = SplitConformal.fit(logits, labels), got = SplitConformal.fit(resident(logits), resident(labels));
   expect(JSON.stringify(got)).toBe(JSON.stringify(want));
   expect(got.predictionSet(resident(logits), { alpha: 0.2 }).sizes.data).toEqual(want.predictionSet(logits, { alpha: 0.2 }).sizes.data);
+  const groups = new Tensor("int32", [rows], Int32Array.from({ length: rows }, (_, i) => i % 2)), weights = new Tensor("float32", [rows], Float32Array.from({ length: rows }, (_, i) => 1 + (i % 4)));
+  const of = (h: (x: Tensor) => Tensor) => SplitConformal.fit(h(logits), h(labels), { groups: h(groups), weights: h(weights), classGroups: h(new Tensor("int32", [3], Int32Array.of(0, 1, 0))) });
+  expect(JSON.stringify(of(resident))).toBe(JSON.stringify(of((x) => x)));
+  const sets = (h: (x: Tensor) => Tensor) => Array.from(of(h).predictionSet(h(logits), { alpha: 0.2, groups: h(groups), weights: h(weights) }).mask.data);
+  expect(sets(resident)).toEqual(sets((x) => x));
   expect(clusterClasses(resident(logits), resident(labels))).toEqual(clusterClasses(logits, labels));
 });

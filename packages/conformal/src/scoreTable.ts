@@ -1,5 +1,5 @@
 import { betaQuantile, conformalRank } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, checkLabels, rangeError, runSteps, tensorToJSON, type JsonFields, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkLabels, lastingData, rangeError, runSteps, tensorToJSON, type JsonFields, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { picked, sortIndices, sortNumbers } from "./sortSteps.ts";
 
 /** What is promised about the coverage of new rows. */
@@ -167,7 +167,7 @@ export function weightsOf(where: string, weights: TensorLike, rows: number): Flo
   const w = asFloat32(where, "weights", weights);
   if (w.shape.length !== 1 || w.size !== rows) throw rangeError(where, "weights", `of shape [${rows}]`, `[${w.shape.join(", ")}]`);
   for (let i = 0; i < rows; i++) if (!(w.data[i] >= 0 && w.data[i] < Infinity)) throw rangeError(where, "weights", "of finite numbers >= 0", `${w.data[i]} at index ${i}`);
-  return w.data;
+  return lastingData(w);
 }
 
 /** int32 [rows] groups in [0, count). */
@@ -175,7 +175,7 @@ export function groupsOf(where: string, groups: TensorLike, rows: number, count:
   const g = asInt32(where, "groups", groups);
   if (g.shape.length !== 1 || g.size !== rows) throw rangeError(where, "groups", `of shape [${rows}]`, `[${g.shape.join(", ")}]`);
   checkLabels(where, "groups", g, count);
-  return g.data;
+  return lastingData(g);
 }
 
 /** One more than the largest group. */
