@@ -116,6 +116,10 @@ if (!missing) {
       ];
       for (const run of refused) expect(run).toThrow("GpuTensor: expected a live tensor, got one after dispose()");
       for (const run of [() => softmax(wide), () => softmax(wide, { axis: 0 }), () => topK(wide, 1), () => argmax(wide), () => sampleTokens(wide, { temperature: 0 }), () => logitStatistics(many), () => sampleTokens(many, { temperature: 0 })]) expect(run).toThrow("bindingBytes of this backend");
+      const { createBuffer } = own.device, sizes: number[] = [];
+      (own.device as { createBuffer: unknown }).createBuffer = (descriptor: { size: number }): unknown => (sizes.push(descriptor.size), createBuffer.call(own.device, descriptor as never));
+      await expect(own.read([x, gone])).rejects.toThrow("GpuTensor: expected a live tensor, got one after dispose()");
+      expect(sizes).toEqual([]);
       expect(own.memory.bytes - own.memory.idleBytes).toBe(bytes - idleBytes);
     });
 

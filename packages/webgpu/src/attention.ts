@@ -81,7 +81,7 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
   const [sink, upstream, total] = checked.map((x) => x && gpu.tensor(x)) as [GpuTensor, GpuTensor | undefined, GpuTensor | undefined];
 
   // Which keys [from, to) each query sees, for all batch items or for each.
-  const own = until ? batch : 1, pairs = new Int32Array(2 * own * queries);
+  const own = until ? batch : 1, step = until ? queries : 0, pairs = new Int32Array(2 * own * queries);
   for (let b = 0, at = 0; b < own; b++) {
     for (let t = 0; t < queries; t++, at += 2) {
       const p = t + offset, to = Math.min(until ? until[b] : keys, causal ? p + 1 : keys, windowSize === undefined ? keys : p + windowSize);
@@ -107,7 +107,7 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
       // Less than a head's queries end where they do.
       const from = row % queries, first = item * height + row;
       rows = Math.min(rowsAtATime, rowsAtATime < queries ? queries - from : height - row);
-      const some = Math.min(rows, queries), at = until ? b * queries + from : from, range: Part = { slot: ranges.slot, at: 2 * at, count: 2 * (until ? (batches - 1) * queries + some : some) };
+      const some = Math.min(rows, queries), at = b * step + from, range: Part = { slot: ranges.slot, at: 2 * at, count: 2 * ((batches - 1) * step + some) };
       let low = keys, high = 0;
       for (let i = range.at; i < range.at + range.count; i += 2) {
         if (pairs[i] >= pairs[i + 1]) continue;
@@ -124,7 +124,7 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
       gemm(gpu, where, ofRows(query, features), transposed(ofKeys(key, features)), ofTile(tile), [n, rows, cols, features]);
       if (gradient) gemm(gpu, where, ofRows(upstream!, width), transposed(ofKeys(value, width)), ofTile(other), [n, rows, cols, width]);
       const parts = [range, { slot: sink.slot, at: sink.offset, count: heads }, total ? part(total) : range, block(tile), block(other), part(logSumExp), gradient ? part(slopes) : block(slopes)];
-      gpu.dispatch(where, FAMILY, { LANES: lanes, MODE: gradient ? (total ? 2 : 1) : 0 }, parts, [n * rows, cols, first, low, queries, heads, until ? queries : 0], [scale, softCap ?? 0], grid(gpu, Math.ceil((n * rows * lanes) / 256)));
+      gpu.dispatch(where, FAMILY, { LANES: lanes, MODE: gradient ? (total ? 2 : 1) : 0 }, parts, [n * rows, cols, first, low, queries, heads, step], [scale, softCap ?? 0], grid(gpu, Math.ceil((n * rows * lanes) / 256)));
       if (cols === 0) continue;
       gemm(gpu, where, ofTile(tile), ofKeys(value, width), ofRows(output, width), [n, rows, width, cols]);
       if (!grads) continue;

@@ -74,11 +74,11 @@ export function compileChain(transitions: GpuTensor, { start, end }: ChainOption
   const { shape, gpu } = transitions, [states] = shape, most = Math.min(MOST, Math.floor(Math.sqrt(gpu.reach)));
   if (shape.length !== 2 || shape[1] !== states || !(states > 0 && states <= most)) throw rangeError(where, "transitions", `of shape [C, C] with C from 1 to ${most}`, `[${shape.join(", ")}]`);
   const both = new Float32Array(2 * states);
-  [start, end].forEach((given = [], k) => {
-    const { data, size } = asFloat32(where, k === 0 ? "start" : "end", given);
-    if (size !== states && size > 0) throw rangeError(where, k === 0 ? "start" : "end", `of shape [${states}]`, `${size} elements`);
-    both.set(data, k * states);
-  });
+  for (const [name, given = [], at] of [["start", start, 0], ["end", end, states]] as const) {
+    const { data, size } = asFloat32(where, name, given);
+    if (size !== states && size > 0) throw rangeError(where, name, `of shape [${states}]`, `${size} elements`);
+    both.set(data, at);
+  }
   const edges = gpu.tensor(both);
   return { states, transitions, edges, dispose: () => edges.dispose() };
 }

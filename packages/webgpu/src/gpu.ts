@@ -177,7 +177,7 @@ export class Gpu {
   async read(tensors: readonly GpuTensor[] | Readonly<Record<string, GpuTensor>>, { refused = "throw" }: GpuReadOptions = {}): Promise<unknown> {
     this.check("gpu.read");
     const list = Object.values(tensors) as GpuTensor[];
-    for (const x of list) if (x.gpu !== this) throw rangeError("gpu.read", "tensors", "of this GPU device", "a tensor of another device");
+    for (const { gpu, slot } of list) if (gpu !== this || !slot) throw rangeError("gpu.read", "tensors", "of this GPU device", "a tensor of another device");
     const total = list.reduce((sum, { size }) => sum + size, 0);
     const doubtful = new Set(list.flatMap((x) => x.doubtful));
     let data = new ArrayBuffer(0);
