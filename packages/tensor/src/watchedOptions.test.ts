@@ -52,6 +52,12 @@ describe("watchedOptions", () => {
   });
 });
 
+it("the nearest name of a long one is looked for in few steps: a name of 10,000 letters is refused, not pondered", () => {
+  const { options, refuseUnread } = watchedOptions("f", { ["q".repeat(10_000)]: 1 } as { alpha?: number; [name: string]: number | undefined });
+  expect(options.alpha).toBeUndefined();
+  expect(refuseUnread).toThrow(/got q+$/);
+});
+
 describe("a loss refuses an option that has no effect", () => {
   it.each([powerLoss, powerLoss.withGrad])("misspelt, or not its own (%#)", (loss) => {
     expect(() => loss([[1, 2]], { pwer: 3 } as never)).toThrow(/got pwer\. Did you mean power\?/);

@@ -33,14 +33,14 @@ export function watchedOptions<Options extends object>(where: string, given: Opt
     refuseUnread() {
       for (const [name, value] of Object.entries(given)) {
         if (value === undefined || seen.has(name)) continue;
-        const names = Array.from(seen, String).sort(), near = names.find((other) => within(0.4 * name.length, name.toLowerCase(), other.toLowerCase()));
+        const names = Array.from(seen, String).sort(), near = names.find((other) => within(Math.min(3, 0.4 * name.length), name.toLowerCase(), other.toLowerCase()));
         throw typeError(where, "options", `with names among [${names.join(", ")}]`, name, near && `Did you mean ${near}?`);
       }
     },
   };
 }
 
-/** Whether so many letters, inserted, left out or changed, make `b` of `a`. */
+/** Whether so many letters, inserted, left out or changed, make `b` of `a`. Work grows by a factor of three with each: for few. */
 function within(letters: number, a: string, b: string): boolean {
   if (letters < 0 || a === b) return letters >= 0;
   const c = a.slice(1), d = b.slice(1);
