@@ -1,17 +1,9 @@
 import { Tensor } from "@logits/tensor";
+import { messageOf } from "@logits/testkit";
 import { expect, it } from "vitest";
 import { alibi, alibiSlopes, attention, kerple, mergeAttention, t5Bias, type AttentionOptions } from "./index.ts";
 
 const of = (...shape: number[]): Tensor<"float32"> => new Tensor("float32", shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
-
-function messageOf(f: () => unknown): string {
-  try {
-    f();
-  } catch (error) {
-    return `${(error as Error).name}: ${(error as Error).message}`;
-  }
-  return "no error";
-}
 
 it("names what does not fit", () => {
   const said: string[] = [], call = (options: AttentionOptions): void => void said.push(messageOf(() => attention(of(2, 4, 3, 8), of(2, 2, 5, 8), of(2, 2, 5, 6), options)));

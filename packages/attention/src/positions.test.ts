@@ -1,5 +1,5 @@
 import { Tensor } from "@logits/tensor";
-import { expectClose, expectExact, finiteDifferenceGradient, testRandom } from "@logits/testkit";
+import { expectClose, expectExact, finiteDifferenceGradient, messageOf, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
 import fixture from "./fixtures/positions.json" with { type: "json" };
 import { KeyValueCache, RotaryEmbedding, alibi, alibiSlopes, attention, kerple, logCpb, receptiveField, t5Bias, type LogCpbParameters, type PositionBias, type RotaryScaling } from "./index.ts";
@@ -238,14 +238,6 @@ describe("messages of the position helpers", () => {
   it("name what does not fit", () => {
     const rotary = (options: object, positions: readonly number[] | readonly number[][] = [0, 1]): (() => unknown) => () => new RotaryEmbedding(positions, { dimensions: 4, ...options }), parameters = { hiddenWeights: [[1, 2]], hiddenBias: [0], outputWeights: [[1]] };
     const fourRows = new Tensor("float32", [2, 4], new Float32Array(8)), cpb = (changed: object, options: object = {}, queries: readonly number[][] = [[0, 0]]): (() => unknown) => () => logCpb({ ...parameters, ...changed }, queries, [[0, 0]], options);
-    const messageOf = (f: () => unknown): string => {
-      try {
-        f();
-      } catch (error) {
-        return `${(error as Error).name}: ${(error as Error).message}`;
-      }
-      return "no error";
-    };
     expect(
       [
         rotary({ dimensions: 3 }), rotary({ dimensions: 0 }), rotary({ base: 1 }), rotary({}, [0, NaN]), rotary({}, [0, 2 ** 25]), rotary({}, [[[0]] as unknown as number[]]), rotary({ scaling: { type: "linear", factor: 0.5 } }),

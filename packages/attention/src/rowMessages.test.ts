@@ -1,18 +1,10 @@
 import { Tensor } from "@logits/tensor";
+import { messageOf } from "@logits/testkit";
 import { expect, it } from "vitest";
 import { KeyValueCache, attention, blockList, fixedBlocks, haloBlocks, stridedBlocks, toeplitz, type AttentionOptions, type KeyBlocks } from "./index.ts";
 import { reweightedSoftplus, rowNormalizer, softmax, sparsemax, type RowNormalizerDefinition } from "./normalizers/index.ts";
 
 const of = (...shape: number[]): Tensor<"float32"> => new Tensor("float32", shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
-
-function messageOf(f: () => unknown): string {
-  try {
-    f();
-  } catch (error) {
-    return `${(error as Error).name}: ${(error as Error).message}`;
-  }
-  return "no error";
-}
 
 it("names what does not fit a normaliser of rows", () => {
   const call = (options: AttentionOptions) => (): unknown => attention(of(2, 3, 8), of(2, 5, 8), of(2, 5, 6), options), cache = new KeyValueCache({ heads: 1, features: 2 });

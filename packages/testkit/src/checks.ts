@@ -48,3 +48,13 @@ export function thrownBy(what: string, run: () => unknown): Error {
   }
   throw new AssertionError(`${what} was accepted`);
 }
+
+/** "Name: message" of what `run` throws, for a snapshot of many refusals; "no error" where nothing is. */
+export function messageOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    return `${(error as Error).name}: ${(error as Error).message}`;
+  }
+  return "no error";
+}

@@ -1,4 +1,5 @@
 import { Tensor } from "@logits/tensor";
+import { messageOf } from "@logits/testkit";
 import { expect, it } from "vitest";
 import { attentionPooling, hopfieldRetrieve, hopfieldStep, slotAttention } from "./index.ts";
 
@@ -12,14 +13,7 @@ it("names what does not fit", () => {
       () => attentionPooling(x, net, { mask: [1] }), () => attentionPooling(of(2, 4, 3), net, { mask: [[1, 1, 1, 1]] }), () => attentionPooling.withGrad(x, net, { upstream: of(4) }),
       () => slotAttention(of(3), x, x), () => slotAttention(of(2, 0), x, x), () => slotAttention(of(2, 3), of(4, 2), x), () => slotAttention(of(2, 3), x, of(5, 3)), () => slotAttention(of(2, 3), x, x, { scale: NaN }), () => slotAttention(of(2, 3), x, x, { epsilon: -1 }), () => slotAttention.withGrad(of(2, 3), x, x, { upstream: x }),
       () => hopfieldStep(x, x, { beta: 0 }), () => hopfieldStep(of(3), x), () => hopfieldStep(x, of(4, 2)), () => hopfieldStep(of(3, 4, 3), of(2, 4, 3)), () => hopfieldRetrieve(of(2, 1, 4, 3), of(3, 1, 4, 3)), () => hopfieldRetrieve(x, x, { tolerance: 0 }), () => hopfieldRetrieve(x, x, { maxSteps: 0 }), () => hopfieldRetrieve([[1]], [[4]], { maxSteps: 1 }),
-    ].map((f) => {
-      try {
-        f();
-      } catch (error) {
-        return `${(error as Error).name}: ${(error as Error).message}`;
-      }
-      return "no error";
-    }).join("\n"),
+    ].map(messageOf).join("\n"),
   ).toMatchInlineSnapshot(`
     "RangeError: attentionPooling: expected \`features\` of shape [N, F] or [B, N, F], F >= 1, got [3]
     RangeError: attentionPooling: expected \`features\` of shape [N, F] or [B, N, F], F >= 1, got [4, 0]

@@ -1,18 +1,10 @@
 import { Tensor } from "@logits/tensor";
+import { messageOf } from "@logits/testkit";
 import { expect, it } from "vitest";
 import { alibi } from "../index.ts";
 import { attentionEntropy, attentionReceived, attentionRelevance, attentionRollout, attentionSink, keepTokens, linearRelevance, matmulRelevance, mergeTokens, softmaxRelevance, type AttentionEntropyOptions, type AttentionRelevanceOptions } from "./index.ts";
 
 const of = (...shape: number[]): Tensor<"float32"> => new Tensor("float32", shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
-
-function messageOf(f: () => unknown): string {
-  try {
-    f();
-  } catch (error) {
-    return `${(error as Error).name}: ${(error as Error).message}`;
-  }
-  return "no error";
-}
 
 it("names what does not fit: kept and merged tokens", () => {
   const nan = Float32Array.of(0, 0, NaN, 0);
