@@ -2,7 +2,7 @@ import { tanh } from "./lib/elementary";
 import { EXP, halfExpBounded } from "./lib/exp";
 import { log64 } from "./lib/log";
 import { sigmoidOf } from "./lib/sigmoidOf";
-import { high, highPairs, low, lowPairs, put, tile4 } from "./lib/tile";
+import { high, highPairs, low, lowPairs, put, rows4, tile4 } from "./lib/tile";
 import { madd } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
@@ -70,38 +70,9 @@ function ahead(x: usize, end: usize): u64 {
   return read;
 }
 
-// lib/tile's tile4 with panels of float16: the bits of 8 elements, shifted to their places in float32, are the elements times 2^-112, none of them denormal.      a: f32[k, 4], b: f16[k, 8], c: f32[4, 8]
+// tile4 with panels of float16.      a: f32[k, 4], b: f16[k, 8], c: f32[4, 8]
 function halves4(a: usize, b: usize, k: i32, c: usize, cRow: usize, add: i32): void {
-  const bits = v128.load32_splat(NUMBERS, 4);
-  let c00 = f32x4.splat(0), c10 = c00, c20 = c00, c30 = c00;
-  let c01 = c00, c11 = c00, c21 = c00, c31 = c00;
-  for (const end = b + (<usize>k << 4); b < end; b += 16) {
-    const v = v128.load(b), b0 = v128.and(i32x4.shr_s(i32x4.shl(v, 16), 3), bits), b1 = v128.and(i32x4.shr_s(v, 3), bits);
-    const a0 = v128.load32_splat(a);
-    c00 = madd(a0, b0, c00);
-    c01 = madd(a0, b1, c01);
-    const a1 = v128.load32_splat(a, 4);
-    c10 = madd(a1, b0, c10);
-    c11 = madd(a1, b1, c11);
-    const a2 = v128.load32_splat(a, 8);
-    c20 = madd(a2, b0, c20);
-    c21 = madd(a2, b1, c21);
-    const a3 = v128.load32_splat(a, 12);
-    c30 = madd(a3, b0, c30);
-    c31 = madd(a3, b1, c31);
-    a += 16;
-  }
-  put(c, c00, 0, add);
-  put(c, c01, 16, add);
-  c += cRow;
-  put(c, c10, 0, add);
-  put(c, c11, 16, add);
-  c += cRow;
-  put(c, c20, 0, add);
-  put(c, c21, 16, add);
-  c += cRow;
-  put(c, c30, 0, add);
-  put(c, c31, 16, add);
+  rows4(a, b, k, c, cRow, add, true, v128.load32_splat(NUMBERS, 4));
 }
 
 // Row 0 of tile4 for 4 panels, `step` bytes apart: 32 columns are what one query needs to keep the multipliers busy.

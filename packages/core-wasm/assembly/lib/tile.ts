@@ -208,12 +208,19 @@ export function tile6(a: usize, b: usize, k: i32, c: usize, cRow: usize, add: i3
   put(c, c51, 16, add);
 }
 
-// The same with f32[k, 4] of A.
-export function tile4(a: usize, b: usize, k: i32, c: usize, cRow: usize, add: i32): void {
+// The same with f32[k, 4] of A. `halves`, known when it is compiled: B is f16[k, 8], whose bits, shifted to their places in float32 and masked by `bits`, are the elements times 2^-112, none of them denormal.
+// @ts-ignore: decorator
+@inline
+export function rows4(a: usize, b: usize, k: i32, c: usize, cRow: usize, add: i32, halves: bool, bits: v128): void {
+  const step: usize = halves ? 16 : 32;
   let c00 = f32x4.splat(0), c10 = c00, c20 = c00, c30 = c00;
   let c01 = c00, c11 = c00, c21 = c00, c31 = c00;
-  for (const end = b + (<usize>k << 5); b < end; b += 32) {
-    const b0 = v128.load(b), b1 = v128.load(b, 16);
+  for (const end = b + <usize>k * step; b < end; b += step) {
+    let b0 = v128.load(b), b1 = b0;
+    if (halves) {
+      b1 = v128.and(i32x4.shr_s(b0, 3), bits);
+      b0 = v128.and(i32x4.shr_s(i32x4.shl(b0, 16), 3), bits);
+    } else b1 = v128.load(b, 16);
     const a0 = v128.load32_splat(a);
     c00 = madd(a0, b0, c00);
     c01 = madd(a0, b1, c01);
@@ -239,4 +246,8 @@ export function tile4(a: usize, b: usize, k: i32, c: usize, cRow: usize, add: i3
   c += cRow;
   put(c, c30, 0, add);
   put(c, c31, 16, add);
+}
+
+export function tile4(a: usize, b: usize, k: i32, c: usize, cRow: usize, add: i32): void {
+  rows4(a, b, k, c, cRow, add, false, f32x4.splat(0));
 }
