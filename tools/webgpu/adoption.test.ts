@@ -3,8 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expectClose } from "@logits/testkit";
 import { afterAll, expect, it } from "vitest";
-import { expected } from "./adapter.ts";
-import { inChromium, type PageAnswer } from "./chromium.ts";
+import { inChromium, ran, type PageAnswer } from "./chromium.ts";
 
 // The devices of TensorFlow.js and jax-js, adopted in Chromium, and their tensors where they lie.
 
@@ -76,7 +75,6 @@ async function run() {
 `;
 
 interface Answer extends PageAnswer {
-  readonly uncaught?: readonly string[];
   readonly bytesRead?: number;
   readonly leaked?: number;
   readonly alive?: number;
@@ -91,16 +89,6 @@ interface Answer extends PageAnswer {
   readonly probabilities?: readonly number[];
   readonly kept?: readonly number[];
   readonly after?: readonly number[];
-}
-
-function ran(label: string, { missing, faults, uncaught }: Answer): boolean {
-  if (missing) {
-    console.log(`${label}: did not run (${missing})`);
-    if (expected) expect(missing).toBe("");
-    return false;
-  }
-  expect([faults, uncaught]).toEqual([[], []]);
-  return true;
 }
 
 it("a tensor of TensorFlow.js is reduced, drawn from and decided on where it lies, on its device", async () => {

@@ -4,33 +4,12 @@ import { join } from "node:path";
 import { expectClose } from "@logits/testkit";
 import { afterAll, expect, it } from "vitest";
 import { onnxModel, type OnnxModel } from "../../packages/testkit/src/onnxWriter.ts";
-import { expected } from "./adapter.ts";
-import { inChromium, type PageAnswer } from "./chromium.ts";
+import { batteryPage, inChromium, ran, type PageAnswer } from "./chromium.ts";
 
 // The battery in Chromium, with the built packages; and logits that ONNX Runtime Web left on the GPU, taken over on its device.
 
 const folder = mkdtempSync(join(tmpdir(), "logits-webgpu-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const page = `
-import { backendChecks } from "@logits/testkit";
-import { webgpu } from "@logits/webgpu";
-import { asBackend } from "./backend.ts";
-
-async function run() {
-  let gpu;
-  try {
-    gpu = await webgpu();
-  } catch (error) {
-    return { missing: error.message };
-  }
-  const faults = [], uncaught = [];
-  gpu.device.onuncapturederror = ({ error }) => uncaught.push(error.message);
-  const checks = backendChecks(asBackend(gpu, "Chromium"));
-  for (const { name, run } of checks) await run().catch((error) => faults.push(name + ": " + error.message));
-  return { checks: checks.length, faults, uncaught, adapter: gpu.adapter, subgroups: gpu.subgroups };
-}
-`;
 
 /** scores = input weights. */
 function head(weights: Float32Array): OnnxModel {
@@ -70,7 +49,6 @@ async function run() {
 
 interface Answer extends PageAnswer {
   readonly checks?: number;
-  readonly uncaught?: readonly string[];
   readonly adapter?: string;
   readonly subgroups?: boolean;
   readonly location?: string;
@@ -82,27 +60,18 @@ interface Answer extends PageAnswer {
 }
 
 it("the battery passes in Chromium, or says that it did not run", async () => {
-  const { missing, checks, faults, uncaught, adapter, subgroups }: Answer = await inChromium<Answer>(folder, "battery", page);
-  if (missing) {
-    console.log(`WebGPU in Chromium: did not run (${missing})`);
-    if (expected) expect(missing).toBe("");
-    return;
-  }
+  const answer: Answer = await inChromium<Answer>(folder, "battery", batteryPage("backendChecks")), { checks, adapter, subgroups } = answer;
+  if (!ran("WebGPU in Chromium", answer)) return;
   console.log(`WebGPU in Chromium: ${adapter}, subgroups ${subgroups}, ${checks} checks`);
-  expect([faults, uncaught]).toEqual([[], []]);
   expect(checks).toBeGreaterThan(90);
 });
 
 it("logits that ONNX Runtime Web left on the GPU are reduced there: 12 bytes a row are read back", async () => {
   const weights = Float32Array.from({ length: 4 * CLASSES }, (_, i) => 3 * Math.sin(1 + i * i));
   writeFileSync(join(folder, "head.onnx"), onnxModel(head(weights)));
-  const { missing, faults, uncaught, location, bytesRead, alive, logits, argmax, energy }: Answer = await inChromium<Answer>(folder, "onnx", onnxPage);
-  if (missing) {
-    console.log(`ONNX Runtime Web on WebGPU: did not run (${missing})`);
-    if (expected) expect(missing).toBe("");
-    return;
-  }
-  expect([faults, uncaught, location, bytesRead, alive]).toEqual([[], [], "gpu-buffer", 12 * ROWS, ROWS * CLASSES]);
+  const answer: Answer = await inChromium<Answer>(folder, "onnx", onnxPage), { location, bytesRead, alive, logits, argmax, energy } = answer;
+  if (!ran("ONNX Runtime Web on WebGPU", answer)) return;
+  expect([location, bytesRead, alive]).toEqual(["gpu-buffer", 12 * ROWS, ROWS * CLASSES]);
   for (let r = 0; r < ROWS; r++) {
     const row = logits!.slice(r * CLASSES, (r + 1) * CLASSES), top = Math.max(...row);
     expect(argmax![r]).toBe(row.indexOf(top));

@@ -3,7 +3,9 @@ import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
+import { expect } from "vitest";
 import { CHROMIUM_FLAGS, pageAnswer } from "../pageAnswer.ts";
+import { expected } from "./adapter.ts";
 
 // Pages in Chromium, on its software adapter unless CHROMIUM_FLAGS says another, with the built packages.
 
@@ -12,6 +14,42 @@ export interface PageAnswer {
   /** Why it did not run. */
   readonly missing?: string;
   readonly faults?: readonly string[];
+  /** Errors of the device that nobody caught. */
+  readonly uncaught?: readonly string[];
+}
+
+/** A page's source that runs a battery of the testkit. */
+export function batteryPage(battery: "backendChecks" | "featureChecks"): string {
+  return `
+import { ${battery} } from "@logits/testkit";
+import { webgpu } from "@logits/webgpu";
+import { asBackend } from "./backend.ts";
+
+async function run() {
+  let gpu;
+  try {
+    gpu = await webgpu();
+  } catch (error) {
+    return { missing: error.message };
+  }
+  const faults = [], uncaught = [];
+  gpu.device.onuncapturederror = ({ error }) => uncaught.push(error.message);
+  const checks = ${battery}(asBackend(gpu, "Chromium"));
+  for (const { name, run } of checks) await run().catch((error) => faults.push(name + ": " + error.message));
+  return { checks: checks.length, faults, uncaught, adapter: gpu.adapter, subgroups: gpu.subgroups };
+}
+`;
+}
+
+/** Whether a page ran, and then without a fault; says so where it did not, which is a failure where an adapter is expected. */
+export function ran(label: string, { missing, faults, uncaught }: PageAnswer): boolean {
+  if (missing) {
+    console.log(`${label}: did not run (${missing})`);
+    if (expected) expect(missing).toBe("");
+    return false;
+  }
+  expect([faults, uncaught]).toEqual([[], []]);
+  return true;
 }
 
 /** Its answer goes to the server. */
