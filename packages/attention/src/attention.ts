@@ -1,6 +1,6 @@
 import { attentionForward, attentionGradient } from "@logits/core-wasm/attention";
 import { exp } from "@logits/statistics";
-import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { prepare, type AttentionOptions } from "./options.ts";
 import type { PositionBias } from "./positionBias.ts";
 
@@ -50,7 +50,7 @@ function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options
   const { shifts, sinks, sizes: { heads, queries, keys, width } } = problem;
   const shaped = (argument: string, x: TensorLike, shape: readonly number[]): Float32Array => {
     const made = asFloat32(where, argument, x);
-    if (made.shape.length !== shape.length || made.shape.some((size, i) => size !== shape[i])) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${made.shape.join(", ")}]`);
+    checkShape(where, argument, made, shape);
     return lastingData(made);
   };
   const upstream = shaped("upstream", options.upstream, [...lead, width]), total = options.upstreamLogSumExp === undefined ? undefined : shaped("upstreamLogSumExp", options.upstreamLogSumExp, lead);

@@ -1,7 +1,7 @@
 import { core, type ResidentTensor } from "@logits/core-wasm";
 import { attentionDecode, cacheFormat, type CacheDType, type CacheFormat } from "@logits/core-wasm/decode";
 import { log } from "@logits/statistics";
-import { DisposedError, Tensor, asFloat32, asInt32, checkInteger, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { DisposedError, Tensor, asFloat32, asInt32, checkInteger, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { attention, type AttentionOutput } from "./attention.ts";
 import { prepare, type AttentionOptions } from "./options.ts";
 
@@ -155,7 +155,7 @@ export class KeyValueCache {
   keep(tokens: TensorLike): void {
     this.#alive("keep");
     const where = "KeyValueCache.keep", { data, shape } = asInt32(where, "tokens", tokens), { pageSize } = this;
-    if (shape.length !== 1) throw rangeError(where, "tokens", "of shape [n]", `[${shape.join(", ")}]`);
+    checkShape(where, "tokens", { shape }, ["n"]);
     for (let i = 0; i < data.length; i++) if (data[i] <= (i > 0 ? data[i - 1] : -1) || data[i] >= this.#length) throw rangeError(where, "tokens", `ascending indices in [0, ${this.#length - 1}]`, `${data[i]} at index ${i}`);
     const at = (token: number): number => this.#pages[Math.floor(token / pageSize)].pointer;
     for (let i = 0; i < data.length; i++) if (data[i] !== i) this.#format.copy(at(data[i]), data[i] % pageSize, at(i), i % pageSize);

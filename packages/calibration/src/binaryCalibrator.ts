@@ -34,7 +34,7 @@ export function checkedBinary(where: string, scores: TensorLike, labels: TensorL
   checkShape(where, "scores", s, ["N"]);
   const n = s.size;
   if (n === 0) throw rangeError(where, "scores", "with at least one row", "none");
-  if (t.shape.length !== 1 || t.size !== n) throw rangeError(where, "labels", `of shape [${n}]`, `[${t.shape.join(", ")}]`);
+  checkShape(where, "labels", t, [n]);
   const values = lastingData(s), marks = lastingData(t), bad = firstOutside(values, -LARGEST, LARGEST);
   if (bad < n) throw rangeError(where, "scores", "of finite numbers", `${values[bad]} in row ${bad}`);
   return { s: values, t: marks, n, positives: onesOf(marks) };

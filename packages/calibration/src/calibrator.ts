@@ -41,7 +41,7 @@ export function checkedPairs(where: string, logits: TensorLike, labels: TensorLi
   checkShape(where, "logits", z, ["N", "C"]);
   const [n, classes] = z.shape;
   if (n === 0 || classes === 0) throw rangeError(where, "logits", "with at least one row and one class", `shape [${n}, ${classes}]`);
-  if (y.shape.length !== 1 || y.size !== n) throw rangeError(where, "labels", `of shape [${n}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [n]);
   checkLabels(where, "labels", y, classes);
   return { z, y, n, classes };
 }

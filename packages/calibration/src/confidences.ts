@@ -68,7 +68,7 @@ export function labelledProbabilities(where: string, probabilities: TensorLike, 
   if (rows === 0 || classes === 0) throw rangeError(where, "probabilities", "with at least one row and one class", `shape [${rows}, ${classes}]`);
   if (labels === undefined) throw rangeError(where, "labels", `of shape [${rows}]`, "none");
   const y = asInt32(where, "labels", labels);
-  if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [rows]);
   checkLabels(where, "labels", y, classes);
   checkProbabilities(where, "probabilities", p, classes);
   return { data: p.data, labels: y.data, rows, classes };

@@ -91,7 +91,7 @@ export class MultiLabelCalibration {
     checkShape(where, "logits", z, ["N", "C"]);
     const [n, classes] = z.shape;
     if (n === 0 || classes === 0) throw rangeError(where, "logits", "with at least one row and one label", `shape [${n}, ${classes}]`);
-    if (t.shape.length !== 2 || t.shape[0] !== n || t.shape[1] !== classes) throw rangeError(where, "targets", `of shape [${n}, ${classes}]`, `[${t.shape.join(", ")}]`);
+    checkShape(where, "targets", t, [n, classes]);
     const bad = z.data.findIndex((score) => score - score !== 0);
     if (bad >= 0) throw rangeError(where, "logits", "of finite scores", `${z.data[bad]} in row ${Math.floor(bad / classes)}, column ${bad % classes}`);
     const share = shrinkage > 0 ? 1 / (classes + 1) : 0;

@@ -145,7 +145,7 @@ export class PitRecalibration {
   normalQuantiles(means: TensorLike, deviations: TensorLike, levels: readonly number[]): Tensor<"float32"> {
     const where = "PitRecalibration.normalQuantiles", mu = asFloat32(where, "means", means), sigma = asFloat32(where, "deviations", deviations);
     checkShape(where, "means", mu, ["B"]);
-    if (sigma.shape.length !== 1 || sigma.size !== mu.size) throw rangeError(where, "deviations", `of shape [${mu.size}]`, `[${sigma.shape.join(", ")}]`);
+    checkShape(where, "deviations", sigma, [mu.size]);
     const z = levels.map((p, i) => {
       if (!(p >= 0 && p <= 1)) throw rangeError(where, "levels", "in [0, 1]", `${p} at index ${i}`);
       return this.#probit(p);

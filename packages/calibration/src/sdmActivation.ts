@@ -64,8 +64,8 @@ function scaled(where: string, logits: TensorLike, similarity: TensorLike, dista
   checkShape(where, "logits", z, ["B", "C"]);
   const [rows, classes] = z.shape;
   const read = (argument: string, x: TensorLike, expected: string, holds: (value: number) => boolean): Float32Array => {
-    const given = asFloat32(where, argument, x), { shape } = given, data = lastingData(given);
-    if (shape.length !== 1 || data.length !== rows) throw rangeError(where, argument, `of shape [${rows}]`, `[${shape.join(", ")}]`);
+    const given = asFloat32(where, argument, x), data = lastingData(given);
+    checkShape(where, argument, given, [rows]);
     for (let i = 0; i < rows; i++) if (weights?.[i] !== 0 && !holds(data[i])) throw rangeError(where, argument, expected, `${data[i]} at index ${i}`);
     return data;
   };

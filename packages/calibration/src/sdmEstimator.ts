@@ -318,7 +318,7 @@ function checkedInputs(where: string, prefix: string, features: TensorLike, logi
 function checked(where: string, argument: string, rows: SdmRows): { features: Tensor<"float32">; logits: Tensor<"float32">; labels: Tensor<"int32"> } {
   const inputs = checkedInputs(where, `${argument}.`, rows.features, rows.logits), labels = asInt32(where, `${argument}.labels`, rows.labels), [n, classes] = inputs.logits.shape;
   if (inputs.features.size === 0 || classes === 0) throw rangeError(where, argument, "with at least one row, one feature and one class", `features [${inputs.features.shape.join(", ")}], logits [${n}, ${classes}]`);
-  if (labels.shape.length !== 1 || labels.size !== n) throw rangeError(where, `${argument}.labels`, `of shape [${n}]`, `[${labels.shape.join(", ")}]`);
+  checkShape(where, `${argument}.labels`, labels, [n]);
   checkLabels(where, `${argument}.labels`, labels, classes);
   return { ...inputs, labels };
 }

@@ -156,7 +156,7 @@ export function checkedNormal(where: string, batch: RegressionBatch): { means: F
   checkShape(where, "means", means, ["N"]);
   const read = (argument: "deviations" | "targets"): Float32Array => {
     const x = asFloat32(where, argument, batch[argument]);
-    if (x.shape.length !== 1 || x.size !== means.size) throw rangeError(where, argument, `of shape [${means.size}]`, `[${x.shape.join(", ")}]`);
+    checkShape(where, argument, x, [means.size]);
     return x.data;
   };
   const deviations = read("deviations"), targets = read("targets");

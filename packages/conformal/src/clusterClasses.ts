@@ -1,5 +1,5 @@
 import { quantile } from "@logits/statistics";
-import { Tensor, asInt32, checkInteger, checkLabels, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkInteger, checkLabels, checkShape, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
 import { batchOf, probabilitiesOf, scoreOf, uniformOf } from "./scores.ts";
 import { isRandom, ruleOf, type SplitConformalOptions } from "./splitConformal.ts";
 
@@ -59,7 +59,7 @@ function* clusterSteps(where: string, logits: TensorLike, labels: TensorLike, op
   const batch = batchOf(where, logits), { rows, classes } = batch;
   if (rows === 0) throw rangeError(where, "logits", "with at least one row", `shape [0, ${classes}]`);
   const y = asInt32(where, "labels", labels);
-  if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [rows]);
   checkLabels(where, "labels", y, classes);
   const scores: number[][] = Array.from({ length: classes }, () => []);
   const piece = Math.max(4, Math.floor(2 ** 18 / classes) & ~3);

@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, asInt32, checkInteger, checkLabels, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkInteger, checkLabels, checkShape, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { roundDown, roundUp } from "./rounding.ts";
 import { ScoreTable, checkGiven, countOf, groupsOf, weightsOf, type ExpectedCoverage, type ScoreTableJSON } from "./scoreTable.ts";
 
@@ -139,7 +139,7 @@ export class ConformalRegression {
     if (crossed) {
       if (folds === undefined) return new ConformalRegression(method, undefined, scores, undefined);
       const f = asInt32(where, "folds", folds);
-      if (f.shape.length !== 1 || f.size !== rows) throw rangeError(where, "folds", `of shape [${rows}]`, `[${f.shape.join(", ")}]`);
+      checkShape(where, "folds", f, [rows]);
       checkLabels(where, "folds", f, rows);
       if (countOf(f.data) < 2) throw rangeError(where, "folds", "with at least 2 folds", "1");
       return new ConformalRegression(method, undefined, scores, f.data.slice());
@@ -245,8 +245,8 @@ export class ConformalRegression {
 }
 
 function finite(where: string, argument: string, x: TensorLike, shape: readonly (number | string)[]): Float32Array {
-  const { data, shape: got } = asFloat32(where, argument, x);
-  if (got.length !== shape.length || shape.some((size, axis) => typeof size === "number" && size !== got[axis])) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${got.join(", ")}]`);
+  const given = asFloat32(where, argument, x), { data } = given;
+  checkShape(where, argument, given, shape);
   for (let i = 0; i < data.length; i++) if (data[i] - data[i] !== 0) throw rangeError(where, argument, "of finite numbers", `${data[i]} at index ${i}`);
   return data;
 }

@@ -1,5 +1,5 @@
 import { clopperPearson } from "@logits/statistics";
-import { asInt32, checkLabels, rangeError, type TensorLike } from "@logits/tensor";
+import { asInt32, checkLabels, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import type { PredictionSets } from "./predictionSets.ts";
 import { countOf, groupsOf } from "./scoreTable.ts";
 
@@ -129,7 +129,7 @@ function covered(where: string, sets: PredictionSets, labels: TensorLike, { leve
   const [rows, classes] = sets.mask.shape;
   const y = asInt32(where, "labels", labels);
   if (rows === 0) throw rangeError(where, "sets", "with at least one row", "none");
-  if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [rows]);
   checkLabels(where, "labels", y, classes);
   return { hits: Uint8Array.from({ length: rows }, (_, n) => sets.mask.data[n * classes + y.data[n]]), y: y.data, level };
 }

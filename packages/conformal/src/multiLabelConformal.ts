@@ -1,5 +1,5 @@
 import { sigmoid } from "@logits/statistics";
-import { Tensor, asMask, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asMask, checkShape, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { PredictionSets } from "./predictionSets.ts";
 import { batchOf, type Batch } from "./scores.ts";
 import { indices, picked, sortIndices } from "./sortSteps.ts";
@@ -83,7 +83,7 @@ export class MultiLabelConformal {
     const batch = numbersOf(where, logits), { logits: z, rows, classes } = batch;
     if (rows === 0) throw rangeError(where, "logits", "with at least one row", `shape [0, ${classes}]`);
     const y = asMask(where, "targets", targets);
-    if (y.shape.length !== 2 || y.shape[0] !== rows || y.shape[1] !== classes) throw rangeError(where, "targets", `of shape [${rows}, ${classes}]`, `[${y.shape.join(", ")}]`);
+    checkShape(where, "targets", y, [rows, classes]);
     const scores: number[] = [], shares: number[] = [], piece = Math.max(1, Math.floor(65536 / classes));
     for (let n = 0, at = 0; n < rows; n++, at += classes) {
       let own = 0, worst = -Infinity;

@@ -1,5 +1,5 @@
 import { betaQuantile, conformalRank } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, checkLabels, lastingData, rangeError, runSteps, tensorToJSON, type JsonFields, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkLabels, checkShape, lastingData, rangeError, runSteps, tensorToJSON, type JsonFields, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { picked, sortIndices, sortNumbers } from "./sortSteps.ts";
 
 /** What is promised about the coverage of new rows. */
@@ -165,7 +165,7 @@ export class ScoreTable {
 /** float32 [rows] weights, finite and >= 0. */
 export function weightsOf(where: string, weights: TensorLike, rows: number): Float32Array {
   const w = asFloat32(where, "weights", weights);
-  if (w.shape.length !== 1 || w.size !== rows) throw rangeError(where, "weights", `of shape [${rows}]`, `[${w.shape.join(", ")}]`);
+  checkShape(where, "weights", w, [rows]);
   for (let i = 0; i < rows; i++) if (!(w.data[i] >= 0 && w.data[i] < Infinity)) throw rangeError(where, "weights", "of finite numbers >= 0", `${w.data[i]} at index ${i}`);
   return lastingData(w);
 }
@@ -173,7 +173,7 @@ export function weightsOf(where: string, weights: TensorLike, rows: number): Flo
 /** int32 [rows] groups in [0, count). */
 export function groupsOf(where: string, groups: TensorLike, rows: number, count: number): Int32Array {
   const g = asInt32(where, "groups", groups);
-  if (g.shape.length !== 1 || g.size !== rows) throw rangeError(where, "groups", `of shape [${rows}]`, `[${g.shape.join(", ")}]`);
+  checkShape(where, "groups", g, [rows]);
   checkLabels(where, "groups", g, count);
   return lastingData(g);
 }

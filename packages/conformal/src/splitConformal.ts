@@ -1,6 +1,6 @@
 import { topK } from "@logits/core-wasm";
 import { massSets } from "@logits/core-wasm/sets";
-import { Tensor, asInt32, checkInteger, checkLabels, lastingData, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkInteger, checkLabels, checkShape, lastingData, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import { EXPECTED, LabelTree, faultOf, labelTreeOf } from "./labelTree.ts";
 import { PredictionSets } from "./predictionSets.ts";
 import { RankedSet, mostRanks } from "./rankedSet.ts";
@@ -439,7 +439,7 @@ export class SplitConformal {
 
   #rows(where: string, rows: number, drawn: boolean, { ids, groups, weights }: ConformalRowOptions): { readonly id: (n: number) => number; readonly group?: Int32Array; readonly weight?: Float32Array } {
     const id = ids === undefined ? undefined : asInt32(where, "ids", ids);
-    if (id && (id.shape.length !== 1 || id.size !== rows)) throw rangeError(where, "ids", `of shape [${rows}]`, `[${id.shape.join(", ")}]`);
+    if (id) checkShape(where, "ids", id, [rows]);
     if (id) checkLabels(where, "ids", id, 2147483648);
     // Calls of one row each would all draw the number of row 0, and the coverage would be that of this number.
     if (!id && rows === 1 && drawn) throw rangeError(where, "ids", "the id of the row", "none", "One row is drawn by its id: pass one that no other row has");
@@ -503,7 +503,7 @@ export function ruleOf(where: string, { method = "lac", penalty, freeRanks }: Sp
 
 function labelsOf(where: string, labels: TensorLike, rows: number, classes: number): Int32Array {
   const y = asInt32(where, "labels", labels);
-  if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [rows]);
   checkLabels(where, "labels", y, classes);
   return lastingData(y);
 }
@@ -514,7 +514,7 @@ function classGroupsOf(where: string, given: "each" | TensorLike, classes: numbe
     return Int32Array.from({ length: classes }, (_, c) => c);
   }
   const g = asInt32(where, "classGroups", given);
-  if (g.shape.length !== 1 || g.size !== classes) throw rangeError(where, "classGroups", `of shape [${classes}]`, `[${g.shape.join(", ")}]`);
+  checkShape(where, "classGroups", g, [classes]);
   checkLabels(where, "classGroups", g, MOST_GROUPS);
   return g.data.slice();
 }

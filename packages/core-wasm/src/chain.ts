@@ -366,7 +366,7 @@ export function compileChain(transitions: TensorLike | ChainArcs, options: Chain
     const given = options[name];
     if (given === undefined) return new Float32Array(states);
     const x = asFloat32(where, name, given);
-    if (x.shape.length !== 1 || x.size !== states) throw rangeError(where, name, `of shape [${states}]`, `[${x.shape.join(", ")}]`);
+    checkShape(where, name, x, [states]);
     x.data.forEach((v, i) => checkScore(where, name, v, `${i}`));
     return x.data.slice();
   };

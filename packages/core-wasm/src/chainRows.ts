@@ -1,4 +1,4 @@
-import { asFloat32, asOffsets, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, asOffsets, checkShape, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
 import type { CompiledChain } from "./chain.ts";
 
 /** Sequences one after another in the rows of one tensor. */
@@ -20,13 +20,13 @@ export interface ChainRowsOptions {
 /** Checks what `chainForwardBackward` and `chainViterbi` take. */
 export function chainRows(where: string, chain: CompiledChain, given: TensorLike, options: ChainRowsOptions): ChainRows {
   const emissions = asFloat32(where, "emissions", given);
-  if (emissions.shape.length !== 2 || emissions.shape[1] !== chain.states) throw rangeError(where, "emissions", `of shape [N, ${chain.states}]`, `[${emissions.shape.join(", ")}]`);
+  checkShape(where, "emissions", emissions, ["N", chain.states]);
   const n = emissions.shape[0];
   const offsets = asOffsets(where, "offsets", options.offsets, n);
   const transitions = options.transitions === undefined ? undefined : asFloat32(where, "transitions", options.transitions);
   if (transitions !== undefined) {
     const { shape } = transitions;
-    if (shape.length !== 3 || shape[0] !== n || shape[1] !== chain.states || shape[2] !== chain.states) throw rangeError(where, "transitions", `of shape [${n}, ${chain.states}, ${chain.states}]`, `[${shape.join(", ")}]`);
+    checkShape(where, "transitions", { shape }, [n, chain.states, chain.states]);
     if (chain.structure !== "dense") throw rangeError(where, "transitions", "with a dense chain", `one whose structure is ${chain.structure}`, 'Compile with structure "dense"');
   }
   return { emissions, offsets, transitions };

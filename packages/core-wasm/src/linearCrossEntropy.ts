@@ -46,7 +46,7 @@ export class LinearCrossEntropy {
     if (isCsr(x)) checkCsr(where, "x", x);
     else checkShape(where, "x", x, ["N", "F"]);
     const [rows, features] = x.shape;
-    if (labels.shape.length !== 1 || labels.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${labels.shape.join(", ")}]`);
+    checkShape(where, "labels", labels, [rows]);
     checkLabels(where, "labels", labels, classes);
     if (weights.length !== rows) throw rangeError(where, "weights", `of length ${rows}`, `${weights.length}`);
     this.rows = rows;

@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, checkAxis, rangeError, sizeOf, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkAxis, checkShape, sizeOf, type TensorLike } from "@logits/tensor";
 import { floatView, scratch } from "./memory.ts";
 import { pointerOf } from "./owner.ts";
 
@@ -12,7 +12,7 @@ export type PairKernel = (y: number, upstream: number, out: number, rows: number
 export function mapPairs(where: string, name: string, first: TensorLike, upstream: TensorLike, axis: number, kernel: PairKernel): Tensor<"float32"> {
   const y = asFloat32(where, name, first), u = asFloat32(where, "upstream", upstream);
   const { shape } = y;
-  if (u.shape.length !== shape.length || shape.some((n, i) => n !== u.shape[i])) throw rangeError(where, "upstream", `of shape [${shape.join(", ")}]`, `[${u.shape.join(", ")}]`);
+  checkShape(where, "upstream", u, shape);
   const index = checkAxis(where, axis, shape.length);
   const cols = shape[index], inner = sizeOf(shape.slice(index + 1)), rows = cols === 0 ? 0 : y.size / cols;
   const result = new Float32Array(y.size);

@@ -1,4 +1,4 @@
-import { asFloat32, checkAxis, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkAxis, checkShape, type Tensor, type TensorLike } from "@logits/tensor";
 import * as binary from "#wasm/rows";
 import { family } from "./family.ts";
 import { floatView } from "./memory.ts";
@@ -44,7 +44,7 @@ export function rowGradient(where: string, input: TensorLike, upstream: TensorLi
   const { axis = -1, temperature = 1 } = options;
   const index = checkAxis(where, axis, x.shape.length);
   const wanted = x.shape.filter((_, i) => i !== index);
-  if (`${u.shape}` !== `${wanted}`) throw rangeError(where, "upstream", `of shape [${wanted.join(", ")}]`, `[${u.shape.join(", ")}]`);
+  checkShape(where, "upstream", u, wanted);
   const scale = inverseTemperature(where, temperature);
   const { f32_entropy } = kernels();
   const above = u.data.slice();

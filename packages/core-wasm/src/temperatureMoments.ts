@@ -59,7 +59,7 @@ export function temperatureMoments(x: TensorLike, labels: TensorLike, options: T
   checkShape(where, "x", logits, ["N", "C"]);
   const [n, cols] = logits.shape;
   if (cols === 0) throw rangeError(where, "x", "with at least one class", `shape [${n}, 0]`);
-  if (y.shape.length !== 1 || y.size !== n) throw rangeError(where, "labels", `of shape [${n}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [n]);
   const { beta = 1, first = 0, step = 1, each } = options;
   const scale = Math.fround(beta);
   if (!(scale > 0 && scale < Infinity)) throw rangeError(where, "beta", "a finite float32 > 0", `${beta}`);

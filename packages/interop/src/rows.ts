@@ -1,5 +1,5 @@
 import type { GpuLogits } from "@logits/head";
-import { Tensor, asInt32, checkInteger, checkLabels, describe, rangeError, typeError, type LongWorkOptions, type NumericArray, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkInteger, checkLabels, checkShape, describe, rangeError, typeError, type LongWorkOptions, type NumericArray, type TensorLike } from "@logits/tensor";
 
 /** What a model says about a batch. */
 export interface ModelRows {
@@ -189,7 +189,7 @@ function labelIndices<L extends string>(where: string, labels: Labels<L>, classe
     }));
   }
   const indices = asInt32(where, "labels", labels as TensorLike);
-  if (indices.shape.length !== 1) throw rangeError(where, "labels", "of shape [N]", `[${indices.shape.join(", ")}]`);
+  checkShape(where, "labels", indices, ["N"]);
   checkLabels(where, "labels", indices, classes.length);
   return indices;
 }

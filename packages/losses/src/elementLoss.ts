@@ -1,4 +1,4 @@
-import { asFloat32, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { withoutIgnored } from "./labelled.ts";
 
 /** A loss of one element. Arguments: those of the loss at this element (`z` = 0 where there are two), and its index. */
@@ -28,7 +28,7 @@ export function elementsLoss<Arguments extends readonly TensorLike[], Options ex
 ): Loss<Arguments, Options, Gradients> {
   return defineLoss<Arguments, Options, Gradients>(name, names.length, (where, args, options) => {
     const tensors = args.map((x, k) => asFloat32(where, names[k], x)), { shape, size } = tensors[0], [a, b, c] = tensors.map((x) => x.data), targets = tensors[names.length - 1].data;
-    tensors.forEach((x, k) => sameShape(where, names[k], x.shape, shape));
+    tensors.forEach((x, k) => checkShape(where, names[k], x, shape));
     const { value, slopes } = terms(options, where, shape), weights = withoutIgnored(rowWeights(where, shape, options), targets, options.ignoreIndex);
     if (range !== undefined) checkTargets(where, targets, weights, range);
     return {
@@ -60,11 +60,6 @@ export function elementLoss<Options extends LossOptions = LossOptions>(
     const { value, slope } = terms(options, where, shape);
     return { value, slopes: [slope] };
   }, range);
-}
-
-/** Refuses an argument of another shape. */
-export function sameShape(where: string, argument: string, got: readonly number[], want: readonly number[]): void {
-  if (got.length !== want.length || got.some((n, i) => n !== want[i])) throw rangeError(where, argument, `of shape [${want.join(", ")}]`, `[${got.join(", ")}]`);
 }
 
 /** Refuses targets outside [low, high] where they take part. */

@@ -1,4 +1,4 @@
-import { asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Checks a number in [low, high]; NaN is none. */
 export function checkRange(where: string, argument: string, value: number, low: number, high: number = Infinity): void {
@@ -20,7 +20,7 @@ export function checkChoice<T extends string | number | false>(where: string, ar
 /** One number for each class, finite and at least 0; a copy, since the elements of a resident tensor move when memory grows. */
 export function perClass(where: string, argument: string, given: TensorLike, classes: number): Float32Array {
   const { data, shape } = asFloat32(where, argument, given), bad = data.findIndex((v) => !(v >= 0 && v < Infinity));
-  if (shape.length !== 1 || data.length !== classes) throw rangeError(where, argument, `of shape [${classes}]`, `[${shape.join(", ")}]`);
+  checkShape(where, argument, { shape }, [classes]);
   if (bad >= 0) throw rangeError(where, argument, "finite and not negative", `${data[bad]} at index ${bad}`);
   return data.slice();
 }

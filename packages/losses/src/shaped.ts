@@ -1,11 +1,11 @@
-import { asFloat32, asInt32, rangeError, type Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, checkShape, type Tensor, type TensorLike } from "@logits/tensor";
 
 /** Sizes, or letters for those that are free. */
 type Shape = readonly (number | string)[];
 
 /** An argument that has that shape, or an error that says so. */
 export function shaped<T extends Tensor>(where: string, argument: string, x: T, shape: Shape): T {
-  if (x.shape.length !== shape.length || shape.some((size, k) => typeof size === "number" && size !== x.shape[k])) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${x.shape.join(", ")}]`);
+  checkShape(where, argument, x, shape);
   return x;
 }
 

@@ -74,7 +74,7 @@ function countPairs(where: string, predicted: TensorLike, labels: TensorLike, gi
   const y = asInt32(where, "labels", labels);
   checkShape(where, "predicted", p, ["N"]);
   if (p.size === 0) throw rangeError(where, "predicted", "with at least one row", "none");
-  if (y.shape.length !== 1 || y.size !== p.size) throw rangeError(where, "labels", `of shape [${p.size}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [p.size]);
   if (given !== undefined) checkInteger(where, "classes", given, 1, 65536);
   let classes = given ?? 1;
   if (given === undefined) for (let i = 0; i < p.size; i++) classes = Math.max(classes, p.data[i] + 1, y.data[i] + 1);

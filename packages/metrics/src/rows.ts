@@ -16,7 +16,7 @@ export function labelledRows(where: string, argument: string, scores: TensorLike
   checkShape(where, argument, x, ["N", "C"]);
   const [rows, classes] = x.shape;
   if (rows === 0 || classes === 0) throw rangeError(where, argument, "with at least one row and one class", `shape [${rows}, ${classes}]`);
-  if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [rows]);
   checkLabels(where, "labels", y, classes);
   checkNoNaN(where, argument, x, classes);
   return { data: lastingData(x), labels: lastingData(y), rows, classes };

@@ -1,4 +1,4 @@
-import { Tensor, asMask, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Options of `connectedComponents`. */
 export interface ConnectedComponentsOptions {
@@ -36,7 +36,7 @@ export interface ConnectedComponents {
  */
 export function connectedComponents(mask: TensorLike, options: ConnectedComponentsOptions = {}): ConnectedComponents {
   const where = "connectedComponents", { connectivity = 8 } = options, m = asMask(where, "mask", mask);
-  if (m.shape.length !== 2) throw rangeError(where, "mask", "of shape [H, W]", `[${m.shape.join(", ")}]`);
+  checkShape(where, "mask", m, ["H", "W"]);
   if (connectivity !== 4 && connectivity !== 8) throw rangeError(where, "connectivity", "4 or 8", `${connectivity as number}`);
   const [height, width] = m.shape, labels = new Int32Array(m.size), queue = new Int32Array(m.size), regions: Region[] = [];
   for (let start = 0; start < m.size; start++) {

@@ -50,7 +50,7 @@ export function cosineMap(features: TensorLike, reference: CosineMapReference): 
     return new Tensor("float32", shape, map);
   }
   const y = asFloat32(where, "counterpart", counterpart!);
-  if (y.shape.join() !== x.shape.join()) throw rangeError(where, "counterpart", `of shape [${x.shape.join(", ")}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "counterpart", y, x.shape);
   const v = unitRows(y.data, width);
   for (let n = 0, from = 0; n < count; n++, from += width) {
     let sum = 0;

@@ -132,7 +132,7 @@ export class FeatureStatistics implements Accumulator<FeatureBatch, FeatureMomen
     const [rows, width] = x.shape;
     if (width !== this.features) throw rangeError(where, "features", `of shape [N, ${this.features}]`, `[${rows}, ${width}]`);
     const y = asInt32(where, "labels", batch.labels);
-    if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+    checkShape(where, "labels", y, [rows]);
     checkLabels(where, "labels", y, this.classes);
     const piece = BLOCK * Math.max(1, Math.floor(2 ** 20 / (BLOCK * width)));
     for (let from = 0; from < rows; from += piece) {

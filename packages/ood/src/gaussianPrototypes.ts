@@ -1,5 +1,5 @@
 import { chiSquareSurvival, conformalQuantile, log } from "@logits/statistics";
-import { Tensor, asInt32, checkLabels, describe, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, typeError, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkLabels, checkShape, describe, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, typeError, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
 import { featuresOf, settle } from "./featureRows.ts";
 import type { FeatureStatistics } from "./featureStatistics.ts";
@@ -163,8 +163,8 @@ export class GaussianPrototypes implements Detector {
     const where = "GaussianPrototypes.bounded", { alpha } = options;
     if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
     const { x, count } = featuresOf(where, { features }, this.features), y = asInt32(where, "labels", labels);
-    if (x.shape.length !== 2) throw rangeError(where, "features", `of shape [N, ${this.features}]`, `[${x.shape.join(", ")}]`);
-    if (y.shape.length !== 1 || y.size !== count) throw rangeError(where, "labels", `of shape [${count}]`, `[${y.shape.join(", ")}]`);
+    checkShape(where, "features", x, ["N", this.features]);
+    checkShape(where, "labels", y, [count]);
     checkLabels(where, "labels", y, this.classes);
     const shared = this.fingerprints?.firstShared(x) ?? -1;
     if (shared >= 0) throw rangeError(where, "features", "of rows that were not in the fit", `row ${shared}, which was`, "A promise needs rows of its own");

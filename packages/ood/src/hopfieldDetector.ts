@@ -101,7 +101,7 @@ export class HopfieldDetector implements Detector {
     const [rows, width] = x.shape, classes = z.shape[1];
     if (rows === 0 || width === 0) throw rangeError(where, "features", "of shape [N, F], N >= 1 and F >= 1", `[${rows}, ${width}]`);
     checkSameRows(where, z.shape[0], rows);
-    if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+    checkShape(where, "labels", y, [rows]);
     checkLabels(where, "labels", y, classes);
     const fingerprints = new Fingerprints(), sums = new Float64Array(classes * width), counts = new Int32Array(classes);
     for (let from = 0; from < rows; from += ROWS) {

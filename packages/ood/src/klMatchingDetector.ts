@@ -1,6 +1,6 @@
 import { matmul } from "@logits/core-wasm";
 import { exp, log } from "@logits/statistics";
-import { Tensor, asInt32, checkLabels, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkLabels, checkShape, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { KeptMatrix } from "./keptMatrix.ts";
@@ -84,7 +84,7 @@ export class KLMatchingDetector implements Detector {
     const z = fitLogits(where, logits), [rows, classes] = z.shape;
     const labels = options.labels === undefined ? undefined : asInt32(where, "labels", options.labels);
     if (labels !== undefined) {
-      if (labels.shape.length !== 1 || labels.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${labels.shape.join(", ")}]`);
+      checkShape(where, "labels", labels, [rows]);
       checkLabels(where, "labels", labels, classes);
     }
     const fingerprints = new Fingerprints();

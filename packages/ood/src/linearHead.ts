@@ -39,7 +39,7 @@ export class HeadLayer {
     const [features, classes] = weights.shape;
     if (features === 0 || classes === 0) throw rangeError(where, "weights", "of shape [F, C], F >= 1 and C >= 1", `[${features}, ${classes}]`);
     const bias = head.bias === undefined ? new Tensor("float32", [classes], new Float32Array(classes)) : asFloat32(where, "bias", head.bias);
-    if (bias.shape.length !== 1 || bias.size !== classes) throw rangeError(where, "bias", `of shape [${classes}]`, `[${bias.shape.join(", ")}]`);
+    checkShape(where, "bias", bias, [classes]);
     for (const [name, { data }] of [["weights", weights], ["bias", bias]] as const) {
       const bad = data.findIndex((value) => value - value !== 0);
       if (bad >= 0) throw rangeError(where, name, "of finite numbers", `${data[bad]} at index ${bad}`);

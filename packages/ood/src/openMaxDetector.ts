@@ -1,5 +1,5 @@
 import { exp, log } from "@logits/statistics";
-import { Tensor, asInt32, checkInteger, checkLabels, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkInteger, checkLabels, checkShape, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
 import type { Detector, DetectorNeeds, DetectorRows } from "./detector.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { fitLogits, logitsOf, predicted, settleRow } from "./logitRows.ts";
@@ -103,7 +103,7 @@ export class OpenMaxDetector implements Detector {
     checkInteger(where, "tail", tail, 2, 2 ** 31 - 1);
     checkInteger(where, "revised", revised, 1, 2 ** 31 - 1);
     const z = fitLogits(where, logits), y = asInt32(where, "labels", labels), [rows, classes] = z.shape;
-    if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "labels", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+    checkShape(where, "labels", y, [rows]);
     checkLabels(where, "labels", y, classes);
     const fingerprints = new Fingerprints(), sums = new Float64Array(classes * classes), members: number[][] = Array.from({ length: classes }, () => []);
     for (let from = 0; from < rows; from += ROWS) {

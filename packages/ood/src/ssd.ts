@@ -87,7 +87,7 @@ export class SsdDetector implements Detector {
     if (rows === 0 || width === 0) throw rangeError(where, "features", "of shape [N, F], N >= 1 and F >= 1", `[${rows}, ${width}]`);
     checkFinite(where, x.data, width, 0, rows);
     const y = asInt32(where, "clusters", clusters ?? new Int32Array(rows));
-    if (y.shape.length !== 1 || y.size !== rows) throw rangeError(where, "clusters", `of shape [${rows}]`, `[${y.shape.join(", ")}]`);
+    checkShape(where, "clusters", y, [rows]);
     const count = y.data.reduce((most, label) => Math.max(most, label), 0) + 1;
     checkLabels(where, "clusters", y, count);
     const members: number[][] = Array.from({ length: count }, () => []);

@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, asInt32, asLengths, defineLoss, lastingData, rangeError, rowWeights, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, checkShape, defineLoss, lastingData, rangeError, rowWeights, type Loss, type LossOptions, type LossPlan, type TensorLike } from "@logits/tensor";
 import type { Automaton } from "./automaton.ts";
 import type { ChainGradients } from "./chainGradients.ts";
 import { ChainModel } from "./chainModel.ts";
@@ -46,7 +46,7 @@ function planned(where: string, [emissions, transitions, labels]: readonly [Tens
   const [batch, T, C] = e.shape, varying = A.shape.length === 4, shape = varying ? [batch, T, C, C] : [C, C];
   if (A.shape.join() !== shape.join()) throw rangeError(where, "transitions", `of shape [${C}, ${C}] or [${[batch, T, C, C].join(", ")}]`, `[${A.shape.join(", ")}]`);
   if (varying && (constraint ?? ngrams)) throw rangeError(where, constraint ? "constraint" : "ngrams", `with transitions of shape [${C}, ${C}]`, `[${A.shape.join(", ")}]`);
-  if (y.shape.join() !== `${batch},${T}`) throw rangeError(where, "labels", `of shape [${batch}, ${T}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [batch, T]);
   const weights = rowWeights(where, batch, options);
   const lengths = asLengths(where, "lengths", options.lengths, batch, T);
   // A sequence that takes no part is never read.

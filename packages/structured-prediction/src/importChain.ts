@@ -1,4 +1,4 @@
-import { asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Parameters as `LinearChain.compile` takes them. */
 export interface ChainParameters {
@@ -35,7 +35,7 @@ export function fromPytorchCrf(parameters: { readonly transitions: TensorLike; r
  */
 export function fromFlair(transitions: TensorLike, labels: readonly string[]): ChainParameters & { readonly labels: readonly string[] } {
   const where = "fromFlair", x = asFloat32(where, "transitions", transitions), size = labels.length;
-  if (x.shape.join() !== `${size},${size}`) throw rangeError(where, "transitions", `of shape [${size}, ${size}]`, `[${x.shape.join(", ")}]`);
+  checkShape(where, "transitions", x, [size, size]);
   const first = labels.indexOf("<START>"), last = labels.indexOf("<STOP>");
   if (first < 0 || last < 0) throw rangeError(where, "labels", "with <START> and <STOP>", labels.join(", "));
   const kept = labels.map((_, k) => k).filter((k) => k !== first && k !== last);

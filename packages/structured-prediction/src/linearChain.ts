@@ -1,6 +1,6 @@
 import { chainForwardBackward, chainViterbi, type ChainSums } from "@logits/core-wasm/chains";
 import { exp } from "@logits/statistics";
-import { asFloat32, asMask, checkInteger, lastingData, partOf, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type RandomSource, type Steps, type Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, asMask, checkInteger, checkShape, lastingData, partOf, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type RandomSource, type Steps, type Tensor, type TensorLike } from "@logits/tensor";
 import { acceptsNothing, type Automaton } from "./automaton.ts";
 import { GradientSums, type ChainGradients } from "./chainGradients.ts";
 import { ChainModel, labelsOf, type ChainModelOptions } from "./chainModel.ts";
@@ -273,7 +273,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     let transitions: Float32Array | undefined;
     if (rewards.transitions !== undefined) {
       const x = asFloat32(where, "transitions", rewards.transitions);
-      if (x.shape.join() !== `${C},${C}`) throw rangeError(where, "transitions", `of shape [${C}, ${C}]`, `[${x.shape.join(", ")}]`);
+      checkShape(where, "transitions", x, [C, C]);
       transitions = lastingData(x);
     }
     const mean = this.#expected({ emissions, transitions, start: undefined, end: undefined, varying: undefined, ngrams: undefined });

@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, asInt32, asLengths, asOffsets, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, asOffsets, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 
 /** How sequences lie in the emissions: one [T, C]; padded [B, T, C] with lengths; or row after row [N, C] with offsets. */
 export interface SequenceOptions {
@@ -81,7 +81,7 @@ export class Sequences {
   /** Labels that came in the shape of the rows, without padding; what stands in padding is not read. */
   read(where: string, argument: string, given: TensorLike): Int32Array {
     const x = asInt32(where, argument, given);
-    if (x.shape.join() !== this.shape.join()) throw rangeError(where, argument, `of shape [${this.shape.join(", ")}]`, `[${x.shape.join(", ")}]`);
+    checkShape(where, argument, x, this.shape);
     const labels = this.#source ? Int32Array.from(this.#source, (from) => x.data[from]) : lastingData(x);
     const bad = labels.findIndex((y) => !(y >= 0 && y < this.width));
     if (bad >= 0) throw rangeError(where, argument, `in [0, ${this.width})`, `${labels[bad]} at index ${this.#source ? this.#source[bad] : bad}`);
@@ -91,7 +91,7 @@ export class Sequences {
   /** float32 rows that came with the shape of the rows and `inner`, without padding. */
   readFloats(where: string, argument: string, given: TensorLike, inner: readonly number[]): Float32Array {
     const x = asFloat32(where, argument, given), shape = [...this.shape, ...inner], size = inner.reduce((a, b) => a * b, 1);
-    if (x.shape.join() !== shape.join()) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${x.shape.join(", ")}]`);
+    checkShape(where, argument, x, shape);
     if (!this.#source) return lastingData(x);
     const out = new Float32Array(this.#source.length * size);
     this.#source.forEach((from, row) => out.set(x.data.subarray(from * size, (from + 1) * size), row * size));

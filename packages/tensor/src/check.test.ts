@@ -8,6 +8,9 @@ describe("checks", () => {
   it("let through what is right", () => {
     checkShape("f", "x", tensor([[1]]), ["B", "C"]);
     checkShape("f", "x", tensor([1], []), []);
+    checkShape("f", "x", tensor([[1, 2, 3]]), [1, 3]);
+    checkShape("f", "x", tensor([[1, 2, 3]]), ["B", 3]);
+    checkShape("f", "x", tensor([], [0, 3]), [0, "C"]);
     checkLabels("f", "labels", labels(0, 2), 3);
     checkLabels("f", "labels", labels(), 3);
     checkLabels("f", "labels", labels(0, -1, 7), 3 + 5, -1);
@@ -21,6 +24,9 @@ describe("checks", () => {
   it("say what is wrong", () => {
     expect(() => checkShape("softmax", "logits", tensor([1, 2]), ["B", "C"])).toThrowErrorMatchingInlineSnapshot(`[RangeError: softmax: expected \`logits\` of shape [B, C], got [2]]`);
     expect(() => checkShape("f", "x", tensor([[1, 2]]), [])).toThrowErrorMatchingInlineSnapshot(`[RangeError: f: expected \`x\` of shape [], got [1, 2]]`);
+    expect(() => checkShape("f", "upstream", tensor([[1, 2]]), [2, 1])).toThrowErrorMatchingInlineSnapshot(`[RangeError: f: expected \`upstream\` of shape [2, 1], got [1, 2]]`);
+    expect(() => checkShape("f", "weights", tensor([[1, 2]]), ["N", 3])).toThrowErrorMatchingInlineSnapshot(`[RangeError: f: expected \`weights\` of shape [N, 3], got [1, 2]]`);
+    expect(() => checkShape("f", "labels", tensor([[1, 2]]), [2])).toThrowErrorMatchingInlineSnapshot(`[RangeError: f: expected \`labels\` of shape [2], got [1, 2]]`);
     expect(() => checkLabels("nll", "labels", labels(0, 1, 3), 3)).toThrowErrorMatchingInlineSnapshot(`[RangeError: nll: expected \`labels\` in [0, 3), got 3 at index 2]`);
     expect(() => checkLabels("nll", "labels", labels(0, -1), 3)).toThrowErrorMatchingInlineSnapshot(`[RangeError: nll: expected \`labels\` in [0, 3), got -1 at index 1]`);
     expect(() => checkLabels("nll", "labels", labels(-100, -1), 3, -100)).toThrowErrorMatchingInlineSnapshot(`[RangeError: nll: expected \`labels\` in [0, 3), got -1 at index 1]`);

@@ -2,11 +2,13 @@ import { rangeError } from "./errors.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
- * Checks the rank of an argument and reports it in the letters of the glossary:
- * `checkShape("softmaxCrossEntropy", "logits", x, ["B", "C"])`.
+ * Checks the shape of an argument: a number is the size of its axis, a letter of the glossary leaves it free.
+ * `checkShape("softmaxCrossEntropy", "logits", x, ["B", "C"])` wants two axes, `checkShape(where, "labels", y, [rows])` one of `rows` elements, `checkShape(where, "upstream", u, x.shape)` the shape of x.
+ *
+ * @throws RangeError with the shape that was wanted and the one that came
  */
-export function checkShape(where: string, argument: string, x: Tensor, letters: readonly string[]): void {
-  if (x.shape.length !== letters.length) throw rangeError(where, argument, `of shape [${letters.join(", ")}]`, `[${x.shape.join(", ")}]`);
+export function checkShape(where: string, argument: string, x: { readonly shape: readonly number[] }, shape: readonly (number | string)[]): void {
+  if (x.shape.length !== shape.length || shape.some((size, axis) => typeof size === "number" && size !== x.shape[axis])) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${x.shape.join(", ")}]`);
 }
 
 /** Checks labels in [0, C) and names the first that is not; `ignore` is let through. */

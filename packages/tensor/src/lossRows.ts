@@ -1,4 +1,4 @@
-import { checkAxis, checkLabels } from "./check.ts";
+import { checkAxis, checkLabels, checkShape } from "./check.ts";
 import { asFloat32, asInt32, type TensorLike } from "./convert.ts";
 import { rangeError } from "./errors.ts";
 import { rowWeights, type LossOptions } from "./loss.ts";
@@ -72,7 +72,7 @@ export function scoreRows(where: string, argument: string, scores: TensorLike, o
  */
 export function lossRows(where: string, logits: TensorLike, labels: TensorLike, options: RowLossOptions): LossRows {
   const scores = scoreRows(where, "logits", logits, options), { shape, rows, classes } = scores, { ignoreIndex } = options, y = asInt32(where, "labels", labels);
-  if (y.shape.length !== shape.length || y.shape.some((n, i) => n !== shape[i])) throw rangeError(where, "labels", `of shape [${shape.join(", ")}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, shape);
   checkLabels(where, "labels", y, classes, ignoreIndex);
   let { weights } = scores;
   if (ignoreIndex !== undefined) {

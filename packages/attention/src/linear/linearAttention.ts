@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkShape, lastingData, type TensorLike } from "@logits/tensor";
 import { Group, emptyState } from "./chunks.ts";
 import { prepareLinear, type LinearAttentionOptions, type LinearCall } from "./problem.ts";
 
@@ -46,7 +46,7 @@ function forward(query: TensorLike, key: TensorLike, value: TensorLike, options:
 function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options: LinearAttentionGradientOptions): LinearAttentionWithGrad {
   const where = "linearAttention.withGrad", call = prepareLinear(where, query, key, value, options), { problem: p, gateShape } = call, { batch, groups, heads, queries, keys, features, width } = p;
   const up = asFloat32(where, "upstream", options.upstream), shape = [...lead(call), width];
-  if (up.shape.length !== shape.length || up.shape.some((size, axis) => size !== shape[axis])) throw rangeError(where, "upstream", `of shape [${shape.join(", ")}]`, `[${up.shape.join(", ")}]`);
+  checkShape(where, "upstream", up, shape);
   const sums = new Float64Array(batch * heads * queries), raw = new Float32Array(sums.length * width), output = new Float32Array(raw.length);
   const byQuery = new Float32Array(p.query.length), byKey = new Float32Array(p.key.length), byValue = new Float32Array(p.value.length), byGates = p.gates && new Float32Array(p.gates.data.length), powers = call.powerGiven ? new Float64Array(heads) : undefined;
   const own = (heads / groups) * queries, above = lastingData(up);

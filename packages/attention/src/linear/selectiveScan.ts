@@ -1,5 +1,5 @@
 import { exp } from "@logits/core-wasm";
-import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { NEAR_ZERO, expNearZero } from "./expNearZero.ts";
 
 /** What a selective scan may have besides. */
@@ -68,7 +68,7 @@ function shaped(where: string, argument: string, x: TensorLike, shape: readonly 
 
 function prepare(where: string, input: TensorLike, delta: TensorLike, A: TensorLike, B: TensorLike, C: TensorLike, { D, state }: SelectiveScanOptions): Scan {
   const u = asFloat32(where, "input", input), rates = asFloat32(where, "A", A);
-  if (u.shape.length !== 3) throw rangeError(where, "input", "of shape [B, T, C]", `[${u.shape.join(", ")}]`);
+  checkShape(where, "input", u, ["B", "T", "C"]);
   const [batch, tokens, channels] = u.shape;
   if (rates.shape.length !== 2 || rates.shape[0] !== channels || rates.shape[1] < 1) throw rangeError(where, "A", `of shape [${channels}, N] ([C, N])`, `[${rates.shape.join(", ")}]`);
   const states = rates.shape[1];

@@ -1,6 +1,6 @@
 import { exp as expRows, matmul } from "@logits/core-wasm";
 import { exp } from "@logits/statistics";
-import { Tensor, asFloat32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkInteger, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 
 /** How SOFT inverts the kernel of the landmarks. */
 export interface SoftmaxFreeAttentionOptions {
@@ -161,7 +161,7 @@ function results(call: Call, then: (head: Head, item: number) => void): SoftmaxF
 
 function withGrad(tokens: TensorLike, value: TensorLike, landmarks: TensorLike, options: SoftmaxFreeAttentionGradientOptions): SoftmaxFreeAttentionWithGrad {
   const where = "softmaxFreeAttention.withGrad", call = prepare(where, tokens, value, landmarks, options), { tokens: rows, marks: m, features, width, query, symmetric } = call, up = asFloat32(where, "upstream", options.upstream), shape = [...query.shape.slice(0, -1), width];
-  if (up.shape.length !== shape.length || up.shape.some((size, axis) => size !== shape[axis])) throw rangeError(where, "upstream", `of shape [${shape.join(", ")}]`, `[${up.shape.join(", ")}]`);
+  checkShape(where, "upstream", up, shape);
   const byQuery = new Float32Array(query.size), byValue = new Float32Array(call.value.size), byMarks = new Float32Array(call.landmarks.size), by = -1 / Math.sqrt(features);
   const out = results(call, ({ q, v, l, near, among, inverse, sides, gathered, spread }, item) => {
     if (rows === 0) return;

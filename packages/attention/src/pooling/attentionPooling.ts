@@ -1,7 +1,7 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { sigmoid, tanh } from "@logits/core-wasm/math";
 import { exp } from "@logits/statistics";
-import { Tensor, asFloat32, asMask, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asMask, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
 
 /** The small network that scores an instance. A bias of the score would change nothing: the softmax takes it out. */
@@ -100,7 +100,7 @@ function forward(features: TensorLike, parameters: AttentionPoolingParameters, o
 
 function withGrad(features: TensorLike, parameters: AttentionPoolingParameters, options: AttentionPoolingOptions & { readonly upstream: TensorLike }): AttentionPoolingWithGrad {
   const where = "attentionPooling.withGrad", made = scored(where, features, parameters, options), { given, batch, width, units, rows, v, w, u, h, g } = made, want = [...given.shape.slice(0, -2), width], upstream = asFloat32(where, "upstream", options.upstream);
-  if (upstream.shape.length !== want.length || want.some((n, i) => n !== upstream.shape[i])) throw rangeError(where, "upstream", `of shape [${want.join(", ")}]`, `[${upstream.shape.join(", ")}]`);
+  checkShape(where, "upstream", upstream, want);
   const { output, grads } = attention.withGrad(...made.call, { ...made.options, upstream: new Tensor("float32", [batch, 1, 1, width], lastingData(upstream)) });
   const each = grads.bias!.data, dh = new Float32Array(h.size), dg = new Float32Array(h.size), score = new Float64Array(units);
   for (let at = 0; at < h.size; at++) {

@@ -1,7 +1,7 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { softmaxGrad } from "@logits/core-wasm/rows";
 import { softmax } from "@logits/core-wasm/softmax";
-import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Options of slotAttention. */
 export interface SlotAttentionOptions {
@@ -59,7 +59,7 @@ function forward(slots: TensorLike, keys: TensorLike, values: TensorLike, option
 
 function withGrad(slots: TensorLike, keys: TensorLike, values: TensorLike, options: SlotAttentionOptions & { readonly upstream: TensorLike }): SlotAttentionWithGrad {
   const where = "slotAttention.withGrad", { slots: q, keys: k, values: v, weights, sums, scale, attention, updates } = run(where, slots, keys, values, options), upstream = asFloat32(where, "upstream", options.upstream), { shape } = updates;
-  if (upstream.shape.length !== shape.length || shape.some((n, i) => n !== upstream.shape[i])) throw rangeError(where, "upstream", `of shape [${shape.join(", ")}]`, `[${upstream.shape.join(", ")}]`);
+  checkShape(where, "upstream", upstream, shape);
   const above = matmul(upstream, v, { transposeB: true }), inputs = k.shape[k.shape.length - 2];
   for (let row = 0; row < sums.length; row++) {
     let mean = 0;

@@ -1,7 +1,7 @@
 import { softmaxGrad } from "@logits/core-wasm/rows";
 import { logSoftmax } from "@logits/core-wasm/softmax";
 import { exp } from "@logits/statistics";
-import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
 import { rowNormalizer, type Rows } from "../normalizers/rowNormalizer.ts";
 import type { AttentionOptions } from "../options.ts";
@@ -74,7 +74,7 @@ function forward(query: TensorLike, key: TensorLike, options: AttentionEntropyOp
 
 function withGrad(query: TensorLike, key: TensorLike, options: AttentionEntropyOptions & { readonly upstream: TensorLike }): AttentionEntropyWithGrad {
   const where = "attentionEntropy.withGrad", { upstream, ...rest } = options, own = alone(where, rest), given = asFloat32(where, "upstream", upstream), wanted = asFloat32(where, "query", query).shape.slice(0, -1);
-  if (given.shape.length !== wanted.length || wanted.some((n, i) => n !== given.shape[i])) throw rangeError(where, "upstream", `of shape [${wanted.join(", ")}]`, `[${given.shape.join(", ")}]`);
+  checkShape(where, "upstream", given, wanted);
   if (!own) {
     const { output, grads: { query: ofQuery, key: ofKey } } = attention.withGrad(query, key, ones(where, key), { ...rest, normalizer: entropyRows, upstream: new Tensor("float32", [...wanted, 1], lastingData(given)) });
     return { entropy: new Tensor("float32", wanted, output.data), grads: { query: ofQuery, key: ofKey } };

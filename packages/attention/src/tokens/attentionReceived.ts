@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
 import type { AttentionOptions } from "../options.ts";
 
@@ -36,7 +36,7 @@ export function emptyValues(where: string, key: TensorLike, width: number): Tens
 export function attentionReceived(query: TensorLike, key: TensorLike, options: AttentionReceivedOptions = {}): Tensor<"float32"> {
   const where = "attentionReceived", { weights, ...rest } = options, lead = asFloat32(where, "query", query).shape.slice(0, -1), value = emptyValues(where, key, 1);
   const given = weights === undefined ? undefined : asFloat32(where, "weights", weights);
-  if (given && (given.shape.length !== lead.length || lead.some((n, i) => n !== given.shape[i]))) throw rangeError(where, "weights", `of shape [${lead.join(", ")}]`, `[${given.shape.join(", ")}]`);
+  if (given) checkShape(where, "weights", given, lead);
   const upstream = new Tensor("float32", [...lead, 1], given ? lastingData(given) : new Float32Array(lead.reduce((a, b) => a * b, 1)).fill(1));
   return new Tensor("float32", value.shape.slice(0, -1), attention.withGrad(query, key, value, { ...rest, upstream }).grads.value.data);
 }

@@ -1,5 +1,5 @@
 import { sigmoid } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, asMask, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asMask, checkInteger, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
 import type { AttentionOptions } from "../options.ts";
 import { emptyValues } from "./attentionReceived.ts";
@@ -45,7 +45,7 @@ export interface AttentionSink {
 export function attentionSink(query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionSinkOptions = {}): AttentionSink {
   const where = "attentionSink", { sink = 0, threshold = 0.3, ...rest } = options, { shape } = asFloat32(where, "query", query), values = asFloat32(where, "value", value), empty = emptyValues(where, key, 1), keys = empty.shape[empty.shape.length - 2];
   if (rest.normalizer !== undefined && rest.normalizer !== "softmax") throw rangeError(where, "normalizer", '"softmax"', typeof rest.normalizer === "string" ? rest.normalizer : "another");
-  if (values.shape.length !== empty.shape.length || values.shape.some((n, i) => i < empty.shape.length - 1 && n !== empty.shape[i])) throw rangeError(where, "value", `of shape [${[...empty.shape.slice(0, -1), "E"].join(", ")}]`, `[${values.shape.join(", ")}]`);
+  checkShape(where, "value", values, [...empty.shape.slice(0, -1), "E"]);
   checkInteger(where, "sink", sink, 0, keys - 1);
   if (!(threshold >= 0 && threshold <= 1)) throw rangeError(where, "threshold", "in [0, 1]", `${threshold}`);
   const mask = rest.mask === undefined ? new Tensor("uint8", [keys], new Uint8Array(keys).fill(1)) : asMask(where, "mask", rest.mask), others = new Tensor("uint8", mask.shape, mask.data.map((bit, at) => (at % keys === sink ? 0 : bit)));

@@ -1,5 +1,5 @@
 import { topK } from "@logits/core-wasm/select";
-import { Tensor, asFloat32, asMask, checkInteger, checkNoNaN, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asMask, checkInteger, checkNoNaN, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 
 /** How many tokens are kept, and which in any case. */
 export interface KeepTokensOptions {
@@ -61,7 +61,7 @@ function chosen(where: string, row: number, scores: Float32Array, count: number,
 
 function withGrad(tokens: TensorLike, scores: TensorLike, options: KeepTokensOptions & { readonly upstream: TensorLike }): KeptTokens & { readonly grad: Tensor<"float32"> } {
   const where = "keepTokens.withGrad", kept = forward(tokens, scores, options, where), upstream = asFloat32(where, "upstream", options.upstream), { shape } = kept.tokens;
-  if (upstream.shape.length !== shape.length || shape.some((n, i) => n !== upstream.shape[i])) throw rangeError(where, "upstream", `of shape [${shape.join(", ")}]`, `[${upstream.shape.join(", ")}]`);
+  checkShape(where, "upstream", upstream, shape);
   const { lead, rows, count: total, features } = tokenRows(where, tokens), { count } = options, grad = new Float32Array(rows * total * features);
   for (let i = 0; i < kept.indices.size; i++) grad.set(upstream.data.subarray(i * features, (i + 1) * features), (Math.floor(i / count) * total + kept.indices.data[i]) * features);
   return { ...kept, grad: new Tensor("float32", [...lead, total, features], grad) };

@@ -1,6 +1,6 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { topK } from "@logits/core-wasm/select";
-import { Tensor, asFloat32, checkInteger, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkInteger, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { marks, tokenRows } from "./keepTokens.ts";
 
 /** What is merged, and by which likeness. */
@@ -74,7 +74,7 @@ function forward(tokens: TensorLike, options: MergeTokensOptions, where = "merge
   checkInteger(where, "count", count, 0, total);
   const on = (argument: string, x: TensorLike, shape: readonly (number | string)[]): Tensor<"float32"> => {
     const made = asFloat32(where, argument, x);
-    if (made.shape.length !== shape.length || made.shape.some((n, i) => typeof shape[i] === "number" && n !== shape[i])) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${made.shape.join(", ")}]`);
+    checkShape(where, argument, made, shape);
     return made;
   };
   const likened = options.metric === undefined ? undefined : on("metric", options.metric, [...lead, total, "M"]), metric = likened ? lastingData(likened) : given.data, width = likened ? likened.shape[lead.length + 1] : given.features;
@@ -120,7 +120,7 @@ function plain(tokens: TensorLike, options: MergeTokensOptions): MergedTokens {
 
 function withGrad(tokens: TensorLike, options: MergeTokensOptions & { readonly upstream: TensorLike }): MergedTokens & { readonly grad: Tensor<"float32"> } {
   const where = "mergeTokens.withGrad", { before, ...merged } = forward(tokens, options, where), upstream = asFloat32(where, "upstream", options.upstream), { shape } = merged.tokens;
-  if (upstream.shape.length !== shape.length || shape.some((n, i) => n !== upstream.shape[i])) throw rangeError(where, "upstream", `of shape [${shape.join(", ")}]`, `[${upstream.shape.join(", ")}]`);
+  checkShape(where, "upstream", upstream, shape);
   const grad = merged.unmerge(upstream), totals = merged.unmerge(new Tensor("float32", [...merged.sizes.shape, 1], merged.sizes.data)).data, wide = shape[shape.length - 1];
   for (let i = 0; i < grad.size; i++) grad.data[i] *= before[Math.floor(i / wide)] / totals[Math.floor(i / wide)];
   return { ...merged, grad };

@@ -1,6 +1,6 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { softmax } from "@logits/core-wasm/softmax";
-import { Tensor, asFloat32, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 import { attention } from "../attention.ts";
 import type { AttentionOptions } from "../options.ts";
 
@@ -23,7 +23,7 @@ function checkEpsilon(where: string, epsilon: number): void {
 /** relevance / (parts output), the divisor moved away from 0 by epsilon. */
 function perOutput(where: string, relevance: TensorLike, output: Tensor<"float32">, parts: 1 | 2, epsilon: number): Tensor<"float32"> {
   const given = asFloat32(where, "relevance", relevance), { shape } = output;
-  if (given.shape.length !== shape.length || shape.some((n, i) => n !== given.shape[i])) throw rangeError(where, "relevance", `of shape [${shape.join(", ")}]`, `[${given.shape.join(", ")}]`);
+  checkShape(where, "relevance", given, shape);
   return new Tensor("float32", shape, given.data.map((r, at) => {
     const whole = parts * output.data[at], divisor = whole + (whole < 0 ? -epsilon : epsilon);
     return divisor === 0 ? 0 : r / divisor;
@@ -50,7 +50,7 @@ const times = (x: Tensor<"float32">, grad: Tensor<"float32">, share: number): Te
 export function softmaxRelevance(scores: TensorLike, relevance: TensorLike): Tensor<"float32"> {
   const where = "softmaxRelevance", x = asFloat32(where, "scores", scores), given = asFloat32(where, "relevance", relevance), { shape } = x;
   if (shape.length === 0 || shape[shape.length - 1] < 1) throw rangeError(where, "scores", "of shape [..., C], C >= 1", `[${shape.join(", ")}]`);
-  if (given.shape.length !== shape.length || shape.some((n, i) => n !== given.shape[i])) throw rangeError(where, "relevance", `of shape [${shape.join(", ")}]`, `[${given.shape.join(", ")}]`);
+  checkShape(where, "relevance", given, shape);
   const p = softmax(x).data, cols = shape[shape.length - 1], out = new Float32Array(x.size);
   for (let row = 0; row < x.size; row += cols) {
     let total = 0;
@@ -107,7 +107,7 @@ export function matmulRelevance(a: TensorLike, b: TensorLike, relevance: TensorL
 export function linearRelevance(x: TensorLike, weight: TensorLike, relevance: TensorLike, options: RelevanceOptions & { readonly bias?: TensorLike } = {}): Tensor<"float32"> {
   const where = "linearRelevance", input = asFloat32(where, "x", x), w = asFloat32(where, "weight", weight), { epsilon = 1e-6 } = options;
   checkEpsilon(where, epsilon);
-  if (w.shape.length !== 2) throw rangeError(where, "weight", "of shape [N, K]", `[${w.shape.join(", ")}]`);
+  checkShape(where, "weight", w, ["N", "K"]);
   const [outputs, inputs] = w.shape, lead = input.shape.slice(0, -1);
   if (input.shape.length === 0 || input.shape[input.shape.length - 1] !== inputs) throw rangeError(where, "x", `of shape [..., ${inputs}] ([..., K])`, `[${input.shape.join(", ")}]`);
   const flat = new Tensor("float32", [lead.reduce((a, b) => a * b, 1), inputs], lastingData(input)), output = matmul(flat, w, { transposeB: true });

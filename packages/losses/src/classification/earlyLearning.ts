@@ -1,6 +1,6 @@
 import { softmax } from "@logits/core-wasm/softmax";
 import { log } from "@logits/statistics";
-import { asFloat32, asInt32, checkInteger, checkLabels, defineLoss, lossRows, rangeError, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, checkInteger, checkLabels, checkShape, defineLoss, lossRows, Tensor, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { checkRange, checkShare } from "../range.ts";
 import { rowPlan } from "../rowLoss.ts";
 import { targetRows } from "../targetRows.ts";
@@ -82,7 +82,7 @@ export class TemporalEnsemble {
    */
   update(rows: TensorLike, logits: TensorLike): Tensor<"float32"> {
     const where = "TemporalEnsemble.update", at = asInt32(where, "rows", rows), z = asFloat32(where, "logits", logits), [n, classes] = this.targets.shape, t = this.targets.data;
-    if (z.shape.length !== 2 || z.shape[0] !== at.size || z.shape[1] !== classes) throw rangeError(where, "logits", `of shape [${at.size}, ${classes}]`, `[${z.shape.join(", ")}]`);
+    checkShape(where, "logits", z, [at.size, classes]);
     checkLabels(where, "rows", at, n);
     const p = softmax(z).data.map((v) => Math.min(Math.max(v, CLAMP), 1 - CLAMP)), out = new Float32Array(z.size);
     at.data.forEach((row, b) => {

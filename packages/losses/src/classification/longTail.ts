@@ -1,5 +1,5 @@
 import { log, pow } from "@logits/statistics";
-import { asFloat32, checkPositive, rangeError, Tensor, type RowLossOptions, type ScoreRows, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkPositive, checkShape, rangeError, Tensor, type RowLossOptions, type ScoreRows, type TensorLike } from "@logits/tensor";
 import { labelLoss, type LabelLoss } from "../labelLoss.ts";
 import { checkChoice, checkRange, checkShare, perClass } from "../range.ts";
 
@@ -61,7 +61,7 @@ export function ldamMargins(counts: TensorLike, largest = 0.5): Tensor<"float32"
 
 function positive(where: string, counts: TensorLike): Float32Array {
   const { data, shape } = asFloat32(where, "counts", counts), bad = data.findIndex((v) => !(v > 0 && v < Infinity));
-  if (shape.length !== 1) throw rangeError(where, "counts", "of shape [C]", `[${shape.join(", ")}]`);
+  checkShape(where, "counts", { shape }, ["C"]);
   if (bad >= 0) throw rangeError(where, "counts", "finite and > 0", `${data[bad]} at index ${bad}`);
   return data;
 }

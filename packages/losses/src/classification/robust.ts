@@ -1,5 +1,5 @@
 import { exp, log, log1p } from "@logits/statistics";
-import { asFloat32, checkInteger, defineLoss, lossRows, rangeError, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkInteger, checkShape, defineLoss, lossRows, rangeError, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { labelLoss, type LabelLoss } from "../labelLoss.ts";
 import { checkChoice, checkRange } from "../range.ts";
 import { rowPlan } from "../rowLoss.ts";
@@ -180,7 +180,7 @@ export interface ForwardCorrectionOptions extends RowLossOptions {
  */
 export const forwardCorrectionLoss: LabelLoss<ForwardCorrectionOptions> = /* @__PURE__ */ defineLoss("forwardCorrectionLoss", 2, (where, [logits, labels], options) => {
   const rows = lossRows(where, logits, labels, options), { y, classes } = rows, noise = asFloat32(where, "noise", options.noise), data = noise.data.slice();
-  if (noise.shape.length !== 2 || noise.shape[0] !== classes || noise.shape[1] !== classes) throw rangeError(where, "noise", `of shape [${classes}, ${classes}]`, `[${noise.shape.join(", ")}]`);
+  checkShape(where, "noise", noise, [classes, classes]);
   for (let i = 0; i < classes; i++) {
     const row = data.subarray(i * classes, (i + 1) * classes), sum = row.reduce((a, b) => a + b, 0);
     if (!(Math.abs(sum - 1) <= 1e-5) || row.some((v) => v < 0)) throw rangeError(where, "noise", "to have rows that are not negative and sum to 1", `${row.join(", ")} in row ${i}`);

@@ -1,4 +1,4 @@
-import { asInt32, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { asInt32, checkPositive, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import { pairLoss, type PairLoss, type PairLossOptions } from "../pairs/pairLoss.ts";
 import { crossEntropyRow, decoupledRow } from "../pairs/rows.ts";
 
@@ -15,7 +15,7 @@ const ntXent = (name: string, decoupled: boolean): PairLoss<NtXentLossOptions> =
     checkPositive(where, "temperature", temperature);
     if (groups !== undefined && references !== undefined) throw rangeError(where, "groups", "without `references`", "both");
     const m = columnLabels.length, kind = new Int8Array(m), q = new Float64Array(m), group = groups === undefined ? undefined : asInt32(where, "groups", groups);
-    if (group && `${group.shape}` !== `${n}`) throw rangeError(where, "groups", `of shape [${n}]`, `[${group.shape.join(", ")}]`);
+    if (group) checkShape(where, "groups", group, [n]);
     const own = group && Int32Array.from(rows, (i) => group.data[i]), negatives = (i: number): number => {
       let count = 0;
       for (let j = 0; j < m; j++) {

@@ -1,5 +1,5 @@
 import { exp } from "@logits/statistics";
-import { asFloat32, checkInteger, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkInteger, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { logSoftmaxRow } from "../logSoftmaxRow.ts";
 import { klTerm } from "./divergence.ts";
 
@@ -27,8 +27,8 @@ export interface RelationDistillationOptions extends LossOptions {
  */
 export const relationDistillationLoss: Loss<[student: TensorLike, teacher: TensorLike], RelationDistillationOptions> = /* @__PURE__ */ defineLoss("relationDistillationLoss", 2, (where, [student, teacher], options) => {
   const x = asFloat32(where, "student", student), y = asFloat32(where, "teacher", teacher), [batch, tokens] = x.shape, shape = [batch, tokens], { heads = 1 } = options;
-  if (x.shape.length !== 3) throw rangeError(where, "student", "of shape [B, T, F]", `[${x.shape.join(", ")}]`);
-  if (y.shape.length !== 3 || y.shape[0] !== batch || y.shape[1] !== tokens) throw rangeError(where, "teacher", `of shape [${batch}, ${tokens}, F]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "student", x, ["B", "T", "F"]);
+  checkShape(where, "teacher", y, [batch, tokens, "F"]);
   checkInteger(where, "heads", heads, 1, x.shape[2]);
   for (const [name, { shape: of }] of [["student", x], ["teacher", y]] as const) if (of[2] % heads !== 0) throw rangeError(where, name, `with features divisible by ${heads} heads`, `${of[2]}`);
   const weights = rowWeights(where, shape, options);

@@ -71,7 +71,7 @@ function plan(where: string, hidden: TensorLike | CsrMatrix, weights: TensorLike
   if (softCap !== undefined) checkPositive(where, "softCap", softCap);
   checkInteger(where, "topK", topK, 0, words);
   const bias = options.bias === undefined ? undefined : asFloat32(where, "bias", options.bias), classWeights = options.classWeight === undefined ? undefined : perClass(where, "classWeight", options.classWeight, words);
-  if (bias !== undefined && (bias.shape.length !== 1 || bias.size !== words)) throw rangeError(where, "bias", `of shape [${words}]`, `[${bias.shape.join(", ")}]`);
+  if (bias !== undefined) checkShape(where, "bias", bias, [words]);
   let weighting: Float32Array | undefined, labels: Int32Array | undefined, targets: Tensor<"float32"> | CsrMatrix | undefined;
   if ("labels" in aim) {
     ({ y: labels, weights: weighting } = labelled(where, aim.labels, shape, words, options));
@@ -79,7 +79,7 @@ function plan(where: string, hidden: TensorLike | CsrMatrix, weights: TensorLike
   } else {
     weighting = rowWeights(where, shape, options);
     targets = isCsr(aim.targets) ? checkCsr(where, "targets", aim.targets) : asFloat32(where, "targets", aim.targets);
-    if (`${targets.shape}` !== `${[...shape, words]}`) throw rangeError(where, "targets", `of shape [${[...shape, words].join(", ")}]`, `[${targets.shape.join(", ")}]`);
+    checkShape(where, "targets", targets, [...shape, words]);
   }
   const used = takingPart(rows, weighting);
   const problem: VocabularyProblem = {

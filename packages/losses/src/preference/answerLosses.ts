@@ -1,5 +1,5 @@
 import { exp, expm1, log, sigmoid, softplus } from "@logits/statistics";
-import { asFloat32, checkPositive, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkPositive, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { elementsLoss } from "../elementLoss.ts";
 import { strengthOf, type PreferenceOptions } from "./dpoLoss.ts";
 import { log1mexp } from "./withoutReference.ts";
@@ -156,7 +156,7 @@ export const grpoLoss: Loss<[logProbs: TensorLike, oldLogProbs: TensorLike, adva
   for (const bound of [low, high]) if (!(bound >= 0)) throw rangeError(where, "clip", "at least 0, or [low, high] of that", `${clip}`);
   checkPositive(where, "maxRatio", maxRatio === Infinity ? 1 : maxRatio);
   gate?.forEach((g) => checkPositive(where, "gate", g));
-  if (reference !== undefined && `${reference.shape}` !== `${shape}`) throw rangeError(where, "reference", `of shape [${shape.join(", ")}]`, `[${reference.shape.join(", ")}]`);
+  if (reference !== undefined) checkShape(where, "reference", reference, shape);
   const gain = (r: number, a: number): readonly [number, number] => {
     if (gate !== undefined) {
       const g = gate[a > 0 ? 0 : 1], p = sigmoid(g * (r - 1));

@@ -1,4 +1,4 @@
-import { asFloat32, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkShape, defineLoss, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 
 /** The gradients of a loss of pairs. */
 export interface PairGradients {
@@ -19,7 +19,7 @@ export function readLists(where: string, names: readonly string[], args: readonl
   let length = -1;
   return args.map((arg, i) => {
     const { shape, data } = asFloat32(where, names[i], arg as TensorLike);
-    if (shape.length !== 1 || (length >= 0 && shape[0] !== length)) throw rangeError(where, names[i], `of shape [${length >= 0 ? length : "B"}]`, `[${shape.join(", ")}]`);
+    checkShape(where, names[i], { shape }, [length >= 0 ? length : "B"]);
     length = shape[0];
     return data;
   });

@@ -1,5 +1,5 @@
 import { exp, expm1, log, log1p, softplus } from "@logits/statistics";
-import { asFloat32, rangeError, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkShape, type LossOptions, type TensorLike } from "@logits/tensor";
 import { marginTerm, powerReward, smoothedLogistic, strengthOf, type PreferenceOptions, type SmoothedPreferenceOptions } from "./dpoLoss.ts";
 import { pairLoss, type PairLoss } from "./pairLoss.ts";
 
@@ -103,7 +103,7 @@ export interface RewardModelOptions extends LossOptions {
  */
 export const rewardModelLoss: PairLoss<RewardModelOptions> = /* @__PURE__ */ pairLoss("rewardModelLoss", 2, ({ margin, centering = 0 }: RewardModelOptions, where, _ratios, [{ length }]) => {
   const of = smoothedLogistic(where, {}), extra = margin === undefined ? undefined : asFloat32(where, "margin", margin);
-  if (extra !== undefined && `${extra.shape}` !== `${length}`) throw rangeError(where, "margin", `of shape [${length}]`, `[${extra.shape.join(", ")}]`);
+  if (extra !== undefined) checkShape(where, "margin", extra, [length]);
   return (a, b, i) => {
     const [value, slope] = of(a - b - (extra?.data[i] ?? 0)), both = centering * (a + b);
     return [value + both * (a + b), slope + 2 * both, 2 * both - slope];

@@ -1,5 +1,4 @@
-import { asFloat32, asInt32, checkLabels, sizeOf, Tensor, watchedOptions, type Loss, type TensorLike } from "@logits/tensor";
-import { sameShape } from "../elementLoss.ts";
+import { asFloat32, asInt32, checkLabels, checkShape, sizeOf, Tensor, watchedOptions, type Loss, type TensorLike } from "@logits/tensor";
 
 /** A loss with the arguments and defaults of another library. `withGrad` gives the gradient of the first argument. */
 export interface PresetLoss<Options extends object = object> {
@@ -44,7 +43,7 @@ export function reshaped(x: Tensor<"float32">, shape: readonly number[]): Tensor
 /** Labels of classes on an axis (default the last) as masks of the shape of the scores; `where` is 0 in rows of `ignoreIndex`. */
 export function masksOf(where: string, targets: TensorLike, shape: readonly number[], { axis = -1, ignoreIndex }: { readonly axis?: number; readonly ignoreIndex?: number | undefined } = {}): { readonly masks: Tensor<"float32">; readonly where: Tensor<"uint8"> } {
   const index = axis < 0 ? axis + shape.length : axis, classes = shape[index], labels = asInt32(where, "targets", targets), inner = sizeOf(shape.slice(index + 1)), masks = new Float32Array(sizeOf(shape)), kept = new Uint8Array(masks.length);
-  sameShape(where, "targets", labels.shape, shape.filter((_, i) => i !== index));
+  checkShape(where, "targets", labels, shape.filter((_, i) => i !== index));
   checkLabels(where, "targets", labels, classes, ignoreIndex);
   labels.data.forEach((y, r) => {
     const at = Math.floor(r / inner) * classes * inner + (r % inner);

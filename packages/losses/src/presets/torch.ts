@@ -1,5 +1,5 @@
 import { exp, log } from "@logits/statistics";
-import { asFloat32, asInt32, defineLoss, lossRows, rangeError, scoreRows, Tensor, watchedOptions, type Loss, type Reduction, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, asInt32, checkShape, defineLoss, lossRows, rangeError, scoreRows, Tensor, watchedOptions, type Loss, type Reduction, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { crossEntropy as ownCrossEntropy } from "../classification/crossEntropy.ts";
 import { smoothLabels, softCrossEntropy } from "../classification/softCrossEntropy.ts";
 import { binaryCrossEntropy } from "../multi-label/binaryCrossEntropy.ts";
@@ -150,7 +150,7 @@ export interface TorchKlDivOptions {
 
 const elementwiseKl: Loss<[input: TensorLike, target: TensorLike], { readonly logTarget?: boolean; readonly reduction?: Reduction }> = /* @__PURE__ */ defineLoss("klDiv", 2, (where, [input, target], { logTarget = false }) => {
   const x = asFloat32(where, "input", input), t = asFloat32(where, "target", target), { data } = x;
-  if (`${x.shape}` !== `${t.shape}`) throw rangeError(where, "target", `of shape [${x.shape.join(", ")}]`, `[${t.shape.join(", ")}]`);
+  checkShape(where, "target", t, x.shape);
   const p = Float64Array.from(t.data, (v) => (logTarget ? exp(v) : v));
   return {
     shape: x.shape,
@@ -320,7 +320,7 @@ export const multiMarginLoss: TorchLoss<TorchMultiMarginOptions> = /* @__PURE__ 
  */
 export const multilabelMarginLoss: TorchLoss = /* @__PURE__ */ adapted("multilabelMarginLoss", (where, input, target) => {
   const { x, shape } = batched(where, input), y = asInt32(where, "target", target), classes = x.shape[1], t = new Float32Array(x.size), bad = y.data.findIndex((label) => !(label >= -1 && label < classes));
-  if (`${y.shape}` !== `${shape}`) throw rangeError(where, "target", `of shape [${shape.join(", ")}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "target", y, shape);
   if (bad >= 0) throw rangeError(where, "target", `in [-1, ${classes})`, `${y.data[bad]} at index ${bad}`);
   for (let row = 0; row < t.length; row += classes) for (let c = 0; c < classes && y.data[row + c] >= 0; c++) t[row + y.data[row + c]] = 1;
   return { loss: ownMultilabelMarginLoss, args: [x, new Tensor("float32", x.shape, t)], values: shape.length === 1 ? [] : [shape[0]], input: shape };

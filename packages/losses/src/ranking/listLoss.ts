@@ -1,4 +1,4 @@
-import { asFloat32, asOffsets, asMask, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, asOffsets, asMask, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 
 /** Options of losses over lists of items. */
 export interface ListOptions extends LossOptions {
@@ -18,7 +18,7 @@ export type ListTerms = (scores: Float64Array, relevance: Float64Array, grad: Fl
 export function listLoss<Options extends ListOptions = ListOptions>(name: string, terms: (options: Options, where: string) => ListTerms, least: number = -Infinity): ListLoss<Options> {
   return defineLoss<[scores: TensorLike, relevance: TensorLike], Options>(name, 2, (where, [scores, relevance], options) => {
     const s = asFloat32(where, "scores", scores), y = asFloat32(where, "relevance", relevance), n = s.size, dims = `[${s.shape.join(", ")}]`;
-    if (`${y.shape}` !== `${s.shape}`) throw rangeError(where, "relevance", `of shape ${dims}`, `[${y.shape.join(", ")}]`);
+    checkShape(where, "relevance", y, s.shape);
     const offsets = options.offsets === undefined ? undefined : asOffsets(where, "offsets", options.offsets, n);
     if (s.shape.length !== (offsets ? 1 : 2)) throw rangeError(where, "scores", offsets ? "of shape [N] with offsets" : "of shape [Q, L]", dims);
     const lists = offsets ? offsets.length - 1 : s.shape[0], start = (q: number): number => (offsets ? offsets[q] : q * s.shape[1]);

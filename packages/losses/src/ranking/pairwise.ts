@@ -1,5 +1,5 @@
 import { log2, pow, sigmoid, softplus } from "@logits/statistics";
-import { asFloat32, checkInteger, checkPositive, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkInteger, checkPositive, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { checkChoice } from "../range.ts";
 import { fallingOrder, listLoss, type ListLoss, type ListOptions } from "./listLoss.ts";
 
@@ -162,8 +162,8 @@ export interface MannWhitneyOptions extends LossOptions {
  */
 export const mannWhitneyLoss: Loss<[scores: TensorLike, labels: TensorLike], MannWhitneyOptions> = /* @__PURE__ */ defineLoss("mannWhitneyLoss", 2, (where, [scores, labels], options: MannWhitneyOptions) => {
   const { shape, data: s } = asFloat32(where, "scores", scores), y = asFloat32(where, "labels", labels), n = s.length, { surrogate = "logistic", margin = 1 } = options, weights = rowWeights(where, [n], options) ?? new Float32Array(n).fill(1);
-  if (shape.length !== 1) throw rangeError(where, "scores", "of shape [N]", `[${shape.join(", ")}]`);
-  if (`${y.shape}` !== `${shape}`) throw rangeError(where, "labels", `of shape [${n}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "scores", { shape }, ["N"]);
+  checkShape(where, "labels", y, shape);
   checkPositive(where, "margin", margin);
   checkChoice(where, "surrogate", surrogate, ["logistic", "squared-hinge"]);
   const kept = Array.from(s.keys()).filter((i) => weights[i] !== 0), bad = kept.find((i) => y.data[i] !== 0 && y.data[i] !== 1);

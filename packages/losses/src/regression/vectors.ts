@@ -1,6 +1,5 @@
 import { log } from "@logits/statistics";
-import { asFloat32, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type RowLossOptions, type TensorLike } from "@logits/tensor";
-import { sameShape } from "../elementLoss.ts";
+import { asFloat32, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { checkRange } from "../range.ts";
 import { vectorLoss } from "../vectorLoss.ts";
 
@@ -104,7 +103,7 @@ export const scaleInvariantSnrLoss: VectorLoss<ScaleInvariantSnrOptions> = /* @_
 export const concordanceLoss: VectorLoss<LossOptions> = /* @__PURE__ */ defineLoss("concordanceLoss", 2, (where, [predictions, targets]: [TensorLike, TensorLike], options: LossOptions) => {
   const { shape: whole, data: x } = asFloat32(where, "predictions", predictions), given = asFloat32(where, "targets", targets), t = given.data, [rows, columns = 1] = whole, shape = whole.slice(1);
   if (whole.length < 1 || whole.length > 2) throw rangeError(where, "predictions", "of shape [B] or [B, F]", `[${whole.join(", ")}]`);
-  sameShape(where, "targets", given.shape, whole);
+  checkShape(where, "targets", given, whole);
   const mask = rowWeights(where, rows, { where: options.where }), kept = Array.from({ length: rows }, (_, r) => r).filter((r) => mask?.[r] !== 0), n = kept.length;
   const weights = rowWeights(where, shape, { weight: options.weight }) ?? new Float32Array(columns).fill(1);
   if (n === 0) weights.fill(0);

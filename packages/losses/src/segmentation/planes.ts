@@ -1,6 +1,6 @@
 import { sigmoid } from "@logits/statistics";
-import { asFloat32, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
-import { checkTargets, sameShape } from "../elementLoss.ts";
+import { asFloat32, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { checkTargets } from "../elementLoss.ts";
 import { checkChoice } from "../range.ts";
 
 /** Options of the losses of whole planes. `weight` and `where` are of planes. */
@@ -22,7 +22,7 @@ export function planeLoss<Options extends PlaneOptions = PlaneOptions>(name: str
     if (x.shape.length < 2) throw rangeError(where, "logits", "of shape [..., H, W]", `[${x.shape.join(", ")}]`);
     if (x.shape[x.shape.length - 2] * x.shape[x.shape.length - 1] === 0) throw rangeError(where, "logits", "with at least one pixel", `shape [${x.shape.join(", ")}]`);
     checkChoice(where, "activation", activation, ["sigmoid", "none"]);
-    sameShape(where, "targets", t.shape, x.shape);
+    checkShape(where, "targets", t, x.shape);
     const shape = x.shape.slice(0, -2), [height, width] = x.shape.slice(-2), size = height * width, weights = rowWeights(where, shape, options);
     checkTargets(where, t.data, weights && t.data.map((_, i) => weights[Math.floor(i / size)]), [0, 1]);
     return {

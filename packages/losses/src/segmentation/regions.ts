@@ -1,6 +1,6 @@
 import { log1p, sigmoid } from "@logits/statistics";
-import { asFloat32, asInt32, checkLabels, defineLoss, lastingData, rangeError, rowWeights, scoreRows, type Loss, type RowLossOptions, type Tensor, type TensorLike } from "@logits/tensor";
-import { checkTargets, sameShape } from "../elementLoss.ts";
+import { asFloat32, asInt32, checkLabels, checkShape, defineLoss, lastingData, rangeError, rowWeights, scoreRows, type Loss, type RowLossOptions, type Tensor, type TensorLike } from "@logits/tensor";
+import { checkTargets } from "../elementLoss.ts";
 import { softmaxRows } from "../logSoftmaxRow.ts";
 import { checkChoice } from "../range.ts";
 
@@ -49,14 +49,14 @@ export function regionsOf(where: string, logits: TensorLike, targets: TensorLike
   let t: Float32Array = new Float32Array(z.size), kept = mask;
   const w = new Uint8Array(z.size);
   if (labelled) {
-    sameShape(where, "targets", given.shape, scores.shape);
+    checkShape(where, "targets", given, scores.shape);
     const labels = asInt32(where, "targets", targets), y = labels.data;
     checkLabels(where, "targets", labels, classes, ignoreIndex);
     kept = mask ?? new Float32Array(rows).fill(1);
     for (let r = 0; r < rows; r++) if (y[r] === ignoreIndex) kept[r] = 0;
       else t[r * classes + y[r]] = 1;
   } else {
-    sameShape(where, "targets", given.shape, flat ? scores.shape : x.shape);
+    checkShape(where, "targets", given, flat ? scores.shape : x.shape);
     t = lastingData(flat ? given : scoreRows(where, "targets", given, { axis }).z);
   }
   for (let r = 0, i = 0; r < rows; r++) for (let c = 0; c < classes; c++, i++) w[i] = (kept !== undefined && kept[r] === 0) || (!labelled && t[i] === ignoreIndex) ? 0 : 1;

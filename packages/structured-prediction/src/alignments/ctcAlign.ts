@@ -1,7 +1,7 @@
 import { logSoftmax } from "@logits/core-wasm";
 import { ctcPath, ctcSums } from "@logits/core-wasm/alignments";
 import { exp, log } from "@logits/statistics";
-import { Tensor, asInt32, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkPositive, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import { checkFrames, ctcBatch, type CtcOptions } from "./frames.ts";
 
 /** Options of `ctcAlign`. */
@@ -55,7 +55,7 @@ export interface CtcAlignment {
  */
 export function ctcAlign(logits: TensorLike, labels: TensorLike, { blank = 0, wildcard, secondsPerFrame = 1, confidence = false }: CtcAlignOptions = {}): CtcAlignment {
   const where = "ctcAlign", y = asInt32(where, "labels", labels), batch = ctcBatch(where, logits, labels, { blank, ...(wildcard !== undefined && { wildcard }) });
-  if (batch.logits.shape.length !== 2) throw rangeError(where, "logits", "of shape [T, C]", `[${batch.logits.shape.join(", ")}]`);
+  checkShape(where, "logits", batch.logits, ["T", "C"]);
   checkPositive(where, "secondsPerFrame", secondsPerFrame);
   const sequence = batch.sequence(0), { frames, classes } = batch;
   checkFrames(where, batch.logits, frames, classes);

@@ -1,5 +1,5 @@
 import { softmax } from "@logits/core-wasm";
-import { asFloat32, defineLoss, lastingData, rangeError, scoreRows, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkShape, defineLoss, lastingData, scoreRows, type Loss, type RowLossOptions, type TensorLike } from "@logits/tensor";
 
 /** How two sequences differ. */
 export interface Edits {
@@ -66,7 +66,7 @@ export function editDistance(hypothesis: ArrayLike<unknown>, reference: ArrayLik
  */
 export const expectedErrorLoss: Loss<[scores: TensorLike, errors: TensorLike], RowLossOptions> = /* @__PURE__ */ defineLoss("expectedErrorLoss", 2, (where, [scores, errors], options) => {
   const x = asFloat32(where, "scores", scores), given = asFloat32(where, "errors", errors), { z, rows, classes, shape, weights, gradient } = scoreRows(where, "scores", x, options);
-  if (`${given.shape}` !== `${x.shape}`) throw rangeError(where, "errors", `of shape [${x.shape.join(", ")}]`, `[${given.shape.join(", ")}]`);
+  checkShape(where, "errors", given, x.shape);
   const e = lastingData(scoreRows(where, "errors", given, { axis: options.axis ?? -1 }).z);
   return {
     shape,

@@ -1,6 +1,6 @@
 import { logSoftmax, softmax } from "@logits/core-wasm";
 import { exp, logAddExp } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, asLengths, checkInteger, defineLoss, lastingData, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, checkInteger, checkShape, defineLoss, lastingData, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 
 /** Options of `transducerLoss` beside those of every loss. */
 export interface TransducerOptions extends LossOptions {
@@ -68,7 +68,7 @@ export const transducerLoss: Loss<[blank: TensorLike, labels: TensorLike], Trans
   const x = asFloat32(where, "blank", blank), y = asFloat32(where, "labels", labels);
   if (x.shape.length !== 3 || x.shape[2] === 0) throw rangeError(where, "blank", "of shape [B, T, U + 1]", `[${x.shape.join(", ")}]`);
   const [batch, T, width] = x.shape, U = width - 1;
-  if (y.shape.join() !== `${batch},${T},${U}`) throw rangeError(where, "labels", `of shape [${batch}, ${T}, ${U}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [batch, T, U]);
   const weights = rowWeights(where, batch, options), lengths = asLengths(where, "lengths", options.lengths, batch, T), spelt = asLengths(where, "labelLengths", options.labelLengths, batch, U);
   return {
     shape: [batch],
@@ -107,7 +107,7 @@ export const rnntLoss: Loss<[logits: TensorLike, labels: TensorLike], RnntOption
   if (x.shape.length !== 4 || x.shape[2] === 0) throw rangeError(where, "logits", "of shape [B, T, U + 1, C]", `[${x.shape.join(", ")}]`);
   const [batch, T, width, C] = x.shape, U = width - 1;
   checkInteger(where, "blank", blank, 0, C - 1);
-  if (y.shape.join() !== `${batch},${U}`) throw rangeError(where, "labels", `of shape [${batch}, ${U}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [batch, U]);
   const weights = rowWeights(where, batch, options), lengths = asLengths(where, "lengths", options.lengths, batch, T), spelt = asLengths(where, "labelLengths", options.labelLengths, batch, U);
   for (let b = 0; b < batch; b++) for (let u = 0; u < spelt[b]; u++) {
     const label = y.data[b * U + u];

@@ -1,4 +1,4 @@
-import { asInt32, checkInteger, rangeError, type TensorLike } from "@logits/tensor";
+import { asInt32, checkInteger, checkShape, type TensorLike } from "@logits/tensor";
 import type { Automaton } from "../automaton.ts";
 
 /**
@@ -12,7 +12,7 @@ import type { Automaton } from "../automaton.ts";
  */
 export function accepts(language: Automaton, labels: TensorLike): boolean {
   const { data, shape } = asInt32("accepts", "labels", labels);
-  if (shape.length !== 1) throw rangeError("accepts", "labels", "of shape [T]", `[${shape.join(", ")}]`);
+  checkShape("accepts", "labels", { shape }, ["T"]);
   let q = language.start;
   for (let t = 0; t < data.length; t++) {
     checkInteger("accepts", `labels[${t}]`, data[t], 0, language.labels - 1);

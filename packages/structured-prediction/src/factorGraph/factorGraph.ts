@@ -1,5 +1,5 @@
 import { exp, log } from "@logits/statistics";
-import { Tensor, asInt32, checkInteger, rangeError, type RandomSource, type TensorLike } from "@logits/tensor";
+import { Tensor, asInt32, checkInteger, checkShape, rangeError, type RandomSource, type TensorLike } from "@logits/tensor";
 import { propagateBeliefs, type BeliefPropagationOptions, type Beliefs } from "./beliefPropagation.ts";
 import { assign, eliminate, eliminationOrder, joints, projection, type Bucket, type Eliminated, type Table } from "./elimination.ts";
 
@@ -213,7 +213,7 @@ export class FactorGraph {
 
   #read(method: string, given: TensorLike): Int32Array {
     const where = `${NAME}.${method}`, x = asInt32(where, "labels", given), n = this.cardinalities.length;
-    if (x.shape.length !== 1 || x.size !== n) throw rangeError(where, "labels", `of shape [${n}]`, `[${x.shape.join(", ")}]`);
+    checkShape(where, "labels", x, [n]);
     x.data.forEach((y, v) => checkInteger(where, `labels[${v}]`, y, 0, this.cardinalities[v] - 1));
     return x.data;
   }

@@ -1,6 +1,6 @@
 import { log } from "@logits/statistics";
 import {
-  Tensor, asFloat32, asInt32, checkInteger, checkProbabilities, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type RandomSource, type Steps, type TensorJSON, type TensorLike,
+  Tensor, asFloat32, asInt32, checkInteger, checkProbabilities, checkShape, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type RandomSource, type Steps, type TensorJSON, type TensorLike,
 } from "@logits/tensor";
 import { ChainModel } from "../chainModel.ts";
 import { LinearChain } from "../linearChain.ts";
@@ -83,8 +83,8 @@ export class HiddenMarkovModel {
     this.objective = Object.freeze([...fields.objective]);
     const C = this.states;
     if (C === 0) throw rangeError(where, "initial", "of at least one state", "shape [0]");
-    if (this.transitions.shape.join() !== `${C},${C}`) throw rangeError(where, "transitions", `of shape [${C}, ${C}]`, `[${this.transitions.shape.join(", ")}]`);
-    if (this.emissions.shape.length !== 2 || this.emissions.shape[0] !== C) throw rangeError(where, "emissions", `of shape [${C}, V]`, `[${this.emissions.shape.join(", ")}]`);
+    checkShape(where, "transitions", this.transitions, [C, C]);
+    checkShape(where, "emissions", this.emissions, [C, "V"]);
     checkProbabilities(where, "initial", this.initial, C);
     checkProbabilities(where, "transitions", this.transitions, C);
     if (this.symbols > 0) checkProbabilities(where, "emissions", this.emissions, this.symbols);

@@ -30,8 +30,8 @@ export function pointerScores(positions: TensorLike, queries: TensorLike, { enco
   checkShape(where, "positions", x, ["N", "E"]);
   checkShape(where, "queries", q, ["M", "D"]);
   const H = o.size, [N] = x.shape, [M] = q.shape;
-  if (a.shape.join() !== `${x.shape[1]},${H}`) throw rangeError(where, "weights.encoder", `of shape [${x.shape[1]}, ${H}]`, `[${a.shape.join(", ")}]`);
-  if (b.shape.join() !== `${q.shape[1]},${H}`) throw rangeError(where, "weights.decoder", `of shape [${q.shape[1]}, ${H}]`, `[${b.shape.join(", ")}]`);
+  checkShape(where, "weights.encoder", a, [x.shape[1], H]);
+  checkShape(where, "weights.decoder", b, [q.shape[1], H]);
   const left = matmul(x, a).data, right = matmul(q, b).data, column = new Tensor("float32", [H, 1], lastingData(o)), out = new Float32Array(M * N);
   for (let m = 0; m < M; m++) {
     const hidden = tanh(new Tensor("float32", [N, H], left.map((value, k) => value + right[m * H + (k % H)])));
@@ -58,7 +58,7 @@ export const pointerLoss: Loss<[scores: TensorLike, targets: TensorLike], LossOp
   const s = asFloat32(where, "scores", scores), y = asInt32(where, "targets", targets);
   checkShape(where, "scores", s, ["B", "T", "N"]);
   const [B, T, N] = s.shape;
-  if (y.shape.join() !== `${B},${T}`) throw rangeError(where, "targets", `of shape [${B}, ${T}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "targets", y, [B, T]);
   const weights = rowWeights(where, B, options), masked = s.data.slice(), ended = new Int32Array(B).fill(T);
   for (let b = 0; b < B; b++) {
     if (weights?.[b] === 0) continue;

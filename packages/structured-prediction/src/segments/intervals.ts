@@ -1,7 +1,7 @@
 import { matmul } from "@logits/core-wasm";
 import { intervalSums, type IntervalProblem } from "@logits/core-wasm/segments";
 import { log } from "@logits/statistics";
-import { Tensor, asFloat32, asInt32, checkInteger, lastingData, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, checkInteger, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Frames `first` to `last`, both part of it. */
 export interface Interval {
@@ -64,7 +64,7 @@ export class IntervalCrf {
   static innerProducts(queries: TensorLike, keys: TensorLike): Tensor<"float32"> {
     const where = `${NAME}.innerProducts`, q = asFloat32(where, "queries", queries), k = asFloat32(where, "keys", keys), rank = q.shape.length;
     if ((rank !== 2 && rank !== 3) || q.shape[rank - 1] === 0) throw rangeError(where, "queries", "of shape [K, T, E] or [T, E]", `[${q.shape.join(", ")}]`);
-    if (k.shape.join() !== q.shape.join()) throw rangeError(where, "keys", `of shape [${q.shape.join(", ")}]`, `[${k.shape.join(", ")}]`);
+    checkShape(where, "keys", k, q.shape);
     const [tracks, T, E] = rank === 2 ? [1, ...q.shape] : q.shape, out = new Float32Array(T * T * tracks), scale = 1 / Math.sqrt(E);
     for (let track = 0; track < tracks; track++) {
       const part = (x: Float32Array): Float32Array => x.slice(track * T * E, (track + 1) * T * E), turned = new Float32Array(T * E), own = part(q.data);
@@ -90,7 +90,7 @@ export class IntervalCrf {
     this.#scores = lastingData(s);
     if (skip !== undefined) {
       const g = asFloat32(NAME, "skip", skip), want = [Math.max(0, T - 1), ...shape.slice(2)];
-      if (g.shape.join() !== want.join()) throw rangeError(NAME, "skip", `of shape [${want.join(", ")}]`, `[${g.shape.join(", ")}]`);
+      checkShape(NAME, "skip", g, want);
       this.#skip = lastingData(g);
     }
     if (from !== undefined) {

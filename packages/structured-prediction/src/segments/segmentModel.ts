@@ -1,5 +1,5 @@
 import { segmentTables, type SegmentTables } from "@logits/core-wasm/segments";
-import { asFloat32, asMask, rangeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, asMask, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Scores beside transitions and durations. */
 export interface SegmentModelOptions {
@@ -35,7 +35,7 @@ export class SegmentModel {
     const row = (argument: string, given: TensorLike | undefined): Float32Array => {
       if (given === undefined) return new Float32Array(C);
       const x = asFloat32(where, argument, given);
-      if (x.shape.join() !== `${C}`) throw rangeError(where, argument, `of shape [${C}]`, `[${x.shape.join(", ")}]`);
+      checkShape(where, argument, x, [C]);
       return checkScores(where, argument, x.data).slice();
     };
     this.labels = C;
@@ -44,7 +44,7 @@ export class SegmentModel {
     this.durations = checkScores(where, "durations", L.data).slice();
     if (allowed !== undefined) {
       const mask = asMask(where, "allowed", allowed);
-      if (mask.shape.join() !== L.shape.join()) throw rangeError(where, "allowed", `of shape [${D}, ${C}]`, `[${mask.shape.join(", ")}]`);
+      checkShape(where, "allowed", mask, L.shape);
       mask.data.forEach((one, k) => { if (one === 0) this.durations[k] = -Infinity; });
     }
     this.start = row("start", start);

@@ -1,4 +1,4 @@
-import { asInt32, checkInteger, rangeError, Tensor, type TensorLike } from "@logits/tensor";
+import { asInt32, checkInteger, checkShape, rangeError, Tensor, type TensorLike } from "@logits/tensor";
 
 /** Positions [start, end) of one label. */
 export interface Segment {
@@ -21,7 +21,7 @@ export interface Segment {
  */
 export function segmentsOf(labels: TensorLike): Segment[] {
   const y = asInt32("segmentsOf", "labels", labels), out: Segment[] = [];
-  if (y.shape.length !== 1) throw rangeError("segmentsOf", "labels", "of shape [T]", `[${y.shape.join(", ")}]`);
+  checkShape("segmentsOf", "labels", y, ["T"]);
   if (y.size > 0 && y.data[0] < 0) throw rangeError("segmentsOf", "labels", "with a segment that begins at position 0", `${y.data[0]}`);
   for (let s = 0; s < y.size; ) {
     let t = s + 1;

@@ -1,4 +1,4 @@
-import { Tensor, asFloat32, asInt32, asLengths, defineLoss, rangeError, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, asInt32, asLengths, checkShape, defineLoss, rowWeights, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { SegmentModel, type SegmentModelOptions } from "./segmentModel.ts";
 import { semiMarkovWithin, type SegmentGradients } from "./semiMarkov.ts";
 
@@ -32,9 +32,9 @@ export interface SemiMarkovLossOptions extends LossOptions, SegmentModelOptions 
  */
 export const semiMarkovLoss: Loss<[content: TensorLike, durations: TensorLike, transitions: TensorLike, labels: TensorLike], SemiMarkovLossOptions, { readonly grads: SegmentGradients }> = /* @__PURE__ */ defineLoss("semiMarkovLoss", 4, (where, [content, durations, transitions, labels], options) => {
   const x = asFloat32(where, "content", content), y = asInt32(where, "labels", labels);
-  if (x.shape.length !== 3) throw rangeError(where, "content", "of shape [B, T, C]", `[${x.shape.join(", ")}]`);
+  checkShape(where, "content", x, ["B", "T", "C"]);
   const [batch, T] = x.shape;
-  if (y.shape.join() !== `${batch},${T}`) throw rangeError(where, "labels", `of shape [${batch}, ${T}]`, `[${y.shape.join(", ")}]`);
+  checkShape(where, "labels", y, [batch, T]);
   const weights = rowWeights(where, batch, options), { start, end, tail, allowed, starts, ends, segmentScores } = options;
   const lengths = asLengths(where, "lengths", options.lengths, batch, T);
   // A sequence that takes no part is never read.

@@ -1,5 +1,5 @@
 import { exp, log } from "@logits/statistics";
-import { asFloat32, rangeError, type TensorLike } from "@logits/tensor";
+import { asFloat32, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 import type { ChainModel, ChainStates } from "../chainModel.ts";
 
 /** Under this, a sum of weights may have lost terms that left float64: its target is summed over logarithms. */
@@ -41,7 +41,7 @@ export class ChainStep {
   /** A row of emissions, checked. */
   row(where: string, given: TensorLike): Float32Array {
     const x = asFloat32(where, "row", given);
-    if (x.shape.length !== 1 || x.size !== this.labels) throw rangeError(where, "row", `of shape [${this.labels}]`, `[${x.shape.join(", ")}]`);
+    checkShape(where, "row", x, [this.labels]);
     const bad = x.data.findIndex((v) => !(v < Infinity));
     if (bad >= 0) throw rangeError(where, "row", "finite or -Infinity", `${x.data[bad]} at index ${bad}`);
     return x.data;
