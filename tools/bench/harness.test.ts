@@ -39,6 +39,10 @@ describe("compare", () => {
     const result = compare(timing(1, 10, 1), new Map([["peer", timing(2, 20, 2)]]));
     expect(result.pairedRatio).toBe(2);
   });
+  it("pairs only the rounds in which both ran", () => {
+    const peer: Timing = { median: 6, samples: [Number.NaN, 6, Number.NaN, 8] };
+    expect(compare(timing(1, 2, 3, 4), new Map([["peer", peer]])).pairedRatio).toBe(2.5);
+  });
   it("has no ratio without a peer", () => expect(compare(timing(1), new Map())).toEqual({ ratio: null, fastest: null, pairedRatio: null }));
 });
 
@@ -62,7 +66,7 @@ describe("gate", () => {
 });
 
 describe("alternate", () => {
-  const plan = { clock: "wall" as const, warmUpMs: 0, sampleMs: 0, rounds: 4 };
+  const plan = { clock: "wall" as const, warmUpMs: 0, sampleMs: 0, rounds: 4, budgetMs: 1000 };
 
   it("lets everybody run in every round, starting with another one each time", async () => {
     const log: string[] = [];
@@ -71,17 +75,23 @@ describe("alternate", () => {
     expect(log.join("")).toBe("ab" + "ab" + "ba" + "ab" + "ba");
     expect([...timings.values()].map(({ samples }) => samples.length)).toEqual([4, 4]);
   });
+  it("lets a slow one sit rounds out, the first one and the last round never", async () => {
+    const slow: Contender = { run: () => { const end = performance.now() + 20; while (performance.now() < end); }, read: () => ({ values: [] }), dispose: () => {} };
+    const timings = await alternate(new Map([["ours", slow], ["quick", answering([])], ["slow", slow]]), { ...plan, rounds: 7, budgetMs: 30 });
+    expect(Object.fromEntries([...timings].map(([name, { samples }]) => [name, samples.map((ms) => (Number.isNaN(ms) ? "-" : "x")).join("")]))).toEqual({ ours: "xxxxxxx", quick: "xxxxxxx", slow: "--x-x-x" });
+    expect(timings.get("slow")?.median).toBeGreaterThanOrEqual(20);
+  });
   it("repeats short work until a sample lasts, and reports one run", async () => {
     const busy: Contender = { run: () => { const end = performance.now() + 1; while (performance.now() < end); }, read: () => ({ values: [] }), dispose: () => {} };
     let runs = 0;
     const counted = { ...busy, run: () => { runs++; busy.run(); } };
-    const timings = await alternate(new Map([["busy", counted]]), { clock: "wall", warmUpMs: 20, sampleMs: 10, rounds: 3 });
+    const timings = await alternate(new Map([["busy", counted]]), { clock: "wall", warmUpMs: 20, sampleMs: 10, rounds: 3, budgetMs: 1000 });
     expect(runs).toBeGreaterThan(20);
     expect(timings.get("busy")?.median).toBeGreaterThanOrEqual(1);
   });
   it("can count the time that the thread runs, which a sleep does not lengthen", async () => {
     const sleeping: Contender = { run: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20), read: () => ({ values: [] }), dispose: () => {} };
-    const timings = await alternate(new Map([["sleeping", sleeping]]), { clock: "cpu", warmUpMs: 0, sampleMs: 0, rounds: 3 });
+    const timings = await alternate(new Map([["sleeping", sleeping]]), { clock: "cpu", warmUpMs: 0, sampleMs: 0, rounds: 3, budgetMs: 1000 });
     expect(timings.get("sleeping")?.median).toBeLessThan(10);
   });
   it("waits for work that is asynchronous", async () => {
@@ -90,7 +100,7 @@ describe("alternate", () => {
       run: async () => { most = Math.max(most, ++running); await new Promise((resolve) => setTimeout(resolve, 1)); running--; },
       read: () => ({ values: [] }), dispose: () => {},
     };
-    await alternate(new Map([["slow", slow]]), { clock: "wall", warmUpMs: 0, sampleMs: 3, rounds: 2 });
+    await alternate(new Map([["slow", slow]]), { clock: "wall", warmUpMs: 0, sampleMs: 3, rounds: 2, budgetMs: 1000 });
     expect(most).toBe(1);
   });
 });

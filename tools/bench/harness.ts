@@ -2,7 +2,7 @@ import type { Answer, Contender } from "./types.ts";
 
 export interface Timing {
   median: number;
-  /** Milliseconds of one run, one value per round. */
+  /** Milliseconds of one run, one value per round; NaN for a round that this one sat out. */
   samples: number[];
 }
 
@@ -27,9 +27,12 @@ export interface Plan {
   /** A sample repeats short runs until it lasts about this long. */
   sampleMs: number;
   rounds: number;
+  /** Of a contender whose samples would last longer than this in all, only as many are taken as fit, and three at least. The first one, ours, is sampled in every round. */
+  budgetMs: number;
 }
 
-export const PLAN: Plan = { clock: "wall", warmUpMs: 600, sampleMs: 15, rounds: 11 };
+export const PLAN: Plan = { clock: "wall", warmUpMs: 600, sampleMs: 15, rounds: 11, budgetMs: 1200 };
+const FEWEST = 3;
 
 export function median(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError("median: expected at least one value, got none");
@@ -58,27 +61,32 @@ async function sample(contender: Contender, count: number, now: () => number): P
  */
 export async function alternate(contenders: ReadonlyMap<string, Contender>, plan: Plan = PLAN): Promise<Map<string, Timing>> {
   const names = [...contenders.keys()], now = CLOCKS[plan.clock];
-  const counts = new Map<string, number>();
+  const counts = new Map<string, number>(), shares = new Map<string, number>();
   for (const name of names) {
     const contender = contenders.get(name) as Contender;
     const start = performance.now(), sampleMs = Math.max(plan.sampleMs, SHORTEST[plan.clock]);
     // The count is found by the wall clock, and grows at most tenfold at a time: a first run may be compiled, or a clock may stand still.
-    let count = 1;
+    let count = 1, one = 0;
     do {
-      const one = await sample(contender, count, CLOCKS.wall);
+      one = await sample(contender, count, CLOCKS.wall);
       count = Math.max(1, Math.min(count * 10, Math.ceil(sampleMs / Math.max(one, 1e-6))));
     } while (performance.now() - start < plan.warmUpMs);
     counts.set(name, count);
+    shares.set(name, name === names[0] ? plan.rounds : Math.min(plan.rounds, Math.max(FEWEST, Math.floor(plan.budgetMs / Math.max(one * count, 1e-6)))));
   }
   const samples = new Map(names.map((name) => [name, [] as number[]]));
   for (let round = 0; round < plan.rounds; round++) {
     for (let i = 0; i < names.length; i++) {
-      const name = names[(i + round) % names.length];
-      (samples.get(name) as number[]).push(await sample(contenders.get(name) as Contender, counts.get(name) as number, now));
+      const name = names[(i + round) % names.length], share = shares.get(name) as number;
+      // Evenly over the rounds, the last one always.
+      const takesPart = Math.floor(((round + 1) * share) / plan.rounds) > Math.floor((round * share) / plan.rounds);
+      (samples.get(name) as number[]).push(takesPart ? await sample(contenders.get(name) as Contender, counts.get(name) as number, now) : Number.NaN);
     }
   }
-  return new Map([...samples].map(([name, values]) => [name, { median: median(values), samples: values }]));
+  return new Map([...samples].map(([name, values]) => [name, { median: median(taken(values)), samples: values }]));
 }
+
+const taken = (values: readonly number[]): number[] => values.filter((ms) => !Number.isNaN(ms));
 
 /** Fastest peer by median, its ratio to ours, and the median of the ratios within each round. */
 export function compare(ours: Timing, peers: ReadonlyMap<string, Timing>): { ratio: number | null; fastest: string | null; pairedRatio: number | null } {
@@ -86,7 +94,7 @@ export function compare(ours: Timing, peers: ReadonlyMap<string, Timing>): { rat
   for (const [name, timing] of peers) if (fastest === null || timing.median < (peers.get(fastest) as Timing).median) fastest = name;
   if (fastest === null) return { ratio: null, fastest, pairedRatio: null };
   const best = peers.get(fastest) as Timing;
-  return { ratio: best.median / ours.median, fastest, pairedRatio: median(best.samples.map((ms, i) => ms / ours.samples[i])) };
+  return { ratio: best.median / ours.median, fastest, pairedRatio: median(taken(best.samples.map((ms, i) => ms / ours.samples[i]))) };
 }
 
 export class RedCheckError extends Error {

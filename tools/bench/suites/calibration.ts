@@ -2,7 +2,6 @@ import { philox } from "@logits/tensor";
 import { labelsFor, logits } from "../inputs.ts";
 import * as plain from "./plain.ts";
 import type { Case, Suite } from "./suite.ts";
-import { temperatureCase } from "./temperature.ts";
 import { versus, type Work } from "./versus.ts";
 
 const MILLION = 1_000_000;
@@ -24,7 +23,6 @@ const calibrators = (): Promise<typeof import("@logits/calibration")> => import(
 const metrics = (): Promise<typeof import("@logits/metrics")> => import("@logits/metrics");
 
 const CASES: readonly Case[] = [
-  temperatureCase(50_000, 1000, "scikit-learn 1.9.1: 11.0 s, T wrong by 1.7e-4; L-BFGS with strong Wolfe in torch: 12 to 17 s", "temperature "),
   versus("vector gradient 50000x1000", "torch: 1 s and more for one evaluation; our fit: figure fitMs", async ({ seed }) => {
     const { VectorScaling } = await calibrators(), { vectorScalingGradient } = await import("@logits/core-wasm/affine");
     const rows = 50_000, cols = 1000, x = logits(rows * cols, seed), labels = labelsFor(x, cols, 1.7, seed + 1);

@@ -29,8 +29,8 @@ export function temperatureLoop(x: Float32Array, cols: number, labels: Int32Arra
   return 1 / inverse;
 }
 
-export function temperatureCase(rows: number, cols: number, reference?: string, prefix = ""): Case {
-  const name = `${prefix}${rows}x${cols}`;
+function temperatureCase(rows: number, cols: number, reference?: string): Case {
+  const name = `${rows}x${cols}`;
   return {
     name,
     async run({ variant, library, seed, clock }) {
@@ -47,7 +47,7 @@ export function temperatureCase(rows: number, cols: number, reference?: string, 
       const check: Check = ({ values }) => (Math.abs(values[0] / want - 1) <= 1e-6 ? {} : { failure: `T = ${values[0]} instead of ${want}` });
       const ours = fit(() => TemperatureScaling.fit(x, labels).temperature);
       const loops = fit(() => temperatureLoop(data, cols, labels));
-      const { refused } = await gate(`${name} (${variant})`, ours, new Map([["loops", loops]]), check);
+      const { refused } = await gate(`${name} (${variant})`, ours, new Map(), check);
       const pass: Contender = { run: () => void softmax(x, { out }), read: () => ({ values: out.data }), dispose: () => {} };
       const typed = fit(() => TemperatureScaling.fit({ data, shape: [rows, cols] }, labels).temperature);
       const timings = await alternate(new Map([["ours", ours], ["loops", loops], ["pass", pass], ["typed array", typed]]), { ...PLAN, clock, rounds: 7 });
@@ -77,5 +77,5 @@ export function temperatureCase(rows: number, cols: number, reference?: string, 
 export const temperature: Suite = {
   name: "temperature",
   about: "TemperatureScaling.fit, logits resident in WASM memory, beside one softmax over the same data",
-  cases: [temperatureCase(5000, 1000), temperatureCase(50_000, 1000)],
+  cases: [temperatureCase(5000, 1000), temperatureCase(50_000, 1000, "scikit-learn 1.9.1: 11.0 s, T wrong by 1.7e-4; L-BFGS with strong Wolfe in torch: 12 to 17 s")],
 };
