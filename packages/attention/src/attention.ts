@@ -40,13 +40,15 @@ export interface AttentionWithGrad extends AttentionOutput {
   };
 }
 
-function forward(query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionOptions = {}): AttentionOutput {
-  const { problem, lead, rows, factors } = prepare("attention", query, key, value, options), { output, logSumExp } = rows ? rows.forward(problem, factors) : attentionForward("attention", problem);
+/** `attention` inside another function, which messages name. */
+export function attentionWithin(where: string, query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionOptions): AttentionOutput {
+  const { problem, lead, rows, factors } = prepare(where, query, key, value, options), { output, logSumExp } = rows ? rows.forward(problem, factors) : attentionForward(where, problem);
   return { output: new Tensor("float32", [...lead, problem.sizes.width], output), logSumExp: new Tensor("float32", [...lead], logSumExp) };
 }
 
-function withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionGradientOptions): AttentionWithGrad {
-  const where = "attention.withGrad", { problem, lead, positionBias, rows, factors, biasShape, offset } = prepare(where, query, key, value, options);
+/** `attention.withGrad` inside another function, which messages name. */
+export function gradientsWithin(where: string, query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionGradientOptions): AttentionWithGrad {
+  const { problem, lead, positionBias, rows, factors, biasShape, offset } = prepare(where, query, key, value, options);
   const { shifts, sinks, sizes: { heads, queries, keys, width } } = problem;
   const shaped = (argument: string, x: TensorLike, shape: readonly number[]): Float32Array => {
     const made = asFloat32(where, argument, x);
@@ -102,4 +104,7 @@ export const attention: {
   (query: TensorLike, key: TensorLike, value: TensorLike, options?: AttentionOptions): AttentionOutput;
   /** The same with gradients for query, key, value, bias, the parameters of positionBias and positionWeights, sinks and sigmoidBias. */
   withGrad(query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionGradientOptions): AttentionWithGrad;
-} = /* @__PURE__ */ Object.assign(forward, { withGrad });
+} = /* @__PURE__ */ Object.assign(
+  (query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionOptions = {}) => attentionWithin("attention", query, key, value, options),
+  { withGrad: (query: TensorLike, key: TensorLike, value: TensorLike, options: AttentionGradientOptions) => gradientsWithin("attention.withGrad", query, key, value, options) },
+);

@@ -2,7 +2,7 @@ import { core, type ResidentTensor } from "@logits/core-wasm";
 import { attentionDecode, cacheFormat, type CacheDType, type CacheFormat } from "@logits/core-wasm/decode";
 import { log } from "@logits/statistics";
 import { DisposedError, Tensor, asFloat32, asInt32, checkInteger, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
-import { attention, type AttentionOutput } from "./attention.ts";
+import { attentionWithin, type AttentionOutput } from "./attention.ts";
 import { prepare, type AttentionOptions } from "./options.ts";
 
 /** Sizes of a KeyValueCache. */
@@ -122,7 +122,7 @@ export class KeyValueCache {
     const { problem } = prepare(where, { data: new Float32Array(0), shape: [heads, 0, features] }, { data: new Float32Array(0), shape: [groups, 0, features] }, { data: new Float32Array(0), shape: [groups, 0, width] }, options);
     if (queries >= TILED) {
       const held = this.toTensors();
-      return attention(q, held.key, held.value, { ...options, causal: true });
+      return attentionWithin(where, q, held.key, held.value, { ...options, causal: true });
     }
     const shifts = problem.shifts && options.sigmoidBias === undefined ? problem.shifts.fill(-log(length)) : problem.shifts;
     const to = Int32Array.from({ length: queries }, (_, i) => length - queries + i + 1), from = to.map((end) => Math.max(0, end - windowSize)), most = Math.min(length, windowSize);

@@ -240,7 +240,7 @@ describe("messages of the position helpers", () => {
     const fourRows = new Tensor("float32", [2, 4], new Float32Array(8)), cpb = (changed: object, options: object = {}, queries: readonly number[][] = [[0, 0]]): (() => unknown) => () => logCpb({ ...parameters, ...changed }, queries, [[0, 0]], options);
     expect(
       [
-        rotary({ dimensions: 3 }), rotary({ dimensions: 0 }), rotary({ base: 1 }), rotary({}, [0, NaN]), rotary({}, [0, 2 ** 25]), rotary({}, [[[0]] as unknown as number[]]), rotary({ scaling: { type: "linear", factor: 0.5 } }),
+        () => new RotaryEmbedding([0], undefined as never), () => new RotaryEmbedding([0], null as never), rotary({ dimensions: 3 }), rotary({ dimensions: 0 }), rotary({ base: 1 }), rotary({}, [0, NaN]), rotary({}, [0, 2 ** 25]), rotary({}, [[[0]] as unknown as number[]]), rotary({ scaling: { type: "linear", factor: 0.5 } }),
         rotary({ dimensions: 2, scaling: { type: "ntk", factor: 2 } }), rotary({ scaling: { type: "yarn", factor: 2, originalLength: 0 } }), rotary({ scaling: { type: "yarn", factor: 2, originalLength: 8, betaFast: 1, betaSlow: 2 } }),
         rotary({ scaling: { type: "yarn", factor: 2, originalLength: 8, attentionFactor: 0 } }), rotary({ scaling: { type: "llama3", factor: 2, originalLength: 8, lowFrequencyFactor: 4 } }), rotary({ scaling: { type: "dynamic", factor: 2 } }),
         () => new RotaryEmbedding([0], { dimensions: 4 }).rotate(fourRows), () => new RotaryEmbedding([0, 1], { dimensions: 6 }).gradient(fourRows), () => new RotaryEmbedding([[0, 1]], { dimensions: 4 }).rotate(fourRows),
@@ -248,7 +248,9 @@ describe("messages of the position helpers", () => {
         () => logCpb(parameters, [[0, 0]], [[0, 0]]).gradient([[1]]), () => receptiveField(alibi([1]), { share: 1 }), () => receptiveField(alibi([1]), { length: 3 }),
       ].map(messageOf).join("\n"),
     ).toMatchInlineSnapshot(`
-      "RangeError: RotaryEmbedding: expected \`dimensions\` even, got 3
+      "TypeError: RotaryEmbedding: expected \`options\` an object such as { dimensions }, got undefined
+      TypeError: RotaryEmbedding: expected \`options\` an object such as { dimensions }, got null
+      RangeError: RotaryEmbedding: expected \`dimensions\` even, got 3
       RangeError: RotaryEmbedding: expected \`dimensions\` an integer in [2, 65536], got 0
       RangeError: RotaryEmbedding: expected \`base\` above 1, got 1
       RangeError: RotaryEmbedding: expected \`positions\` in [-16777216, 16777216], got NaN at index 1

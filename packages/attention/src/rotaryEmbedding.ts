@@ -1,5 +1,5 @@
 import { log, pow } from "@logits/statistics";
-import { Tensor, asFloat32, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkInteger, checkPositive, describe, rangeError, typeError, type TensorLike } from "@logits/tensor";
 import { sinCos } from "./sinCos.ts";
 
 /** How the frequencies of a model that was trained at one length are changed for a longer one; the names of `rope_scaling` in model files. */
@@ -120,9 +120,10 @@ export class RotaryEmbedding {
    *
    * @param positions - float32 or integers [T], or [B, T] where they differ in the batch: any real numbers from -2^24 to 2^24, in any order
    * @param options - dimensions, base, interleaved, scaling
-   * @throws RangeError for positions that are not finite or beyond 2^24, an odd number of dimensions, and options out of range
+   * @throws RangeError for positions that are not finite or beyond 2^24, an odd number of dimensions, and options out of range; TypeError without options
    */
   constructor(positions: TensorLike, options: RotaryEmbeddingOptions) {
+    if (typeof options !== "object" || options === null) throw typeError(WHERE, "options", "an object such as { dimensions }", describe(options));
     const { dimensions, base = 10000, interleaved = false, scaling } = options, at = asFloat32(WHERE, "positions", positions);
     if (at.shape.length < 1 || at.shape.length > 2) throw rangeError(WHERE, "positions", "of shape [T] or [B, T]", `[${at.shape.join(", ")}]`);
     for (let i = 0; i < at.size; i++) if (!(Math.abs(at.data[i]) <= 16777216)) throw rangeError(WHERE, "positions", "in [-16777216, 16777216]", `${at.data[i]} at index ${i}`);

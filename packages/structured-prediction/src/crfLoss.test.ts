@@ -78,6 +78,11 @@ describe("crfLoss", () => {
       refused(() => crfLoss(e, A, [[0, 1]], { lengths: [3] })),
       refused(() => crfLoss.withGrad({ ...e, data: Float32Array.of(0, NaN, 0, 0) }, A, [[0, 1]])),
       refused(() => crfLoss(e, { data: new Float32Array(8), shape: [1, 2, 2, 2] }, [[0, 1]], { constraint: lengthBetween(["a", "b"], { atLeast: 1 }) })),
+      // Possible labels, but not where label 0 comes first; the item is that of the loss, though the first takes no part.
+      refused(() => crfLoss.withGrad(tensor([[[0, 0], [0, 0]], [[0, 0], [0, -Infinity]]]), tensor([[-Infinity, 0], [0, 0]]), [[0, 0], [0, -1]], { ignoreIndex: -1, where: [0, 1] })),
+      refused(() => crfLoss(tensor([[[0, 0], [0, 0]], [[0, 0], [-Infinity, -Infinity]]]), A, [[0, 0], [0, 0]], { where: [0, 1] })),
+      refused(() => crfLoss(tensor([[[0, 0], [0, 0]], [[0, 0], [NaN, 0]]]), A, [[0, 0], [0, 0]], { where: [0, 1] })),
+      refused(() => new LinearChain(LinearChain.compile(A), e).logProbOfAnyWithGrad({ data: Uint8Array.of(0, 0, 1, 1), shape: [1, 2, 2] })),
       refused(() => fromFlair(tensor([[0, 1], [1, 0]]), ["A", "B"])),
       refused(() => fromPytorchCrf({ transitions: tensor([[0, 1], [1, 0]]), start_transitions: [0], end_transitions: [0, 0] })),
     ]).toMatchInlineSnapshot(`
@@ -93,6 +98,10 @@ describe("crfLoss", () => {
         "crfLoss: expected \`lengths\` in [0, 2], got 3 at index 0",
         "crfLoss.withGrad: expected \`emissions\` finite or -Infinity, got NaN or +Infinity in batch item 0",
         "crfLoss: expected \`constraint\` with transitions of shape [2, 2], got [1, 2, 2, 2]",
+        "crfLoss.withGrad: expected \`labels\` with a label sequence that has a finite score, got none in batch item 1",
+        "crfLoss: expected \`emissions\` with a label sequence that has a finite score, got none in batch item 1",
+        "crfLoss: expected \`emissions\` finite or -Infinity, got NaN or +Infinity in batch item 1",
+        "LinearChain.logProbOfAnyWithGrad: expected \`allowed\` with a label sequence that has a finite score, got none in batch item 0",
         "fromFlair: expected \`labels\` with <START> and <STOP>, got A, B",
         "fromPytorchCrf: expected \`start_transitions\` of shape [2], got [1]",
       ]

@@ -78,7 +78,7 @@ function planned(where: string, [emissions, transitions, labels]: readonly [Tens
       const N = parts.length, given = some(known, T), upstream = coefficients && Float32Array.from(parts, (b) => -coefficients[b]);
       const model = new ChainModel(where, varying ? undefined : A, C, { ...(start !== undefined && { start }), ...(end !== undefined && { end }), ...(constraint && { constraint }), ...(ngrams && { ngrams }) });
       try {
-        const chain = chainWithin(where, model, { data: some(lastingData(e), T * C), shape: [N, T, C] }, { lengths: some(lengths, 1), ...(varying && { transitions: { data: some(lastingData(A), T * C * C), shape: [N, T, C, C] } }) });
+        const chain = chainWithin({ where, items: parts, allowed: "labels" }, model, { data: some(lastingData(e), T * C), shape: [N, T, C] }, { lengths: some(lengths, 1), ...(varying && { transitions: { data: some(lastingData(A), T * C * C), shape: [N, T, C, C] } }) });
         const values = new Float64Array(batch), put = (logProb: Float64Array): Float64Array => { parts.forEach((b, k) => (values[b] = -logProb[k])); return values; };
         const target = unknown ? new Tensor("uint8", [N, T, C], Uint8Array.from({ length: N * T * C }, (_, k) => Number(given[Math.floor(k / C)] === ignoreIndex || given[Math.floor(k / C)] === k % C))) : new Tensor("int32", [N, T], given);
         if (upstream === undefined) return { values: put(unknown ? chain.logProbOfAny(target) : chain.logProb(target)), gradients: never };

@@ -44,9 +44,18 @@ export interface ChainRanking {
 
 const NAME = "LinearChain";
 
-let named: (where: string, model: ChainModel, emissions: TensorLike, options: GivenOptions) => LinearChain;
+/** The function that a chain is a part of, as messages name it. */
+export interface ChainCaller {
+  readonly where: string;
+  /** [B]: which batch item of that function each is. */
+  readonly items: ArrayLike<number>;
+  /** What is called `allowed` here. */
+  readonly allowed: string;
+}
+
+let within: (caller: ChainCaller, model: ChainModel, emissions: TensorLike, options: GivenOptions) => LinearChain;
 /** A chain inside another function, which messages name. */
-export const chainWithin = (where: string, model: ChainModel, emissions: TensorLike, options: GivenOptions): LinearChain => named(where, model, emissions, options);
+export const chainWithin = (caller: ChainCaller, model: ChainModel, emissions: TensorLike, options: GivenOptions): LinearChain => within(caller, model, emissions, options);
 
 /**
  * The linear-chain conditional random field: p(y) = exp(score(y)) / Z over sequences of labels.
@@ -68,7 +77,9 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   readonly #emissions: Float32Array;
   readonly #transitions: Float32Array | undefined;
   /** What messages name, where it is not the query. */
-  #where: string | undefined;
+  #caller: ChainCaller | undefined;
+  /** The argument whose fault it is that nothing is possible. */
+  #argument = "emissions";
   #sums: ChainSums | undefined;
   #filtered: Float32Array | undefined;
 
@@ -438,6 +449,8 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     const of = this.#sequences.readFloats(this.#at(where), "allowed", { data: Float32Array.from(mask.data), shape: mask.shape }, [C]);
     const rows = this.#sequences.rows.map((v, k) => (of[k] === 1 ? v : -Infinity));
     const masked = new LinearChain(this.model, { data: rows, shape: [this.#sequences.count, C] }, { offsets: this.#sequences.offsets, ...(this.#transitions && { transitions: { data: this.#transitions, shape: [this.#sequences.count, C, C] } }) });
+    masked.#caller = this.#caller;
+    masked.#argument = this.#caller?.allowed ?? "allowed";
     return masked;
   }
 
@@ -550,17 +563,21 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   }
 
   #at(method: string): string {
-    return this.#where ?? `${NAME}.${method}`;
+    return this.#caller?.where ?? `${NAME}.${method}`;
+  }
+
+  #item(b: number): number {
+    return this.#caller?.items[b] ?? b;
   }
 
   #noSupport(method: string, b: number): RangeError {
-    return rangeError(this.#at(method), "emissions", "with a label sequence that has a finite score", `none in batch item ${b}`);
+    return rangeError(this.#at(method), this.#argument, "with a label sequence that has a finite score", `none in batch item ${this.#item(b)}`);
   }
 
   #checkSupport(method: string, totals: Float64Array): void {
     const b = totals.findIndex((z) => !(z > -Infinity));
     if (b < 0) return;
-    if (Number.isNaN(totals[b])) throw rangeError(this.#at(method), "emissions", "finite or -Infinity", `NaN or +Infinity in batch item ${b}`);
+    if (Number.isNaN(totals[b])) throw rangeError(this.#at(method), "emissions", "finite or -Infinity", `NaN or +Infinity in batch item ${this.#item(b)}`);
     throw this.#noSupport(method, b);
   }
 
@@ -580,9 +597,9 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   }
 
   static {
-    named = (where, model, emissions, options) => {
+    within = (caller, model, emissions, options) => {
       const chain = new LinearChain(model, emissions, options);
-      chain.#where = where;
+      chain.#caller = caller;
       return chain;
     };
   }

@@ -42,7 +42,7 @@ export function defineLoss<Arguments extends readonly unknown[], Options extends
   plan: (where: string, args: Arguments, options: Options) => LossPlan<Gradients>,
 ): Loss<Arguments, Options, Gradients> {
   const planned = (where: string, args: readonly unknown[], read: readonly string[]): { readonly given: Options & { readonly upstream?: TensorLike } } & LossPlan<Gradients> => {
-    const given = (args[count] ?? {}) as Options;
+    const given = (args[count] === undefined ? {} : args[count]) as Options;
     if (args.length > count + 1) throw typeError(where, "options", `as the last argument, after ${count} others`, `${args.length} arguments`);
     const { options, refuseUnread } = watchedOptions(where, given, read);
     checkReduction(where, given.reduction);

@@ -49,6 +49,7 @@ describe("watchedOptions", () => {
     expect(call({ temperature: 1 }, gamma)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` with names among [alpha, gamma], got temperature]`);
     expect(call({ temperature: 1 }, () => 0)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` with names among [], got temperature]`);
     expect(() => watchedOptions("f", 3 as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` an object such as { reduction }, got Number]`);
+    expect(() => watchedOptions("f", null as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: f: expected \`options\` an object such as { reduction }, got null]`);
   });
 });
 
@@ -63,6 +64,11 @@ describe("a loss refuses an option that has no effect", () => {
     expect(() => loss([[1, 2]], { pwer: 3 } as never)).toThrow(/got pwer\. Did you mean power\?/);
     expect(() => loss([[1, 2]], { ignoreIndex: -1 })).toThrow(/names among \[axis, power, reduction, (upstream, )?weight, where\], got ignoreIndex$/);
     expect(() => loss([[1, 2]], { power: 3, axis: -1, weight: [1], where: [1], reduction: "sum" })).not.toThrow();
+  });
+
+  it("null for all of them", () => {
+    expect(() => powerLoss([[1, 2]], null as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: powerLoss: expected \`options\` an object such as { reduction }, got null]`);
+    expect(() => powerLoss([[1, 2]], undefined)).not.toThrow();
   });
 
   it("takes `upstream` where there is a gradient", () => {

@@ -18,7 +18,7 @@ export interface WatchedOptions<Options extends object> {
  * @param given - the options of a call
  * @param read - names that are read from what was given itself. Default: none
  * @returns `options`, and `refuseUnread()` for when all were read: TypeError with the names that were, and one that differs in few letters
- * @throws TypeError for a number, an array or a tensor in the place of options: it would be read as none
+ * @throws TypeError for null, a number, an array or a tensor in the place of options: it would be read as none
  * @example
  *   const { options, refuseUnread } = watchedOptions("focalLoss", { gamma: 3 });
  *   const { gamma = 2 } = options;
@@ -26,7 +26,7 @@ export interface WatchedOptions<Options extends object> {
  * Source: this library.
  */
 export function watchedOptions<Options extends object>(where: string, given: Options, read: readonly string[] = []): WatchedOptions<Options> {
-  if (typeof given !== "object" || Symbol.iterator in given || "data" in given) throw typeError(where, "options", "an object such as { reduction }", describe(given));
+  if (typeof given !== "object" || given === null || Symbol.iterator in given || "data" in given) throw typeError(where, "options", "an object such as { reduction }", describe(given));
   const seen = new Set<PropertyKey>(read);
   return {
     options: new Proxy(given, { get: (target, name) => (seen.add(name), target[name as keyof Options]) }),

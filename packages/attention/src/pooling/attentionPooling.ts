@@ -2,7 +2,7 @@ import { matmul } from "@logits/core-wasm/gemm";
 import { sigmoid, tanh } from "@logits/core-wasm/math";
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, asMask, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
-import { attention } from "../attention.ts";
+import { attentionWithin, gradientsWithin } from "../attention.ts";
 
 /** The small network that scores an instance. A bias of the score would change nothing: the softmax takes it out. */
 export interface AttentionPoolingParameters {
@@ -94,14 +94,14 @@ function pooled({ given, batch, count, width, scores, mask }: ReturnType<typeof 
 }
 
 function forward(features: TensorLike, parameters: AttentionPoolingParameters, options: AttentionPoolingOptions = {}): AttentionPooling {
-  const made = scored("attentionPooling", features, parameters, options);
-  return pooled(made, attention(...made.call, made.options).output.data);
+  const where = "attentionPooling", made = scored(where, features, parameters, options);
+  return pooled(made, attentionWithin(where, ...made.call, made.options).output.data);
 }
 
 function withGrad(features: TensorLike, parameters: AttentionPoolingParameters, options: AttentionPoolingOptions & { readonly upstream: TensorLike }): AttentionPoolingWithGrad {
   const where = "attentionPooling.withGrad", made = scored(where, features, parameters, options), { given, batch, width, units, rows, v, w, u, h, g } = made, want = [...given.shape.slice(0, -2), width], upstream = asFloat32(where, "upstream", options.upstream);
   checkShape(where, "upstream", upstream, want);
-  const { output, grads } = attention.withGrad(...made.call, { ...made.options, upstream: new Tensor("float32", [batch, 1, 1, width], lastingData(upstream)) });
+  const { output, grads } = gradientsWithin(where, ...made.call, { ...made.options, upstream: new Tensor("float32", [batch, 1, 1, width], lastingData(upstream)) });
   const each = grads.bias!.data, dh = new Float32Array(h.size), dg = new Float32Array(h.size), score = new Float64Array(units);
   for (let at = 0; at < h.size; at++) {
     const a = at % units, ds = each[Math.floor(at / units)], left = h.data[at], right = g ? g.data[at] : 1;

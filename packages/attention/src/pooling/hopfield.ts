@@ -1,5 +1,5 @@
 import { ConvergenceError, Tensor, asFloat32, checkInteger, checkPositive, rangeError, type TensorLike } from "@logits/tensor";
-import { attention } from "../attention.ts";
+import { attentionWithin, gradientsWithin } from "../attention.ts";
 
 /** Options of hopfieldStep. */
 export interface HopfieldOptions {
@@ -38,7 +38,7 @@ function checked(where: string, states: TensorLike, patterns: TensorLike): Tenso
 function step(states: TensorLike, patterns: TensorLike, options: HopfieldOptions = {}, where = "hopfieldStep"): HopfieldStep {
   const given = checked(where, states, patterns), width = given.shape[given.shape.length - 1], { beta = 1 / Math.sqrt(width), softmaxOne = false } = options;
   checkPositive(where, "beta", beta);
-  const { output, logSumExp } = attention(given, patterns, patterns, { scale: beta, softmaxOne });
+  const { output, logSumExp } = attentionWithin(where, given, patterns, patterns, { scale: beta, softmaxOne });
   const energy = logSumExp.data.map((total, at) => {
     let half = 0;
     for (let f = at * width; f < (at + 1) * width; f++) half += 0.5 * given.data[f] * given.data[f];
@@ -49,7 +49,7 @@ function step(states: TensorLike, patterns: TensorLike, options: HopfieldOptions
 
 function withGrad(states: TensorLike, patterns: TensorLike, options: HopfieldOptions & { readonly upstream: TensorLike }): HopfieldStep & { readonly grads: { readonly states: Tensor<"float32">; readonly patterns: Tensor<"float32"> } } {
   const where = "hopfieldStep.withGrad", { upstream, ...rest } = options, made = step(states, patterns, rest, where), { shape } = made.states, { beta: scale = 1 / Math.sqrt(shape[shape.length - 1]), softmaxOne = false } = rest;
-  const { query, key, value } = attention.withGrad(states, patterns, patterns, { scale, softmaxOne, upstream }).grads;
+  const { query, key, value } = gradientsWithin(where, states, patterns, patterns, { scale, softmaxOne, upstream }).grads;
   return { ...made, grads: { states: query, patterns: new Tensor("float32", key.shape, key.data.map((g, at) => g + value.data[at])) } };
 }
 

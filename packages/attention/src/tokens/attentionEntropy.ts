@@ -2,7 +2,7 @@ import { softmaxGrad } from "@logits/core-wasm/rows";
 import { logSoftmax } from "@logits/core-wasm/softmax";
 import { exp } from "@logits/statistics";
 import { Tensor, asFloat32, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
-import { attention } from "../attention.ts";
+import { attentionWithin, gradientsWithin } from "../attention.ts";
 import { rowNormalizer, type Rows } from "../normalizers/rowNormalizer.ts";
 import type { AttentionOptions } from "../options.ts";
 import { emptyValues } from "./attentionReceived.ts";
@@ -48,7 +48,7 @@ function ones(where: string, key: TensorLike): Tensor<"float32"> {
 /** H = L - E[s], and E[s] = scale q . E[k]: one attention whose values are the keys. */
 function parts(where: string, query: TensorLike, key: TensorLike, options: AttentionEntropyOptions): { readonly entropy: Float32Array; readonly sink: Float64Array; readonly scale: number; readonly q: Tensor<"float32">; readonly lead: readonly number[]; readonly mean: Float32Array } {
   const q = asFloat32(where, "query", query), { shape } = q, width = shape[shape.length - 1], { scale = 1 / Math.sqrt(width), sinks, softmaxOne = false } = options;
-  const { output, logSumExp } = attention(query, key, key, options), heads = shape.length > 2 ? shape[shape.length - 3] : 1, queries = shape[shape.length - 2];
+  const { output, logSumExp } = attentionWithin(where, query, key, key, options), heads = shape.length > 2 ? shape[shape.length - 3] : 1, queries = shape[shape.length - 2];
   const learned = sinks === undefined ? undefined : asFloat32(where, "sinks", sinks).data, sink = new Float64Array(logSumExp.size);
   const entropy = logSumExp.data.map((total, at) => {
     if (total === -Infinity) return 0;
@@ -65,7 +65,7 @@ function parts(where: string, query: TensorLike, key: TensorLike, options: Atten
 function forward(query: TensorLike, key: TensorLike, options: AttentionEntropyOptions = {}): Tensor<"float32"> {
   const where = "attentionEntropy";
   if (!alone(where, options)) {
-    const { output, logSumExp } = attention(query, key, ones(where, key), { ...options, normalizer: entropyRows });
+    const { output, logSumExp } = attentionWithin(where, query, key, ones(where, key), { ...options, normalizer: entropyRows });
     return new Tensor("float32", logSumExp.shape, output.data);
   }
   const { entropy, lead } = parts(where, query, key, options);
@@ -76,12 +76,12 @@ function withGrad(query: TensorLike, key: TensorLike, options: AttentionEntropyO
   const where = "attentionEntropy.withGrad", { upstream, ...rest } = options, own = alone(where, rest), given = asFloat32(where, "upstream", upstream), wanted = asFloat32(where, "query", query).shape.slice(0, -1);
   checkShape(where, "upstream", given, wanted);
   if (!own) {
-    const { output, grads: { query: ofQuery, key: ofKey } } = attention.withGrad(query, key, ones(where, key), { ...rest, normalizer: entropyRows, upstream: new Tensor("float32", [...wanted, 1], lastingData(given)) });
+    const { output, grads: { query: ofQuery, key: ofKey } } = gradientsWithin(where, query, key, ones(where, key), { ...rest, normalizer: entropyRows, upstream: new Tensor("float32", [...wanted, 1], lastingData(given)) });
     return { entropy: new Tensor("float32", wanted, output.data), grads: { query: ofQuery, key: ofKey } };
   }
   const { entropy, sink, scale, q, lead, mean } = parts(where, query, key, rest), width = q.shape[q.shape.length - 1];
   const through = { ...rest, upstream: new Tensor("float32", q.shape, q.data.map((x, at) => -scale * given.data[Math.floor(at / width)] * x)), upstreamLogSumExp: new Tensor("float32", [...lead], given.data.map((u, at) => u * (1 + sink[at]))) };
-  const { grads } = attention.withGrad(query, key, key, through);
+  const { grads } = gradientsWithin(where, query, key, key, through);
   return {
     entropy: new Tensor("float32", [...lead], entropy),
     grads: {

@@ -1,5 +1,5 @@
 import { Tensor, asFloat32, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
-import { attention } from "../attention.ts";
+import { gradientsWithin } from "../attention.ts";
 import type { AttentionOptions } from "../options.ts";
 
 /** Options of attentionReceived. */
@@ -38,5 +38,5 @@ export function attentionReceived(query: TensorLike, key: TensorLike, options: A
   const given = weights === undefined ? undefined : asFloat32(where, "weights", weights);
   if (given) checkShape(where, "weights", given, lead);
   const upstream = new Tensor("float32", [...lead, 1], given ? lastingData(given) : new Float32Array(lead.reduce((a, b) => a * b, 1)).fill(1));
-  return new Tensor("float32", value.shape.slice(0, -1), attention.withGrad(query, key, value, { ...rest, upstream }).grads.value.data);
+  return new Tensor("float32", value.shape.slice(0, -1), gradientsWithin(where, query, key, value, { ...rest, upstream }).grads.value.data);
 }

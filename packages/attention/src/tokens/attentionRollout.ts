@@ -1,5 +1,5 @@
 import { Tensor, asFloat32, rangeError, type TensorLike } from "@logits/tensor";
-import { attention } from "../attention.ts";
+import { gradientsWithin } from "../attention.ts";
 import type { AttentionOptions } from "../options.ts";
 import { emptyValues } from "./attentionReceived.ts";
 
@@ -52,7 +52,7 @@ export function attentionRollout(layers: readonly RolloutLayer[], options: Rollo
     });
     const upstream = new Float32Array(heads[0] * tokens * asked);
     for (let h = 0; h < heads[0]; h++) for (let i = 0; i < tokens; i++) for (let r = 0; r < asked; r++) upstream[(h * tokens + i) * asked + r] = relevance[r * tokens + i];
-    const { data } = attention.withGrad(query, key, emptyValues(where, key, asked), { ...own, upstream: new Tensor("float32", [heads[0], tokens, asked], upstream) }).grads.value;
+    const { data } = gradientsWithin(`${where}: in \`layers[${l}]\``, query, key, emptyValues(where, key, asked), { ...own, upstream: new Tensor("float32", [heads[0], tokens, asked], upstream) }).grads.value;
     relevance = relevance.map((before, at) => {
       let sum = 0;
       for (let h = 0; h < heads[1]; h++) sum += data[(h * tokens + (at % tokens)) * asked + Math.floor(at / tokens)];

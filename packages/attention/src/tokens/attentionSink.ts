@@ -1,6 +1,6 @@
 import { sigmoid } from "@logits/statistics";
 import { Tensor, asFloat32, asInt32, asMask, checkInteger, checkShape, rangeError, type TensorLike } from "@logits/tensor";
-import { attention } from "../attention.ts";
+import { attentionWithin } from "../attention.ts";
 import type { AttentionOptions } from "../options.ts";
 import { emptyValues } from "./attentionReceived.ts";
 
@@ -49,8 +49,8 @@ export function attentionSink(query: TensorLike, key: TensorLike, value: TensorL
   checkInteger(where, "sink", sink, 0, keys - 1);
   if (!(threshold >= 0 && threshold <= 1)) throw rangeError(where, "threshold", "in [0, 1]", `${threshold}`);
   const mask = rest.mask === undefined ? new Tensor("uint8", [keys], new Uint8Array(keys).fill(1)) : asMask(where, "mask", rest.mask), others = new Tensor("uint8", mask.shape, mask.data.map((bit, at) => (at % keys === sink ? 0 : bit)));
-  const all = attention(query, key, empty, { ...rest, mask: others }).logSumExp, { sinks: _, softmaxOne: __, ...without } = rest;
-  const alone = attention(query, key, empty, { ...without, ranges: only(where, sink, shape[shape.length - 2], rest.ranges) }).logSumExp, queries = shape[shape.length - 2], lead = shape.slice(0, -1);
+  const all = attentionWithin(where, query, key, empty, { ...rest, mask: others }).logSumExp, { sinks: _, softmaxOne: __, ...without } = rest;
+  const alone = attentionWithin(where, query, key, empty, { ...without, ranges: only(where, sink, shape[shape.length - 2], rest.ranges) }).logSumExp, queries = shape[shape.length - 2], lead = shape.slice(0, -1);
   const gap = alone.data.map((score, at) => (score === -Infinity ? -Infinity : score - all.data[at])), share = gap.map((g) => sigmoid(g));
   const rate = new Float32Array(lead.slice(0, -1).reduce((a, b) => a * b, 1));
   for (let at = 0; at < share.length; at++) if (share[at] > threshold) rate[Math.floor(at / queries)]++;

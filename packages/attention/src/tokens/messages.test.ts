@@ -43,26 +43,37 @@ it("names what does not fit: diagnostics", () => {
   const x = of(3, 2);
   expect(
     [
-      () => attentionReceived(x, of(2)), () => attentionReceived(x, of(4, 3)), () => attentionReceived(x, x, { weights: of(2) }),
+      () => attentionReceived(x, of(2)), () => attentionReceived(x, of(4, 3)), () => attentionReceived(x, x, { weights: of(2) }), () => attentionReceived(x, x, { mask: [[1, 0], [0, 1]] }),
       () => attentionRollout([], { start: of() }), () => attentionRollout([], { start: of(2), residual: 2 }), () => attentionRollout([{ query: of(1, 3, 2), key: of(1, 2, 2) }], { start: of(3) }), () => attentionRollout([{ query: x, key: x }], { start: of(3) }),
+      () => attentionRollout([{ query: of(1, 3, 2), key: of(1, 3, 1) }], { start: of(3) }), () => attentionRollout([{ query: of(1, 3, 2), key: of(1, 3, 2), options: { scale: NaN } }], { start: of(3) }),
       () => attentionEntropy(x, x, { positionBias: alibi([1]), softmaxOne: true }), () => attentionEntropy(x, x, { normalizer: "sigmoid" } as AttentionEntropyOptions), () => attentionEntropy.withGrad(x, x, { upstream: of(2) }),
-      () => attentionSink(x, x, x, { sink: 3 }), () => attentionSink(x, x, x, { threshold: 2 }), () => attentionSink(x, x, x, { normalizer: "sigmoid" }), () => attentionSink(x, x, of(2, 2)),
+      () => attentionEntropy(x, of(4, 3)), () => attentionEntropy(x, of(4, 3), { softCap: 1 }), () => attentionEntropy.withGrad(x, of(4, 3), { upstream: of(3) }), () => attentionEntropy.withGrad(x, of(4, 3), { softCap: 1, upstream: of(3) }),
+      () => attentionSink(x, x, x, { sink: 3 }), () => attentionSink(x, x, x, { threshold: 2 }), () => attentionSink(x, x, x, { normalizer: "sigmoid" }), () => attentionSink(x, x, of(2, 2)), () => attentionSink(x, of(4, 3), of(4, 3)), () => attentionSink(x, x, x, { lengths: [4] }),
     ].map(messageOf).join("\n"),
   ).toMatchInlineSnapshot(`
     "RangeError: attentionReceived: expected \`key\` of shape [S, D], [Hkv, S, D] or [B, Hkv, S, D], got [2]
-    RangeError: attention.withGrad: expected \`key\` of shape [1, Hkv, S, 2] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [4, 3]
+    RangeError: attentionReceived: expected \`key\` of shape [1, Hkv, S, 2] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [4, 3]
     RangeError: attentionReceived: expected \`weights\` of shape [3], got [2]
+    RangeError: attentionReceived: expected \`mask\` of shape [1, 1, 3, 3] ([B, H, T, S]), leading axes left out or 1, got [2, 2]
     RangeError: attentionRollout: expected \`start\` of shape [T] or [R, T], got []
     RangeError: attentionRollout: expected \`residual\` in [0, 1], got 2
     RangeError: attentionRollout: expected \`layers[0].key\` of shape [Hkv, 3, D], got [1, 2, 2]
     RangeError: attentionRollout: expected \`layers[0].query\` of shape [H, 3, D], got [3, 2]
+    RangeError: attentionRollout: in \`layers[0]\`: expected \`key\` of shape [1, Hkv, S, 2] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [1, 3, 1]
+    RangeError: attentionRollout: in \`layers[0]\`: expected \`scale\` finite, got NaN
     RangeError: attentionEntropy: expected \`softmaxOne\` without \`bias\`, \`positionBias\` and \`softCap\`, got with one
     RangeError: attentionEntropy: expected \`normalizer\` left out, got one. Entropy is that of a softmax
     RangeError: attentionEntropy.withGrad: expected \`upstream\` of shape [3], got [2]
+    RangeError: attentionEntropy: expected \`key\` of shape [1, Hkv, S, 2] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [4, 3]
+    RangeError: attentionEntropy: expected \`key\` of shape [1, Hkv, S, 2] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [4, 3]
+    RangeError: attentionEntropy.withGrad: expected \`key\` of shape [1, Hkv, S, 2] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [4, 3]
+    RangeError: attentionEntropy.withGrad: expected \`key\` of shape [1, Hkv, S, 2] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [4, 3]
     RangeError: attentionSink: expected \`sink\` an integer in [0, 2], got 3
     RangeError: attentionSink: expected \`threshold\` in [0, 1], got 2
     RangeError: attentionSink: expected \`normalizer\` "softmax", got sigmoid
-    RangeError: attentionSink: expected \`value\` of shape [3, E], got [2, 2]"
+    RangeError: attentionSink: expected \`value\` of shape [3, E], got [2, 2]
+    RangeError: attentionSink: expected \`key\` of shape [1, Hkv, S, 2] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [4, 3]
+    RangeError: attentionSink: expected \`lengths\` in [0, 3], got 4 at index 0"
   `);
 });
 
@@ -72,7 +83,7 @@ it("names what does not fit: relevance", () => {
     [
       () => softmaxRelevance(x, of(2)), () => softmaxRelevance(of(3, 0), of(3, 0)), () => matmulRelevance(of(2), of(2), of(1)), () => matmulRelevance(x, of(3, 2), relevance), () => matmulRelevance(x, of(1, 2, 2), relevance), () => matmulRelevance(x, of(2, 2), of(1)), () => matmulRelevance(x, of(2, 2), relevance, { epsilon: -1 }), () => linearRelevance(x, of(2), relevance), () => linearRelevance(x, of(2, 3), relevance),
       () => linearRelevance(x, of(2, 2), relevance, { bias: of(3) }), () => linearRelevance(x, of(2, 2), of(3)), () => linearRelevance(x, of(2, 2), relevance, { epsilon: NaN }), () => attentionRelevance(x, x, x, { relevance: of(3) }), () => attentionRelevance(x, x, x, { relevance, epsilon: Infinity }),
-      () => attentionRelevance(x, x, x, { relevance, softCap: 3 } as AttentionRelevanceOptions),
+      () => attentionRelevance(x, x, x, { relevance, softCap: 3 } as AttentionRelevanceOptions), () => attentionRelevance(x, of(4, 3), x, { relevance }),
     ].map(messageOf).join("\n"),
   ).toMatchInlineSnapshot(`
     "RangeError: softmaxRelevance: expected \`relevance\` of shape [3, 2], got [2]
@@ -89,6 +100,7 @@ it("names what does not fit: relevance", () => {
     RangeError: linearRelevance: expected \`epsilon\` a finite number >= 0, got NaN
     RangeError: attentionRelevance: expected \`relevance\` of shape [3, 2], got [3]
     RangeError: attentionRelevance: expected \`epsilon\` a finite number >= 0, got Infinity
-    RangeError: attentionRelevance: expected \`softCap\` left out, got one. The rules are those of a softmax of scores"
+    RangeError: attentionRelevance: expected \`softCap\` left out, got one. The rules are those of a softmax of scores
+    RangeError: attentionRelevance: expected \`key\` of shape [1, Hkv, S, 2] ([B, Hkv, S, D]) with Hkv a divisor of 1, got [4, 3]"
   `);
 });

@@ -1,7 +1,7 @@
 import { matmul } from "@logits/core-wasm/gemm";
 import { softmax } from "@logits/core-wasm/softmax";
 import { Tensor, asFloat32, checkShape, lastingData, rangeError, type TensorLike } from "@logits/tensor";
-import { attention } from "../attention.ts";
+import { attentionWithin, gradientsWithin } from "../attention.ts";
 import type { AttentionOptions } from "../options.ts";
 
 /** What keeps a small output from handing on much. */
@@ -143,6 +143,6 @@ export function attentionRelevance(query: TensorLike, key: TensorLike, value: Te
   const where = "attentionRelevance", { relevance, epsilon = 1e-6, ...rest } = options;
   for (const name of ["softCap", "normalizer", "positionWeights", "sigmoidBias"] as const) if ((rest as AttentionOptions)[name] !== undefined) throw rangeError(where, name, "left out", "one", "The rules are those of a softmax of scores");
   checkEpsilon(where, epsilon);
-  const { output } = attention(query, key, value, rest), { grads } = attention.withGrad(query, key, value, { ...rest, upstream: perOutput(where, relevance, output, 2, epsilon) });
+  const { output } = attentionWithin(where, query, key, value, rest), { grads } = gradientsWithin(where, query, key, value, { ...rest, upstream: perOutput(where, relevance, output, 2, epsilon) });
   return { query: times(asFloat32(where, "query", query), grads.query, 0.5), key: times(asFloat32(where, "key", key), grads.key, 0.5), value: times(asFloat32(where, "value", value), grads.value, 1) };
 }
