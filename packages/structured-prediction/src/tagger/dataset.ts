@@ -44,13 +44,15 @@ export interface DatasetOptions {
 /** Columns of each token: a word alone is one column. */
 export function columnsOf(where: string, argument: string, tokens: readonly (string | Columns)[], features: Features): readonly Columns[] {
   const wanted = features instanceof FeatureTemplates ? features.columns : 0;
-  return tokens.map((token, t) => {
-    const columns = typeof token === "string" ? [token] : token;
-    if (!Array.isArray(columns) || columns.length < wanted || columns.some((column) => typeof column !== "string")) throw rangeError(where, `${argument}[${t}]`, `a word or an array of at least ${Math.max(1, wanted)} strings`, JSON.stringify(token) ?? "undefined");
-    return columns;
-  });
+  return tokens.map((token, t) => columnsAt(where, argument, token, t, wanted));
 }
 
+/** Columns of token t, `wanted` of them at least. */
+export function columnsAt(where: string, argument: string, token: string | Columns, t: number, wanted: number): Columns {
+  const columns = typeof token === "string" ? [token] : token;
+  if (!Array.isArray(columns) || columns.length < wanted || columns.some((column) => typeof column !== "string")) throw rangeError(where, `${argument}[${t}]`, `a word or an array of at least ${Math.max(1, wanted)} strings`, JSON.stringify(token) ?? "undefined");
+  return columns;
+}
 
 /** Reads sentences. @throws RangeError for none, fewer than two labels, or labels that do not fit the tokens */
 export function* encode(where: string, sentences: readonly LabelledSentence[], { features, minCount, pairs }: DatasetOptions): Steps<Dataset> {

@@ -10,7 +10,6 @@ import { FormatError, message } from "@logits/tensor";
  *      ends of the labels' names u32[C]   ends of the attributes' names u32[A]   slots u32[H]: attribute + 1, or 0
  *      texts in UTF-8, filled up with zeros to 4 bytes
  */
-const ENCODER = new TextEncoder();
 const MAGIC = 0x4754474c, VERSION = 1, HEADER = 64;
 
 /** What a model file holds. */
@@ -31,18 +30,27 @@ export interface ModelParts {
   readonly kind: "crf" | "perceptron";
 }
 
-/** FNV-1a: `SEED`, then each byte b makes h Math.imul(h ^ b, PRIME). */
-export const SEED: number = 0x811c9dc5 | 0, PRIME = 0x01000193;
+/** FNV-1a of nothing. */
+export const SEED: number = 0x811c9dc5 | 0;
 
-/** FNV-1a of bytes, its bits mixed. */
-function hash(bytes: Uint8Array, from: number, to: number): number {
-  let h = SEED;
-  for (let i = from; i < to; i++) h = Math.imul(h ^ bytes[i], PRIME);
-  return (h ^ (h >>> 15)) >>> 0;
+/** FNV-1a of bytes [from, to), after what came before. */
+export function hashed(bytes: Uint8Array, from: number, to: number, before: number): number {
+  let h = before;
+  for (let i = from; i < to; i++) h = Math.imul(h ^ bytes[i], 0x01000193);
+  return h;
+}
+
+function mix(h: number): number {
+  return h ^ (h >>> 15);
+}
+
+/** One of 255 values that are not 0, of bits that choose no slot. */
+function signOf(mixed: number): number {
+  return mixed >>> 24 || 255;
 }
 
 /** Every step is a bijection of what came before: a change of one word is always seen. */
-function checksum(words: Uint32Array): number {
+function checksum(words: Uint32Array | Int32Array): number {
   let h = 0x811c9dc5;
   for (let i = 4; i < words.length; i++) {
     h = Math.imul(h ^ words[i], 0x9e3779b1);
@@ -90,7 +98,7 @@ export function writeModel({ templates, labels, attributes, start, end, transiti
   for (const [a, item] of attributeNames.bytes.entries()) {
     bytes.set(item, to);
     to += item.length;
-    let slot = hash(item, 0, item.length) & (H - 1);
+    let slot = mix(hashed(item, 0, item.length, SEED)) & (H - 1);
     while (slots[slot] !== 0) slot = (slot + 1) & (H - 1);
     slots[slot] = a + 1;
   }
@@ -108,13 +116,14 @@ export class ModelFile {
   readonly end: Float32Array;
   readonly transitions: Float32Array;
   readonly weights: Float32Array;
-  readonly pairStarts: Uint32Array;
-  readonly pairLabels: Uint32Array;
-  readonly #ends: Uint32Array;
-  readonly #slots: Uint32Array;
-  readonly #names: Uint8Array;
-  readonly #room = new Uint8Array(512);
-  #tags: Int32Array | undefined;
+  readonly pairStarts: Int32Array;
+  readonly pairLabels: Int32Array;
+  /** Where the attributes' names end. */
+  readonly nameEnds: Int32Array;
+  readonly #slots: Int32Array;
+  /** The names, in UTF-8. */
+  readonly names: Uint8Array;
+  #signs: Uint8Array | undefined;
 
   /** @throws FormatError for bytes that are no model, of another version, cut off or changed */
   constructor(where: string, given: Uint8Array) {
@@ -128,18 +137,19 @@ export class ModelFile {
     if (head[0] !== MAGIC) fail('to begin with "LGTG"', JSON.stringify(String.fromCharCode(...bytes.subarray(0, 4))));
     if (head[1] !== VERSION) fail(`of version ${VERSION}`, `${head[1]}`, head[1] > VERSION ? "Upgrade @logits/structured-prediction to read it" : undefined);
     if (head[2] !== bytes.length || bytes.length % 4 !== 0) fail(`of ${head[2]} bytes`, `${bytes.length}`);
-    const all = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    // int32, with which engines count faster: sizes are less than 2^31.
+    const all = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
     if (head[3] !== checksum(all)) fail(`whose checksum is ${head[3]}`, `${checksum(all)}: the file is damaged`);
     const [C, A, P, H, textSize, labelSize, attributeSize, flags] = head.subarray(4, 12);
     const words = HEADER / 4 + 2 * C + C * C + 2 * P + 2 * A + 1 + C + H + Math.ceil((textSize + labelSize + attributeSize) / 4);
     // A checksum is no proof: whoever writes a file can write its checksum.
     if (C < 1 || words !== all.length || H < 4 || (H & (H - 1)) !== 0 || H < A + 1 || flags > 3) fail("with sizes that fit together", `${C} labels, ${A} attributes, ${P} pairs, ${H} slots`);
     let at = HEADER / 4;
-    const take = (count: number): Uint32Array => all.subarray(at, (at += count));
+    const take = (count: number): Int32Array => all.subarray(at, (at += count));
     const floats = (count: number): Float32Array => {
       const view = new Float32Array(bytes.buffer, bytes.byteOffset + 4 * at, count);
       at += count;
-      const bad = view.findIndex((v) => v - v !== 0);
+      const bad = notFinite(view);
       if (bad >= 0) fail("of finite weights", `${view[bad]}`);
       return view;
     };
@@ -149,11 +159,11 @@ export class ModelFile {
     this.weights = floats(P);
     this.pairStarts = take(A + 1);
     this.pairLabels = take(P);
-    if (this.pairStarts[0] !== 0 || this.pairStarts[A] !== P || !rises(this.pairStarts) || this.pairLabels.some((y) => y >= C)) fail("with pairs of attributes and labels that are there", "others");
+    if (this.pairStarts[0] !== 0 || this.pairStarts[A] !== P || !rises(this.pairStarts) || !within(this.pairLabels, C)) fail("with pairs of attributes and labels that are there", "others");
     const labelEnds = take(C);
-    this.#ends = take(A);
+    this.nameEnds = take(A);
     this.#slots = take(H);
-    if (!rises(labelEnds) || labelEnds[C - 1] !== labelSize || !rises(this.#ends) || (A > 0 ? this.#ends[A - 1] : 0) !== attributeSize || this.#slots.some((a) => a > A) || !this.#slots.includes(0)) fail("with names that are there", "others");
+    if (!rises(labelEnds) || labelEnds[C - 1] !== labelSize || !rises(this.nameEnds) || (A > 0 ? this.nameEnds[A - 1] : 0) !== attributeSize || !within(this.#slots, A + 1) || !this.#slots.includes(0)) fail("with names that are there", "others");
     const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }), text = bytes.subarray(4 * at);
     const decode = (from: number, to: number): string => {
       try {
@@ -166,64 +176,71 @@ export class ModelFile {
     this.kind = (flags & 2) === 2 ? "perceptron" : "crf";
     this.labels = Object.freeze(Array.from(labelEnds, (to, y) => decode(textSize + (y === 0 ? 0 : labelEnds[y - 1]), textSize + to)));
     if (new Set(this.labels).size !== C) fail("with different labels", "one twice");
-    this.#names = text.subarray(textSize + labelSize, textSize + labelSize + attributeSize);
+    this.names = text.subarray(textSize + labelSize, textSize + labelSize + attributeSize);
   }
 
   /** A. */
   get attributes(): number {
-    return this.#ends.length;
+    return this.nameEnds.length;
   }
 
   /** Name of an attribute. */
   nameOf(attribute: number): string {
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.#names.subarray(attribute === 0 ? 0 : this.#ends[attribute - 1], this.#ends[attribute]));
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.names.subarray(attribute === 0 ? 0 : this.nameEnds[attribute - 1], this.nameEnds[attribute]));
   }
 
-  /** The attribute of that name; -1 where training has not seen it. */
-  find(name: string): number {
-    let room = this.#room;
-    if (3 * name.length > room.length) room = new Uint8Array(3 * name.length);
-    const size = ENCODER.encodeInto(name, room).written;
-    return this.#find(room, 0, size, hash(room, 0, size));
-  }
-
-  /**
-   * The attributes of many names in UTF-8: name i lies in bytes [ends[i - 1], ends[i]), and hashes[i] is its FNV-1a, not mixed. All slots are looked at
-   * before any name is: what is far away in memory is on its way at the same time.
-   */
-  findAll(bytes: Uint8Array, ends: Int32Array, hashes: Int32Array, count: number, found: Int32Array): void {
-    const slots = this.#slots, tags = (this.#tags ??= this.#hashed()), mask = slots.length - 1;
-    for (let i = 0; i < count; i++) {
-      const h = (hashes[i] ^ (hashes[i] >>> 15)) | 0;
-      hashes[i] = h;
-      // 0: no name begins there; else the name in the slot may be the one.
-      found[i] = tags[h & mask] === h ? slots[h & mask] : slots[h & mask] === 0 ? 0 : -1;
-    }
-    for (let i = 0; i < count; i++) found[i] = found[i] === 0 ? -1 : this.#find(bytes, i === 0 ? 0 : ends[i - 1], ends[i], hashes[i] >>> 0);
-  }
-
-  #find(name: Uint8Array, from: number, to: number, h: number): number {
-    const slots = this.#slots, ends = this.#ends, names = this.#names, tags = (this.#tags ??= this.#hashed()), mask = slots.length - 1, size = to - from, tag = h | 0;
-    for (let slot = h & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
-      if (tags[slot] !== tag) continue;
-      const a = slots[slot] - 1, first = a === 0 ? 0 : ends[a - 1];
-      if (ends[a] - first !== size) continue;
-      let i = 0;
-      while (i < size && names[first + i] === name[from + i]) i++;
-      if (i === size) return a;
-    }
+  /** The attribute of that name, bytes [from, to) of UTF-8 whose FNV-1a is h, not mixed; -1 where training has not seen it. */
+  find(name: Uint8Array, from: number, to: number, h: number): number {
+    const slots = this.#slots, signs = (this.#signs ??= this.#signed()), mixed = mix(h), sign = signOf(mixed), mask = slots.length - 1;
+    for (let slot = mixed & mask; signs[slot] !== 0; slot = (slot + 1) & mask) if (signs[slot] === sign && this.is(slots[slot] - 1, name, from, to)) return slots[slot] - 1;
     return -1;
   }
 
-  /** The hash of the name in each slot. */
-  #hashed(): Int32Array {
-    const slots = this.#slots, ends = this.#ends, tags = new Int32Array(slots.length);
-    for (let slot = 0; slot < slots.length; slot++) if (slots[slot] !== 0) tags[slot] = hash(this.#names, slots[slot] === 1 ? 0 : ends[slots[slot] - 2], ends[slots[slot] - 1]);
-    return tags;
+  /** Whether bytes [from, to) are the attribute's name. */
+  is(attribute: number, name: Uint8Array, from: number, to: number): boolean {
+    const names = this.names, first = attribute === 0 ? 0 : this.nameEnds[attribute - 1], size = to - from;
+    if (this.nameEnds[attribute] - first !== size) return false;
+    let i = 0;
+    while (i < size && names[first + i] === name[from + i]) i++;
+    return i === size;
+  }
+
+  /**
+   * Of names, by their hashes: the attribute that each could be, and nothing else before it, or -1 where it is none. Their slots are looked at before any name is:
+   * what is far away in memory is on its way at the same time.
+   */
+  candidates(hashes: Int32Array, count: number, found: Int32Array): void {
+    const slots = this.#slots, signs = (this.#signs ??= this.#signed()), mask = slots.length - 1;
+    for (let i = 0; i < count; i++) {
+      const mixed = mix(hashes[i]), sign = signOf(mixed);
+      let slot = mixed & mask;
+      while (signs[slot] !== sign && signs[slot] !== 0) slot = (slot + 1) & mask;
+      found[i] = signs[slot] === 0 ? -1 : slot;
+    }
+    for (let i = 0; i < count; i++) if (found[i] >= 0) found[i] = slots[found[i]] - 1;
+  }
+
+  /** A byte of the hash of the name in each slot; 0 where there is none. */
+  #signed(): Uint8Array {
+    const slots = this.#slots, ends = this.nameEnds, names = this.names, ofNames = new Uint8Array(ends.length), signs = new Uint8Array(slots.length);
+    for (let a = 0, from = 0; a < ends.length; from = ends[a++]) ofNames[a] = signOf(mix(hashed(names, from, ends[a], SEED)));
+    for (let slot = 0; slot < slots.length; slot++) if (slots[slot] !== 0) signs[slot] = ofNames[slots[slot] - 1];
+    return signs;
   }
 }
 
-function rises(x: Uint32Array): boolean {
-  for (let i = 1; i < x.length; i++) if (x[i] < x[i - 1]) return false;
+function rises(x: Int32Array): boolean {
+  for (let i = 0, before = 0; i < x.length; before = x[i++]) if (x[i] < before) return false;
   return true;
+}
+
+/** Whether all are in [0, end). */
+function within(x: Int32Array, end: number): boolean {
+  for (let i = 0; i < x.length; i++) if (x[i] < 0 || x[i] >= end) return false;
+  return true;
+}
+
+function notFinite(x: Float32Array): number {
+  for (let i = 0; i < x.length; i++) if (x[i] - x[i] !== 0) return i;
+  return -1;
 }

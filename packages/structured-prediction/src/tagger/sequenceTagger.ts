@@ -5,8 +5,9 @@ import { LinearChain } from "../linearChain.ts";
 import { AttributeScores } from "./attributeScores.ts";
 import type { Columns, LabelledSentence } from "./conll.ts";
 import { readCrfSuite } from "./crfsuite.ts";
-import { columnsOf, type FeatureFunction, type Features } from "./dataset.ts";
+import type { FeatureFunction, Features } from "./dataset.ts";
 import { DEFAULT_TEMPLATES } from "./defaultTemplates.ts";
+import { GivenScores } from "./givenScores.ts";
 import { ModelFile, writeModel } from "./modelFile.ts";
 import { FeatureTemplates } from "./templates.ts";
 import { train, type TaggerProgress, type TrainingOptions, type TrainingSummary } from "./training.ts";
@@ -60,7 +61,7 @@ export class SequenceTagger {
   readonly #file: ModelFile;
   readonly #model: ChainModel;
   readonly #ids: ReadonlyMap<string, number>;
-  readonly #scores: AttributeScores | undefined;
+  readonly #scores: AttributeScores | GivenScores;
 
   private constructor(file: ModelFile, features: Features, training: TrainingSummary | undefined) {
     this.#file = file;
@@ -71,7 +72,7 @@ export class SequenceTagger {
     const C = file.labels.length;
     this.#model = LinearChain.compile({ data: file.transitions, shape: [C, C] }, { start: file.start, end: file.end });
     this.#ids = new Map(file.labels.map((name, y) => [name, y]));
-    this.#scores = features instanceof FeatureTemplates ? new AttributeScores(file, features) : undefined;
+    this.#scores = features instanceof FeatureTemplates ? new AttributeScores(file, features) : new GivenScores(file, features);
     Object.freeze(this);
   }
 
@@ -208,27 +209,14 @@ export class SequenceTagger {
   }
 
   #emissionsOf(where: string, sentences: readonly (readonly (string | Columns)[])[]): { emissions: Float32Array; offsets: Int32Array } {
-    const { features } = this, C = this.labels.length, { pairStarts, pairLabels, weights } = this.#file;
+    const C = this.labels.length;
     const offsets = new Int32Array(sentences.length + 1);
     sentences.forEach((tokens, b) => {
       if (!Array.isArray(tokens)) throw new TypeError(message(where, sentences.length === 1 ? "tokens" : `sentences[${b}]`, "an array of tokens", typeof tokens));
       offsets[b + 1] = offsets[b] + tokens.length;
     });
-    const emissions = new Float32Array(offsets[sentences.length] * C), row = new Float64Array(C);
-    for (const [b, given] of sentences.entries()) {
-      const tokens = columnsOf(where, sentences.length === 1 ? "tokens" : `sentences[${b}]`, given, features);
-      for (let t = 0; t < tokens.length; t++) {
-        row.fill(0);
-        if (this.#scores) this.#scores.add(tokens, t, row);
-        else {
-          for (const name of (features as FeatureFunction)(tokens, t)) {
-            const a = this.#file.find(name);
-            if (a >= 0) for (let p = pairStarts[a], stop = pairStarts[a + 1]; p < stop; p++) row[pairLabels[p]] += weights[p];
-          }
-        }
-        emissions.set(row, (offsets[b] + t) * C);
-      }
-    }
+    const emissions = new Float32Array(offsets[sentences.length] * C);
+    for (let b = 0; b < sentences.length; b++) this.#scores.write(where, sentences.length === 1 ? "tokens" : `sentences[${b}]`, sentences[b], emissions, offsets[b] * C);
     return { emissions, offsets };
   }
 

@@ -184,8 +184,13 @@ export function macroOf([name, size]: readonly [name: string, size: number], cel
 }
 
 /** The cell, or its name outside the sentence. */
-export function cellAt(tokens: readonly Columns[], t: number, column: number): string {
-  return t < 0 ? `_B${t}` : t >= tokens.length ? `_B+${t - tokens.length + 1}` : tokens[t][column];
+function cellAt(tokens: readonly Columns[], t: number, column: number): string {
+  return t < 0 || t >= tokens.length ? nameOutside(t, tokens.length) : tokens[t][column];
+}
+
+/** The name of cells outside a sentence of T tokens. */
+export function nameOutside(t: number, T: number): string {
+  return t < 0 ? `_B${t}` : `_B+${t - T + 1}`;
 }
 
 /** A cell's value; a word that looks like a name for outside the sentence is another. */
