@@ -57,6 +57,24 @@ describe("PlattScaling", () => {
     expectClose([fitted.slopeStandardError, fitted.interceptStandardError], errors, { rtol: 1e-3 }); // differences
   });
 
+  it.each([["alike", 0], ["of another kind, every sixteenth", 16], ["of which every sixteenth stands far off with the other answer", -16]])("is at the optimum of many rows: %s", (_, every) => {
+    // As many as are started from a sixteenth of them, which may mislead: then a constant is the better start.
+    const n = 131072, { s, t } = drawn(n, 5, (score) => sigmoid(0.7 * score - 0.4));
+    if (every !== 0) for (let i = 0; i < n; i += 16) [s[i], t[i]] = every > 0 ? [s[i], 1 - t[i]] : [s[i] > 0 ? 40 : -40, s[i] > 0 ? 0 : 1];
+    const fitted = PlattScaling.fit(s, t), ones = t.reduce((sum, yes) => sum + yes, 0), high = (ones + 1) / (ones + 2), low = 1 / (n - ones + 2);
+    let slope = 0, level = 0, size = 0;
+    for (let i = 0; i < n; i++) {
+      const off = sigmoid(fitted.slope * s[i] + fitted.intercept) - (t[i] ? high : low);
+      slope += (off * s[i]) / n;
+      level += off / n;
+      size += (s[i] * s[i]) / n;
+    }
+    // 1e-11 on standardised scores, and what adding up 131,072 terms loses.
+    expectClose([fitted.atBound ? 0 : slope / Math.sqrt(size), level], [0, 0], { atol: 2e-11 });
+    expect(fitted.atBound).toBe(every < 0);
+    expect(fitted.iterations).toBeLessThan(8);
+  });
+
   it("has a finite optimum where the scores separate the answers, and says so", () => {
     const fitted = PlattScaling.fit([-3, -2, 2, 3], [0, 0, 1, 1]);
     expect([fitted.separated, fitted.atBound]).toEqual([true, false]);

@@ -1,4 +1,4 @@
-import { logisticSums } from "@logits/core-wasm/affine";
+import { logisticSums, type LogisticRows } from "@logits/core-wasm/affine";
 import { log, logit } from "@logits/statistics";
 import { ConvergenceError, type Steps } from "@logits/tensor";
 import { PIECE, plattTargets, type BinaryPairs } from "./binaryCalibrator.ts";
@@ -33,6 +33,8 @@ export interface LogisticFit {
 }
 
 const MAX_ITERATIONS = 100;
+/** Every sixteenth row of so many gives a start that a step or two reach the optimum from: they cost less than the passes over all rows that they save. */
+const THIN = 16, MANY = 131072;
 
 /**
  * Minimises the mean cross-entropy of sigmoid(sum_k x_k features_k(s) + x_K) to Platt's targets: damped Newton (iteratively reweighted least squares) on standardised features.
@@ -45,31 +47,41 @@ export function* fitLogistic(where: string, pairs: BinaryPairs, features: readon
   const k = features.length, size = k + (intercept ? 1 : 0);
   const columns: Float64Array[] = [], means: number[] = [], spreads: number[] = [];
   for (const feature of features) {
-    const column = new Float64Array(n);
-    let mean = 0, scatter = 0;
-    for (let i = 0; i < n; i++) {
-      const value = feature(s[i]), off = value - mean;
-      column[i] = value;
-      mean += off / (i + 1);
-      scatter += off * (value - mean);
-      if (i % PIECE === PIECE - 1) yield 0;
+    const column = new Float64Array(n), first = feature(s[0]);
+    // About the first value, then about the mean: equal values have a spread of 0, large ones lose nothing.
+    let total = 0;
+    for (let from = 0; from < n; from += PIECE) {
+      total += fill(column, s, feature, first, from, Math.min(n, from + PIECE));
+      yield 0;
     }
-    const centre = intercept ? mean : 0, spread = Math.sqrt(scatter / n + (mean - centre) * (mean - centre)), varies = spread > 1e-12 * Math.abs(centre);
-    for (let i = 0; i < n; i++) column[i] = varies ? (column[i] - centre) / spread : 0;
+    const mean = first + total / n;
+    let squares = 0;
+    for (let from = 0; from < n; from += PIECE) {
+      squares += squaresAbout(column, mean, from, Math.min(n, from + PIECE));
+      yield 0;
+    }
+    const centre = intercept ? mean : 0, spread = Math.sqrt(squares / n + (mean - centre) * (mean - centre)), varies = spread > 1e-12 * Math.abs(centre);
+    for (let from = 0; from < n; from += PIECE) {
+      if (varies) standardise(column, centre, spread, from, Math.min(n, from + PIECE));
+      else column.fill(0, from, Math.min(n, from + PIECE));
+      yield 0;
+    }
     columns.push(column);
     means.push(centre);
     spreads.push(varies ? spread : prior ? 1 : 0);
-    yield 0;
   }
   // Coefficients of the features from those of the standardised ones, and the other way round: a feature is mean + spread u.
   const back = square(size, (j, l) => (j === k ? (l === k ? 1 : spreads[l] === 0 ? 0 : -means[l] / spreads[l]) : j === l && spreads[l] > 0 ? 1 / spreads[l] : 0));
   const forth = square(size, (j, l) => (j === k ? (l === k ? 1 : 0) : l === k ? means[j] : j === l ? spreads[j] : 0));
   const information = prior && product(transposed(back), rowsOf(prior.information, size)), bend = information && product(information, back), pull = information && times(information, prior.at);
   const level = (positives * high + (n - positives) * low) / n;
-  let x = new Array<number>(size).fill(0);
+  const constant = new Array<number>(size).fill(0);
+  // The best constant: with Platt's targets never 0 or 1.
+  if (intercept) constant[k] = logit(level);
   const gradient = new Float64Array(size), hessian = new Float64Array(size * size), sums = new Float64Array(10), part = new Float64Array(12);
-  const [x0 = new Float64Array(n), y0] = columns, rows = { x: x0, y: y0, mask: t, targets: [low, high] } as const;
-  const evaluate = function* (at: readonly number[], share: number): Steps<number> {
+  const [x0 = new Float64Array(n), y0] = columns, all: LogisticRows = { x: x0, y: y0, mask: t, targets: [low, high] };
+  const evaluate = function* (rows: LogisticRows, at: readonly number[], share: number): Steps<number> {
+    const n = rows.x.length;
     sums.fill(0);
     const a = k > 0 ? at[0] : 0, b = k > 1 ? at[1] : 0;
     for (let from = 0; from < n; from += PIECE) {
@@ -92,28 +104,39 @@ export function* fitLogistic(where: string, pairs: BinaryPairs, features: readon
     }
     return (sums[9] + force.reduce((sum, value, j) => sum + (value - pull[j]) * at[j], 0) / 2) / n;
   };
-  // The best constant: with Platt's targets never 0 or 1.
-  if (intercept) x[k] = logit(level);
-  let value = yield* evaluate(x, 0), iterations = 0;
   const norm = (): number => gradient.reduce((largest, g) => Math.max(largest, Math.abs(g)), 0);
-  for (; norm() > 1e-11 && iterations < MAX_ITERATIONS; iterations++) {
-    const before = norm(), factor = cholesky(hessian, size, 1e-12), step = solve(factor, gradient, size);
-    const slope = step.reduce((sum, d, j) => sum - d * gradient[j], 0);
-    let accepted = false;
-    for (let damp = 1; damp > 1e-10 && !accepted; damp /= 2) {
-      const next = x.map((old, j) => old - damp * step[j]);
-      const at = yield* evaluate(next, iterations / (iterations + 4));
-      accepted = at <= value + 1e-4 * damp * slope || (at <= value + 1e-13 * Math.abs(value) && norm() < before);
-      if (accepted) {
-        x = next;
-        value = at;
+  // Newton from x, whose gradient and Hessian are there.
+  const descend = function* (rows: LogisticRows, start: readonly number[], startValue: number, near: number): Steps<Descent> {
+    let x = start, value = startValue, iterations = 0;
+    for (; norm() > near && iterations < MAX_ITERATIONS; iterations++) {
+      const before = norm(), factor = cholesky(hessian, size, 1e-12), step = solve(factor, gradient, size), from = x;
+      const slope = step.reduce((sum, d, j) => sum - d * gradient[j], 0);
+      let accepted = false;
+      for (let damp = 1; damp > 1e-10 && !accepted; damp /= 2) {
+        const next = from.map((old, j) => old - damp * step[j]);
+        const at = yield* evaluate(rows, next, iterations / (iterations + 4));
+        accepted = at <= value + 1e-4 * damp * slope || (at <= value + 1e-13 * Math.abs(value) && norm() < before);
+        if (accepted) {
+          x = next;
+          value = at;
+        }
+      }
+      if (!accepted) {
+        value = yield* evaluate(rows, x, 0.9); // rounding: no better point can be told from this one
+        break;
       }
     }
-    if (!accepted) {
-      value = yield* evaluate(x, 0.9); // rounding: no better point can be told from this one
-      break;
-    }
+    return { x, value, iterations };
+  };
+  let start: readonly number[] = constant;
+  if (k > 0 && n >= MANY && !prior) {
+    const room = Math.ceil(n / THIN), few = { ...all, x: thinned(x0, new Float64Array(room)), y: y0 && thinned(y0, new Float64Array(room)), mask: thinned(t, new Uint8Array(room)) };
+    start = (yield* descend(few, constant, yield* evaluate(few, constant, 0), 1e-4)).x;
   }
+  let reached = yield* evaluate(all, start, 0);
+  // Rows in an order that misleads: what a few of them say may be worse than a constant.
+  if (start !== constant && !(reached < (intercept ? -level * log(level) - (1 - level) * log(1 - level) : Math.LN2))) reached = yield* evaluate(all, (start = constant), 0);
+  const { x, value, iterations } = yield* descend(all, start, reached, 1e-11);
   if (norm() > 1e-7) throw new ConvergenceError(`${where}: expected the logistic fit to converge, got a gradient of ${norm()}`, iterations, norm());
   const factor = cholesky(hessian, size, 1e-12);
   const inverse = Array.from({ length: size }, (_, j) => solve(factor, Float64Array.from({ length: size }, (_, l) => (l === j ? 1 / n : 0)), size));
@@ -122,6 +145,44 @@ export function* fitLogistic(where: string, pairs: BinaryPairs, features: readon
     coefficients: times(back, x), loss: value, covariance: product(product(back, inverse), transposed(back)).flat(), iterations,
     information: product(product(forth, own), transposed(forth)).flat(),
   };
+}
+
+/** Where a descent ends. */
+interface Descent {
+  readonly x: readonly number[];
+  readonly value: number;
+  readonly iterations: number;
+}
+
+/** Features of the rows [from, to); returns their sum about `first`. */
+function fill(column: Float64Array, s: Float32Array, feature: Feature, first: number, from: number, to: number): number {
+  let sum = 0;
+  for (let i = from; i < to; i++) {
+    const value = feature(s[i]);
+    column[i] = value;
+    sum += value - first;
+  }
+  return sum;
+}
+
+function squaresAbout(column: Float64Array, mean: number, from: number, to: number): number {
+  let even = 0, odd = 0, i = from;
+  for (; i + 1 < to; i += 2) {
+    const a = column[i] - mean, b = column[i + 1] - mean;
+    even += a * a;
+    odd += b * b;
+  }
+  return even + odd + (i < to ? (column[i] - mean) ** 2 : 0);
+}
+
+function standardise(column: Float64Array, centre: number, spread: number, from: number, to: number): void {
+  for (let i = from; i < to; i++) column[i] = (column[i] - centre) / spread;
+}
+
+/** Every sixteenth into `out`, which has room for as many. */
+function thinned<List extends Float64Array | Uint8Array>(values: List, out: List): List {
+  for (let i = 0, from = 0; from < values.length; i++, from += THIN) out[i] = values[from];
+  return out;
 }
 
 type Matrix = readonly (readonly number[])[];

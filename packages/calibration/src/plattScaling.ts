@@ -26,7 +26,7 @@ export class PlattScaling extends BinaryMap {
   readonly interceptStandardError: number;
   /** Mean cross-entropy to the targets, in nats. */
   readonly loss: number;
-  /** Newton steps. */
+  /** Newton steps over all rows. */
   readonly iterations: number;
   /** Whether a threshold on the scores tells all answers of the fit apart: then only the targets keep the slope finite. */
   readonly separated: boolean;
@@ -72,7 +72,8 @@ export class PlattScaling extends BinaryMap {
   static *fitSteps(where: string, scores: TensorLike, labels: TensorLike): Steps<PlattScaling> {
     const pairs = checkedBinary(where, scores, labels), { s, t, n } = pairs;
     let lowYes = Infinity, highYes = -Infinity, lowNo = Infinity, highNo = -Infinity;
-    for (let i = 0; i < n; i++) {
+    // Until a yes is below a no, and a no below a yes.
+    for (let i = 0; i < n && !(lowYes <= highNo && lowNo <= highYes); i++) {
       if (t[i]) {
         lowYes = Math.min(lowYes, s[i]);
         highYes = Math.max(highYes, s[i]);
