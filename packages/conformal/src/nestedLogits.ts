@@ -1,4 +1,4 @@
-import { expm1, log, softplus } from "@logits/statistics";
+import { log1mExp, softplus } from "@logits/statistics";
 import { Tensor, asFloat32, checkShape, rangeError, type TensorLike } from "@logits/tensor";
 
 /** Options of `nestedLogits`. */
@@ -43,7 +43,7 @@ export function nestedLogits(scores: TensorLike, thresholds: TensorLike, options
     // sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - e^(b - a)): no difference of nearly equal numbers. a - b does not depend on the score.
     for (let k = 1; k < levels; k++) {
       const gap = slope * (t.data[k] - t.data[k - 1]);
-      out[at + k] = gap === 0 ? -Infinity : logSigmoid(above(k - 1)) + logSigmoid(-above(k)) + log(-expm1(-gap));
+      out[at + k] = gap === 0 ? -Infinity : logSigmoid(above(k - 1)) + logSigmoid(-above(k)) + log1mExp(-gap);
     }
     out[at + levels] = logSigmoid(above(levels - 1));
   }

@@ -2,7 +2,7 @@ export { exp, expm1 } from "./exponential.ts";
 export { log, log1p, log2 } from "./logarithm.ts";
 export { pow } from "./power.ts";
 export { tanh } from "./hyperbolic.ts";
-export { logAddExp, logit, sigmoid, softplus } from "./logistic.ts";
+export { log1mExp, logAddExp, logit, sigmoid, softplus } from "./logistic.ts";
 export { digamma, logBeta, logGamma } from "./gamma.ts";
 export { erf, erfc } from "./errorFunction.ts";
 export { normalCdf, normalQuantile } from "./normal.ts";

@@ -1,4 +1,4 @@
-import { expm1, log, sigmoid, softplus } from "@logits/statistics";
+import { expm1, log1mExp, sigmoid, softplus } from "@logits/statistics";
 import { asFloat32, defineLoss, lossRows, rangeError, scoreRows, Tensor, type Loss, type LossOptions, type RowLossOptions, type TensorLike } from "@logits/tensor";
 import { labelled } from "../labelled.ts";
 import type { LabelLoss } from "../labelLoss.ts";
@@ -88,7 +88,7 @@ export const cumulativeLinkLoss: Loss<[scores: TensorLike, thresholds: TensorLik
           if (weights?.[i] === 0) continue;
           // sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)): nothing cancels.
           const k = y[i], a = k < last ? t[k] - x[i] : Infinity, b = k > 0 ? t[k - 1] - x[i] : -Infinity, inner = k > 0 && k < last, gap = inner ? expm1(t[k] - t[k - 1]) : Infinity;
-          values[i] = (k < last ? softplus(-a) : 0) + (k > 0 ? softplus(b) : 0) - (inner ? log(-expm1(t[k - 1] - t[k])) : 0);
+          values[i] = (k < last ? softplus(-a) : 0) + (k > 0 ? softplus(b) : 0) - (inner ? log1mExp(t[k - 1] - t[k]) : 0);
           if (coefficients === undefined) continue;
           const above = k < last ? -coefficients[i] * (sigmoid(-a) + 1 / gap) : 0, below = k > 0 ? coefficients[i] * (sigmoid(b) + 1 / gap) : 0;
           ofScores[i] = -(k < last ? -coefficients[i] * sigmoid(-a) : 0) - (k > 0 ? coefficients[i] * sigmoid(b) : 0);

@@ -1,4 +1,4 @@
-import { exp, expm1, log, log1p, pow } from "@logits/statistics";
+import { expm1, log, log1mExp, log1p, pow } from "@logits/statistics";
 import { asFloat32, checkInteger, rangeError, type RandomSource, type TensorLike } from "@logits/tensor";
 import { checkRange } from "../range.ts";
 
@@ -121,7 +121,7 @@ export function sampleNegatives(noise: NoiseDistribution, count: number, random:
       if (!unique) return log(count) + logQ;
       // All words are there: 1, not the limit of many draws.
       if (count === words) return 0;
-      return log(-expm1(tries * log1p(-exp(logQ))));
+      return log1mExp(tries * log1mExp(logQ));
     },
   };
 }

@@ -1,8 +1,7 @@
-import { exp, expm1, log, sigmoid, softplus } from "@logits/statistics";
+import { exp, expm1, log, log1mExp, sigmoid, softplus } from "@logits/statistics";
 import { asFloat32, checkPositive, checkShape, defineLoss, rangeError, rowWeights, Tensor, type Loss, type LossOptions, type TensorLike } from "@logits/tensor";
 import { elementsLoss } from "../elementLoss.ts";
 import { strengthOf, type PreferenceOptions } from "./dpoLoss.ts";
-import { log1mexp } from "./withoutReference.ts";
 
 /** A loss of single answers, each good or bad. */
 export type AnswerLoss<Options extends LossOptions> = Loss<[policy: TensorLike, reference: TensorLike, targets: TensorLike], Options>;
@@ -108,9 +107,9 @@ export const coverageLoss: Loss<[logProbs: TensorLike], CoverageOptions> = /* @_
       data.forEach((x, i) => {
         if (weights?.[i] === 0) return;
         // Where p underflows the probability is N p.
-        const plain = samples === 1 || x < -600, hit = plain ? x + log(samples) : log1mexp(samples * log1mexp(x));
+        const plain = samples === 1 || x < -600, hit = plain ? x + log(samples) : log1mExp(samples * log1mExp(x));
         values[i] = -hit;
-        if (coefficients) grad[i] = -coefficients[i] * (plain ? 1 : samples * exp(x + (samples - 1) * log1mexp(x) - hit));
+        if (coefficients) grad[i] = -coefficients[i] * (plain ? 1 : samples * exp(x + (samples - 1) * log1mExp(x) - hit));
       });
       return { values, gradients: () => ({ grad: new Tensor("float32", shape, grad) }) };
     },

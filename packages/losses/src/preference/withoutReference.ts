@@ -1,4 +1,4 @@
-import { exp, expm1, log, log1p, softplus } from "@logits/statistics";
+import { exp, expm1, log1mExp, softplus } from "@logits/statistics";
 import { asFloat32, checkShape, type LossOptions, type TensorLike } from "@logits/tensor";
 import { marginTerm, powerReward, smoothedLogistic, strengthOf, type PreferenceOptions, type SmoothedPreferenceOptions } from "./dpoLoss.ts";
 import { pairLoss, type PairLoss } from "./pairLoss.ts";
@@ -70,14 +70,9 @@ export const orpoLoss: PairLoss<PreferenceOptions> = /* @__PURE__ */ pairLoss("o
   return (a, b) => {
     // 0 - 0 is +0: a certain answer has odds of +Infinity.
     const u = 0 - expm1(a), v = 0 - expm1(b), base = u + exp(a - b) * v;
-    return [beta * softplus(b - a + log1mexp(a) - log1mexp(b)), -beta / base, (beta * u) / (v * base)];
+    return [beta * softplus(b - a + log1mExp(a) - log1mExp(b)), -beta / base, (beta * u) / (v * base)];
   };
 });
-
-/** log(1 - e^x) for x <= 0. */
-export function log1mexp(x: number): number {
-  return x > -0.6931471805599453 ? log(-expm1(x)) : log1p(-exp(x));
-}
 
 /** Options of `rewardModelLoss`. */
 export interface RewardModelOptions extends LossOptions {

@@ -1,4 +1,4 @@
-import { exp, expm1, log, log1p, logGamma, regularizedBeta } from "@logits/statistics";
+import { log, log1mExp, log1p, logGamma, regularizedBeta } from "@logits/statistics";
 import { Tensor, checkInteger, rangeError } from "@logits/tensor";
 
 /** Durations of one label, and its tail. */
@@ -32,10 +32,5 @@ export function negativeBinomialDurations(longest: number, { mean, stages = 1 }:
   const p = stages / (stages + mean - 1), durations = Float64Array.from({ length: longest }, (_, d) => logGamma(d + stages) - logGamma(d + 1) - logGamma(stages) + stages * log(p) + d * log1p(-p));
   // The mass from D on, over that of D: a geometric tail of ratio rho holds 1 / (1 - rho) of it.
   const beyond = longest === 1 ? 1 : regularizedBeta(1 - p, longest - 1, stages);
-  return { durations: new Tensor("float32", [longest], Float32Array.from(durations)), tail: beyond > 1e-290 ? logOneMinusExp(durations[longest - 1] - log(beyond)) : log1p(-p) };
-}
-
-/** log(1 - e^x), x < 0. */
-function logOneMinusExp(x: number): number {
-  return x > -0.6931471805599453 ? log(-expm1(x)) : log1p(-exp(x));
+  return { durations: new Tensor("float32", [longest], Float32Array.from(durations)), tail: beyond > 1e-290 ? log1mExp(durations[longest - 1] - log(beyond)) : log1p(-p) };
 }
