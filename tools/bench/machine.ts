@@ -21,11 +21,11 @@ export function machine(seed: number, clock: Clock, versions: Record<string, str
   };
 }
 
-/** Outside a git checkout there is no commit to name. */
+/** Of what is measured: the packages and this folder. Outside a git checkout there is no commit to name. */
 function commit(): string {
   try {
     const git = (...args: string[]): string => execFileSync("git", args, { cwd: import.meta.dirname, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-    return git("rev-parse", "--short", "HEAD") + (git("status", "--porcelain") === "" ? "" : " with changes");
+    return git("rev-parse", "--short", "HEAD") + (git("status", "--porcelain", "--", ":/packages", ":/tools/bench") === "" ? "" : " with changes");
   } catch {
     return "unknown";
   }

@@ -4,14 +4,16 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Clock } from "./harness.ts";
 import { machine } from "./machine.ts";
-import { store } from "./store.ts";
+import { oldestFirst, store, stored } from "./store.ts";
 import { SUITES } from "./suites/index.ts";
 import { casesOf } from "./suites/suite.ts";
 import { summary, table } from "./table.ts";
 import type { BenchRecord, Variant } from "./types.ts";
 import type { Job, Message } from "./worker.ts";
 
-const USAGE = `bench <suite>... [--case <substring>] [--variant simd|relaxed-simd] [--seed <n>] [--clock wall|cpu] [--json] [--out <file.json>] [--list]
+const USAGE = `bench <suite>... [--case <substring>] [--variant simd|relaxed-simd] [--seed <n>] [--clock wall|cpu] [--json] [--out <file.json> [--minutes <n>]] [--list]
+       --out writes each case as it is measured: it replaces that case's record and leaves the others as they are
+       --minutes begins with what the file lacks, then with what was measured longest ago, and begins no case later than that; the same command again goes on
        bench webgpu [--case <substring>] [--json] [--out <file.json>]: in Chromium, on the adapter that CHROMIUM_FLAGS chooses, by default its software one
 Suites: ${SUITES.map(({ name }) => name).join(", ")}, all`;
 
@@ -25,40 +27,46 @@ interface Options {
   clock: Clock;
   json: boolean;
   out: string | undefined;
+  minutes: number | undefined;
 }
 
 function options(args: string[]): Options | "list" {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { case: { type: "string" }, variant: { type: "string" }, seed: { type: "string" }, clock: { type: "string" }, json: { type: "boolean" }, out: { type: "string" }, list: { type: "boolean" } },
+    options: { case: { type: "string" }, variant: { type: "string" }, seed: { type: "string" }, clock: { type: "string" }, json: { type: "boolean" }, out: { type: "string" }, minutes: { type: "string" }, list: { type: "boolean" } },
   });
   if (values.list) return "list";
   const known = SUITES.map(({ name }) => name);
   const suites = positionals.includes("all") ? known : positionals;
   if (suites.length === 0) throw new UsageError("expected a suite, got none");
   for (const name of suites) if (!known.includes(name)) throw new UsageError(`expected a suite, got ${name}`);
-  const { case: filter = "", variant, seed = "1", clock = "wall", json = false, out } = values;
+  const { case: filter = "", variant, seed = "1", clock = "wall", json = false, out, minutes } = values;
   if (variant !== undefined && variant !== "simd" && variant !== "relaxed-simd") throw new UsageError(`expected --variant simd or relaxed-simd, got ${variant}`);
   if (clock !== "wall" && clock !== "cpu") throw new UsageError(`expected --clock wall or cpu, got ${clock}`);
   if (!/^\d{1,9}$/.test(seed)) throw new UsageError(`expected --seed as an integer from 0 up, got ${seed}`);
+  if (minutes !== undefined && !/^\d{1,4}$/.test(minutes)) throw new UsageError(`expected --minutes as an integer from 0 up, got ${minutes}`);
+  if (minutes !== undefined && out === undefined) throw new UsageError("expected --out with --minutes, got none");
   if (!SUITES.some((suite) => suites.includes(suite.name) && casesOf(suite, filter).length > 0)) throw new UsageError(`no case of ${suites.join(", ")} contains ${filter}`);
-  return { suites, variants: variant === undefined ? ["relaxed-simd", "simd"] : [variant], filter, seed: Number(seed), clock, json, out };
+  return { suites, variants: variant === undefined ? ["relaxed-simd", "simd"] : [variant], filter, seed: Number(seed), clock, json, out, minutes: minutes === undefined ? undefined : Number(minutes) };
 }
 
 /** Runs one worker to its end. Its stdout is our stderr, so that stdout holds the result alone. */
-function measure(job: Job): Promise<BenchRecord[]> {
+function measure(job: Job, out: string | undefined): Promise<{ records: BenchRecord[]; left: string[] }> {
   return new Promise((resolve, reject) => {
-    const records: BenchRecord[] = [];
+    const records: BenchRecord[] = [], left: string[] = [];
     let red: string | undefined;
     const child = fork(join(import.meta.dirname, "worker.ts"), [JSON.stringify(job)], { execArgv: ["--expose-gc"], stdio: ["ignore", 2, 2, "ipc"] });
     child.on("message", (message: Message) => {
-      if ("record" in message) records.push(message.record);
+      if ("record" in message) {
+        records.push(message.record);
+        if (out !== undefined) store(out, [message.record]);
+      } else if ("left" in message) left.push(message.left);
       else if ("red" in message) red = message.red;
       else process.stderr.write(`${message.progress}\n`);
     });
     child.on("error", reject);
-    child.on("close", (code) => (code === 0 ? resolve(records) : reject(new Error(red ?? `the ${job.variant} process ended with ${code}`))));
+    child.on("close", (code) => (code === 0 ? resolve({ records, left }) : reject(new Error(red ?? `the ${job.variant} process ended with ${code}`))));
   });
 }
 
@@ -89,14 +97,26 @@ async function main(): Promise<number> {
     for (const { name, about, cases } of SUITES) process.stdout.write(`${name}: ${about}\n${cases.map((one) => `  ${one.name}\n`).join("")}`);
     return 0;
   }
-  const { suites, variants, filter, seed, clock, json, out } = chosen;
-  const records: BenchRecord[] = [];
-  for (const variant of variants) records.push(...(await measure({ suites, variant, filter, seed, clock })));
-  if (out !== undefined) store(out, records);
+  const { suites, variants, filter, seed, clock, json, out, minutes } = chosen, records: BenchRecord[] = [], left: string[] = [];
+  const given = { filter, seed, clock, ...(minutes !== undefined && { until: Date.now() + 60_000 * minutes }) };
+  const named = SUITES.filter(({ name }) => suites.includes(name)).map((suite) => ({ name: suite.name, cases: casesOf(suite, filter).map(({ name }) => name) }));
+  // A process for each variant; with a limit one for each suite and variant, so that the order is free.
+  const jobs: Job[] = minutes === undefined ? variants.map((variant) => ({ ...given, suites, variant })) : oldestFirst(named, variants, stored(out!)).map(({ suite, variant }) => ({ ...given, suites: [suite], variant }));
+  for (const job of jobs) {
+    if (Date.now() > (job.until ?? Infinity)) {
+      left.push(...named.filter(({ name }) => job.suites.includes(name)).flatMap(({ name, cases }) => cases.map((one) => `${name} ${one} ${job.variant}`)));
+      continue;
+    }
+    const measured = await measure(job, out);
+    records.push(...measured.records);
+    left.push(...measured.left);
+  }
+  if (left.length > 0) process.stderr.write(`${left.length} cases are left, the next one: ${left[0]}\n`);
   if (json) {
     process.stdout.write(`${JSON.stringify(records, null, 1)}\n`);
     return 0;
   }
+  if (records.length === 0) return 0;
   const { cpu, cores, load, platform, node, v8, commit, versions } = records[0].meta;
   process.stdout.write(`${cpu}, ${cores} cores, load ${load}, ${platform}, Node ${node}, V8 ${v8}, commit ${commit}, seed ${seed}, ${clock} time\n`);
   process.stdout.write(`${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")}\n\n${table(records)}\n\n${summary(records)}\n`);

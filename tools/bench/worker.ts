@@ -17,19 +17,25 @@ export interface Job {
   filter: string;
   seed: number;
   clock: Clock;
+  /** No case is begun after this, milliseconds since 1970. */
+  until?: number;
 }
 
-export type Message = { record: BenchRecord } | { progress: string } | { red: string };
+export type Message = { record: BenchRecord } | { progress: string } | { left: string } | { red: string };
 
 const send = (message: Message): Promise<void> => new Promise((resolve, reject) => process.send?.(message, (error: Error | null) => (error ? reject(error) : resolve())));
 
-const { suites, variant, filter, seed, clock } = JSON.parse(process.argv[2]) as Job;
+const { suites, variant, filter, seed, clock, until = Infinity } = JSON.parse(process.argv[2]) as Job;
 const library = await loadCore(variant);
 const peers = await loadPeers(variant);
 const meta = machine(seed, clock, { "@logits/core-wasm": library.core.version, ...Object.fromEntries(peers.map(({ name, version }) => [name, version])) });
 try {
   for (const suite of SUITES.filter(({ name }) => suites.includes(name))) {
     for (const benchCase of casesOf(suite, filter)) {
+      if (Date.now() > until) {
+        await send({ left: `${suite.name} ${benchCase.name} ${variant}` });
+        continue;
+      }
       await send({ progress: `${suite.name} ${benchCase.name} ${variant}` });
       const outcome = await benchCase.run({ variant, library, peers, seed, clock });
       await send({ record: { suite: suite.name, case: benchCase.name, variant, ...outcome, meta } });

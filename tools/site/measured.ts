@@ -1,5 +1,5 @@
 /**
- * Writes the tables of docs/performance.md, docs/where-we-lose.md and docs/accuracy.md from docs/data/bench.json (`bench <suite> --out docs/data/bench.json`),
+ * Writes the tables of docs/performance.md, docs/where-we-lose.md and docs/accuracy.md from docs/data/bench.json (`bench all --minutes 10 --out docs/data/bench.json`, until no case is left),
  * docs/data/bars.json and packages/core-wasm/accuracy.json, and those of docs/ood/which-detector.md from docs/data/detectors.json (tools/fixtures/measureDetectors.ts). With `--check` it writes nothing and fails where a page says something else than the data.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -49,6 +49,8 @@ const unitOf = (figure: string, fastest: string | null): string => (figure === "
 export function sections(records: readonly BenchRecord[], bars: readonly Bar[], { functions }: Accuracy): Record<string, string> {
   const suites = Map.groupBy(records, ({ suite }) => suite);
   const all: Record<string, string> = {};
+  // A suite with bars has its sections before it is measured.
+  for (const { suite } of bars) for (const section of ["suite", "figures"]) all[`${section}-${suite}`] = "Not measured yet.";
 
   const of = (pick: (meta: BenchRecord["meta"]) => string | number): string => [...new Set(records.map(({ meta }) => `${pick(meta)}`))].join(", ");
   const loads = records.map(({ meta }) => meta.load);
