@@ -54,3 +54,22 @@ export function conditionalsOf({ labelOf, chain: { arcs } }: ChainStates, sums: 
     },
   };
 }
+
+/** The probability that sequence b has these labels, one or more, from row `first` on. Backwards: the probability of each state of the last label, then of the label before given what follows. */
+export function spanProbability(conditionals: Conditionals, { labelOf }: ChainStates, b: number, first: number, labels: ArrayLike<number>): number {
+  let weights = new Map<number, number>();
+  for (let s = 0; s < labelOf.length; s++) if (labelOf[s] === labels[labels.length - 1]) weights.set(s, conditionals.marginal(first + labels.length - 1, s));
+  for (let k = labels.length - 2; k >= 0; k--) {
+    const before = new Map<number, number>();
+    for (const [state, weight] of weights) {
+      if (weight === 0) continue;
+      conditionals.sources(b, first + k + 1, state, (source, p) => {
+        if (labelOf[source] === labels[k]) before.set(source, (before.get(source) ?? 0) + p * weight);
+      });
+    }
+    weights = before;
+  }
+  let total = 0;
+  for (const weight of weights.values()) total += weight;
+  return Math.min(1, total);
+}

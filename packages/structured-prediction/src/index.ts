@@ -1,5 +1,6 @@
 export type { StructuredDistribution } from "./structuredDistribution.ts";
-export { LinearChain, type ChainMarginals, type ChainRanking, type ChainRewards, type GivenOptions } from "./linearChain.ts";
+export type { ChainRanking } from "./bestSequences.ts";
+export { LinearChain, type ChainMarginals, type ChainRewards, type GivenOptions } from "./linearChain.ts";
 export { type ChainGradients } from "./chainGradients.ts";
 export type { ChainModel, ChainModelOptions, ChainStates } from "./chainModel.ts";
 export { type SequenceOptions } from "./sequences.ts";

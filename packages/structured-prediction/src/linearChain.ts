@@ -1,14 +1,15 @@
 import { chainForwardBackward, chainViterbi, type ChainSums } from "@logits/core-wasm/chains";
 import { exp } from "@logits/statistics";
-import { asFloat32, asMask, checkInteger, checkShape, lastingData, partOf, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type RandomSource, type Steps, type Tensor, type TensorLike } from "@logits/tensor";
+import { asFloat32, asMask, checkInteger, checkShape, lastingData, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type RandomSource, type Steps, type Tensor, type TensorLike } from "@logits/tensor";
 import { acceptsNothing, type Automaton } from "./automaton.ts";
+import { rankedSequences, scoresThrough, type ChainRanking } from "./bestSequences.ts";
+import { pairsByLabel, unaryByLabel } from "./byLabel.ts";
 import { GradientSums, type ChainGradients } from "./chainGradients.ts";
 import { ChainModel, labelsOf, type ChainModelOptions } from "./chainModel.ts";
-import { conditionalsOf, type Conditionals } from "./conditionals.ts";
+import { expectedScores, pairsFor, scoreOf, type ChainScores } from "./chainScores.ts";
+import { conditionalsOf, spanProbability, type Conditionals } from "./conditionals.ts";
 import { intersect } from "./constraints/algebra.ts";
-import { expectedMatches, walk } from "./matches.ts";
-import { backwardMessages, bestPaths, forwardMessages, type StateRows } from "./messages.ts";
-import type { NgramScores } from "./ngrams.ts";
+import { stateRows, type StateRows } from "./messages.ts";
 import { Sequences, type SequenceOptions } from "./sequences.ts";
 import type { StructuredDistribution } from "./structuredDistribution.ts";
 
@@ -32,14 +33,6 @@ export interface ChainRewards {
   readonly emissions?: TensorLike;
   /** float32 [C, C]. */
   readonly transitions?: TensorLike;
-}
-
-/** The best sequences, best first. */
-export interface ChainRanking {
-  /** int32 [k, ...]; -1 where there are fewer sequences. */
-  readonly labels: Tensor<"int32">;
-  /** float64 [k * B], rank by rank; -Infinity where there are fewer. */
-  readonly score: Float64Array;
 }
 
 const NAME = "LinearChain";
@@ -134,7 +127,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   score(labels: TensorLike): Float64Array {
     const y = this.#sequences.read(this.#at("score"), "labels", labels);
-    return this.#each((_, from, to) => this.#scoreOf(y, from, to));
+    return this.#scoresOf(y);
   }
 
   logPartition(): Float64Array {
@@ -159,7 +152,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     this.#checkSupport("argmax", this.#withoutRows(scores));
     const labels = this.model.machine ? states.map((s) => labelOf[s]) : states;
     // Arcs hold sums of scores in float32.
-    return { labels: this.#sequences.labels(labels), score: this.model.ngrams ? this.#each((_, from, to) => this.#scoreOf(labels, from, to)) : scores };
+    return { labels: this.#sequences.labels(labels), score: this.model.ngrams ? this.#scoresOf(labels) : scores };
   }
 
   /**
@@ -179,23 +172,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   *#topK(method: string, k: number): Steps<ChainRanking> {
     checkInteger(this.#at(method), "k", k, 1, 0x7fffffff);
     this.#checkNumbers(method);
-    const n = this.#sequences.count, labels = new Int32Array(k * n).fill(-1), score = new Float64Array(k * this.batch).fill(-Infinity);
-    for (const [b, from, to] of this.#items()) {
-      if (from === to) {
-        if (!acceptsNothing(this.model.constraint)) throw this.#noSupport(method, b);
-        score[b] = 0;
-        continue;
-      }
-      const rows = this.#stateRows(from, to), half = (to - from) / n / 2;
-      const messages = yield* partOf(forwardMessages(rows, true), from / n, half);
-      const found = yield* partOf(bestPaths(rows, messages, k), from / n + half, half);
-      if (found.length === 0) throw this.#noSupport(method, b);
-      for (const [m, { path, score: s }] of found.entries()) {
-        labels.set(path, m * n + from);
-        score[m * this.batch + b] = s;
-      }
-    }
-    return { labels: this.#sequences.labels(labels, [k]), score };
+    return yield* rankedSequences(this.model, this.#sequences, (from, to) => this.#rows(from, to), k, (b) => this.#noSupport(method, b));
   }
 
   /**
@@ -209,7 +186,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     const conditionals = this.#conditionals("sample");
     const { labelOf } = this.model.states;
     for (let m = 0; m < count; m++) {
-      this.#each((b, from, to) => {
+      this.#sequences.each((b, from, to) => {
         let state = -1;
         for (let t = to - 1; t >= from; t--) {
           state = conditionals.draw(b, t, state, random.uniform());
@@ -228,8 +205,8 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     this.#checkSupport("marginals", sums.logPartition);
     const C = this.labels;
     // Of what is kept for other queries the caller gets copies.
-    const unary = this.#sequences.floats(this.#byLabel(sums.marginals!).slice(), [C]);
-    return pairwise ? { unary, pairwise: this.#sequences.floats(this.#pairsByLabel(sums.pairs as Float32Array).slice(), [C, C]) } : { unary };
+    const unary = this.#sequences.floats(unaryByLabel(this.model, sums.marginals!).slice(), [C]);
+    return pairwise ? { unary, pairwise: this.#sequences.floats(pairsByLabel(this.model, sums.pairs as Float32Array).slice(), [C, C]) } : { unary };
   }
 
   /** The score of the best sequence in which the label stands in that row: float32 [..., T, C]; -Infinity where none is possible, 0 in padding. */
@@ -244,29 +221,18 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   *#maxMarginals(method: string): Steps<Tensor<"float32">> {
     this.#checkNumbers(method);
-    const n = this.#sequences.count, C = this.labels, { labelOf } = this.model.states, S = labelOf.length;
-    const out = new Float32Array(n * C).fill(-Infinity);
-    for (const [, from, to] of this.#items()) {
-      if (from === to) continue;
-      const rows = this.#stateRows(from, to), half = (to - from) / n / 2;
-      const forward = yield* partOf(forwardMessages(rows, true), from / n, half), backward = yield* partOf(backwardMessages(rows), from / n + half, half);
-      for (let t = 0; t < to - from; t++) {
-        for (let s = 0; s < S; s++) out[(from + t) * C + labelOf[s]] = Math.max(out[(from + t) * C + labelOf[s]], forward[t * S + s] + backward[t * S + s]);
-        if ((t & 4095) === 4095) yield (from + t) / n;
-      }
-    }
-    return this.#sequences.floats(out, [C]);
+    return yield* scoresThrough(this.model, this.#sequences, (from, to) => this.#rows(from, to));
   }
 
   entropy(): Float64Array {
-    const mean = this.#expected(this.#parameters()), logZ = this.logPartition();
+    const mean = this.#expected(this.#scores()), logZ = this.logPartition();
     this.#checkSupport("entropy", logZ);
     return logZ.map((z, b) => Math.max(0, z - mean[b]));
   }
 
   crossEntropy(other: LinearChain): Float64Array {
     this.#checkSame("crossEntropy", other);
-    const mean = this.#expected(other.#parameters()), logZ = other.logPartition();
+    const mean = this.#expected(other.#scores()), logZ = other.logPartition();
     this.#checkSupport("crossEntropy", this.logPartition());
     other.#checkSupport("crossEntropy", logZ);
     return logZ.map((z, b) => z - mean[b]);
@@ -318,31 +284,14 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     checkInteger(where, "from", from, 0, offsets[item + 1] - offsets[item] - 1);
     checkInteger(where, "labels.length", labels.length, 1, offsets[item + 1] - offsets[item] - from);
     for (let k = 0; k < labels.length; k++) checkInteger(where, `labels[${k}]`, labels[k], 0, this.labels - 1);
-    const { labelOf } = this.model.states, first = offsets[item] + from;
-    const conditionals = this.#conditionals("spanProbability");
-    // Backwards: the probability of each state of the last label, then of the label before given what follows.
-    let weights = new Map<number, number>();
-    for (let s = 0; s < labelOf.length; s++) if (labelOf[s] === labels[labels.length - 1]) weights.set(s, conditionals.marginal(first + labels.length - 1, s));
-    for (let k = labels.length - 2; k >= 0; k--) {
-      const before = new Map<number, number>();
-      for (const [state, weight] of weights) {
-        if (weight === 0) continue;
-        conditionals.sources(item, first + k + 1, state, (source, p) => {
-          if (labelOf[source] === labels[k]) before.set(source, (before.get(source) ?? 0) + p * weight);
-        });
-      }
-      weights = before;
-    }
-    let total = 0;
-    for (const weight of weights.values()) total += weight;
-    return Math.min(1, total);
+    return spanProbability(this.#conditionals("spanProbability"), this.model.states, item, offsets[item] + from, labels);
   }
 
   /** The sequence with the most labels expected to be right: the label with the largest marginal in each row. With `constrained` it also is a possible sequence. */
   minimumBayesRisk(options: { readonly constrained?: boolean } = {}): Tensor<"int32"> {
     const sums = this.#run({ marginals: true });
     this.#checkSupport("minimumBayesRisk", sums.logPartition);
-    const C = this.labels, unary = this.#byLabel(sums.marginals!);
+    const C = this.labels, unary = unaryByLabel(this.model, sums.marginals!);
     if (options.constrained ?? false) {
       const free = this.model.flat(NAME), { rows, count, offsets } = this.#sequences;
       // What is impossible stays so: a probability of 0 alone would not keep a path out.
@@ -393,7 +342,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     const model = new ChainModel(where, { data: transitions, shape: [C, C] }, C, { start, end, constraint: constraint === undefined ? language : intersect(constraint, language), ...(ngrams && { ngrams }) });
     try {
       const mass = new Float64Array(this.batch), { rows } = this.#sequences;
-      for (const [b, from, to] of this.#items()) {
+      for (const [b, from, to] of this.#sequences.items()) {
         mass[b] = Math.min(1, exp(new LinearChain(model, { data: rows.subarray(from * C, to * C), shape: [to - from, C] }).logPartition()[0] - total[b]));
         yield (b + 1) / this.batch;
       }
@@ -440,7 +389,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
   #gradients(where: string, weights: Float64Array): GradientSums {
     const sums = this.#run({ marginals: true, pairs: this.#transitions ? "rows" : "counts" });
     this.#checkSupport(where, sums.logPartition);
-    return new GradientSums(this.model, this.#sequences, this.#transitions !== undefined, sums, this.#byLabel(sums.marginals!), weights);
+    return new GradientSums(this.model, this.#sequences, this.#transitions !== undefined, sums, unaryByLabel(this.model, sums.marginals!), weights);
   }
 
   /** The same distribution, where only allowed labels are possible. */
@@ -476,84 +425,27 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
 
   /** Totals of the kernels, in place: they know states after a label; the sequence without one is for the constraint to allow. */
   #withoutRows(totals: Float64Array): Float64Array {
-    if (!acceptsNothing(this.model.constraint)) this.#each((b, from, to) => (from === to ? (totals[b] = -Infinity) : 0));
+    if (!acceptsNothing(this.model.constraint)) this.#sequences.each((b, from, to) => (from === to ? (totals[b] = -Infinity) : 0));
     return totals;
   }
 
-  /** Each sequence with its rows [from, to). */
-  *#items(): Generator<readonly [b: number, from: number, to: number], void, void> {
-    const { offsets } = this.#sequences;
-    for (let b = 0; b < this.batch; b++) yield [b, offsets[b], offsets[b + 1]];
+  #rows(from: number, to: number): StateRows {
+    return stateRows(this.model.states, this.#emissions, this.#transitions, from, to);
   }
 
-  #each(f: (b: number, from: number, to: number) => number): Float64Array {
-    const { offsets } = this.#sequences;
-    return Float64Array.from({ length: this.batch }, (_, b) => f(b, offsets[b], offsets[b + 1]));
+  #scoresOf(y: Int32Array): Float64Array {
+    const scores = this.#scores();
+    return this.#sequences.each((_, from, to) => scoreOf(this.model, scores, y, from, to));
   }
 
-  #scoreOf(y: Int32Array, from: number, to: number): number {
-    let added = 0;
-    const { ngrams } = this.model;
-    if (!walk(this.model, y, from, to, (history, label) => (added += ngrams!.scores[history * this.labels + label]))) return -Infinity;
-    if (from === to) return 0;
-    const { transitions, start, end } = this.model, C = this.labels, { rows } = this.#sequences;
-    let score = start[y[from]] + end[y[to - 1]] + added;
-    for (let t = from; t < to; t++) {
-      score += rows[t * C + y[t]];
-      if (t > from) score += this.#transitions ? this.#transitions[(t * C + y[t - 1]) * C + y[t]] : transitions[y[t - 1] * C + y[t]];
-    }
-    return score;
+  #scores(): ChainScores {
+    const { transitions, start, end, ngrams } = this.model;
+    return { emissions: this.#sequences.rows, transitions: this.#transitions ? undefined : transitions, start, end, varying: this.#transitions, ngrams };
   }
 
-  #stateRows(from: number, to: number): StateRows {
-    const { states } = this.model, S = states.labelOf.length, { scores, sources, starts } = states.chain.arcs, emissions = this.#emissions, varying = this.#transitions, C = this.labels;
-    const target = new Int32Array(varying ? sources.length : 0);
-    if (varying) for (let j = 0; j < C; j++) target.fill(j, starts[j], starts[j + 1]);
-    return {
-      states, length: to - from,
-      emission: (t, s) => emissions[(from + t) * S + s],
-      transition: varying ? (t, k) => varying[((from + t) * C + sources[k]) * C + target[k]] : (_, k) => scores[k],
-    };
-  }
-
-  #byLabel(x: Float32Array): Float32Array {
-    if (this.model.machine === undefined) return x;
-    const { labelOf } = this.model.states, C = this.labels, out = new Float32Array(this.#sequences.count * C);
-    for (let t = 0, at = 0; t < this.#sequences.count; t++) for (let s = 0; s < labelOf.length; s++, at++) out[t * C + labelOf[s]] += x[at];
-    return out;
-  }
-
-  #pairsByLabel(x: Float32Array): Float32Array {
-    if (this.model.machine === undefined) return x;
-    const { labelOf } = this.model.states, S = labelOf.length, C = this.labels, out = new Float32Array(this.#sequences.count * C * C);
-    for (let t = 0, at = 0; t < this.#sequences.count; t++) for (let i = 0; i < S; i++) for (let j = 0; j < S; j++, at++) out[(t * C + labelOf[i]) * C + labelOf[j]] += x[at];
-    return out;
-  }
-
-  #parameters(): Parameters {
-    const { transitions, start, end } = this.model;
-    return { emissions: this.#sequences.rows, transitions: this.#transitions ? undefined : transitions, start, end, varying: this.#transitions, ngrams: this.model.ngrams };
-  }
-
-  /** The mean of a sum of scores under this distribution, [B]; a score of -Infinity counts where its probability is not 0. */
-  #expected({ emissions, transitions, start, end, varying, ngrams }: Parameters): Float64Array {
-    const C = this.labels, { chain, labelOf } = this.model.states, arcs = chain.arcs.sources.length;
-    const rows = varying !== undefined || (transitions !== undefined && this.#transitions !== undefined);
-    const sums = this.#run({ marginals: true, ...((transitions ?? varying) && { pairs: rows ? "rows" : "counts" }) });
-    const unary = this.#byLabel(sums.marginals!), pairs = rows ? this.#pairsByLabel(sums.pairs as Float32Array) : sums.pairs;
-    const times = (p: number, score: number): number => (p === 0 ? 0 : p * score);
-    return this.#each((b, from, to) => {
-      let total = 0;
-      if (emissions) for (let k = from * C; k < to * C; k++) total += times(unary[k], emissions[k]);
-      if (to > from) for (let j = 0; j < C; j++) total += (start ? times(unary[from * C + j], start[j]) : 0) + (end ? times(unary[(to - 1) * C + j], end[j]) : 0);
-      if (rows) {
-        for (let t = from + 1; t < to; t++) for (let k = 0; k < C * C; k++) total += times(pairs![t * C * C + k], varying ? varying[t * C * C + k] : transitions![k]);
-      } else if (transitions) {
-        for (let j = 0; j < labelOf.length; j++) for (let k = chain.arcs.starts[j]; k < chain.arcs.starts[j + 1]; k++) total += times(pairs![b * arcs + k], transitions[labelOf[chain.arcs.sources[k]] * C + labelOf[j]]);
-      }
-      if (ngrams && to > from) expectedMatches(this.model, sums, b, from, (history, label, p) => (total += p * ngrams.scores[history * C + label]));
-      return total;
-    });
+  #expected(scores: ChainScores): Float64Array {
+    const pairs = pairsFor(scores, this.#transitions !== undefined);
+    return expectedScores(this.model, this.#sequences, this.#run({ marginals: true, ...(pairs && { pairs }) }), pairs, scores);
   }
 
   /** Of queries that an item without a possible sequence does not stop. */
@@ -593,7 +485,7 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
     this.#checkSupport(method, sums.logPartition);
     const { states } = this.model, { offsets, count } = this.#sequences;
     this.#filtered ??= chainForwardBackward(states.chain, { data: this.#emissions, shape: [count, states.labelOf.length] }, { ...this.#rowOptions(), filtered: true }).filtered!;
-    return conditionalsOf(states, sums, this.#filtered, offsets, (b) => this.#stateRows(offsets[b], offsets[b + 1]));
+    return conditionalsOf(states, sums, this.#filtered, offsets, (b) => this.#rows(offsets[b], offsets[b + 1]));
   }
 
   static {
@@ -603,13 +495,4 @@ export class LinearChain implements StructuredDistribution<TensorLike, ChainMarg
       return chain;
     };
   }
-}
-
-interface Parameters {
-  readonly emissions: Float32Array | undefined;
-  readonly transitions: Float32Array | undefined;
-  readonly start: Float32Array | undefined;
-  readonly end: Float32Array | undefined;
-  readonly varying: Float32Array | undefined;
-  readonly ngrams: NgramScores | undefined;
 }

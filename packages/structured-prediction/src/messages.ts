@@ -13,6 +13,17 @@ export interface StateRows {
   transition(t: number, k: number): number;
 }
 
+/** The rows [from, to) of emissions float32 [N, S]; `varying`, float32 [N, C, C], where transitions differ by row and states are labels. */
+export function stateRows(states: ChainStates, emissions: Float32Array, varying: Float32Array | undefined, from: number, to: number): StateRows {
+  const S = states.labelOf.length, { scores, sources, starts } = states.chain.arcs, target = new Int32Array(varying ? sources.length : 0);
+  if (varying) for (let j = 0; j < S; j++) target.fill(j, starts[j], starts[j + 1]);
+  return {
+    states, length: to - from,
+    emission: (t, s) => emissions[(from + t) * S + s],
+    transition: varying ? (t, k) => varying[((from + t) * S + sources[k]) * S + target[k]] : (_, k) => scores[k],
+  };
+}
+
 /** Arcs of a piece of work: a few milliseconds. */
 const PIECE = 1 << 16;
 

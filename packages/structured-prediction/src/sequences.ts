@@ -60,6 +60,16 @@ export class Sequences {
     return this.offsets[this.batch];
   }
 
+  /** Each sequence with its rows [from, to). */
+  *items(): Generator<readonly [b: number, from: number, to: number], void, void> {
+    for (let b = 0; b < this.batch; b++) yield [b, this.offsets[b], this.offsets[b + 1]];
+  }
+
+  /** A number for each sequence, [B]. */
+  each(f: (b: number, from: number, to: number) => number): Float64Array {
+    return Float64Array.from({ length: this.batch }, (_, b) => f(b, this.offsets[b], this.offsets[b + 1]));
+  }
+
   /** Labels in the shape of the rows that came, -1 in padding; `lead` sets of labels one after another get axes of their own. */
   labels(labels: Int32Array, lead: readonly number[] = []): Tensor<"int32"> {
     const sets = lead.reduce((a, b) => a * b, 1), size = this.shape.reduce((a, b) => a * b, 1), source = this.#source;
