@@ -1,19 +1,34 @@
-/** Embeds every file of `shaders/` into `wgsl/` as a module, without its comments and indentation and with short names. */
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+/** Embeds the files of `shaders/` into `wgsl/shaders.js`, a constant each, without comments and indentation and with short names. One file: what they share is compressed once. */
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const here = import.meta.dirname;
-mkdirSync(join(here, "wgsl"), { recursive: true });
+rmSync(join(here, "wgsl"), { recursive: true, force: true });
+mkdirSync(join(here, "wgsl"));
 
 // Comments between /* and */ are places that src/gpu.ts fills.
-const shaders = readdirSync(join(here, "shaders")).map((file) => ({ name: file.replace(/\.wgsl$/, ""), code: readFileSync(join(here, "shaders", file), "utf8").replaceAll(/\/\/.*$/gm, "") }));
+const shaders = readdirSync(join(here, "shaders")).map((file) => ({ name: file.replace(/\.wgsl$/, ""), code: read(readFileSync(join(here, "shaders", file), "utf8").replaceAll(/\/\/.*$/gm, "")) }));
+
+/** Makes every x[i] of a storage x that is only read a call x(i): src/gpu.ts declares the function by what the buffer holds. */
+function read(code: string): string {
+  for (const [, name] of code.matchAll(/var<storage, read> (\w+)/g)) {
+    for (let at = code.search(new RegExp(`\\b${name}\\[`)); at >= 0; at = code.search(new RegExp(`\\b${name}\\[`))) {
+      const open = at + name.length;
+      let close = open, depth = 0;
+      do depth += code[close] === "[" ? 1 : code[close] === "]" ? -1 : 0; while (depth > 0 && ++close < code.length);
+      code = `${code.slice(0, open)}(${code.slice(open + 1, close)})${code.slice(close + 1)}`;
+    }
+  }
+  return code;
+}
+
 /** Files that are put in front of others: what they declare keeps its name there. */
 const shared = new Set(["numbers", "reduce", "reduceSubgroups", "softCap"]);
 /** An identifier; behind @ stand attributes, behind var address spaces. */
 const WORD = /@\w+|\bvar<[^>]*>|\b[A-Za-z_]\w*/g;
 
 // Not renamed: overrides and what else TypeScript knows, the entry point, and words of WGSL that are declared in one file and may mean themselves in another.
-const kept = new Set(["main", "subgroupSize", "subgroupLane", "size", "invocation", "log", "exp", "distance", "length", "sign", "step", "floor", "dot", "max", "min", "read", "storage", "uniform", "function", "private", "array", "atomic"]);
+const kept = new Set(["main", "widened", "subgroupSize", "subgroupLane", "size", "invocation", "log", "exp", "distance", "length", "sign", "step", "floor", "dot", "max", "min", "read", "storage", "uniform", "function", "private", "array", "atomic"]);
 for (const { code } of shaders) for (const [, name] of code.matchAll(/\boverride\s+(\w+)/g)) kept.add(name);
 const declared = new Set<string>(), everywhere = new Set<string>();
 for (const { name: file, code } of shaders) {
@@ -54,7 +69,7 @@ function headed(file: string, code: string): string {
   return `${[storage, [uniform], fields.slice(0, integers), fields.slice(integers)].map((list) => list.map(([, short]) => short).join(" ")).join("|")}\n${body}`;
 }
 
-for (const { name, code } of shaders) {
+const constants = shaders.map(({ name, code }) => {
   const minified = code
     .replaceAll(WORD, (word) => short.get(word) ?? word)
     .replaceAll(/\s+/g, " ")
@@ -63,10 +78,7 @@ for (const { name, code } of shaders) {
     // Behind an operator a literal takes the type of the other side.
     .replaceAll(/(?<=[\w)\]](?:[-+*/%&|^]=?|<<|>>|[<>]=?|[=!]=))(\d+|0x[0-9a-f]+)u\b/g, "$1")
     .trim();
-  writeFileSync(join(here, "wgsl", `${name}.js`), `export const code = ${JSON.stringify(headed(name, minified))};\n`);
-  writeFileSync(join(here, "wgsl", `${name}.d.ts`), `/** WGSL of shaders/${name}.wgsl. */\nexport declare const code: string;\n`);
-}
-
-const { version } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as { version: string };
-writeFileSync(join(here, "wgsl", "version.js"), `export const version = "${version}";\n`);
-writeFileSync(join(here, "wgsl", "version.d.ts"), `/** Version of this package. */\nexport declare const version: string;\n`);
+  return [name, headed(name, minified)];
+});
+writeFileSync(join(here, "wgsl", "shaders.js"), constants.map(([name, text]) => `export const ${name} = ${JSON.stringify(text)};\n`).join(""));
+writeFileSync(join(here, "wgsl", "shaders.d.ts"), constants.map(([name]) => `/** WGSL of shaders/${name}.wgsl. */\nexport declare const ${name}: string;\n`).join(""));

@@ -1,6 +1,6 @@
-import { float16ToFloat32 } from "@logits/tensor";
+import { float16ToFloat32, float32ToFloat16 } from "@logits/tensor";
 import { backendChecks, expectClose, expectExact, testRandom } from "@logits/testkit";
-import { argmax, logitStatistics, logSumExp, matmul, max, softmax, softmaxGrad, topK, webgpu, type Gpu, type GpuTensor, type WebGpuOptions } from "@logits/webgpu";
+import { argmax, attention, chainForwardBackward, chainViterbi, compileChain, entropy, entropyGrad, linearCrossEntropy, logitStatistics, logSoftmax, logSoftmaxGrad, logSumExp, logSumExpGrad, mahalanobis, matmul, max, nearestNeighbors, sampleTokens, segmentSums, softmax, softmaxGrad, topK, webgpu, type Gpu, type GpuTensor, type WebGpuOptions } from "@logits/webgpu";
 import { afterAll, describe, expect, it } from "vitest";
 import { dawn, expected, missing } from "./adapter.ts";
 import { asBackend } from "./backend.ts";
@@ -43,7 +43,7 @@ if (!missing) {
       expect(`${gpu.tensor([1, 2])}`).toBe("GpuTensor float32 [2]");
     });
 
-    it("of float16 become float32 where they are: every pattern of 16 bits, odd lengths, none, and parts where bindings are small", async () => {
+    it("of float16 are read as the float32 that they stand for: every pattern of 16 bits, odd lengths, none, and parts where bindings are small", async () => {
       const half = (own: Gpu, bits: Uint16Array, shape: readonly number[]): GpuTensor => {
         const words = new Int32Array(Math.ceil(bits.length / 2));
         new Uint16Array(words.buffer).set(bits);
@@ -51,13 +51,69 @@ if (!missing) {
       };
       const every = Uint16Array.from({ length: 65536 }, (_, i) => i), want = float16ToFloat32(every);
       for (const own of [gpu, await backend({ bindingBytes: 65536 })]) {
-        const x = half(own, every, [256, 256]);
-        expect([x.dtype, x.shape]).toEqual(["float32", [256, 256]]);
-        expectExact((await x.read()).data, want);
-        expectExact((await half(own, Uint16Array.of(0x3c00, 0xfc00, 0x0001), [3]).read()).data, [1, -Infinity, 2 ** -24]);
-        expectExact((await half(own, Uint16Array.of(), [0, 4]).read()).data, []);
+        const x = half(own, every, [256, 256]), wide = own.tensor(x, "float32");
+        expect([x.dtype, x.shape, wide.dtype, wide.shape]).toEqual(["float16", [256, 256], "float32", [256, 256]]);
+        for (const y of [x, wide]) expectExact((await y.read()).data, want);
+        expectExact(await x.row(253).row(255).read(), { shape: [], data: [want[253 * 256 + 255]] });
+        const odd = half(own, Uint16Array.of(0x3c00, 0xfc00, 0x0001), [3]), none = half(own, Uint16Array.of(), [0, 4]);
+        const { a, b, c, d } = await own.read({ a: odd.row(1), b: odd, c: none, d: own.tensor([7]) });
+        expectExact([...a.data, ...b.data, ...c.data, ...d.data], [-Infinity, 1, -Infinity, 2 ** -24, 7]);
       }
-      expectExact((await argmax(half(gpu, Uint16Array.of(0x3c00, 0x4000, 0xfc00, 0xbc00), [2, 2])).read()).data, [1, 1]);
+    });
+
+    it("of float16 are taken from memory as bits", async () => {
+      for (const data of [Uint16Array.of(0x3c00, 0x0001, 0xfc00), Float16Array.of(1, 2 ** -24, -Infinity)]) {
+        const x = gpu.tensor({ data, dims: [3], type: "float16" } as never, "float16"), before = gpu.bytesRead;
+        expectExact(await x.read(), { shape: [3], data: [1, 2 ** -24, -Infinity] });
+        expect(gpu.bytesRead - before).toBe(8);
+        expectExact(await gpu.tensor({ data, dims: [3], type: "float16" } as never).read(), { shape: [3], data: [1, 2 ** -24, -Infinity] });
+      }
+      const x = gpu.tensor({ data: new Uint16Array(4), shape: [2, 2], type: "float16" } as never, "float16");
+      expect(() => gpu.tensor([1, 2], "float16")).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` float16, { data: Uint16Array of bits, dims, type: "float16" }, got Array. Make the bits with float32ToFloat16 of @logits/tensor]`);
+      expect(() => gpu.tensor({ data: new Uint16Array(3), dims: [4], type: "float16" } as never, "float16")).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` float16, { data: Uint16Array of bits, dims, type: "float16" }, got Object. Make the bits with float32ToFloat16 of @logits/tensor]`);
+      expect(() => gpu.tensor(gpu.tensor([1]), "float16")).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` float16 where it is on the GPU, got float32. Convert it in the model, or read it back]`);
+      expect(() => gpu.tensor(x, "int32")).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` int32 where it is on the GPU, got float16. Convert it in the model, or read it back]`);
+      expect(() => gpu.adopt(x.gpuBuffer, [4], "float64" as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.adopt: expected \`dtype\` float32, int32 or float16, got float64]`);
+    });
+
+    it("of float16 give every operation the bits that their float32 give", async () => {
+      const random = testRandom(5), put = (own: Gpu, ...shape: number[]): [GpuTensor, GpuTensor] => {
+        const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (random.uniform() < 0.02 ? -Infinity : 3 * random.normal()));
+        // A row of its own in a larger tensor: the elements begin in the middle of a word.
+        const whole = own.tensor({ data: float32ToFloat16(Float32Array.from({ length: 3 * data.length }, (_, i) => data[i % data.length])), shape: [3, ...shape], type: "float16" } as never, "float16"), half = whole.row(1);
+        return [half, own.tensor(half, "float32")];
+      };
+      for (const own of [gpu, await backend({ subgroups: false, bindingBytes: 65536 })]) {
+        const [x, y] = [put(own, 5, 301), put(own, 5, 301)], [row, states, many] = [put(own, 5), put(own, 7, 7), put(own, 33, 7)], finite = (t: [GpuTensor, GpuTensor]): [GpuTensor, GpuTensor] => [softmax(t[0]), softmax(t[1])];
+        const [q, k, v, p] = [put(own, 1, 2, 9, 5), put(own, 1, 1, 11, 5), put(own, 1, 1, 11, 3), finite(x)];
+        const operations: Record<string, (i: 0 | 1) => Record<string, GpuTensor>> = {
+          rows: (i) => ({ a: softmax(x[i], { temperature: 0.7 }), b: logSoftmax(x[i], { axis: 0 }), c: logSumExp(x[i]), d: entropy(x[i]), e: max(x[i]), f: argmax(x[i], { axis: 0 }) }),
+          gradients: (i) => ({ a: softmaxGrad(p[i], y[i]), b: logSoftmaxGrad(x[i], y[i]), c: logSumExpGrad(x[i], row[i]), d: entropyGrad(x[i], row[i]) }),
+          statistics: (i) => logitStatistics(x[i]),
+          topK: (i) => ({ ...topK(x[i], 9) }),
+          sampleTokens: (i) => sampleTokens(x[i], { uniforms: [0.1, 0.3, 0.5, 0.7, 0.9], topP: 0.9 }),
+          matmul: (i) => ({ a: matmul(x[i], y[i], { transposeB: true }), b: matmul(y[1 - i], x[i], { transposeA: true }) }),
+          nearestNeighbors: (i) => nearestNeighbors(many[i], states[i], 3),
+          mahalanobis: (i) => ({ a: mahalanobis(many[i], { mean: states[i].row(0), whitening: states[i], means: many[i] }) }),
+          linearCrossEntropy: (i) => {
+            const { loss, grads, statistics } = linearCrossEntropy.withGrad(many[i], states[i], Array.from({ length: 33 }, (_, r) => r % 7), { ignoreIndex: 3, bias: states[i].row(2), reduction: "none" });
+            return { loss, ...(grads as Required<typeof grads>), ...statistics };
+          },
+          attention: (i) => {
+            const { output, logSumExp: sums, grads } = attention.withGrad(q[i], k[i], v[i], { causal: true, upstream: own.tensor(new Float32Array(54).fill(1)).reshape([1, 2, 9, 3]) });
+            return { output, sums, ...(grads as Required<typeof grads>) };
+          },
+          chains: (i) => {
+            const chain = compileChain(states[i]);
+            return { ...chainForwardBackward(chain, many[i], { offsets: [0, 9, 33], marginals: true }), ...chainViterbi(chain, many[i]), ...segmentSums(chain, many[i].reshape([11, 3, 7])) };
+          },
+        };
+        for (const [name, run] of Object.entries(operations)) {
+          if (own !== gpu && !["rows", "sampleTokens", "matmul"].includes(name)) continue;
+          const [half, float] = [await own.read(run(0)), await own.read(run(1))];
+          for (const key of Object.keys(float)) expectExact(half[key], float[key], `${name} ${key}`);
+        }
+      }
     });
 
     it("are read together with one copy", async () => {
@@ -99,7 +155,7 @@ if (!missing) {
       expectExact((await gpu.adopt(buffer, [4]).read()).data, [1, 2, 5, 3]);
       expect(() => gpu.adopt(buffer, [17])).toThrowErrorMatchingInlineSnapshot(`[RangeError: gpu.adopt: expected \`buffer\` of 68 bytes for shape [17], got 64 bytes]`);
       expect(() => gpu.adopt(gpu.device.createBuffer({ size: 64, usage: 8 }), [4])).toThrowErrorMatchingInlineSnapshot(`[RangeError: gpu.adopt: expected \`buffer\` with usages STORAGE and COPY_SRC, got usage 8]`);
-      expect(() => gpu.tensor({ data: undefined, dims: [2], type: "bfloat16", location: "gpu-buffer", gpuBuffer: buffer } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` float32 where it is on the GPU, got bfloat16. Convert it in the model, or read it back]`);
+      expect(() => gpu.tensor({ data: undefined, dims: [2], type: "bfloat16", location: "gpu-buffer", gpuBuffer: buffer } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.adopt: expected \`dtype\` float32, int32 or float16, got bfloat16]`);
       buffer.destroy();
     });
   });
@@ -125,6 +181,19 @@ if (!missing) {
   });
 
   describe("limits", () => {
+    it("a kernel that the device refuses is an error where its result is read", async () => {
+      const own = await webgpu({ gpu: dawn }), make = own.device.createShaderModule.bind(own.device);
+      Object.defineProperty(own.device, "createShaderModule", { value: (descriptor: { code: string }) => make({ ...descriptor, code: descriptor.code.replace("fn main", "fn niam") }) });
+      made.push(own);
+      (own.device as unknown as { onuncapturederror: unknown }).onuncapturederror = () => undefined;
+      await expect(max(own.tensor([1, 2])).read()).rejects.toThrow(/^gpu\.read: expected `gpu` with a device that takes the kernels, got .*main/s);
+    });
+
+    it("what is no list of tensors is not read", async () => {
+      const x = gpu.tensor([1]);
+      for (const given of [x, [x, null], { x: [1] }]) await expect(gpu.read(given as never)).rejects.toThrow("gpu.read: expected `tensors` an array or an object of tensors of this GPU device, got another one, or something else. A single tensor: await x.read()");
+    });
+
     it("a row that no binding holds is refused, with the limit", async () => {
       const small = await backend({ bindingBytes: 65536 });
       expect(() => softmax(small.tensor(new Float32Array(20000)))).toThrowErrorMatchingInlineSnapshot(`[RangeError: softmax: expected \`x\` with at most 16320 elements in a row (bindingBytes of this backend), got 20000]`);
@@ -167,11 +236,13 @@ if (!missing) {
       const device = new Proxy(gpu.device, {
         get(target, name) {
           const value = Reflect.get(target, name) as unknown;
-          if (name === "popErrorScope" && refuse) return () => target.popErrorScope().then(() => ({ message: "Not enough memory left" }));
+          if (name === "pushErrorScope") return (filter: "validation" | "out-of-memory") => (scopes.push(filter), target.pushErrorScope(filter));
+          if (name === "popErrorScope" && scopes.pop() === "out-of-memory" && refuse) return () => target.popErrorScope().then(() => ({ message: "Not enough memory left" }));
           return typeof value === "function" ? (value.bind(target) as unknown) : value;
         },
       });
       let refuse = false;
+      const scopes: string[] = [];
       const poor = await webgpu({ device });
       const x = poor.tensor([1, 2]);
       refuse = true;

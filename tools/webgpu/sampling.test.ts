@@ -16,14 +16,33 @@ function scores(rows: number, cols: number, seed: number, spread = 3): Tensor<"f
   return new Tensor("float32", [rows, cols], Float32Array.from({ length: rows * cols }, (_, i) => (i % cols > 0 && random.uniform() < 0.05 ? -INF : random.uniform() < 0.1 ? 1 : spread * random.normal())));
 }
 
-/** How near the cumulative sum that decides is to the uniform number, and that of each rule to its bound: at most 1e-6 may differ. */
+/** The scores that the rules see, as the sampler changes them. */
+function changed(x: Float32Array, { logitBias, repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, allowed }: SamplerOptions, text: readonly number[], row: number): Float32Array {
+  const out = x.slice();
+  for (const [id, bias] of Object.entries((logitBias ?? {}) as Record<string, number>)) out[Number(id)] += bias;
+  for (const id of new Set(text)) {
+    const count = text.filter((one) => one === id).length;
+    if (repetitionPenalty !== 1) out[id] = out[id] > 0 ? out[id] / repetitionPenalty : out[id] * repetitionPenalty;
+    out[id] -= (presencePenalty ? presencePenalty : 0) + frequencyPenalty * count;
+  }
+  const ids = allowed?.(text, row);
+  return ids ? out.map((v, c) => (Array.from(ids).includes(c) ? v : -INF)) : out;
+}
+
+/** Whether a sum that decides lies within 1e-6 of the uniform number or of a rule's bound, or two tokens are within that equally near to the mean where `typicalP` cuts. */
 function isNear(x: Float32Array, options: SamplerOptions, u: number): boolean {
-  const { temperature = 1 } = options;
+  const { temperature = 1, typicalP } = options;
   let left = distancesRef(x, temperature);
-  for (const [rule, value] of [["topK", options.topK], ["topP", options.topP], ["minP", options.minP]] as const) {
+  for (const [rule, value] of [["topK", options.topK], ["topP", options.topP], ["minP", options.minP], ["typicalP", typicalP], ["eta", options.eta], ["surprise", options.mirostat && 2 * options.mirostat.surprise]] as const) {
     if (value === undefined) continue;
     const { order, least, most } = ruleRef(x, left, rule, value);
     if (least !== most) return true;
+    if (rule === "typicalP" && least < order.length) {
+      const z = [...left.values()].reduce((total, d) => total + Math.exp(-d), 0), mean = [...left.values()].reduce((total, d) => total + (d * Math.exp(-d)) / z, 0);
+      const far = (c: number): number => Math.abs(left.get(c)! - mean), [last, next] = [order[least - 1], order[least]];
+      // Distances are rounded by 2^-23 of themselves.
+      if (left.get(last) !== left.get(next) && far(next) - far(last) < 1e-6 * (1 + left.get(last)! + left.get(next)!)) return true;
+    }
     const kept = new Set(order.slice(0, least));
     left = new Map([...left].filter(([c]) => kept.has(c)));
   }
@@ -38,6 +57,9 @@ if (!missing) {
 
   const rules: readonly Omit<SamplerOptions, "seed">[] = [
     {}, { temperature: 0 }, { temperature: 0.7 }, { temperature: 3 }, { topK: 1 }, { topK: 5 }, { topK: 40, temperature: 0.8 }, { topP: 0.9 }, { topP: 0.3, temperature: 2 }, { minP: 0.1 }, { minP: 1 }, { topK: 50, topP: 0.9, minP: 0.05, temperature: 0.7 }, { topK: 30, topP: 0.95, minP: 0.01, temperature: 1.5 },
+    { typicalP: 0.2 }, { typicalP: 0.9, temperature: 1.5 }, { typicalP: 0.01 }, { eta: 0.02 }, { eta: 0.9, temperature: 0.6 }, { typicalP: 0.3, eta: 0.95 }, { topK: 60, topP: 0.98, minP: 0.01, typicalP: 0.7, eta: 0.01 },
+    { mirostat: { surprise: 1 } }, { mirostat: { surprise: 0.2 } },
+    { logitBias: { 0: 2.5, 1: -INF, 3: -1 }, temperature: 0.8 }, { repetitionPenalty: 1.7, presencePenalty: 0.5, frequencyPenalty: 0.3, topP: 0.9 }, { allowed: (_, row) => (row % 2 ? [4, 0] : undefined), repetitionPenalty: 1.3 },
   ];
   describe("tokens drawn on the GPU", () => {
     for (const [name, backend] of [["with subgroups, where there are some", gpu], ["without subgroups", plain]] as const) {
@@ -48,7 +70,8 @@ if (!missing) {
           const logits = scores(rows, cols, rows + cols), x = backend.tensor(logits);
           for (const options of rules) {
             const sampler = new Sampler({ ...options, seed: 5, stream: cols });
-            const want = sampler.sample(logits, { position: 3 }), got = await sampler.sampleAsync(x, { position: 3 });
+            const tokens = Array.from({ length: rows }, (_, r) => (cols === 1 ? [0] : [r % cols, 0, r % cols])), context = { position: 3, tokens };
+            const want = new Sampler({ ...options, seed: 5, stream: cols }).sample(logits, context), got = await sampler.sampleAsync(x, context);
             const same: number[] = [];
             for (let r = 0; r < rows; r++) {
               drawn++;
@@ -56,7 +79,7 @@ if (!missing) {
               else {
                 const source = randomSource(5, cols + r);
                 const u = [0, 1, 2, 3].map(() => source.uniform())[3];
-                expect(isNear(logits.data.subarray(r * cols, (r + 1) * cols), options, u), `${rows} x ${cols} ${JSON.stringify(options)} row ${r}: ${got.tokens.data[r]} of ${got.candidates.data[r]}, not ${want.tokens.data[r]} of ${want.candidates.data[r]}`).toBe(true);
+                expect(isNear(changed(logits.data.subarray(r * cols, (r + 1) * cols), options, tokens[r], r), options, u), `${rows} x ${cols} ${JSON.stringify(options)} row ${r}: ${got.tokens.data[r]} of ${got.candidates.data[r]}, not ${want.tokens.data[r]} of ${want.candidates.data[r]}`).toBe(true);
                 near++;
               }
             }
@@ -100,6 +123,24 @@ if (!missing) {
       expect((await sampler.sampleAsync(gpu.tensor(scores(0, 7, 1)), { position: 0 })).tokens.shape).toEqual([0]);
     });
 
+    it("follow mirostat's bounds, which move with what was drawn", async () => {
+      const options = { seed: 4, mirostat: { surprise: 1.5, rate: 0.5 } }, sampler = new Sampler(options), reference = new Sampler(options);
+      for (let position = 0; position < 12; position++) {
+        const logits = scores(2, 300, 50 + position), want = reference.sample(logits, { position }), before = gpu.bytesRead, got = await sampler.sampleAsync(gpu.tensor(logits), { position });
+        expectExact(got.tokens, want.tokens);
+        expectExact(got.candidates, want.candidates);
+        expect(gpu.bytesRead - before).toBe(64);
+      }
+    });
+
+    it("are drawn from scores with changes, whose own stay as they were", async () => {
+      const x = gpu.tensor([[1, 2, -INF, 0], [5, -2, 3, 0]]), changes = [{ scores: new Map([[1, { bias: -INF }], [2, { bias: 9 }]]) }, { scores: new Map([[1, { bias: 4 }], [2, { penalty: 2, loss: 1 }]]), only: true }];
+      const { tokens, scores: own, candidates, drawLogProbabilities: p } = await gpu.read(sampleTokens(x, { uniforms: [0.2, 0.9], changes, minP: 1e-9 }));
+      expect([...tokens.data, ...own.data, ...candidates.data]).toEqual([0, 2, 1, 3, 2, 2]);
+      expectClose([...p.data], [-Math.log1p(Math.exp(-1)), 0.5 - Math.log(Math.exp(2) + Math.exp(0.5))], { atol: 1e-6 });
+      expectExact((await x.read()).data, [1, 2, -INF, 0, 5, -2, 3, 0]);
+    });
+
     it("follow the number of tokens so far, and the row's stream", async () => {
       const sampler = new Sampler({ seed: 9, stream: 4 }), logits = scores(3, 50, 2);
       const tokens = [[1, 2], [3], []], want = sampler.sample(logits, { tokens });
@@ -112,7 +153,7 @@ if (!missing) {
       await expect(draw([[1, 2], [NaN, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, with a possible token in every row, got NaN in row 1]`);
       await expect(draw([[1, 2], [INF, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, with a possible token in every row, got +Infinity in row 1]`);
       await expect(draw([[1, 2], [-INF, -INF]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, with a possible token in every row, got only -Infinity in row 1]`);
-      await expect(draw([[1, 2]], new Sampler({ seed: 1, logitBias: { 0: 1 }, repetitionPenalty: 1.2, typicalP: 0.9 }))).rejects.toThrowErrorMatchingInlineSnapshot(`[UnsupportedKernelError: Sampler.sampleAsync: expected a sampler of temperature, topK, topP and minP for scores on a GPU, got logitBias, repetitionPenalty, typicalP. Read the scores: sampler.sample(await logits.read(), context)]`);
+      await expect(draw([[1, 2]], new Sampler({ seed: 1, guidance: { kind: "classifier-free", scale: 2 } }))).rejects.toThrow("expected a sampler without guidance");
       await expect(sampler.sampleAsync(gpu.tensor([1]))).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: Sampler.sampleAsync: expected \`position\` an integer from 0 up, or \`tokens\`, got neither. Pass { position: step }: two draws at one position are the same]`);
       await expect(sampler.sampleAsync({ location: "gpu-buffer", dims: [3], type: "float32", shape: [3] } as never, { position: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sampleAsync: expected \`logits\` a tensor that brings its operations, got a GPU tensor of another library. Adopt it: gpu.tensor(logits) with gpu = await webgpu({ device }) of @logits/webgpu]`);
       expect(() => sampler.sample(gpu.tensor([1]) as never, { position: 0 })).toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sample: expected \`logits\` in memory, got a tensor on the GPU. Use await sampler.sampleAsync(logits, context), or read it: await logits.read()]`);
@@ -122,6 +163,12 @@ if (!missing) {
       expect(() => sampleTokens(x, { uniforms: [0.5], topK: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`topK\` an integer in [1, 2147483647], got 0]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], topP: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`topP\` in (0, 1], got 0]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], minP: 2 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`minP\` in [0, 1], got 2]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], typicalP: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`typicalP\` in (0, 1], got 0]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], eta: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`eta\` in [0, 1), got 1]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], epsilons: [] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`epsilons\` in [0, 1], one for each row, got undefined for row 0]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], tempreature: 2 } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: sampleTokens: expected \`options\` with names among [changes, epsilons, eta, minP, temperature, topK, topP, typicalP, uniforms], got tempreature. Did you mean temperature?]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], changes: [] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`changes\` one for each of 1 rows, with at most 268435392 numbers in all, got 0 with 3]`);
+      for (const [token, change] of [[2, {}], [0, { bias: INF }], [0, { penalty: 0 }], [1, { loss: NaN }]] as const) expect(() => sampleTokens(x, { uniforms: [0.5], changes: [{ scores: new Map([[token, change]]) }] })).toThrow("`changes` of tokens in [0, 2), with finite numbers and penalties above 0");
       expect(() => sampleTokens(x, { uniforms: [0.5], temperature: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`temperature\` in [2^-126, 2^126], got -1]`);
       expectExact((await sampler.sampleAsync([[1, 2]], { position: 0 })).tokens, sampler.sample([[1, 2]], { position: 0 }).tokens);
     });

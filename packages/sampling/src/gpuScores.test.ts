@@ -3,7 +3,8 @@ import { drawToken, tokenRows, type TokenRules } from "@logits/core-wasm/samplin
 import { Tensor, tensor } from "@logits/tensor";
 import { expectClose, expectExact } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { Sampler, type GpuScores } from "./index.ts";
+import { Sampler, type GpuScores, type SamplerOptions } from "./index.ts";
+import { applyChanges, type ScoreChange } from "./penalties.ts";
 
 // A backend whose GPU is this memory. The real one is in tools/webgpu.
 
@@ -17,10 +18,14 @@ function there(held: Tensor<"float32">): GpuScores {
     operations: {
       logitStatistics: (_, options) => Object.fromEntries(Object.entries(logitStatistics(held, options) as Record<string, Tensor>).map(([name, values]) => [name, kept(values)])),
       sampleTokens(_, options) {
-        const { uniforms, ...rules } = options as TokenRules & { uniforms: Float64Array }, { rows, row } = tokenRows("test", "logits", held);
-        const draws = Array.from({ length: rows }, (__, r) => drawToken("test", row(r), r, rules, uniforms[r]));
+        const { uniforms, changes, epsilons, ...rules } = options as TokenRules & { uniforms: number[]; changes?: { scores: ReadonlyMap<number, ScoreChange>; only: boolean }[]; epsilons?: number[] };
+        const { rows, row } = tokenRows("test", "logits", held);
+        const draws = Array.from({ length: rows }, (__, r) => {
+          const of = changes?.[r], told = { ...(of && { edit: (x: Float32Array) => applyChanges(x, of.scores) }), ...(of?.only && { allowed: Int32Array.from(of.scores.keys()) }) };
+          return drawToken("test", row(r), r, { ...rules, ...(epsilons && { surprise: -Math.log(epsilons[r]) }) }, uniforms[r], told);
+        });
         const rest = held.shape.slice(0, -1), floats = (values: number[]): object => kept(new Tensor("float32", rest, Float32Array.from(values))), ints = (values: number[]): object => kept(new Tensor("int32", rest, Int32Array.from(values)));
-        return { tokens: ints(draws.map(({ token }) => token)), candidates: ints(draws.map((draw) => draw.kept)), scores: floats(draws.map(({ token }, r) => row(r) instanceof Float32Array ? (row(r) as Float32Array)[token] : NaN)), drawLogProbabilities: floats(draws.map((draw) => draw.drawLogProbability)) };
+        return { tokens: ints(draws.map(({ token }) => token)), candidates: ints(draws.map((draw) => draw.kept)), scores: floats(draws.map(({ token }, r) => row(r) instanceof Float32Array ? (row(r) as Float32Array)[token] : NaN)), drawLogProbabilities: floats(draws.map((draw) => draw.drawLogProbability)), surprises: floats(draws.map(({ surprise = NaN }) => surprise)) };
       },
     },
   };
@@ -30,9 +35,13 @@ describe("sampleAsync", () => {
   const logits = tensor([[2, 1, 0, -1, 3], [0, 0, -Infinity, 1, 5]]);
 
   it("takes the numbers that sample takes, and says what it says", async () => {
-    for (const options of [{ temperature: 0 }, { seed: 1 }, { seed: 2, topK: 3, temperature: 0.5 }, { seed: 3, topP: 0.9, minP: 0.01, stream: 5 }]) {
+    const everything: SamplerOptions[] = [
+      { temperature: 0 }, { seed: 1 }, { seed: 2, topK: 3, temperature: 0.5 }, { seed: 3, topP: 0.9, minP: 0.01, stream: 5 }, { seed: 4, typicalP: 0.5 }, { seed: 5, eta: 0.3 },
+      { seed: 6, logitBias: { 1: 2, 4: -Infinity } }, { seed: 7, repetitionPenalty: 1.5, presencePenalty: 0.5, frequencyPenalty: 0.25, temperature: 2 }, { seed: 8, allowed: (tokens) => (tokens.length > 1 ? [1, 3] : undefined), repetitionPenalty: 2 },
+    ];
+    for (const options of everything) {
       const sampler = new Sampler(options);
-      for (const context of [{ position: 7 }, { tokens: [[1, 2], [3]] }]) {
+      for (const context of [{ position: 7, tokens: [[1, 2, 1], []] }, { tokens: [[1, 2, 4], [3]], promptLength: 1 }]) {
         const want = sampler.sample(logits, context), got = await sampler.sampleAsync(there(logits), context);
         for (const name of ["tokens", "candidates", "margins", "drawLogProbabilities"] as const) expectExact(got[name], want[name], name);
         expectClose(got.logProbabilities, want.logProbabilities, { atol: 1e-6 }); // a sum of two float32 of up to 5
@@ -44,12 +53,17 @@ describe("sampleAsync", () => {
     expectExact((await sampler.sampleAsync(logits, { position: 0 })).tokens, sampler.sample(logits, { position: 0 }).tokens);
   });
 
-  it("names the rules that have no form there", async () => {
-    const refused: unknown[] = [];
-    for (const options of [{ guidance: { kind: "classifier-free", scale: 2 } }, { logitBias: { 1: 2 } }, { repetitionPenalty: 2 }, { presencePenalty: 1 }, { frequencyPenalty: 1 }, { allowed: () => [1] }, { typicalP: 0.5 }, { eta: 0.1 }, { mirostat: { surprise: 3 } }]) {
-      refused.push(await new Sampler({ seed: 1, ...options } as never).sampleAsync(there(logits), { position: 0 }).catch((error: Error) => /got (\w+)\. Read the scores/.exec(error.message)?.[1] ?? error.message));
+  it("moves the bounds of mirostat as sample does", async () => {
+    const options = { seed: 1, mirostat: { surprise: 1, rate: 0.5 } }, one = new Sampler(options), other = new Sampler(options);
+    for (let position = 0; position < 20; position++) {
+      const want = one.sample(logits, { position }), got = await other.sampleAsync(there(logits), { position });
+      for (const name of ["tokens", "candidates"] as const) expectExact(got[name], want[name], `${name} ${position}`);
     }
-    expect(refused).toEqual(["guidance", "logitBias", "repetitionPenalty", "presencePenalty", "frequencyPenalty", "allowed", "typicalP", "eta", "mirostat"]);
+    expect(alive).toBe(0);
+  });
+
+  it("refuses guidance, which has no form there", async () => {
+    await expect(new Sampler({ seed: 1, guidance: { kind: "classifier-free", scale: 2 } }).sampleAsync(there(logits), { position: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`[UnsupportedKernelError: Sampler.sampleAsync: expected a sampler without guidance for scores on a GPU, got guidance. Read the scores: sampler.sample(await logits.read(), context)]`);
   });
 
   it("says what is wrong, and sample names it", async () => {

@@ -1,14 +1,26 @@
-import { drawToken, tokenRows, type TokenDraw, type TokenOptions, type TokenRow, type TokenRows } from "@logits/core-wasm/sampling";
-import { Tensor, asFloat32, checkInteger, float16ToFloat32, rangeError, typeError, type TensorLike } from "@logits/tensor";
-import { checkGpuRules, drawOnGpu, isOnGpu, type GpuScores } from "./gpuScores.ts";
+import { drawToken, tokenRows, type TokenDraw, type TokenOptions, type TokenRow, type TokenRows, type TokenRules } from "@logits/core-wasm/sampling";
+import { Tensor, UnsupportedKernelError, asFloat32, checkInteger, float16ToFloat32, rangeError, sizeOf, typeError, type TensorLike } from "@logits/tensor";
+import { checkGpuScores, drawOnGpu, isOnGpu, type GpuScores } from "./gpuScores.ts";
 import { GenerationRun, type GenerateOptions, type GenerationResult } from "./generate.ts";
 import { REFERENCES, checkGuidance, guideRow } from "./guidance.ts";
-import { penalize, type Penalties } from "./penalties.ts";
+import { applyChanges, changesOf, type Penalties, type ScoreChange } from "./penalties.ts";
 import { DRAW, uniformAt } from "./random.ts";
 import { biasOf, checkOptions, rulesOf, type SamplerOptions } from "./rules.ts";
 
 /** Tokens of one row so far, or of each row of a batch. */
 export type Tokens = ArrayLike<number | bigint> | readonly ArrayLike<number | bigint>[];
+
+/** What a row is told beside its scores. */
+interface RowPlan {
+  readonly stream: number;
+  readonly uniform: number;
+  readonly changes: ReadonlyMap<number, ScoreChange>;
+  readonly ids: Int32Array | undefined;
+  /** Of mirostat. */
+  readonly bound: number | undefined;
+}
+
+const NO_CHANGE: ScoreChange = { bias: 0, penalty: 1, loss: 0 };
 
 /** What a sampler is told with the scores. */
 export interface SampleContext {
@@ -84,36 +96,32 @@ export class Sampler {
    * @throws RangeError for NaN, +Infinity, a row without a possible token (it is named), a token outside [0, V), missing tokens or position
    */
   sample(logits: TensorLike, context: SampleContext = {}): Samples {
-    const draws: TokenDraw[] = [], { mirostat } = this.options, moved: [number, number][] = [];
-    const shape = this.#each("Sampler.sample", logits, context, (row, index, options, u, stream) => {
-      const bound = mirostat && (this.#bounds.get(stream) ?? 2 * mirostat.surprise);
-      const draw = drawToken("Sampler.sample", row, index, bound === undefined ? rulesOf(this.options) : { ...rulesOf(this.options), surprise: bound }, u, options);
-      if (mirostat) moved.push([stream, bound! - (mirostat.rate ?? 0.1) * (draw.surprise! - mirostat.surprise)]);
-      draws.push(draw);
+    const draws: TokenDraw[] = [], plans: RowPlan[] = [];
+    const shape = this.#each("Sampler.sample", logits, context, (row, index, options, plan) => {
+      draws.push(drawToken("Sampler.sample", row, index, this.#rules(plan), plan.uniform, options));
+      plans.push(plan);
     });
-    // A row that is refused moves nothing.
-    for (const [stream, bound] of moved) this.#bounds.set(stream, bound);
+    this.#follow(plans, draws.map(({ surprise }) => surprise!));
     return samples(shape, draws);
   }
 
   /**
-   * `sample` for scores that are on a GPU, which stay there: 28 bytes a row are read. The same random numbers; the same tokens unless a sum lies within 1e-6 of its bound.
+   * `sample` for scores that are on a GPU, which stay there: 28 bytes a row are read, with mirostat 32. All rules but guidance, and the same random numbers; the same tokens unless a sum lies within 1e-6 of its
+   * bound, or two tokens are within that equally near to the mean of `typicalP`.
    *
-   * Rules: `temperature`, `topK`, `topP`, `minP`.
-   *
-   * @param logits - float32 [..., V] on the GPU, as @logits/webgpu makes or adopts them; scores in memory are drawn from as by `sample`
-   * @param context - `position`, or `tokens` by whose number it is told
-   * @throws RangeError as `sample`; UnsupportedKernelError for guidance, logitBias, penalties, `allowed`, `typicalP`, `eta` and mirostat
+   * @param logits - float32 or float16 [..., V] on the GPU, as @logits/webgpu makes or adopts them; scores in memory are drawn from as by `sample`
+   * @param context - as for `sample`
+   * @throws RangeError as `sample`; UnsupportedKernelError for guidance
    */
   async sampleAsync(logits: TensorLike | GpuScores, context: SampleContext = {}): Promise<Samples> {
     const where = "Sampler.sampleAsync";
     if (!isOnGpu(logits)) return this.sample(logits as TensorLike, context);
-    const { seed = 0, stream = 0, temperature = 1 } = this.options, { position } = context, x = logits as GpuScores;
-    checkGpuRules(where, this.options, this.#bias.size > 0);
-    if (position !== undefined) checkInteger(where, "position", position, 0, Number.MAX_SAFE_INTEGER);
-    const texts = textsOf(where, context.tokens, x.shape.slice(0, -1).reduce((a, b) => a * b, 1));
-    if (position === undefined && texts === undefined && temperature !== 0) throw noPosition(where);
-    return drawOnGpu(where, x, this.options, (row) => (temperature === 0 ? 0 : uniformAt(seed, stream + row, position ?? texts![row].length, DRAW)));
+    checkGpuScores(where, logits);
+    if (this.options.guidance) throw new UnsupportedKernelError(`${where}: expected a sampler without guidance for scores on a GPU, got guidance. Read the scores: sampler.sample(await logits.read(), context)`);
+    const { shape } = logits, plans = this.#plans(where, context, sizeOf(shape.slice(0, -1)), shape[shape.length - 1]);
+    const { samples: drawn, surprises } = await drawOnGpu(logits, this.options, plans.map(({ uniform, changes, ids, bound }) => ({ uniform, bound, only: ids !== undefined, scores: ids ? new Map(Array.from(ids, (id) => [id, changes.get(id) ?? NO_CHANGE])) : changes })));
+    if (surprises) this.#follow(plans, surprises.data);
+    return drawn;
   }
 
   /**
@@ -125,10 +133,10 @@ export class Sampler {
    * @throws RangeError as `sample`
    */
   distribution(logits: TensorLike, context: SampleContext = {}): Tensor<"float32"> {
-    const where = "Sampler.distribution", { mirostat } = this.options, rows: Float32Array[] = [];
-    const shape = this.#each(where, logits, { position: 0, ...context }, (row, index, options, u, stream) => {
-      const probabilities = new Float32Array(row.length), bound = mirostat && (this.#bounds.get(stream) ?? 2 * mirostat.surprise);
-      drawToken(where, row, index, { ...rulesOf(this.options), ...(bound !== undefined && { surprise: bound }) }, u, { ...options, probabilities });
+    const where = "Sampler.distribution", rows: Float32Array[] = [];
+    const shape = this.#each(where, logits, { position: 0, ...context }, (row, index, options, plan) => {
+      const probabilities = new Float32Array(row.length);
+      drawToken(where, row, index, this.#rules(plan), plan.uniform, { ...options, probabilities });
       rows.push(probabilities);
     });
     const cols = rows.length > 0 ? rows[0].length : 1, out = new Float32Array(rows.length * cols);
@@ -168,33 +176,52 @@ export class Sampler {
     return this.#run.result;
   }
 
-  /** Calls `draw` for each row with what changes its scores; returns the shape of the rows. */
-  #each(where: string, logits: TensorLike, context: SampleContext, draw: (row: TokenRow, index: number, options: TokenOptions, u: number, stream: number) => void): readonly number[] {
-    if (isOnGpu(logits)) throw typeError(where, "logits", "in memory", "a tensor on the GPU", "Use await sampler.sampleAsync(logits, context), or read it: await logits.read()");
-    const { options } = this, { seed = 0, stream = 0, temperature = 1, guidance, allowed } = options, { promptLength = 0, position, references = [] } = context;
-    const rows = tokenRows(where, "logits", logits), texts = textsOf(where, context.tokens, rows.rows);
+  /** The rules for a row. */
+  #rules({ bound }: RowPlan): TokenRules {
+    return { ...rulesOf(this.options), ...(bound !== undefined && { surprise: bound }) };
+  }
+
+  /** Moves the bounds of mirostat, when all rows have been drawn: a row that is refused moves nothing. */
+  #follow(plans: readonly RowPlan[], surprises: ArrayLike<number>): void {
+    const { mirostat } = this.options;
+    if (mirostat) plans.forEach(({ stream, bound }, i) => this.#bounds.set(stream, bound! - (mirostat.rate ?? 0.1) * (surprises[i] - mirostat.surprise)));
+  }
+
+  /** What each row is told beside its scores. */
+  #plans(where: string, { tokens, position, promptLength = 0 }: SampleContext, rows: number, cols: number): RowPlan[] {
+    const { options } = this, { seed = 0, stream: first = 0, temperature = 1, allowed, mirostat } = options, texts = textsOf(where, tokens, rows);
     if (position !== undefined) checkInteger(where, "position", position, 0, Number.MAX_SAFE_INTEGER);
     checkInteger(where, "promptLength", promptLength, 0, Number.MAX_SAFE_INTEGER);
-    if (position === undefined && texts === undefined && temperature !== 0) throw noPosition(where);
+    if (position === undefined && texts === undefined && temperature !== 0) throw rangeError(where, "position", "an integer from 0 up, or `tokens`", "neither", "Pass { position: step }: two draws at one position are the same");
     const penalties: Penalties = { bias: this.#bias, ...options };
     if (texts === undefined && (penalties.repetitionPenalty ?? 1) !== 1) throw missing(where, "repetitionPenalty");
     if (texts === undefined && ((penalties.presencePenalty ?? 0) !== 0 || (penalties.frequencyPenalty ?? 0) !== 0)) throw missing(where, "presencePenalty and frequencyPenalty");
     if (texts === undefined && allowed !== undefined) throw missing(where, "allowed");
+    return Array.from({ length: rows }, (_, index) => {
+      const text = texts ? texts[index] : [], stream = first + index;
+      return {
+        stream,
+        uniform: temperature === 0 ? 0 : uniformAt(seed, stream, position ?? text.length, DRAW),
+        changes: changesOf(where, penalties, text, promptLength, cols),
+        ids: allowed && allowedIds(where, allowed(text.slice(promptLength), index), cols),
+        bound: mirostat && (this.#bounds.get(stream) ?? 2 * mirostat.surprise),
+      };
+    });
+  }
+
+  /** Calls `draw` for each row with what changes its scores; returns the shape of the rows. */
+  #each(where: string, logits: TensorLike, context: SampleContext, draw: (row: TokenRow, index: number, options: TokenOptions, plan: RowPlan) => void): readonly number[] {
+    if (isOnGpu(logits)) throw typeError(where, "logits", "in memory", "a tensor on the GPU", "Use await sampler.sampleAsync(logits, context), or read it: await logits.read()");
+    const { guidance } = this.options, { references = [] } = context, rows = tokenRows(where, "logits", logits), plans = this.#plans(where, context, rows.rows, rows.cols);
     const guides = guidance ? referencesOf(where, references, REFERENCES[guidance.kind], rows.shape) : referencesOf(where, references, 0, rows.shape);
-    for (let index = 0; index < rows.rows; index++) {
-      const row = rows.row(index), text = texts ? texts[index] : [];
+    for (const [index, plan] of plans.entries()) {
+      const { changes, ids } = plan, row = rows.row(index);
       const guided = guidance && guideRow(where, asFloats(row, rows, logits, index), guides.map((reference) => reference.data.subarray(index * rows.cols, (index + 1) * rows.cols)), guidance);
-      const changes = penalize(where, penalties, text, promptLength, rows.cols);
-      const ids = allowed === undefined ? undefined : allowedIds(where, allowed(text.slice(promptLength), index), rows.cols);
-      const edit = guided || changes ? (x: Float32Array): void => { if (guided) x.set(guided); changes?.(x); } : undefined;
-      draw(row, index, { ...(edit && { edit }), ...(ids && { allowed: ids }) }, temperature === 0 ? 0 : uniformAt(seed, stream + index, position ?? text.length, DRAW), stream + index);
+      const edit = guided || changes.size > 0 ? (x: Float32Array): void => { if (guided) x.set(guided); applyChanges(x, changes); } : undefined;
+      draw(row, index, { ...(edit && { edit }), ...(ids && { allowed: ids }) }, plan);
     }
     return rows.shape.slice(0, -1);
   }
-}
-
-function noPosition(where: string): RangeError {
-  return rangeError(where, "position", "an integer from 0 up, or `tokens`", "neither", "Pass { position: step }: two draws at one position are the same");
 }
 
 function missing(where: string, option: string): RangeError {

@@ -14,6 +14,14 @@ fn finite(bits: u32) -> bool {
   return (bits & INFINITE) != INFINITE;
 }
 
+// The float32 of the float16 in the lower half of a word, exact, infinities and NaN too. m 2^-24 of a subnormal is a normal float32.
+fn widened(word: u32) -> u32 {
+  let k = (word >> 10u) & 31u;
+  let m = word & 1023u;
+  let normal = ((k + select(112u, 224u, k == 31u)) << 23u) | (m << 13u);
+  return ((word & 0x8000u) << 16u) | select(normal, bitcast<u32>(f32(m) * 5.9604644775390625e-8), k == 0u);
+}
+
 fn order(bits: u32) -> u32 {
   if ((bits & 0x7fffffffu) > INFINITE) { return KEY_NAN; }
   return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);

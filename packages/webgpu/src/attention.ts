@@ -1,10 +1,9 @@
 import { asLengths, checkInteger, checkPositive, rangeError, watchedOptions, type TensorLike } from "@logits/tensor";
-import { code } from "#wgsl/attention";
-import { code as softCapped } from "#wgsl/softCap";
+import { attention as code, softCap as softCapped } from "#wgsl";
 import { BLOCK, gemm, zeros, type Matrices } from "./gemm.ts";
 import type { Family, Part } from "./gpu.ts";
 import { checkEither, checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
-import { grid, lanesFor } from "./rows.ts";
+import { checkFits, grid, lanesFor, shapeError } from "./rows.ts";
 
 const FAMILY: Family = { name: "attention", code: `${code} ${softCapped}`, reads: 3, writes: 4, rows: true };
 
@@ -60,12 +59,12 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
   const [[batch, heads, queries, features], [keyBatch, groups, keys, keyFeatures], [valueBatch, valueGroups, valueKeys, width]] = ([["query", query, "D"], ["key", key, "D"], ["value", value, "E"]] as const).map(([name, x, letter]) => {
     checkGpuTensor(where, name, x, query);
     const { shape } = x;
-    if (shape.length < 2 || shape.length > 4) throw rangeError(where, name, `of shape [T, ${letter}], [H, T, ${letter}] or [B, H, T, ${letter}]`, `[${shape.join(", ")}]`);
+    if (shape.length < 2 || shape.length > 4) throw shapeError(where, name, `[T, ${letter}], [H, T, ${letter}] or [B, H, T, ${letter}]`, x);
     return [...new Array<number>(4 - shape.length).fill(1), ...shape];
   });
   if (features < 1) throw rangeError(where, "query", "with D >= 1", `[${query.shape.join(", ")}]`);
-  if (keyBatch !== batch || keyFeatures !== features || groups < 1 || heads % groups !== 0) throw rangeError(where, "key", `of shape [${batch}, Hkv, S, ${features}] ([B, Hkv, S, D]) with Hkv a divisor of ${heads}`, `[${key.shape.join(", ")}]`);
-  if (valueBatch !== batch || valueGroups !== groups || valueKeys !== keys || width < 1) throw rangeError(where, "value", `of shape [${batch}, ${groups}, ${keys}, E] ([B, Hkv, S, E])`, `[${value.shape.join(", ")}]`);
+  if (keyBatch !== batch || keyFeatures !== features || groups < 1 || heads % groups !== 0) throw shapeError(where, "key", `[${batch}, Hkv, S, ${features}] ([B, Hkv, S, D]) with Hkv a divisor of ${heads}`, key);
+  if (valueBatch !== batch || valueGroups !== groups || valueKeys !== keys || width < 1) throw shapeError(where, "value", `[${batch}, ${groups}, ${keys}, E] ([B, Hkv, S, E])`, value);
   const { options, refuseUnread } = watchedOptions(where, given), { scale = 1 / Math.sqrt(features), causal = false, windowSize, queryOffset: offset = keys - queries, lengths, softCap, sinks, softmaxOne = false } = options;
   if (!Number.isFinite(scale)) throw rangeError(where, "scale", "finite", `${scale}`);
   if (softCap !== undefined) checkPositive(where, "softCap", softCap);
@@ -74,7 +73,7 @@ function run(where: string, query: GpuTensor, key: GpuTensor, value: GpuTensor, 
   if (windowSize !== undefined) checkInteger(where, "windowSize", windowSize, 1, 2147483647);
   const until = lengths === undefined ? undefined : asLengths(where, "lengths", lengths, batch, keys);
   const { gpu } = query, { reach } = gpu, lead = query.shape.slice(0, -1);
-  if (keys > reach) throw rangeError(where, "key", `with at most ${reach} keys (bindingBytes of this backend)`, `${keys}`);
+  checkFits(where, "key", keys, reach, "keys");
   const [given1, given2] = gradient ? [options.upstream, options.upstreamLogSumExp] : [];
   refuseUnread();
   const checked = [sinks ?? new Float32Array(heads).fill(softmaxOne ? 0 : -Infinity), given1, given2].map((x, i) => (i === 0 || (gradient && (i === 1 || x !== undefined)) ? checkEither(where, ["sinks", "upstream", "upstreamLogSumExp"][i], x as TensorLike, query, [[heads], [...lead, width], lead][i]) : undefined));

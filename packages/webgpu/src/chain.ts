@@ -1,8 +1,8 @@
 import { asFloat32, asOffsets, rangeError, type TensorLike } from "@logits/tensor";
-import { code } from "#wgsl/chain";
+import { chain as code } from "#wgsl";
 import type { Family, Gpu, Part } from "./gpu.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
-import { grid } from "./rows.ts";
+import { grid, shapeError } from "./rows.ts";
 import { softmax } from "./softmax.ts";
 
 const FAMILY: Family = { name: "chain", code, reads: 4, writes: 4 };
@@ -23,9 +23,9 @@ export interface GpuChain {
   /** C. */
   readonly states: number;
   /** As given: whoever made them disposes of them. */
-  readonly transitions: GpuTensor<"float32">;
+  readonly transitions: GpuTensor;
   /** float32 [2, C]: `start` and `end`. */
-  readonly edges: GpuTensor<"float32">;
+  readonly edges: GpuTensor;
   /** Gives the edges back. */
   dispose(): void;
 }
@@ -72,7 +72,7 @@ export function compileChain(transitions: GpuTensor, { start, end }: ChainOption
   const where = "compileChain";
   checkGpuTensor(where, "transitions", transitions);
   const { shape, gpu } = transitions, [states] = shape, most = Math.min(MOST, Math.floor(Math.sqrt(gpu.reach)));
-  if (shape.length !== 2 || shape[1] !== states || !(states > 0 && states <= most)) throw rangeError(where, "transitions", `of shape [C, C] with C from 1 to ${most}`, `[${shape.join(", ")}]`);
+  if (shape.length !== 2 || shape[1] !== states || !(states > 0 && states <= most)) throw shapeError(where, "transitions", `[C, C] with C from 1 to ${most}`, transitions);
   const both = new Float32Array(2 * states);
   for (const [name, given = [], at] of [["start", start, 0], ["end", end, states]] as const) {
     const { data, size } = asFloat32(where, name, given);
@@ -195,7 +195,7 @@ function sequences(where: string, { states, transitions, edges }: GpuChain, x: G
   for (const part of [transitions, edges]) checkGpuTensor(where, "chain", part);
   checkGpuTensor(where, name, x, transitions);
   const { gpu, shape } = x, longest = rank === 2 ? 1 : shape[1], row = longest * states, most = Math.floor(gpu.reach / row);
-  if (shape.length !== rank || shape[rank - 1] !== states || row === 0) throw rangeError(where, name, `of shape [N, ${rank === 3 ? "D, " : ""}${states}]`, `[${shape.join(", ")}]`);
+  if (shape.length !== rank || shape[rank - 1] !== states || row === 0) throw shapeError(where, name, `[N, ${rank === 3 ? "D, " : ""}${states}]`, x);
   const offsets = asOffsets(where, "offsets", given, shape[0]), batch = offsets.length - 1, long = offsets.findIndex((to, b) => to - offsets[b - 1] > most);
   if (long > 0) throw rangeError(where, name, `of sequences with at most ${most} rows (bindingBytes of this backend)`, `${offsets[long] - offsets[long - 1]} in sequence ${long - 1}`);
   const run: Run = (mode, totals, y, back, path) => {

@@ -1,4 +1,4 @@
-import { code } from "#wgsl/matmul";
+import { matmul as code } from "#wgsl";
 import type { Encoder } from "./device.ts";
 import type { Family, Gpu } from "./gpu.ts";
 import type { GpuTensor } from "./gpuTensor.ts";

@@ -1,13 +1,18 @@
-import { BackendUnavailableError, Tensor, asFloat32, asInt32, rangeError, sizeOf, typeError, type TensorLike } from "@logits/tensor";
-import { code as numbers } from "#wgsl/numbers";
-import { code as reduce } from "#wgsl/reduce";
-import { code as reduceSubgroups } from "#wgsl/reduceSubgroups";
-import { code as widen } from "#wgsl/widen";
+import { BackendUnavailableError, Tensor, asFloat32, asInt32, describe, float16ToFloat32, rangeError, sizeOf, typeError, type TensorLike } from "@logits/tensor";
+import { numbers, reduce, reduceSubgroups } from "#wgsl";
 import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM, type Encoder, type GpuBufferLike, type GpuDeviceLike } from "./device.ts";
-import { GpuTensor, type GpuDType, type Verify } from "./gpuTensor.ts";
+import { GpuTensor, type GpuDType, type GpuFloat, type InMemory, type Verify } from "./gpuTensor.ts";
 import type { Operations } from "./operations.ts";
 import { BufferPool, type Slot } from "./pool.ts";
-import { operand, runRows } from "./rows.ts";
+
+/** float16 in memory, as bits, filled up to words of 4 bytes. */
+function bitsOf(where: string, x: unknown): { readonly shape: readonly number[]; readonly data: Uint16Array } {
+  const { data, dims, shape = dims, type } = (x ?? {}) as { readonly data?: ArrayBufferView; readonly dims?: readonly number[]; readonly shape?: readonly number[]; readonly type?: unknown };
+  if (type !== "float16" || !ArrayBuffer.isView(data) || !shape || data.byteLength !== 2 * sizeOf(shape)) throw typeError(where, "x", 'float16, { data: Uint16Array of bits, dims, type: "float16" }', describe(x), "Make the bits with float32ToFloat16 of @logits/tensor");
+  const bits = new Uint16Array(2 * Math.ceil(data.byteLength / 4));
+  bits.set(new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2));
+  return { shape, data: bits };
+}
 
 /** A file of shaders, the number of its bindings that it reads and writes, and its name. */
 export interface Family {
@@ -25,8 +30,6 @@ export interface Part {
   readonly at: number;
   readonly count: number;
 }
-
-const WIDEN: Family = { name: "widen", code: widen, reads: 1, writes: 1, rows: true };
 
 /** How a backend is made. */
 export interface GpuSettings {
@@ -53,10 +56,8 @@ export interface GpuReadOptions {
   readonly refused?: "throw" | "keep";
 }
 
-interface Staging {
-  readonly buffer: GpuBufferLike;
-  readonly size: number;
-}
+/** Bytes of buffers for reading that are kept. */
+const STAGING = 2 ** 24;
 
 /** The WebGPU backend on one device: `await webgpu()`. */
 export class Gpu {
@@ -75,8 +76,10 @@ export class Gpu {
   readonly #pool: BufferPool;
   readonly #settings: GpuSettings;
   readonly #pipelines: Map<string, { readonly pipeline: unknown; readonly layout: unknown }> = new Map();
-  readonly #staging: Staging[] = [];
+  readonly #staging: BufferPool;
   readonly #uniforms: GpuBufferLike[] = [];
+  /** The error of the first pipeline that the device refused. */
+  #refused: Promise<{ readonly message: string } | null> = Promise.resolve(null);
   #uniform = 0;
   #bytesRead = 0;
   #reason: string | undefined;
@@ -89,7 +92,8 @@ export class Gpu {
     this.adapter = settings.adapter;
     this.subgroups = settings.subgroups;
     this.bindingBytes = settings.bindingBytes;
-    this.#pool = new BufferPool(device, settings.poolBytes);
+    this.#pool = new BufferPool(device, STORAGE | COPY_SRC | COPY_DST, settings.poolBytes);
+    this.#staging = new BufferPool(device, MAP_READ | COPY_DST, STAGING);
     this.lost = device.lost.then(({ reason, message }) => {
       this.#reason ??= `${reason || "unknown"}${message ? `: ${message}` : ""}`;
       return { reason, message };
@@ -115,27 +119,31 @@ export class Gpu {
   /**
    * Puts a tensor on the GPU, or adopts one that is there.
    *
-   * @param x - anything that is taken as a tensor, copied; or a GPU-located tensor of ONNX Runtime (`location: "gpu-buffer"`) on this device: float32 and int32 are adopted without a copy, float16 becomes float32 there
-   * @param dtype - "float32" (default) or "int32"
-   * @throws RangeError for values that the dtype does not hold; TypeError for a GPU-located tensor of another type
+   * @param x - anything that is taken as a tensor, copied; or a tensor of this backend, or of ONNX Runtime on this device (`location: "gpu-buffer"`), taken over without a copy
+   * @param dtype - of the elements there. Default: that of `x` where it is on the GPU, float32 elsewhere. "float16" takes half the memory, and every operation reads it as the float32 that it
+   *   stands for; in memory it is `{ data, dims, type: "float16" }`, with the bits that `float32ToFloat16` of @logits/tensor makes. "float32" of a float16 on the GPU: a copy, exact
+   * @throws RangeError for values that the dtype does not hold; TypeError for a tensor of another type on the GPU, or that is not float16
    */
-  tensor<D extends GpuDType = "float32">(x: TensorLike | GpuTensor, dtype: D = "float32" as D): GpuTensor<D> {
-    this.check("gpu.tensor");
-    const like = x as { readonly location?: string; readonly gpuBuffer?: GpuBufferLike; readonly dims?: readonly number[]; readonly type?: string };
-    if (x instanceof GpuTensor) {
-      if (x.gpu !== this) throw rangeError("gpu.tensor", "x", "of this GPU device", "a tensor of another device", "Copy it: gpu.tensor(await x.read())");
-      if ((x.dtype as string) !== dtype) throw typeError("gpu.tensor", "x", dtype, x.dtype);
-      return x.reshape(x.shape) as unknown as GpuTensor<D>;
-    }
+  tensor<D extends GpuDType = GpuFloat>(x: TensorLike | GpuTensor, dtype?: D): GpuTensor<D>;
+  tensor(x: TensorLike | GpuTensor, dtype?: GpuDType): GpuTensor {
+    const where = "gpu.tensor", like = x as { readonly location?: string; readonly gpuBuffer?: GpuBufferLike; readonly dims?: readonly number[]; readonly type?: GpuDType; readonly gpu?: unknown };
+    this.check(where);
     if (like?.location === "gpu-buffer" && like.gpuBuffer !== undefined) {
-      if (like.type === "float16" && dtype === "float32") return this.#widened(like.gpuBuffer, like.dims!) as GpuTensor<D>;
-      if (like.type !== dtype) throw typeError("gpu.tensor", "x", `${dtype} where it is on the GPU`, `${like.type}`, "Convert it in the model, or read it back");
-      return this.adopt(like.gpuBuffer, like.dims!, dtype);
+      if (like.gpu !== undefined && like.gpu !== this) throw rangeError(where, "x", "of this GPU device", "a tensor of another device", "Copy it: gpu.tensor(await x.read())");
+      const { type = "float32" } = like, widen = dtype === "float32" && type === "float16";
+      if (!widen && dtype !== undefined && type !== dtype) throw typeError(where, "x", `${dtype} where it is on the GPU`, type, "Convert it in the model, or read it back");
+      const there = x instanceof GpuTensor ? x.reshape(x.shape) : this.adopt(like.gpuBuffer, like.dims!, type);
+      if (!widen) return there;
+      // The largest of one element is that element.
+      const each = there.reshape([...there.shape, 1]), floats = this.operations.max(each);
+      for (const y of [there, each]) y.dispose();
+      return floats;
     }
-    const { shape, data } = dtype === "int32" ? asInt32("gpu.tensor", "x", x as TensorLike) : asFloat32("gpu.tensor", "x", x as TensorLike);
-    const slot = this.#pool.take("gpu.tensor", 4 * data.length);
+    const half = dtype === "float16", { shape, data } = half ? bitsOf(where, x) : dtype === "int32" ? asInt32(where, "x", x as TensorLike) : asFloat32(where, "x", x as TensorLike);
+    const slot = this.#pool.take(where, data.byteLength);
+    slot.half = half;
     if (data.length > 0) this.device.queue.writeBuffer(slot.buffer as never, 0, data, 0, data.length);
-    return new GpuTensor(this, dtype, [...shape], slot);
+    return new GpuTensor(this, dtype ?? "float32", [...shape], slot);
   }
 
   /**
@@ -143,7 +151,7 @@ export class Gpu {
    *
    * @param buffer - a `GPUBuffer` of this device with usages STORAGE and COPY_SRC
    * @param shape - of the tensor
-   * @param dtype - of what the buffer holds, "float32" (default) or "int32"
+   * @param dtype - of what the buffer holds: "float32" (default), "int32" or "float16", of which two share a word of 4 bytes
    * @throws RangeError for a buffer that is too small or lacks a usage; a buffer of another device is refused when the tensor, or what is made of it, is read
    */
   adopt<D extends GpuDType = "float32">(buffer: GpuBufferLike, shape: readonly number[], dtype: D = "float32" as D): GpuTensor<D> {
@@ -151,10 +159,11 @@ export class Gpu {
     this.check(where);
     const wanted = STORAGE | COPY_SRC;
     if (typeof buffer?.usage !== "number" || typeof buffer.size !== "number") throw typeError(where, "buffer", "a GPUBuffer", `${buffer as unknown}`);
-    if (dtype !== "float32" && dtype !== "int32") throw typeError(where, "dtype", "float32 or int32", `${dtype as string}`);
+    if (!["float32", "int32", "float16"].includes(dtype)) throw typeError(where, "dtype", "float32, int32 or float16", `${dtype as string}`);
     if ((buffer.usage & wanted) !== wanted) throw rangeError(where, "buffer", "with usages STORAGE and COPY_SRC", `usage ${buffer.usage}`);
-    if (buffer.size < 4 * sizeOf(shape)) throw rangeError(where, "buffer", `of ${4 * sizeOf(shape)} bytes for shape [${shape.join(", ")}]`, `${buffer.size} bytes`);
-    const slot: Slot = { buffer, bytes: 0, users: 1, doubt: undefined, failed: false };
+    const half = dtype === "float16", bytes = 4 * Math.ceil(sizeOf(shape) / (half ? 2 : 1));
+    if (buffer.size < bytes) throw rangeError(where, "buffer", `of ${bytes} bytes for shape [${shape.join(", ")}]`, `${buffer.size} bytes`);
+    const slot: Slot = { buffer, bytes: 0, users: 1, half, doubt: undefined, failed: false };
     // Only using it tells whose it is.
     this.device.pushErrorScope("validation");
     const layout = this.device.createBindGroupLayout({ entries: [{ binding: 0, visibility: 4, buffer: { type: "read-only-storage" } }] } as never);
@@ -173,63 +182,59 @@ export class Gpu {
    * @param options - `refused`: "throw" (default) where an operation refused a row, or "keep" what stands for it (indices below 0)
    * @returns ordinary tensors in the same places
    */
-  read<const T extends readonly GpuTensor[] | Readonly<Record<string, GpuTensor>>>(tensors: T, options?: GpuReadOptions): Promise<{ -readonly [K in keyof T]: T[K] extends GpuTensor<infer D> ? Tensor<D> : never }>;
+  read<const T extends readonly GpuTensor[] | Readonly<Record<string, GpuTensor>>>(tensors: T, options?: GpuReadOptions): Promise<{ -readonly [K in keyof T]: T[K] extends GpuTensor<infer D> ? Tensor<InMemory<D>> : never }>;
   async read(tensors: readonly GpuTensor[] | Readonly<Record<string, GpuTensor>>, { refused = "throw" }: GpuReadOptions = {}): Promise<unknown> {
     this.check("gpu.read");
     const list = Object.values(tensors) as GpuTensor[];
-    for (const { gpu, slot } of list) if (gpu !== this || !slot) throw rangeError("gpu.read", "tensors", "of this GPU device", "a tensor of another device");
-    const total = list.reduce((sum, { size }) => sum + size, 0);
+    for (const x of list) if (!(x instanceof GpuTensor) || x.gpu !== this) throw rangeError("gpu.read", "tensors", "an array or an object of tensors of this GPU device", "another one, or something else", "A single tensor: await x.read()");
+    // Words of 4 bytes: [the first, behind the last].
+    const words = list.map(({ slot, offset, size }) => (slot.half ? [Math.floor(offset / 2), Math.ceil((offset + size) / 2)] : [offset, offset + size]));
+    const total = words.reduce((sum, [from, to]) => sum + to - from, 0);
     const doubtful = new Set(list.flatMap((x) => x.doubtful));
-    let data = new ArrayBuffer(0);
+    let data = new ArrayBuffer(0), at = 0;
     if (total > 0) {
-      const staging = this.#takeStaging(4 * total);
+      const slot = this.#staging.take("gpu.read", 4 * total), staging = slot.buffer;
+      doubtful.add(slot);
       const encoder = this.device.createCommandEncoder() as Encoder;
-      let at = 0;
-      for (const x of list) {
-        if (x.size > 0) encoder.copyBufferToBuffer(x.slot.buffer, 4 * x.offset, staging.buffer, at, 4 * x.size);
-        at += 4 * x.size;
+      for (const [i, [from, to]] of words.entries()) {
+        if (to > from) encoder.copyBufferToBuffer(list[i].slot.buffer, 4 * from, staging, at, 4 * (to - from));
+        at += 4 * (to - from);
       }
       // An error of the copy is one of what was made before it: the doubts say which.
       this.device.pushErrorScope("validation");
       this.device.queue.submit([encoder.finish()] as never[]);
       const copied = this.device.popErrorScope().catch(() => null);
-      try {
-        await staging.buffer.mapAsync(MAP_READ, 0, 4 * total);
-        data = staging.buffer.getMappedRange(0, 4 * total).slice(0);
-        staging.buffer.unmap();
-      } catch (cause) {
-        staging.buffer.destroy();
+      const failure = await staging.mapAsync(MAP_READ, 0, 4 * total).then(() => {
+        data = staging.getMappedRange(0, 4 * total).slice(0);
+        staging.unmap();
+      }, (cause: Error) => cause);
+      slot.failed ||= failure !== undefined;
+      this.#staging.give(slot);
+      if (failure) {
         await this.#settle();
-        this.check("gpu.read", cause);
-        throw new BackendUnavailableError(`gpu.read: expected \`tensors\` that can be read, got ${(cause as Error).message}`, { cause });
+        this.check("gpu.read", failure);
       }
-      if (this.#staging.length < 4) this.#staging.push(staging);
-      else staging.buffer.destroy();
       for (const { doubt } of doubtful) {
         const error = await doubt;
         if (error) throw error;
       }
+      const refusal = await this.#refused;
+      if (refusal) throw new BackendUnavailableError(`gpu.read: expected \`gpu\` with a device that takes the kernels, got ${refusal.message}`);
       const error = await copied;
       if (error) throw rangeError("gpu.read", "tensors", "on live buffers of this GPU device", error.message.split("\n")[0]);
+      if (failure) throw new BackendUnavailableError(`gpu.read: expected \`tensors\` that can be read, got ${failure.message}`, { cause: failure });
       this.#bytesRead += 4 * total;
     }
-    let at = 0;
-    const results = list.map((x) => {
-      const values = x.dtype === "int32" ? new Int32Array(data, at, x.size) : new Float32Array(data, at, x.size);
-      at += 4 * x.size;
+    at = 0;
+    const results = list.map((x, i) => {
+      const [from, to] = words[i], half = x.slot.half;
+      const values = half ? float16ToFloat32(new Uint16Array(data, at + (x.offset & 1) * 2, x.size)) : x.dtype === "int32" ? new Int32Array(data, at, x.size) : new Float32Array(data, at, x.size);
+      at += 4 * (to - from);
       if (refused === "throw") x.verify(values);
       // One tensor keeps the array; several get their own, so that none holds the memory of all.
-      return new Tensor(x.dtype, x.shape, (list.length === 1 ? values : values.slice()) as never);
+      return new Tensor(x.dtype === "int32" ? x.dtype : "float32", x.shape, (list.length === 1 ? values : values.slice()) as never);
     });
     return Array.isArray(tensors) ? results : Object.fromEntries(Object.keys(tensors).map((key, i) => [key, results[i]]));
-  }
-
-  /** The float16 of a buffer as float32. Of an odd number, the last word fills up an element that the pool's sizes have room for. */
-  #widened(buffer: GpuBufferLike, shape: readonly number[]): GpuTensor<"float32"> {
-    const where = "gpu.tensor", words = this.adopt(buffer, [Math.ceil(sizeOf(shape) / 2)], "int32"), y = this.result(where, "float32", shape, [words]);
-    runRows(this, where, WIDEN, {}, [operand(words, 1), operand(y, 2)], { outer: words.size, cols: 1, inner: 1 }, (rows) => [rows], []);
-    words.dispose();
-    return y;
   }
 
   /** Waits until everything dispatched so far is done. */
@@ -244,8 +249,7 @@ export class Gpu {
   /** Destroys the buffers that wait in the pool. */
   trim(): void {
     this.#pool.clear();
-    for (const { buffer } of this.#staging) buffer.destroy();
-    this.#staging.length = 0;
+    this.#staging.clear();
   }
 
   /** Ends the backend: its own device is destroyed, an adopted one is left as it is. */
@@ -303,15 +307,14 @@ export class Gpu {
    */
   dispatch(where: string, family: Family, constants: Readonly<Record<string, number>>, parts: readonly Part[], integers: readonly number[], floats: readonly number[], groups: readonly [number, number, number]): void {
     this.check(where);
-    const { pipeline, layout } = this.#pipeline(family, constants);
-    const align = this.device.limits.minStorageBufferOffsetAlignment / 4;
-    const shifts = parts.map(({ at }) => at % align);
+    const { pipeline, layout } = this.#pipeline(family, constants, parts);
+    const align = this.device.limits.minStorageBufferOffsetAlignment, bytes = parts.map(({ slot }) => (slot.half ? 2 : 4)), shifts = parts.map(({ at }, i) => at % (align / bytes[i]));
     const words = new ArrayBuffer(64);
     new Uint32Array(words).set([...shifts, ...integers]);
     new Float32Array(words, 4 * (shifts.length + integers.length)).set(floats);
     const uniform = this.#nextUniform();
     this.device.queue.writeBuffer(uniform as never, 0, words);
-    const entries = parts.map(({ slot, at, count }, binding) => ({ binding, resource: { buffer: slot.buffer, offset: 4 * (at - shifts[binding]), size: 4 * (count + shifts[binding]) } }));
+    const entries = parts.map(({ slot, at, count }, binding) => ({ binding, resource: { buffer: slot.buffer, offset: bytes[binding] * (at - shifts[binding]), size: 4 * Math.ceil((bytes[binding] * (count + shifts[binding])) / 4) } }));
     const group = this.device.createBindGroup({ layout, entries: [...entries, { binding: parts.length, resource: { buffer: uniform, size: 64 } }] } as never);
     const encoder = this.device.createCommandEncoder() as Encoder;
     const pass = encoder.beginComputePass();
@@ -322,8 +325,8 @@ export class Gpu {
     this.device.queue.submit([encoder.finish()] as never[]);
   }
 
-  #pipeline({ name, code, reads, writes, rows }: Family, constants: Readonly<Record<string, number>>): { readonly pipeline: unknown; readonly layout: unknown } {
-    const key = `${name} ${Object.values(constants)}`;
+  #pipeline({ name, code, reads, writes, rows }: Family, constants: Readonly<Record<string, number>>, parts: readonly Part[]): { readonly pipeline: unknown; readonly layout: unknown } {
+    const halves = parts.map(({ slot }) => slot.half), key = [name, ...Object.values(constants), ...halves].join(" ");
     const ready = this.#pipelines.get(key);
     if (ready) return ready;
     const subgroups = this.subgroups && constants.LANES === 256;
@@ -334,15 +337,18 @@ export class Gpu {
       numbers,
       ...(rows ? [subgroups ? reduceSubgroups : reduce] : []),
       `struct Params{${integers.map((field) => `${field}:u32,`).join("")}${floats.map((field) => `${field}:f32,`).join("")}}`,
-      ...storage.map((buffer, i) => `@group(0)@binding(${i})var<storage,read${i < reads ? "" : "_write"}>${buffer}:array<u32>;`),
+      // What is only read is read by a function of its name.
+      ...storage.map((buffer, i) => (i < reads ? `@group(0)@binding(${i})var<storage,read>${buffer}_:array<u32>;fn ${buffer}(i:u32)->u32{return ${halves[i] ? `widened(${buffer}_[i/2]>>(i%2*16))` : `${buffer}_[i]`};}` : `@group(0)@binding(${i})var<storage,read_write>${buffer}:array<u32>;`)),
       `@group(0)@binding(${storage.length})var<uniform>${params}:Params;`,
       body.replace("/*SUBGROUP*/", subgroups ? ",@builtin(subgroup_size) size: u32,@builtin(subgroup_invocation_id) invocation: u32" : "").replace("/*SETUP*/", subgroups ? "subgroupSize=size;subgroupLane=invocation;" : ""),
     ].join("\n");
     const entries = Array.from({ length: reads + writes + 1 }, (_, binding) => ({ binding, visibility: 4, buffer: { type: binding < reads ? "read-only-storage" : binding < reads + writes ? "storage" : "uniform" } }));
+    this.device.pushErrorScope("validation");
     const layout = this.device.createBindGroupLayout({ entries } as never);
     const module = this.device.createShaderModule({ code: source, label: name });
     const pipeline = this.device.createComputePipeline({ label: key, layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] } as never), compute: { module, entryPoint: "main", constants } } as never);
-    const made = { pipeline, layout };
+    const made = { pipeline, layout }, error = this.device.popErrorScope().catch(() => null);
+    this.#refused = this.#refused.then((before) => before ?? error);
     this.#pipelines.set(key, made);
     return made;
   }
@@ -351,13 +357,6 @@ export class Gpu {
   #nextUniform(): GpuBufferLike {
     const at = this.#uniform++ & 15;
     return (this.#uniforms[at] ??= this.device.createBuffer({ size: 64, usage: UNIFORM | COPY_DST, label: "@logits/webgpu parameters" }));
-  }
-
-  #takeStaging(bytes: number): Staging {
-    const fit = this.#staging.findIndex(({ size }) => size >= bytes && size <= 4 * Math.max(bytes, 1024));
-    if (fit >= 0) return this.#staging.splice(fit, 1)[0];
-    const size = Math.max(256, Math.ceil(bytes / 256) * 256);
-    return { buffer: this.device.createBuffer({ size, usage: MAP_READ | COPY_DST, label: "@logits/webgpu read" }), size };
   }
 
   /** Lets the news of a lost device arrive. */

@@ -1,11 +1,18 @@
-import { DisposedError, type DType, type Tensor, type TensorLike, asFloat32, checkInteger, rangeError, sizeOf, typeError, describe } from "@logits/tensor";
+import { DisposedError, type Tensor, type TensorLike, asFloat32, checkInteger, rangeError, sizeOf, typeError, describe } from "@logits/tensor";
 import type { GpuBufferLike } from "./device.ts";
 import type { Gpu } from "./gpu.ts";
 import type { Operations } from "./operations.ts";
 import type { Slot } from "./pool.ts";
+import { shapeError } from "./rows.ts";
+
+/** Element types of scores: what operations read. */
+export type GpuFloat = "float32" | "float16";
 
 /** Element types of tensors on the GPU. */
-export type GpuDType = Exclude<DType, "uint8">;
+export type GpuDType = GpuFloat | "int32";
+
+/** The dtype of what is read back: float16 becomes float32, exactly. */
+export type InMemory<D extends GpuDType> = D extends "float16" ? "float32" : D;
 
 /** Checks what was read, and throws where a synchronous operation would have. */
 export type Verify = (data: Float32Array | Int32Array) => void;
@@ -52,7 +59,7 @@ export class GpuTensor<D extends GpuDType = GpuDType> {
     return this.dtype;
   }
 
-  /** The buffer; the elements begin at byte `4 * offset`. */
+  /** The buffer; the elements, of 4 bytes or of 2 (float16), begin at the `offset`-th. */
   get gpuBuffer(): GpuBufferLike {
     return this.slot.buffer;
   }
@@ -88,9 +95,9 @@ export class GpuTensor<D extends GpuDType = GpuDType> {
    *
    * @throws RangeError where the operation refuses its input (NaN in `argmax` and `topK`) or memory was refused; BackendUnavailableError if the device is lost
    */
-  async read(): Promise<Tensor<D>> {
+  async read(): Promise<Tensor<InMemory<D>>> {
     const [y] = await this.gpu.read([this as GpuTensor]);
-    return y as Tensor<D>;
+    return y as Tensor<InMemory<D>>;
   }
 
   /** The elements, under the name ONNX Runtime uses. */
@@ -129,22 +136,22 @@ export class GpuTensor<D extends GpuDType = GpuDType> {
 const { dispose } = Symbol as { dispose?: symbol };
 if (dispose) Object.defineProperty(GpuTensor.prototype, dispose, { value: GpuTensor.prototype.dispose });
 
-/** Checks that an argument is a living float32 tensor of a GPU (of `like`'s, where one is given): before an operation takes buffers. */
-export function checkGpuTensor(where: string, argument: string, x: unknown, like?: GpuTensor): asserts x is GpuTensor<"float32"> {
+/** Checks that an argument is a living tensor of scores on a GPU (on `like`'s, where one is given): before an operation takes buffers. */
+export function checkGpuTensor(where: string, argument: string, x: unknown, like?: GpuTensor): asserts x is GpuTensor<GpuFloat> {
   if (!(x instanceof GpuTensor)) {
     const other = x as { readonly owner?: unknown; readonly location?: unknown; readonly gpu?: unknown } | null | undefined;
     const got = other?.owner !== undefined ? `${describe(x)} of the WebAssembly backend` : other?.location === "gpu-buffer" && other.gpu !== undefined ? "a tensor of another copy of @logits/webgpu" : `${describe(x)} outside the GPU`;
     throw typeError(where, argument, "a tensor of the WebGPU backend", got, "Pass gpu.tensor(x)");
   }
-  if (x.dtype !== "float32") throw typeError(where, argument, "float32", x.dtype);
+  if (x.dtype === "int32") throw typeError(where, argument, "float32 or float16", x.dtype);
   if (like !== undefined && x.gpu !== like.gpu) throw rangeError(where, argument, "of the same GPU device as the other argument", "a tensor of another device", "Make both with one backend: gpu.tensor(await y.read()) copies");
   void x.slot;
 }
 
 /** Checks an argument that may be on the GPU of `like` or ordinary: to be handed to `gpu.tensor`. */
-export function checkEither(where: string, argument: string, x: TensorLike | GpuTensor, like: GpuTensor, shape: readonly number[]): Tensor<"float32"> | GpuTensor<"float32"> {
+export function checkEither(where: string, argument: string, x: TensorLike | GpuTensor, like: GpuTensor, shape: readonly number[]): Tensor<"float32"> | GpuTensor {
   if (x instanceof GpuTensor) checkGpuTensor(where, argument, x, like);
-  const given = x instanceof GpuTensor ? (x as GpuTensor<"float32">) : asFloat32(where, argument, x);
-  if (`${given.shape}` !== `${shape}`) throw rangeError(where, argument, `of shape [${shape.join(", ")}]`, `[${given.shape.join(", ")}]`);
+  const given = x instanceof GpuTensor ? x : asFloat32(where, argument, x);
+  if (`${given.shape}` !== `${shape}`) throw shapeError(where, argument, `[${shape.join(", ")}]`, given);
   return given;
 }

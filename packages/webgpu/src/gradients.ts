@@ -1,15 +1,14 @@
-import { rangeError } from "@logits/tensor";
-import { code } from "#wgsl/gradients";
+import { gradients as code } from "#wgsl";
 import type { Family } from "./gpu.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
-import { distances, inverseTemperature, operand, rowsOf, runRows, type ScoreOptions } from "./rows.ts";
+import { distances, inverseTemperature, operand, rowsOf, runRows, shapeError, type ScoreOptions } from "./rows.ts";
 import { MODES, SOFTMAX_FAMILY } from "./softmax.ts";
 
 const FAMILY: Family = { name: "gradients", code, reads: 2, writes: 1, rows: true };
 
 function checkUpstream(where: string, upstream: GpuTensor, x: GpuTensor, wanted: readonly number[]): void {
   checkGpuTensor(where, "upstream", upstream, x);
-  if (`${upstream.shape}` !== `${wanted}`) throw rangeError(where, "upstream", `of shape [${wanted.join(", ")}]`, `[${upstream.shape.join(", ")}]`);
+  if (`${upstream.shape}` !== `${wanted}`) throw shapeError(where, "upstream", `[${wanted.join(", ")}]`, upstream);
 }
 
 /** A vector-Jacobian product with one upstream number per row. */

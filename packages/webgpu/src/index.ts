@@ -1,6 +1,6 @@
 export { webgpu, type WebGpuOptions } from "./webgpu.ts";
 export { type Gpu, type GpuMemory, type GpuReadOptions } from "./gpu.ts";
-export { type GpuTensor, type GpuDType } from "./gpuTensor.ts";
+export { type GpuDType, type GpuFloat, type GpuTensor, type InMemory } from "./gpuTensor.ts";
 export { type GpuBufferLike, type GpuDeviceLike, type GpuEntryLike } from "./device.ts";
 export { type Operations } from "./operations.ts";
 export { type AxisOptions, type ScoreOptions } from "./rows.ts";
@@ -14,5 +14,5 @@ export { nearestNeighbors, type NearestNeighbors } from "./nearestNeighbors.ts";
 export { mahalanobis, type MahalanobisState } from "./mahalanobis.ts";
 export { linearCrossEntropy, type LinearCrossEntropyOptions, type LinearCrossEntropyWithGrad } from "./linearCrossEntropy.ts";
 export { attention, type AttentionGradientOptions, type AttentionOptions, type AttentionOutput, type AttentionWithGrad } from "./attention.ts";
-export { sampleTokens, type SampleTokensOptions, type SampledTokens } from "./sampleTokens.ts";
+export { sampleTokens, type RowChanges, type SampleTokensOptions, type SampledTokens, type ScoreChange } from "./sampleTokens.ts";
 export { chainForwardBackward, chainViterbi, compileChain, segmentSums, segmentViterbi, type ChainForwardBackwardOptions, type ChainOptions, type ChainPaths, type ChainRowsOptions, type ChainSums, type GpuChain } from "./chain.ts";

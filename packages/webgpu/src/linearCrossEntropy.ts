@@ -1,11 +1,10 @@
 import { asFloat32, asInt32, checkLabels, checkPositive, describe, rangeError, rowWeights, watchedOptions, type LossOptions, type TensorLike } from "@logits/tensor";
-import { code } from "#wgsl/linearCrossEntropy";
-import { code as softCap } from "#wgsl/softCap";
+import { linearCrossEntropy as code, softCap } from "#wgsl";
 import type { Encoder } from "./device.ts";
 import { BLOCK, gemm, matrixOf, zeros } from "./gemm.ts";
 import type { Family, Part } from "./gpu.ts";
 import { checkEither, checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
-import { grid, lanesFor } from "./rows.ts";
+import { grid, lanesFor, shapeError } from "./rows.ts";
 
 const FAMILY: Family = { name: "linearCrossEntropy", code: `${code} ${softCap}`, reads: 3, writes: 4, rows: true };
 
@@ -47,18 +46,18 @@ function run(where: string, hidden: GpuTensor, weights: GpuTensor, labels: Tenso
   checkGpuTensor(where, "weights", weights, hidden);
   const { gpu } = hidden, { options, refuseUnread } = watchedOptions(where, given), { reduction = "mean", bias, classWeight, zLoss = 0, softCap: cap, ignoreIndex, weight, where: taken } = options;
   const [words, width] = weights.shape, shape = hidden.shape.slice(0, -1);
-  if (weights.shape.length !== 2 || words === 0 || width === 0) throw rangeError(where, "weights", "of shape [V, D], V >= 1, D >= 1", `[${weights.shape.join(", ")}]`);
-  if (shape.length === 0 || hidden.shape[shape.length] !== width) throw rangeError(where, "hidden", `of shape [..., ${width}]`, `[${hidden.shape.join(", ")}]`);
+  if (weights.shape.length !== 2 || words === 0 || width === 0) throw shapeError(where, "weights", "[V, D], V >= 1, D >= 1", weights);
+  if (shape.length === 0 || hidden.shape[shape.length] !== width) throw shapeError(where, "hidden", `[..., ${width}]`, hidden);
   if (!["mean", "sum", "none"].includes(reduction)) throw rangeError(where, "reduction", '"mean", "sum" or "none"', `${reduction}`);
   if (!(zLoss >= 0 && zLoss < Infinity)) throw rangeError(where, "zLoss", "a finite number >= 0", `${zLoss}`);
   if (cap !== undefined) checkPositive(where, "softCap", cap);
   const aim = asInt32(where, "labels", labels), none = reduction === "none";
-  if (`${aim.shape}` !== `${shape}`) throw rangeError(where, "labels", `of shape [${shape.join(", ")}]`, `[${aim.shape.join(", ")}]`);
+  if (`${aim.shape}` !== `${shape}`) throw shapeError(where, "labels", `[${shape.join(", ")}]`, aim);
   checkLabels(where, "labels", aim, words, ignoreIndex);
   const perClass = classWeight === undefined ? undefined : asFloat32(where, "classWeight", classWeight);
   if (perClass && (`${perClass.shape}` !== `${words}` || perClass.data.some((v) => !(v >= 0 && v < Infinity)))) throw rangeError(where, "classWeight", `of shape [${words}], finite and not negative`, describe(perClass));
   const above = gradient && options.upstream !== undefined ? asFloat32(where, "upstream", options.upstream) : undefined, units = aim.size;
-  if (above && above.size !== (none ? units : 1)) throw rangeError(where, "upstream", `of shape [${none ? shape.join(", ") : ""}]`, `[${above.shape.join(", ")}]`);
+  if (above && above.size !== (none ? units : 1)) throw shapeError(where, "upstream", `[${none ? shape.join(", ") : ""}]`, above);
   refuseUnread();
   const biases = bias === undefined ? undefined : checkEither(where, "bias", bias, hidden, [words]);
 
@@ -77,7 +76,9 @@ function run(where: string, hidden: GpuTensor, weights: GpuTensor, labels: Tenso
     from.dispose();
     return to as GpuTensor<"float32">;
   };
-  const whole = hidden.reshape([units, width]), x = all ? whole : move(whole, gpu.result(where, "float32", [rows, width], [hidden]), width, false);
+  // Elements of 4 bytes are what can be moved.
+  const source = all ? hidden : gpu.tensor(hidden, "float32"), whole = source.reshape([units, width]), x = all ? whole : move(whole, gpu.result(where, "float32", [rows, width], [hidden]), width, false);
+  if (!all) source.dispose();
   const upload = (f: (i: number) => number): GpuTensor => gpu.tensor(Float32Array.from(used, f));
   const targets = gpu.tensor(Int32Array.from(used, (i) => aim.data[i]), "int32"), factors = upload((i) => share[i] / mass), slopes = upload((i) => (share[i] / mass) * (above ? above.data[none ? i : 0] : 1)), one = gpu.tensor([1]);
   const limit = Math.min(BLOCK, gpu.reach), together = Math.min(rows, TOGETHER) || 1, tileWidth = Math.min(words, Math.floor(limit / together));

@@ -1,8 +1,9 @@
 import { UnsupportedKernelError, rangeError, typeError } from "@logits/tensor";
-import { code } from "#wgsl/statistics";
+import { statistics as code } from "#wgsl";
 import type { Family } from "./gpu.ts";
-import { GpuTensor, checkGpuTensor } from "./gpuTensor.ts";
+import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import { distances, inverseTemperature, operand, rowsOf, runRows } from "./rows.ts";
+import { sectionsFor, sectionsOf } from "./sections.ts";
 import { checkIndices } from "./select.ts";
 
 const FAMILY: Family = { name: "statistics", code, reads: 1, writes: 1, rows: true };
@@ -55,20 +56,7 @@ export function logitStatistics<const Name extends LogitStatistic = LogitStatist
     if (ELSEWHERE.includes(name)) throw new UnsupportedKernelError(`logitStatistics: expected \`select\` of ${NAMES.join(", ")} on the GPU, got ${name}. Use logitStatistics of @logits/core-wasm on await logits.read()`);
     if (!NAMES.includes(name)) throw rangeError(where, "select", `of ${NAMES.join(", ")}`, `${name}`);
   }
-  const { outer: rows, cols, rest } = rowsOf(where, logits, -1);
-  const { gpu } = logits;
-  // The sections of a row lie far apart: one binding holds them all.
-  if (NAMES.length * rows > gpu.reach) throw rangeError(where, "logits", `with at most ${Math.floor(gpu.reach / NAMES.length)} rows (bindingBytes of this backend)`, `${rows}`);
-  const all = gpu.result(where, "float32", [NAMES.length * rows], [logits]);
-  const integers = (count: number, first: number): number[] => [count, cols, rows, first];
-  const [twice, limit] = distances(temperature);
-  runRows(gpu, where, FAMILY, {}, [operand(logits, cols)], { outer: rows, cols, inner: 1 }, integers, [twice, limit, temperature], { slot: all.slot, at: 0, count: all.size });
-  const results: Partial<Record<LogitStatistic, GpuTensor>> = {};
-  for (const [i, name] of NAMES.entries()) {
-    if (!(select as readonly LogitStatistic[]).includes(name)) continue;
-    all.slot.users++;
-    results[name] = new GpuTensor(gpu, name === "argmax" ? "int32" : "float32", rest, all.slot, i * rows, all.doubtful, name === "argmax" ? (data) => checkIndices(where, "logits", "without NaN where `argmax` is selected", data) : undefined);
-  }
-  all.dispose();
-  return results as LogitStatistics<Name>;
+  const rows = rowsOf(where, logits, -1), { outer, cols } = rows, all = sectionsFor(where, [logits], rows, NAMES), [twice, limit] = distances(temperature);
+  runRows(logits.gpu, where, FAMILY, {}, [operand(logits, cols)], rows, (count, first) => [count, cols, outer, first], [twice, limit, temperature], { slot: all.slot, at: 0, count: all.size });
+  return sectionsOf(all, rows, NAMES, { argmax: (data) => checkIndices(where, "logits", "without NaN where `argmax` is selected", data) }, select) as LogitStatistics<Name>;
 }

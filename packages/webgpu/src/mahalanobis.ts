@@ -1,7 +1,8 @@
-import { rangeError, sizeOf } from "@logits/tensor";
+import { sizeOf } from "@logits/tensor";
 import { gemm, matrixOf } from "./gemm.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import { neighborsOf } from "./nearestNeighbors.ts";
+import { shapeError } from "./rows.ts";
 
 /** The state of a fitted detector on the GPU. */
 export interface MahalanobisState {
@@ -31,13 +32,13 @@ export function mahalanobis(features: GpuTensor, { mean, whitening, means }: Mah
   const where = "mahalanobis";
   checkGpuTensor(where, "features", features);
   const { shape } = features, width = shape[shape.length - 1];
-  if (!width) throw rangeError(where, "features", "of shape [..., F], F >= 1", `[${shape.join(", ")}]`);
+  if (!width) throw shapeError(where, "features", "[..., F], F >= 1", features);
   for (const [name, x, wanted] of [["mean", mean, `${width}`], ["whitening", whitening, `${width},${width}`]] as const) {
     checkGpuTensor(where, name, x, features);
-    if (`${x.shape}` !== wanted) throw rangeError(where, name, `of shape [${wanted.replace(",", ", ")}]`, `[${x.shape.join(", ")}]`);
+    if (`${x.shape}` !== wanted) throw shapeError(where, name, `[${wanted.replace(",", ", ")}]`, x);
   }
   checkGpuTensor(where, "means", means, features);
-  if (means.shape.length !== 2 || means.shape[1] !== width || means.shape[0] === 0) throw rangeError(where, "means", `of shape [K, ${width}], K >= 1`, `[${means.shape.join(", ")}]`);
+  if (means.shape.length !== 2 || means.shape[1] !== width || means.shape[0] === 0) throw shapeError(where, "means", `[K, ${width}], K >= 1`, means);
   const { gpu } = features, rows = sizeOf(shape.slice(0, -1)), inputs = [features, mean, whitening];
   const signs = gpu.tensor([1, -1]), centred = gpu.result(where, "float32", [rows, width], [...inputs, signs]), whitened = gpu.result(where, "float32", [rows, width], [...inputs, centred]);
   const sign = (at: number): { slot: typeof signs.slot; at: number; row: number; col: number } => ({ slot: signs.slot, at, row: 0, col: 0 });

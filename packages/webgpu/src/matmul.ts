@@ -1,6 +1,7 @@
 import { rangeError, sizeOf } from "@logits/tensor";
 import { gemm, zeros } from "./gemm.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
+import { shapeError } from "./rows.ts";
 
 /** Options of matmul. */
 export interface MatmulOptions {
@@ -54,6 +55,6 @@ export function matmul(a: GpuTensor, b: GpuTensor, options: MatmulOptions = {}):
 function split(argument: string, x: GpuTensor, letters: string): [batch: readonly number[], rows: number, cols: number] {
   const { shape } = x;
   const axes = shape.length;
-  if (axes < 2) throw rangeError("matmul", argument, `of shape ${letters}`, `[${shape.join(", ")}]`, "A row is [1, C], a column [C, 1]");
+  if (axes < 2) throw shapeError("matmul", argument, letters, x, "A row is [1, C], a column [C, 1]");
   return [shape.slice(0, -2), shape[axes - 2], shape[axes - 1]];
 }

@@ -1,9 +1,9 @@
-import { UnsupportedKernelError, checkInteger, rangeError } from "@logits/tensor";
-import { code } from "#wgsl/nearestNeighbors";
+import { UnsupportedKernelError, checkInteger } from "@logits/tensor";
+import { nearestNeighbors as code } from "#wgsl";
 import { BLOCK, gemm, matrixOf } from "./gemm.ts";
 import type { Family } from "./gpu.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
-import { grid, operand, runRows } from "./rows.ts";
+import { checkFits, grid, operand, runRows, shapeError } from "./rows.ts";
 import { MOST, TOP_K_FAMILY } from "./topK.ts";
 
 const FAMILY: Family = { name: "nearestNeighbors", code, reads: 4, writes: 2 };
@@ -39,9 +39,9 @@ export function nearestNeighbors(queries: GpuTensor, bank: GpuTensor, k: number)
   const where = "nearestNeighbors";
   checkGpuTensor(where, "queries", queries);
   checkGpuTensor(where, "bank", bank, queries);
-  if (queries.shape.length !== 2) throw rangeError(where, "queries", "of shape [N, F]", `[${queries.shape.join(", ")}]`);
+  if (queries.shape.length !== 2) throw shapeError(where, "queries", "[N, F]", queries);
   const [, cols] = queries.shape, [rows, width] = bank.shape;
-  if (bank.shape.length !== 2 || cols !== width || cols === 0) throw rangeError(where, "bank", `of shape [M, ${cols || "F"}]${cols ? " as the queries have it" : ", F >= 1"}`, `[${bank.shape.join(", ")}]`);
+  if (bank.shape.length !== 2 || cols !== width || cols === 0) throw shapeError(where, "bank", `[M, ${cols || "F"}]${cols ? " as the queries have it" : ", F >= 1"}`, bank);
   checkInteger(where, "k", k, 1, rows);
   if (k > MOST) throw new UnsupportedKernelError(`nearestNeighbors: expected \`k\` of at most ${MOST} on the GPU, got ${k}. Use nearestNeighbors of @logits/core-wasm on what read() gives`);
   return neighborsOf(where, queries, queries, bank, k);
@@ -50,7 +50,7 @@ export function nearestNeighbors(queries: GpuTensor, bank: GpuTensor, k: number)
 /** The same, checked; a query without neighbours is NaN where its row of `scan` holds NaN. */
 export function neighborsOf(where: string, queries: GpuTensor, scan: GpuTensor, bank: GpuTensor, k: number): NearestNeighbors {
   const { gpu } = queries, [n, cols] = queries.shape, [rows] = bank.shape, { reach } = gpu, limit = Math.min(BLOCK, reach);
-  if (cols > reach) throw rangeError(where, "queries", `with at most ${reach} elements in a row (bindingBytes of this backend)`, `${cols}`);
+  checkFits(where, "queries", cols, reach, "elements in a row");
   const together = Math.min(n, TOGETHER, Math.floor(limit / (2 * k)), Math.floor(reach / cols)) || 1, width = Math.min(rows, Math.floor(limit / together) - k);
   const temporary = (dtype: "float32" | "int32", elements: number): GpuTensor => gpu.result(where, dtype, [elements], []);
   // Those chosen before stand in the two lists of places in turn.

@@ -28,7 +28,7 @@ describe("BufferPool", () => {
 
   it("gives a buffer out again when its last user is gone", () => {
     const { device: gpu, living } = device();
-    const pool = new BufferPool(gpu, 4096);
+    const pool = new BufferPool(gpu, 128, 4096);
     const a = pool.take("here", 1000);
     a.users++;
     pool.give(a);
@@ -41,7 +41,7 @@ describe("BufferPool", () => {
 
   it("destroys what it has no room for, and everything that waits on request", () => {
     const { device: gpu, living } = device();
-    const pool = new BufferPool(gpu, 2048);
+    const pool = new BufferPool(gpu, 128, 2048);
     const slots = Array.from({ length: 5 }, () => pool.take("here", 1024));
     for (const slot of slots) pool.give(slot);
     expect([living(), pool.buffers, pool.bytes, pool.idle]).toEqual([2, 2, 2048, 2048]);
@@ -51,7 +51,7 @@ describe("BufferPool", () => {
 
   it("does not give out a buffer that the device refused", async () => {
     const { device: gpu, living } = device(true);
-    const pool = new BufferPool(gpu, 4096);
+    const pool = new BufferPool(gpu, 128, 4096);
     const bad = pool.take("softmax", 512);
     const { doubt } = bad;
     pool.give(bad);
@@ -61,6 +61,6 @@ describe("BufferPool", () => {
   });
 
   it("refuses what no buffer of the device holds", () => {
-    expect(() => new BufferPool(device().device, 0).take("softmax", (1 << 20) + 4)).toThrowErrorMatchingInlineSnapshot(`[RangeError: softmax: expected \`result\` of at most 1048576 bytes (maxBufferSize of the device), got 1048580. Work on fewer rows at a time]`);
+    expect(() => new BufferPool(device().device, 128, 0).take("softmax", (1 << 20) + 4)).toThrowErrorMatchingInlineSnapshot(`[RangeError: softmax: expected \`result\` of at most 1048576 bytes (maxBufferSize of the device), got 1048580. Work on fewer rows at a time]`);
   });
 });

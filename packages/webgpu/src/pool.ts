@@ -1,5 +1,5 @@
 import { rangeError } from "@logits/tensor";
-import { COPY_DST, COPY_SRC, STORAGE, type GpuBufferLike, type GpuDeviceLike } from "./device.ts";
+import type { GpuBufferLike, GpuDeviceLike } from "./device.ts";
 
 /** A buffer and who uses it. */
 export interface Slot {
@@ -8,13 +8,13 @@ export interface Slot {
   readonly bytes: number;
   /** Tensors that share it. */
   users: number;
+  /** Whether its elements are float16, two in a word; of 4 bytes otherwise. */
+  half: boolean;
   /** What the device said of its making: undefined once it is known to be good. */
   doubt: Promise<Error | undefined> | undefined;
   /** The device refused it. */
   failed: boolean;
 }
-
-const USAGE = STORAGE | COPY_SRC | COPY_DST;
 
 /** Sizes in steps of a quarter of their power of two, so that tensors of about one size share buffers. */
 export function sizeClass(bytes: number): number {
@@ -33,10 +33,12 @@ export class BufferPool {
   idle = 0;
   readonly #free: Map<number, Slot[]> = new Map();
   readonly #device: GpuDeviceLike;
+  readonly #usage: number;
   readonly #most: number;
 
-  constructor(device: GpuDeviceLike, most: number) {
+  constructor(device: GpuDeviceLike, usage: number, most: number) {
     this.#device = device;
+    this.#usage = usage;
     this.#most = most;
   }
 
@@ -50,14 +52,15 @@ export class BufferPool {
         continue;
       }
       waiting.users = 1;
+      waiting.half = false;
       return waiting;
     }
     const { maxBufferSize } = this.#device.limits;
     if (bytes > maxBufferSize) throw rangeError(where, "result", `of at most ${maxBufferSize} bytes (maxBufferSize of the device)`, `${bytes}`, "Work on fewer rows at a time");
     const actual = Math.min(size, Math.floor(maxBufferSize / 4) * 4);
     this.#device.pushErrorScope("out-of-memory");
-    const buffer = this.#device.createBuffer({ size: actual, usage: USAGE, label: "@logits/webgpu" });
-    const slot: Slot = { buffer, bytes: size, users: 1, doubt: undefined, failed: false };
+    const buffer = this.#device.createBuffer({ size: actual, usage: this.#usage, label: "@logits/webgpu" });
+    const slot: Slot = { buffer, bytes: size, users: 1, half: false, doubt: undefined, failed: false };
     slot.doubt = this.#device.popErrorScope().then(
       (error) => {
         slot.failed = error !== null;

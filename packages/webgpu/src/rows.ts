@@ -31,8 +31,18 @@ export function rowsOf(where: string, x: GpuTensor, axis: number): Rows {
   const cols = shape[index];
   if (cols === 0) throw rangeError(where, "x", "with elements along the axis", `shape [${shape.join(", ")}]`);
   const inner = sizeOf(shape.slice(index + 1)), { reach } = x.gpu;
-  if (inner * cols > reach) throw rangeError(where, "x", `with at most ${reach} elements ${inner > 1 ? "in the axis and those after it" : "in a row"} (bindingBytes of this backend)`, `${inner * cols}`);
+  checkFits(where, "x", inner * cols, reach, inner > 1 ? "elements in the axis and those after it" : "elements in a row");
   return { outer: sizeOf(shape.slice(0, index)), cols, inner, rest: shape.filter((_, i) => i !== index) };
+}
+
+/** Checks that what must be seen at once is seen by one binding. */
+export function checkFits(where: string, argument: string, count: number, most: number, unit: string): void {
+  if (count > most) throw rangeError(where, argument, `with at most ${Math.floor(most)} ${unit} (bindingBytes of this backend)`, `${count}`);
+}
+
+/** What a tensor is refused with whose shape is another one. */
+export function shapeError(where: string, argument: string, expected: string, { shape }: { readonly shape: readonly number[] }, todo?: string): RangeError {
+  return rangeError(where, argument, `of shape ${expected}`, `[${shape.join(", ")}]`, todo);
 }
 
 /** 1 / T; beyond [2^-126, 2^126] it is no normal float32 any more: an error. */

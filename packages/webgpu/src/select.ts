@@ -1,5 +1,5 @@
 import { rangeError } from "@logits/tensor";
-import { code } from "#wgsl/select";
+import { select as code } from "#wgsl";
 import type { Family } from "./gpu.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import { operand, rowsOf, runRows, type AxisOptions } from "./rows.ts";

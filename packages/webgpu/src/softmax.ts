@@ -1,4 +1,4 @@
-import { code } from "#wgsl/softmax";
+import { softmax as code } from "#wgsl";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import type { Family } from "./gpu.ts";
 import { distances, inverseTemperature, operand, rowsOf, runRows, type ScoreOptions } from "./rows.ts";

@@ -1,5 +1,5 @@
 import { UnsupportedKernelError, checkInteger, rangeError } from "@logits/tensor";
-import { code } from "#wgsl/topK";
+import { topK as code } from "#wgsl";
 import type { Family } from "./gpu.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
 import { operand, rowsOf, runRows } from "./rows.ts";
