@@ -1,7 +1,8 @@
 import { quantile } from "@logits/statistics";
 import { Tensor, asInt32, checkInteger, checkLabels, checkShape, rangeError, runSteps, runStepsAsync, type LongWorkOptions, type Steps, type TensorLike } from "@logits/tensor";
+import { isRandom, ruleOf } from "./conformalMethod.ts";
 import { batchOf, probabilitiesOf, scoreOf, uniformOf } from "./scores.ts";
-import { isRandom, ruleOf, type SplitConformalOptions } from "./splitConformal.ts";
+import type { SplitConformalOptions } from "./splitConformal.ts";
 
 /** Options of `clusterClasses`: those of the fit that will use the clusters, and their number. */
 export interface ClusterClassesOptions extends Pick<SplitConformalOptions, "method" | "randomize" | "seed" | "penalty" | "freeRanks"> {

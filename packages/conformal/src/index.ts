@@ -1,13 +1,12 @@
+export type { ConformalMethod } from "./conformalMethod.ts";
+export type { TuneOptions, TunedOptions } from "./tunePenalty.ts";
 export {
   SplitConformal,
-  type ConformalMethod,
   type ConformalRowOptions,
   type PValueOptions,
   type PredictionSetOptions,
   type SplitConformalJSON,
   type SplitConformalOptions,
-  type TuneOptions,
-  type TunedOptions,
 } from "./splitConformal.ts";
 export { clusterClasses, clusterClassesAsync, type ClusterClassesOptions } from "./clusterClasses.ts";
 export type { ExpectedCoverage, ScoreTableJSON } from "./scoreTable.ts";

@@ -1,6 +1,7 @@
 import { argsort, softmax } from "@logits/core-wasm";
 import { labelRanks } from "@logits/core-wasm/sets";
 import { Tensor, asFloat32, checkShape, lastingData, philox, rangeError, type TensorLike } from "@logits/tensor";
+import type { ConformalMethod } from "./conformalMethod.ts";
 import type { LabelTree } from "./labelTree.ts";
 
 /** Checked logits of a batch. */
@@ -13,7 +14,7 @@ export interface Batch {
 
 /** How a class of a row is scored; higher = less expected. */
 export interface Rule {
-  readonly method: "lac" | "aps" | "raps" | "saps" | "topk" | "margin" | "tree";
+  readonly method: ConformalMethod;
   /** What one rank costs: lambda of RAPS, w of SAPS. */
   readonly penalty: number;
   /** Ranks that cost nothing: k_reg of RAPS. */
@@ -23,7 +24,7 @@ export interface Rule {
 }
 
 /** Whether a score is the mass of the classes before: `labelRanks` and `massSets` have those. */
-export function isMass(method: Rule["method"]): method is "aps" | "raps" {
+export function isMass(method: ConformalMethod): method is "aps" | "raps" {
   return method === "aps" || method === "raps";
 }
 

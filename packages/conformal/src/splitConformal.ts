@@ -1,23 +1,17 @@
 import { topK } from "@logits/core-wasm";
 import { massSets } from "@logits/core-wasm/sets";
 import { Tensor, asInt32, checkInteger, checkLabels, checkShape, lastingData, partOf, rangeError, readJson, runSteps, runStepsAsync, tensorToJSON, type LongWorkOptions, type Steps, type TensorJSON, type TensorLike } from "@logits/tensor";
+import { METHODS, hasPenalty, isRandom, ruleOf, type ConformalMethod } from "./conformalMethod.ts";
 import { EXPECTED, LabelTree, faultOf, labelTreeOf } from "./labelTree.ts";
 import { PredictionSets } from "./predictionSets.ts";
 import { RankedSet, mostRanks } from "./rankedSet.ts";
 import { roundUp } from "./rounding.ts";
 import { ScoreTable, checkGiven, countOf, groupsOf, weightsOf, type ExpectedCoverage, type ScoreTableJSON } from "./scoreTable.ts";
 import { allScores, batchOf, isMass, labelScores, probabilitiesOf, uniformOf, type Rule } from "./scores.ts";
+import { tuneSteps, type TuneOptions, type TunedOptions } from "./tunePenalty.ts";
 
 const FORMAT = "logits/split-conformal";
-const METHODS = ["lac", "aps", "raps", "saps", "topk", "margin", "tree"] as const;
-/** Penalties that `SplitConformal.tune` tries. */
-const PENALTIES = { raps: [0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1], saps: [0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1] } as const;
-
-/**
- * "lac": least ambiguous sets, the smallest on average. "aps": adaptive sets, larger where the model is unsure. "raps": aps with a price on every rank, for many classes. "saps": the largest
- * probability and the rank alone. "topk": the rank alone. "margin": the distance to the best other class. "tree": sets that are the classes below one node of a tree.
- */
-export type ConformalMethod = (typeof METHODS)[number];
+const MOST_GROUPS = 16777216;
 
 /** Options of `SplitConformal.fit`. */
 export interface SplitConformalOptions {
@@ -67,23 +61,6 @@ export interface PValueOptions extends ConformalRowOptions {
   readonly smooth?: boolean;
   /** `smooth` only: seed of its numbers, an integer in [0, 2^53). Default the seed of the fit, 0 for LAC, margin and fits that are not randomised. */
   readonly seed?: number;
-}
-
-/** Options of `SplitConformal.tune`. */
-export interface TuneOptions {
-  readonly method: "raps" | "saps";
-  /** The miscoverage whose sets are to be small, in (0, 1). Default 0.1. */
-  readonly alpha?: number;
-  /** Default 0. */
-  readonly seed?: number;
-}
-
-/** What `SplitConformal.tune` chose: options of `SplitConformal.fit`. */
-export interface TunedOptions {
-  readonly method: "raps" | "saps";
-  readonly penalty: number;
-  /** RAPS only. */
-  readonly freeRanks?: number;
 }
 
 /** What `SplitConformal` writes as JSON. */
@@ -239,12 +216,12 @@ export class SplitConformal {
    * Source: Angelopoulos, Bates, Malik, Jordan, ICLR 2021, appendix E.
    */
   static tune(logits: TensorLike, labels: TensorLike, options: TuneOptions): TunedOptions {
-    return runSteps(tuneSteps("SplitConformal.tune", logits, labels, options));
+    return runSteps(tuneSteps("SplitConformal.tune", logits, labels, options, SplitConformal.fitSteps));
   }
 
   /** `tune` with pauses at least every 16 ms: the same choice. The data must not change meanwhile. Rejects with the signal's reason on abort. */
   static async tuneAsync(logits: TensorLike, labels: TensorLike, options: TuneOptions & LongWorkOptions): Promise<TunedOptions> {
-    return runStepsAsync(tuneSteps("SplitConformal.tuneAsync", logits, labels, options), options);
+    return runStepsAsync(tuneSteps("SplitConformal.tuneAsync", logits, labels, options, SplitConformal.fitSteps), options);
   }
 
   /** Whether the rows of a prediction need `groups`. */
@@ -451,54 +428,6 @@ export class SplitConformal {
       weight: weights === undefined ? undefined : weightsOf(where, weights, rows),
     };
   }
-}
-
-function* tuneSteps(where: string, logits: TensorLike, labels: TensorLike, options: TuneOptions): Steps<TunedOptions> {
-  const { method, alpha = 0.1, seed = 0 } = options;
-  if (!(method in PENALTIES)) throw rangeError(where, "method", '"raps" or "saps"', `${method}`);
-  if (!(alpha > 0 && alpha < 1)) throw rangeError(where, "alpha", "in (0, 1)", `${alpha}`);
-  const penalties = PENALTIES[method], share = 1 / (2 * penalties.length + 1);
-  const ranks = yield* partOf(SplitConformal.fitSteps(where, logits, labels, { seed, method: "topk", randomize: false }), 0, share);
-  const { logits: z, rows, classes } = batchOf(where, logits), piece = Math.max(4, Math.floor(2 ** 17 / classes) & ~3);
-  const freeRanks = Math.min(classes, ranks.quantile(alpha));
-  let best: TunedOptions | undefined, smallest = Infinity;
-  for (const [k, penalty] of penalties.entries()) {
-    const choice = { method, penalty, ...(method === "raps" && { freeRanks }) }, start = (2 * k + 1) * share;
-    const fitted = yield* partOf(SplitConformal.fitSteps(where, logits, labels, { seed, ...choice }), start, share);
-    let total = 0;
-    for (let from = 0; from < rows; from += piece) {
-      const to = Math.min(from + piece, rows);
-      const ids = Int32Array.from({ length: to - from }, (_, i) => from + i);
-      for (const size of fitted.predictionSet(new Tensor("float32", [to - from, classes], z.subarray(from * classes, to * classes)), { alpha, ids }).sizes.data) total += size;
-      yield start + share + (share * to) / rows;
-    }
-    if (total < smallest) {
-      smallest = total;
-      best = choice;
-    }
-  }
-  return best!;
-}
-
-const MOST_GROUPS = 16777216;
-
-/** Whether the score of the method has steps that a uniform number breaks. */
-export function isRandom(method: ConformalMethod): boolean {
-  return method !== "lac" && method !== "margin";
-}
-
-function hasPenalty(method: ConformalMethod): boolean {
-  return method === "raps" || method === "saps";
-}
-
-/** The checked method and its options. */
-export function ruleOf(where: string, { method = "lac", penalty, freeRanks }: SplitConformalOptions): Rule {
-  if (!METHODS.includes(method)) throw rangeError(where, "method", METHODS.map((name) => `"${name}"`).join(" or "), `${method}`);
-  if (penalty !== undefined && !hasPenalty(method)) throw rangeError(where, "penalty", 'only with "raps" or "saps"', `${penalty} with "${method}"`);
-  if (freeRanks !== undefined && method !== "raps") throw rangeError(where, "freeRanks", 'only with "raps"', `${freeRanks} with "${method}"`);
-  if (penalty !== undefined && !(penalty >= 0 && penalty <= 1e6)) throw rangeError(where, "penalty", "in [0, 1e6]", `${penalty}`);
-  if (freeRanks !== undefined) checkInteger(where, "freeRanks", freeRanks, 0, 4194304);
-  return { method, penalty: hasPenalty(method) ? (penalty ?? (method === "raps" ? 0.1 : 0.2)) : 0, freeRanks: method === "raps" ? (freeRanks ?? 1) : 0 };
 }
 
 function labelsOf(where: string, labels: TensorLike, rows: number, classes: number): Int32Array {
