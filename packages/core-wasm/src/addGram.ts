@@ -2,7 +2,7 @@ import { asFloat32, checkAttached, checkShape, describe, rangeError, runSteps, t
 import { checkSquare, doubleView } from "./doubles.ts";
 import { kernels } from "./linalg.ts";
 import { gemm, gemmScratch } from "./matmul.ts";
-import { floatView, scratch } from "./memory.ts";
+import { floatView, scratch, scratchUses } from "./memory.ts";
 
 /** Rows whose products are summed in float32 before they are added in float64. */
 const BLOCK = 256;
@@ -44,27 +44,31 @@ export function* addGramSteps(gram: Float64Array, x: TensorLike): Steps<void> {
   const work = (gemmScratch(features, BLOCK) + 63) & ~63;
   for (let from = 0; from < n; from += most) {
     const count = Math.min(most, n - from);
-    let base = 0, data = 0, left = 0;
+    let base = 0, data = 0, left = 0, uses = 0;
     for (let i = 0; i < features; ) {
       const height = Math.min(features - i, Math.max(STRIP, 2 * Math.floor(SUMS / features))), width = i + height;
       if (left <= 0) {
-        // The first piece, or what ran meanwhile may have used the scratch.
         if (i > 0) yield (from + (count * i * i) / (features * features)) / n;
-        base = scratch(work + 4 * count * features + 12 * height * features + 64);
-        checkAttached("addGram", "x", rows);
-        data = base + work;
-        floatView().set(rows.data.subarray(from * features, (from + count) * features), data >>> 2);
+        // The first piece, or what ran meanwhile has used the scratch.
+        if (i === 0 || scratchUses() !== uses) {
+          base = scratch(work + 4 * count * features + 12 * height * features + 64);
+          uses = scratchUses();
+          checkAttached("addGram", "x", rows);
+          data = base + work;
+          floatView().set(rows.data.subarray(from * features, (from + count) * features), data >>> 2);
+        }
         left = PIECE;
       }
-      const sums = (data + 4 * count * features + 63) & ~63, product = sums + 8 * height * width;
-      const view = doubleView();
-      for (let r = 0; r < height; r++) view.set(gram.subarray((i + r) * features, (i + r) * features + i + r + 1), (sums >>> 3) + r * width);
+      const sums = (data + 4 * count * features + 63) & ~63, product = sums + 8 * height * features;
+      const view = doubleView(), strip = [i * features, width * features] as const;
+      // Whole rows: what stands above the diagonal comes back as it went.
+      view.set(gram.subarray(...strip), sums >>> 3);
       for (let first = 0; first < count; first += BLOCK) {
         const depth = Math.min(BLOCK, count - first), at = data + 4 * first * features;
         gemm({ at: at + 4 * i, row: 1, col: features }, { at, row: features, col: 1 }, { at: product, row: width, col: 1 }, height, width, depth, false, base, i + 1);
-        for (let r = 0; r < height; r++) kernels().f64_add_floats(sums + 8 * r * width, product + 4 * r * width, i + r + 1);
+        for (let r = 0; r < height; r++) kernels().f64_add_floats(sums + 8 * r * features, product + 4 * r * width, i + r + 1);
       }
-      for (let r = 0; r < height; r++) gram.set(view.subarray((sums >>> 3) + r * width, (sums >>> 3) + r * width + i + r + 1), (i + r) * features);
+      gram.set(view.subarray(sums >>> 3, (sums >>> 3) + height * features), strip[0]);
       left -= (height * (i + width) * count) / 2;
       i += height;
     }

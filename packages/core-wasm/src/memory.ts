@@ -9,6 +9,7 @@ let ints = /* @__PURE__ */ new Int32Array(0);
 let bytes = /* @__PURE__ */ new Uint8Array(0);
 let arena = STATIC;
 let arenaBytes = 16 * PAGE;
+let uses = 0;
 
 /** Regions [start, end) that the arena has left behind: the heap takes them. */
 export const spare: [number, number][] = [];
@@ -52,6 +53,7 @@ export function grow(size: number): number {
  * public call to the next, and no public operation calls another while it holds it.
  */
 export function scratch(size: number): number {
+  uses++;
   if (size > arenaBytes) {
     const end = wasmMemory().buffer.byteLength;
     if (arena + arenaBytes === end) grow(size - arenaBytes);
@@ -64,3 +66,6 @@ export function scratch(size: number): number {
   }
   return arena;
 }
+
+/** How often `scratch` was asked: work that pauses finds what it left there if nothing else has asked since. */
+export const scratchUses = (): number => uses;

@@ -25,7 +25,12 @@ export class Fingerprints {
    * @example new Fingerprints().add([[1, 2], [3, 4]]).firstShared([[5, 6], [1, 2]]) // 1
    */
   add(rows: TensorLike): this {
-    for (const pair of hashes("Fingerprints.add", rows)) this.#put(pair[0], pair[1]);
+    return this.addHashes(hashesOf("Fingerprints.add", rows));
+  }
+
+  /** Remembers rows by their hashes: pairs of words, as `words` gives them. */
+  addHashes(words: Uint32Array): this {
+    for (let i = 0; i < words.length; i += 2) this.#put(words[i], words[i + 1]);
     return this;
   }
 
@@ -43,11 +48,10 @@ export class Fingerprints {
    * @param rows - float32 [N, F]; rows of another width are other rows
    */
   firstShared(rows: TensorLike): number {
-    let row = 0;
-    for (const pair of hashes("Fingerprints.firstShared", rows)) {
-      const at = this.#place(this.#table, pair[0], pair[1]);
-      if (this.#table[at] !== 0 || this.#table[at + 1] !== 0) return row;
-      row++;
+    const words = hashesOf("Fingerprints.firstShared", rows);
+    for (let i = 0; i < words.length; i += 2) {
+      const at = this.#place(this.#table, words[i], words[i + 1]);
+      if (this.#table[at] !== 0 || this.#table[at + 1] !== 0) return i / 2;
     }
     return -1;
   }
@@ -64,9 +68,7 @@ export class Fingerprints {
   static of(words: Uint32Array): Fingerprints {
     if (!(words instanceof Uint32Array)) throw typeError("Fingerprints.of", "words", "a Uint32Array", describe(words));
     if (words.length % 2 !== 0) throw rangeError("Fingerprints.of", "words", "of pairs", `${words.length} words`);
-    const out = new Fingerprints();
-    for (let i = 0; i < words.length; i += 2) out.#put(words[i], words[i + 1]);
-    return out;
+    return new Fingerprints().addHashes(words);
   }
 
   #put(high: number, low: number): void {
@@ -74,8 +76,11 @@ export class Fingerprints {
     if (4 * this.#size >= this.#table.length) {
       const grown = new Uint32Array(2 * this.#table.length);
       for (let i = 0; i < this.#table.length; i += 2) {
-        const [h, l] = [this.#table[i], this.#table[i + 1]];
-        if (h !== 0 || l !== 0) grown.set([h, l], this.#place(grown, h, l));
+        const h = this.#table[i], l = this.#table[i + 1];
+        if (h === 0 && l === 0) continue;
+        const at = this.#place(grown, h, l);
+        grown[at] = h;
+        grown[at + 1] = l;
       }
       this.#table = grown;
     }
@@ -94,27 +99,46 @@ export class Fingerprints {
   }
 }
 
-/** The hash of each row, as two words in one reused array. */
-function* hashes(where: string, rows: TensorLike): Generator<Uint32Array, void> {
+/** The hash of each row of float32 [N, F], as pairs of words. */
+function hashesOf(where: string, rows: TensorLike): Uint32Array {
   const x = asFloat32(where, "rows", rows);
   checkShape(where, "rows", x, ["N", "F"]);
-  const { data } = x;
-  const bits = new Int32Array(data.buffer, data.byteOffset, data.length);
-  const [count, width] = x.shape;
-  const pair = new Uint32Array(2);
-  for (let n = 0, i = 0; n < count; n++) {
-    let a = width | 0, b = ~width;
-    for (const end = i + width; i < end; i++) {
-      const word = bits[i] === -2147483648 ? 0 : bits[i];
-      const mixed = Math.imul(word ^ (word >>> 15), 0x2c1b3c6d);
+  const [count, width] = x.shape, words = new Uint32Array(2 * count);
+  hashRows(x.data, width, 0, count, words);
+  return words;
+}
+
+/**
+ * Writes the hashes of the rows [from, to) of float32 [., F] to their pairs of `words`; returns whether all their numbers are finite. Two rows at a time: neither waits for its own last step.
+ *
+ * @param words - [2 * rows], the pair of row n at 2 n
+ */
+export function hashRows(x: Float32Array, width: number, from: number, to: number, words: Uint32Array): boolean {
+  const bits = new Int32Array(x.buffer, x.byteOffset, x.length);
+  let seen = 0;
+  for (let n = from; n < to; n += 2) {
+    // The last row of an odd number twice.
+    const other = n + 1 < to ? n + 1 : n, end = (n + 1) * width;
+    let a = width | 0, b = ~width, c = a, d = b;
+    for (let i = n * width, j = other * width; i < end; i++, j++) {
+      const v = bits[i], w = bits[j];
+      // An exponent of ones becomes the sign.
+      seen |= ((v & 0x7f800000) + 0x00800000) | ((w & 0x7f800000) + 0x00800000);
+      const p = v === -2147483648 ? 0 : v, q = w === -2147483648 ? 0 : w;
+      const mixed = Math.imul(p ^ (p >>> 15), 0x2c1b3c6d), next = Math.imul(q ^ (q >>> 15), 0x2c1b3c6d);
       a = Math.imul(((a << 5) | (a >>> 27)) ^ mixed, 0x9e3779b1);
       b = Math.imul(((b << 11) | (b >>> 21)) + mixed, 0x85ebca77);
+      c = Math.imul(((c << 5) | (c >>> 27)) ^ next, 0x9e3779b1);
+      d = Math.imul(((d << 11) | (d >>> 21)) + next, 0x85ebca77);
     }
-    pair[0] = finish(a ^ (b >>> 16));
-    pair[1] = finish(b);
-    if (pair[0] === 0 && pair[1] === 0) pair[1] = 1;
-    yield pair;
+    words[2 * n] = finish(a ^ (b >>> 16));
+    words[2 * n + 1] = finish(b);
+    words[2 * other] = finish(c ^ (d >>> 16));
+    words[2 * other + 1] = finish(d);
   }
+  // 0, 0 is an empty place.
+  for (let i = 2 * from; i < 2 * to; i += 2) if (words[i] === 0 && words[i + 1] === 0) words[i + 1] = 1;
+  return seen >= 0;
 }
 
 function finish(h: number): number {
