@@ -37,6 +37,13 @@ describe("weigh", () => {
     expect(report([exact[0], { ...exact[1], budget: exact[1].bytes - 1 }]).text).toMatch(/^ok .*\nFAIL rows\.simd\.wasm/);
   });
 
+  it("counts what is added to what a page has anyway", async () => {
+    const heavy = 'import { heavy } from "@logits/core-wasm"; console.log(heavy);', again = "console.log(heavy.length);";
+    const [whole, added] = await weigh(root, { bundles: [{ name: "whole", code: `${heavy} ${again}`, gzip: 1 }, { name: "added", code: again, beside: heavy, gzip: 1 }], wasm: { brotli: 8192 } });
+    expect(whole.bytes - added.bytes).toBe(await bundledGzip(heavy, join(root, "packages", "logits")));
+    expect(added.bytes).toBeLessThan(50);
+  });
+
   it("fails where the bundle imports what does not exist, or nothing was built", async () => {
     await expect(bundledGzip('import { gone } from "@logits/core-wasm"; console.log(gone);', join(root, "packages", "logits"))).rejects.toThrow("gone");
     rmSync(join(root, "packages", "core-wasm", "wasm"), { recursive: true });

@@ -5,8 +5,8 @@ import { build } from "esbuild";
 
 /** What a page may weigh, and a family's binary. */
 export interface Budgets {
-  /** `package`: the folder under packages/ from which `code` imports; default the umbrella. */
-  readonly bundles: readonly { readonly name: string; readonly package?: string; readonly code: string; readonly gzip: number }[];
+  /** `package`: the folder under packages/ from which `code` imports; default the umbrella. `beside`: what the page has anyway; only what `code` adds to it counts. */
+  readonly bundles: readonly { readonly name: string; readonly package?: string; readonly code: string; readonly beside?: string; readonly gzip: number }[];
   readonly wasm: { readonly brotli: number };
 }
 
@@ -27,7 +27,10 @@ export async function bundledGzip(code: string, resolveDir: string): Promise<num
 /** Every bundle and every binary. The packages must be built. */
 export async function weigh(root: string, budgets: Budgets): Promise<Weight[]> {
   const weights: Weight[] = [];
-  for (const { name, package: from = "logits", code, gzip } of budgets.bundles) weights.push({ name, compression: "gzip", bytes: await bundledGzip(code, join(root, "packages", from)), budget: gzip });
+  for (const { name, package: from = "logits", code, beside, gzip } of budgets.bundles) {
+    const folder = join(root, "packages", from), bytes = beside === undefined ? await bundledGzip(code, folder) : (await bundledGzip(`${beside} ${code}`, folder)) - (await bundledGzip(beside, folder));
+    weights.push({ name, compression: "gzip", bytes, budget: gzip });
+  }
   const folder = join(root, "packages", "core-wasm", "wasm");
   const binaries = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith(".wasm")).sort() : [];
   if (binaries.length === 0) throw new Error(`size: expected binaries in packages/core-wasm/wasm, got none. Run the build first`);
