@@ -1,284 +1,339 @@
 import type { Columns } from "./conll.ts";
 import { columnsAt } from "./dataset.ts";
+import { grown } from "./growing.ts";
 import { SEED, hashed, type ModelFile } from "./modelFile.ts";
+import { Parts } from "./parts.ts";
 import { macroOf, nameOutside, planOf, type FeatureTemplates } from "./templates.ts";
 
 /** A template as bytes: pieces of text around macros. */
 interface Line {
+  readonly number: number;
   readonly texts: readonly Uint8Array[];
   /** Bytes of all texts. */
   readonly size: number;
   /** FNV-1a of the first text. */
   readonly seed: number;
-  /** Of each macro: where its cell stands after the first of the token's window, and its index. */
+  /** Of each macro: where its cell stands in the token's window, and its index. */
   readonly cells: readonly number[];
   readonly macros: readonly number[];
 }
 
-/** Templates that read one cell alone. */
+/** Templates that read one cell alone, which stands at `cell` in the window; their sum lies at `offset` among those of the cell. */
 interface Single {
   readonly cell: number;
-  /** Indices of the templates. */
-  readonly lines: readonly number[];
+  readonly offset: number;
+  readonly lines: readonly Line[];
 }
 
-/** Numbers and bytes that are remembered: 16 MB of each. */
-const NUMBERS = 1 << 21, BYTES = 1 << 24;
-/** Tokens that are looked up together: what is far away in memory is on its way at the same time. */
+/** A column that templates read: its index, and the numbers of its cells, of those before and after a sentence too. */
+interface Column {
+  readonly index: number;
+  readonly known: Map<string, number>;
+  readonly edges: Int32Array;
+  readonly singles: Single[];
+}
+
+/** What is remembered: 32 MB of sums, 16 of text and half a million numbers of answers. */
+const SUMS = 1 << 22, BYTES = 1 << 24, ANSWERS = 1 << 15;
+/** Tokens that are looked up together. */
 const CHUNK = 64;
-/** Of a cell: what a macro makes of it is not known yet, or nothing. */
-const UNKNOWN = -1, NONE = -2;
+/** An answer that is not there; a cell that has no number yet. */
+const UNKNOWN = -1;
+/** No part: the cell is shorter than the affix. */
+const NONE = -1;
 const ENCODER = new TextEncoder();
 
 /**
- * Sums of the weights of tokens' attributes. Cells are numbered; what a cell alone decides is made once for each of its values. Other attributes are hashed piece by
- * piece and compared where they stand: neither a string nor a copy is made of one.
+ * Sums of the weights of tokens' attributes. Cells are numbered, and so are the parts that macros make of them: an attribute is a template with the numbers of its
+ * parts. Its pairs are remembered under those; where they are not, it is hashed part by part and compared where its parts stand. What a cell alone decides is summed
+ * once for each of its values.
+ *
+ * A model is larger than a cache. So the attributes of many tokens take each step together: what one needs from memory is on its way while others are looked at.
  */
 export class AttributeScores {
   readonly #file: ModelFile;
   readonly #templates: FeatureTemplates;
   readonly #macros: ReturnType<typeof planOf>["macros"];
-  readonly #lines: readonly Line[];
+  readonly #columns: readonly Column[];
   readonly #singles: readonly Single[];
-  /** Indices of the templates that read another number of cells than one. */
-  readonly #joint: readonly number[];
-  /** Columns that templates read, and the rows of the window before and after the token. */
-  readonly #columns: readonly number[];
+  /** Templates that read another number of cells than one. */
+  readonly #joint: readonly Line[];
+  /** Rows of the window before and after the token. */
   readonly #before: number;
   readonly #after: number;
-  readonly #row: Float64Array;
 
-  /** Numbers of the cells that are known, and of those before and after a sentence, [before + after]. */
-  readonly #known = new Map<string, number>();
-  readonly #edges: Int32Array;
-  #cells = 0;
-  /** [cells, macros]: where what the macro makes of the cell begins among the bytes, or UNKNOWN or NONE; and where it ends. */
-  #starts = new Int32Array(0);
-  #ends = new Int32Array(0);
-  #bytes = new Uint8Array(65536);
-  #used = 0;
-  /** [cells, singles]: where the sums of the cell's attributes lie, or UNKNOWN. */
-  #places = new Int32Array(0);
+  readonly #parts = new Parts();
+  /** [cells, macros]: the part that the macro makes of the cell, or NONE. */
+  #made = new Int32Array(0);
+  /** Where the sums of each cell begin. */
+  #sumsAt = new Int32Array(64);
   #sums = new Float64Array(4096);
+  #cells = 0;
   #summed = 0;
+  /** [ANSWERS, keys + 2]: template and first part, the other parts, the first pair and the one after the last. A newer answer takes the place of an older one. */
+  readonly #keys: number;
+  readonly #lines: number;
+  readonly #answers: Int32Array;
 
-  /** Cells of the tokens at hand with the windows around, [before + tokens + after, columns]. */
+  /** Cells of the tokens at hand with the windows around, [before + tokens + after, columns]; the places of new ones. */
   readonly #window: Int32Array;
-  /** Attributes that are asked for: template, where the window begins, hash; what they are. */
-  readonly #asked: Int32Array;
-  readonly #froms: Int32Array;
-  readonly #hashes: Int32Array;
-  readonly #found: Int32Array;
-  #count = 0;
+  readonly #fresh: number[] = [];
+  /** Attributes at hand: template, where the window begins, first key, place among the answers; first pair, the one after the last. */
+  #asked = 0;
+  readonly #askedLines: Line[] = [];
+  #froms = new Int32Array(0);
+  #firstKeys = new Int32Array(0);
+  #places = new Int32Array(0);
+  #firsts = new Int32Array(0);
+  #ends = new Int32Array(0);
+  /** Where the attributes of each sum end. */
+  readonly #stops: number[] = [];
+  /** Attributes that are not remembered, their hashes, what they could be. */
+  #open = new Int32Array(0);
+  #hashes = new Int32Array(0);
+  #found = new Int32Array(0);
+  readonly #row: Float64Array;
 
   constructor(file: ModelFile, templates: FeatureTemplates) {
     this.#file = file;
     this.#templates = templates;
-    const { groups, macros } = planOf(templates), rows = groups.flatMap(({ cells }) => cells.map(([row]) => row));
+    const C = file.labels.length, { groups, macros } = planOf(templates), cells = groups.flatMap((group) => group.cells), indices = [...new Set(cells.map(([, column]) => column))];
     this.#macros = macros;
-    this.#before = Math.max(0, ...rows.map((row) => -row));
-    this.#after = Math.max(0, ...rows);
-    this.#columns = [...new Set(groups.flatMap(({ cells }) => cells.map(([, column]) => column)))];
-    const placeOf = (row: number, column: number): number => (this.#before + row) * this.#columns.length + this.#columns.indexOf(column);
-    const lines: Line[] = [], singles: Single[] = [], joint: number[] = [];
-    for (const { cells, templates: members } of groups) {
-      const numbers = members.map(({ texts, macros: places }) => {
+    const before = (this.#before = Math.max(0, ...cells.map(([row]) => -row)));
+    this.#after = Math.max(0, ...cells.map(([row]) => row));
+    const columns = indices.map((index): Column => ({ index, known: new Map(), edges: new Int32Array(before + this.#after).fill(UNKNOWN), singles: [] })), all: Single[] = [], joint: Line[] = [];
+    const cellOf = (row: number, column: number): number => (before + row) * indices.length + indices.indexOf(column);
+    let number = 0, keys = 1;
+    for (const group of groups) {
+      const lines = group.templates.map(({ texts, macros: places }): Line => {
         const bytes = texts.map((text) => ENCODER.encode(text));
-        return lines.push({
-          texts: bytes, size: bytes.reduce((sum, { length }) => sum + length, 0), seed: hashed(bytes[0], 0, bytes[0].length, SEED),
-          cells: places.map(({ row, column }) => placeOf(row, column)), macros: places.map(({ index }) => index),
-        }) - 1;
+        keys = Math.max(keys, places.length);
+        return {
+          number: number++, texts: bytes, size: bytes.reduce((sum, { length }) => sum + length, 0), seed: hashed(bytes[0], 0, bytes[0].length, SEED),
+          cells: places.map(({ row, column }) => cellOf(row, column)), macros: places.map(({ index }) => index),
+        };
       });
-      if (cells.length === 1) singles.push({ cell: placeOf(...cells[0]), lines: numbers });
-      else joint.push(...numbers);
+      if (group.cells.length !== 1) joint.push(...lines);
+      else {
+        const [[row, column]] = group.cells, { singles } = columns[indices.indexOf(column)], single = { cell: cellOf(row, column), offset: singles.length * C, lines };
+        singles.push(single);
+        all.push(single);
+      }
     }
-    [this.#lines, this.#singles, this.#joint] = [lines, singles, joint];
-    this.#edges = new Int32Array(this.#before + this.#after).fill(UNKNOWN);
-    this.#row = new Float64Array(file.labels.length);
-    this.#window = new Int32Array((this.#before + CHUNK + this.#after) * this.#columns.length);
-    const most = Math.max(CHUNK * joint.length, ...singles.map(({ lines: { length } }) => length));
-    [this.#asked, this.#froms, this.#hashes, this.#found] = [new Int32Array(most), new Int32Array(most), new Int32Array(most), new Int32Array(most)];
+    [this.#columns, this.#singles, this.#joint, this.#lines, this.#keys] = [columns, all, joint, number, keys];
+    this.#answers = new Int32Array(ANSWERS * (keys + 2)).fill(UNKNOWN);
+    this.#window = new Int32Array((before + CHUNK + this.#after) * indices.length);
+    this.#row = new Float64Array(C);
   }
 
   /** Writes the sums of a sentence's tokens to emissions, from `at` on. */
   write(where: string, argument: string, tokens: readonly (string | Columns)[], emissions: Float32Array, at: number): void {
-    for (let t = 0; t < tokens.length; t++) if (typeof tokens[t] !== "string" || this.#templates.columns > 1) columnsAt(where, argument, tokens[t], t, this.#templates.columns);
+    const { columns } = this.#templates;
+    for (let t = 0; t < tokens.length; t++) if (typeof tokens[t] !== "string" || columns > 1) columnsAt(where, argument, tokens[t], t, columns);
     for (let from = 0; from < tokens.length; from += CHUNK) {
-      if (this.#summed > NUMBERS || this.#used > BYTES) this.#forget();
+      if (this.#summed > SUMS || this.#parts.size > BYTES) this.#forget();
       const count = Math.min(CHUNK, tokens.length - from);
       this.#look(tokens, from, count);
-      this.#makeSums(count);
-      this.#count = 0;
+      this.#asked = this.#stops.length = 0;
+      this.#askOfCells();
       for (let t = 0; t < count; t++) this.#ask(this.#joint, t * this.#columns.length);
       this.#answer();
-      this.#add(count, emissions, at + from * this.#row.length);
+      this.#sumCells();
+      this.#sumTokens(count, emissions, at + from * this.#row.length);
     }
   }
 
   #forget(): void {
-    this.#known.clear();
-    this.#edges.fill(UNKNOWN);
-    this.#cells = this.#summed = this.#used = 0;
+    for (const { known, edges } of this.#columns) {
+      known.clear();
+      edges.fill(UNKNOWN);
+    }
+    this.#parts.clear();
+    this.#answers.fill(UNKNOWN);
+    this.#cells = this.#summed = 0;
   }
 
   /** Numbers the cells of `count` tokens and of what stands around them. */
   #look(tokens: readonly (string | Columns)[], from: number, count: number): void {
-    const columns = this.#columns, window = this.#window, known = this.#known, T = tokens.length;
-    let at = 0;
-    for (let t = from - this.#before; t < from + count + this.#after; t++) {
-      const token = t < 0 || t >= T ? undefined : tokens[t];
-      for (let k = 0; k < columns.length; k++) {
-        if (token === undefined) window[at++] = this.#edge(t, T);
-        else {
-          const text = typeof token === "string" ? token : token[columns[k]];
-          let cell = known.get(text);
-          if (cell === undefined) known.set(text, (cell = this.#number(text, true)));
-          window[at++] = cell;
+    const columns = this.#columns, window = this.#window, T = tokens.length;
+    this.#fresh.length = 0;
+    for (let k = 0; k < columns.length; k++) {
+      const { index, known, edges } = columns[k];
+      for (let t = from - this.#before, at = k; t < from + count + this.#after; t++, at += columns.length) {
+        let cell: number | undefined;
+        if (t >= 0 && t < T) {
+          const token = tokens[t], text = typeof token === "string" ? token : token[index];
+          cell = known.get(text);
+          if (cell === undefined) known.set(text, (cell = this.#cell(text, true, k, at)));
+        } else {
+          const edge = t < 0 ? this.#before + t : this.#before + t - T;
+          cell = edges[edge];
+          if (cell === UNKNOWN) edges[edge] = cell = this.#cell(nameOutside(t, T), false, k, at);
         }
+        window[at] = cell;
       }
     }
   }
 
-  /** The number of the cells at t, outside a sentence of T tokens. */
-  #edge(t: number, T: number): number {
-    const at = t < 0 ? this.#before + t : this.#before + t - T;
-    if (this.#edges[at] === UNKNOWN) this.#edges[at] = this.#number(nameOutside(t, T), false);
-    return this.#edges[at];
-  }
-
-  /** Makes everything that macros make of a new cell; outside a sentence they change nothing. */
-  #number(text: string, inside: boolean): number {
-    const cell = this.#cells++, macros = this.#macros;
-    if (this.#cells * macros.length > this.#starts.length) {
-      this.#starts = grown(this.#starts, new Int32Array(2 * this.#cells * macros.length));
-      this.#ends = grown(this.#ends, new Int32Array(2 * this.#cells * macros.length));
-    }
-    if (this.#cells * this.#singles.length > this.#places.length) this.#places = grown(this.#places, new Int32Array(2 * this.#cells * this.#singles.length));
-    this.#places.fill(UNKNOWN, cell * this.#singles.length, this.#cells * this.#singles.length);
-    for (let m = 0, at = cell * macros.length; m < macros.length; m++, at++) {
-      const part = inside ? macroOf(macros[m], text) : text;
-      this.#starts[at] = part === undefined ? NONE : this.#used;
-      if (part !== undefined) this.#append(part);
-      this.#ends[at] = this.#used;
+  /** Numbers a new cell and makes everything that macros make of it; outside a sentence they change nothing. */
+  #cell(text: string, inside: boolean, column: number, at: number): number {
+    const cell = this.#cells++, macros = this.#macros, parts = this.#parts, M = macros.length;
+    if (this.#cells * M > this.#made.length) this.#made = grown(this.#made, new Int32Array(2 * this.#cells * M));
+    if (this.#cells > this.#sumsAt.length) this.#sumsAt = grown(this.#sumsAt, new Int32Array(2 * this.#cells));
+    this.#sumsAt[cell] = this.#summed;
+    this.#summed += this.#columns[column].singles.length * this.#row.length;
+    if (this.#summed > this.#sums.length) this.#sums = grown(this.#sums, new Float64Array(2 * this.#summed));
+    this.#fresh.push(at);
+    const whole = parts.numberOf(text), start = parts.starts[whole], end = parts.ends[whole], ascii = end - start === text.length;
+    for (let m = 0; m < M; m++) {
+      const [name, size] = macros[m];
+      let part = whole;
+      if (inside && name !== "x") {
+        if (ascii && name === "prefix") part = size > text.length ? NONE : parts.numberAt(start, start + size);
+        else if (ascii && name === "suffix") part = size > text.length ? NONE : parts.numberAt(end - size, end);
+        else {
+          const made = macroOf(macros[m], text);
+          part = made === undefined ? NONE : made === text ? whole : parts.numberOf(made);
+        }
+      }
+      this.#made[cell * M + m] = part;
     }
     return cell;
   }
 
-  #append(text: string): void {
-    const start = this.#used;
-    if (start + 3 * text.length > this.#bytes.length) this.#bytes = grown(this.#bytes, new Uint8Array(2 * (start + 3 * text.length)));
-    const bytes = this.#bytes;
-    let i = 0;
-    // Of a few letters a loop is faster than the encoder.
-    for (; i < text.length; i++) {
-      const code = text.charCodeAt(i);
-      if (code > 127) break;
-      bytes[start + i] = code;
-    }
-    this.#used += i === text.length ? i : ENCODER.encodeInto(text, bytes.subarray(start)).written;
+  /** Asks for what the sums of new cells are made of. */
+  #askOfCells(): void {
+    for (const place of this.#fresh) for (const { cell, lines } of this.#columns[place % this.#columns.length].singles) this.#ask(lines, place - cell);
   }
 
-  /** Makes the sums of cells alone that are not there yet. */
-  #makeSums(count: number): void {
-    const singles = this.#singles, window = this.#window, width = this.#columns.length, C = this.#row.length;
-    const { pairStarts, pairLabels, weights } = this.#file;
-    for (let s = 0; s < singles.length; s++) {
-      const { cell, lines } = singles[s];
-      for (let t = 0; t < count; t++) {
-        const from = t * width, place = window[from + cell] * singles.length + s;
-        if (this.#places[place] !== UNKNOWN) continue;
-        const at = (this.#places[place] = this.#summed);
-        this.#summed += C;
-        if (this.#summed > this.#sums.length) this.#sums = grown(this.#sums, new Float64Array(2 * this.#summed));
-        const sums = this.#sums, found = this.#found;
-        sums.fill(0, at, at + C);
-        this.#count = 0;
-        this.#ask(lines, from);
-        this.#answer();
-        for (let i = 0; i < this.#count; i++) if (found[i] >= 0) for (let p = pairStarts[found[i]], stop = pairStarts[found[i] + 1]; p < stop; p++) sums[at + pairLabels[p]] += weights[p];
+  /** Asks for the attributes that templates make of the window that begins at `from`. */
+  #ask(lines: readonly Line[], from: number): void {
+    if (this.#asked + lines.length > this.#froms.length) this.#grow(2 * (this.#asked + lines.length));
+    const window = this.#window, made = this.#made, M = this.#macros.length, L = this.#lines, width = this.#keys + 2;
+    let asked = this.#asked;
+    for (let n = 0; n < lines.length; n++) {
+      const line = lines[n], { cells, macros } = line, count = macros.length;
+      const first = count === 0 ? 0 : made[window[from + cells[0]] * M + macros[0]];
+      if (first === NONE) continue;
+      const key = first * L + line.number;
+      let h = Math.imul(key, 0x9e3779b1), m = 1;
+      for (; m < count; m++) {
+        const part = made[window[from + cells[m]] * M + macros[m]];
+        if (part === NONE) break;
+        h = Math.imul(h ^ (h >>> 15) ^ part, 0x85ebca6b);
       }
+      if (m < count) continue;
+      this.#askedLines[asked] = line;
+      this.#froms[asked] = from;
+      this.#firstKeys[asked] = key;
+      this.#places[asked++] = ((h ^ (h >>> 15)) & (ANSWERS - 1)) * width;
     }
+    this.#asked = asked;
+    this.#stops.push(asked);
   }
 
-  /** Hashes the attributes that templates make of the window that begins at `from`. */
-  #ask(numbers: readonly number[], from: number): void {
-    const lines = this.#lines, window = this.#window, starts = this.#starts, ends = this.#ends, bytes = this.#bytes, M = this.#macros.length;
-    let count = this.#count;
-    for (let n = 0; n < numbers.length; n++) {
-      const { seed, texts, cells, macros } = lines[numbers[n]];
-      let h = seed, m = 0;
-      for (; m < macros.length; m++) {
-        const part = window[from + cells[m]] * M + macros[m], start = starts[part];
-        if (start === NONE) break;
-        h = hashed(bytes, start, ends[part], h);
-        const text = texts[m + 1];
-        if (text.length > 0) h = hashed(text, 0, text.length, h);
-      }
-      if (m < macros.length) continue;
-      this.#asked[count] = numbers[n];
-      this.#froms[count] = from;
-      this.#hashes[count++] = h;
-    }
-    this.#count = count;
+  #grow(size: number): void {
+    [this.#froms, this.#firstKeys, this.#places, this.#firsts, this.#ends, this.#open, this.#hashes, this.#found] =
+      [this.#froms, this.#firstKeys, this.#places, this.#firsts, this.#ends, this.#open, this.#hashes, this.#found].map((old) => grown(old, new Int32Array(size)));
   }
 
-  /** Finds what has been asked for. */
+  /** Finds the pairs of what has been asked for. */
   #answer(): void {
-    const file = this.#file, found = this.#found, count = this.#count;
-    file.candidates(this.#hashes, count, found);
-    for (let i = 0; i < count; i++) if (found[i] >= 0 && !this.#same(found[i], this.#lines[this.#asked[i]], this.#froms[i])) found[i] = this.#find(i);
+    const file = this.#file, { pairStarts } = file, answers = this.#answers, K = this.#keys, firsts = this.#firsts, ends = this.#ends, places = this.#places, firstKeys = this.#firstKeys;
+    let open = 0, fetched = 0;
+    for (let i = 0; i < this.#asked; i++) fetched ^= answers[places[i]];
+    file.fetched = fetched;
+    for (let i = 0; i < this.#asked; i++) {
+      const place = places[i];
+      if (answers[place] === firstKeys[i] && this.#sameParts(i)) {
+        firsts[i] = answers[place + K];
+        ends[i] = answers[place + K + 1];
+      } else this.#open[open++] = i;
+    }
+    for (let k = 0; k < open; k++) this.#hashes[k] = this.#hash(this.#open[k]);
+    file.candidates(this.#hashes, open, this.#found);
+    for (let k = 0; k < open; k++) {
+      const i = this.#open[k], place = places[i], { cells, macros } = this.#askedLines[i];
+      let a = this.#found[k];
+      if (a >= 0 && !this.#same(a, i)) a = this.#find(i, this.#hashes[k]);
+      firsts[i] = answers[place + K] = a < 0 ? 0 : pairStarts[a];
+      ends[i] = answers[place + K + 1] = a < 0 ? 0 : pairStarts[a + 1];
+      answers[place] = firstKeys[i];
+      for (let m = 1; m < macros.length; m++) answers[place + m] = this.#made[this.#window[this.#froms[i] + cells[m]] * this.#macros.length + macros[m]];
+    }
+    file.fetch(firsts, this.#asked);
   }
 
-  /** Whether the attribute is what the template makes of the window. */
-  #same(attribute: number, { texts, size, cells, macros }: Line, from: number): boolean {
-    const { names, nameEnds } = this.#file, window = this.#window, starts = this.#starts, ends = this.#ends, bytes = this.#bytes, M = this.#macros.length;
+  /** Whether the answer is one to the other parts too. */
+  #sameParts(i: number): boolean {
+    const { cells, macros } = this.#askedLines[i], from = this.#froms[i], place = this.#places[i];
+    for (let m = 1; m < macros.length; m++) if (this.#answers[place + m] !== this.#made[this.#window[from + cells[m]] * this.#macros.length + macros[m]]) return false;
+    return true;
+  }
+
+  #hash(i: number): number {
+    const { seed, texts, cells, macros } = this.#askedLines[i], from = this.#froms[i], { bytes, starts, ends } = this.#parts;
+    let h = seed;
+    for (let m = 0; m < macros.length; m++) {
+      const part = this.#made[this.#window[from + cells[m]] * this.#macros.length + macros[m]], text = texts[m + 1];
+      h = hashed(bytes, starts[part], ends[part], h);
+      if (text.length > 0) h = hashed(text, 0, text.length, h);
+    }
+    return h;
+  }
+
+  /** Whether an attribute is what the template makes of the window. */
+  #same(attribute: number, i: number): boolean {
+    const { texts, size, cells, macros } = this.#askedLines[i], from = this.#froms[i], { names, nameEnds } = this.#file, { bytes, starts, ends } = this.#parts;
     let at = attribute === 0 ? 0 : nameEnds[attribute - 1], rest = nameEnds[attribute] - at - size;
     for (let m = 0; m < macros.length; m++) {
-      const part = window[from + cells[m]] * M + macros[m];
+      const part = this.#made[this.#window[from + cells[m]] * this.#macros.length + macros[m]];
       rest -= ends[part] - starts[part];
     }
     if (rest !== 0) return false;
     for (let m = 0; ; m++) {
       const text = texts[m];
-      for (let i = 0; i < text.length; i++) if (names[at++] !== text[i]) return false;
+      for (let j = 0; j < text.length; j++) if (names[at++] !== text[j]) return false;
       if (m === macros.length) return true;
-      const part = window[from + cells[m]] * M + macros[m];
-      for (let i = starts[part], end = ends[part]; i < end; i++) if (names[at++] !== bytes[i]) return false;
+      const part = this.#made[this.#window[from + cells[m]] * this.#macros.length + macros[m]];
+      for (let j = starts[part], end = ends[part]; j < end; j++) if (names[at++] !== bytes[j]) return false;
     }
   }
 
   /** The seldom case: another attribute stands where this one could. */
-  #find(i: number): number {
-    const { texts, cells, macros } = this.#lines[this.#asked[i]], parts: Uint8Array[] = [texts[0]];
+  #find(i: number, h: number): number {
+    const { texts, cells, macros } = this.#askedLines[i], { bytes, starts, ends } = this.#parts, name = [...texts[0]];
     for (let m = 0; m < macros.length; m++) {
-      const part = this.#window[this.#froms[i] + cells[m]] * this.#macros.length + macros[m];
-      parts.push(this.#bytes.subarray(this.#starts[part], this.#ends[part]), texts[m + 1]);
+      const part = this.#made[this.#window[this.#froms[i] + cells[m]] * this.#macros.length + macros[m]];
+      name.push(...bytes.subarray(starts[part], ends[part]), ...texts[m + 1]);
     }
-    const name = Uint8Array.from(parts.flatMap((part) => [...part]));
-    return this.#file.find(name, 0, name.length, this.#hashes[i]);
+    return this.#file.find(Uint8Array.from(name), 0, name.length, h);
+  }
+
+  #sumCells(): void {
+    const { pairLabels, weights } = this.#file, sums = this.#sums, stops = this.#stops, firsts = this.#firsts, ends = this.#ends, C = this.#row.length;
+    let i = 0, sum = 0;
+    for (const place of this.#fresh) {
+      const { singles } = this.#columns[place % this.#columns.length];
+      for (let s = 0, at = this.#sumsAt[this.#window[place]]; s < singles.length; s++, at += C) {
+        sums.fill(0, at, at + C);
+        for (const stop = stops[sum++]; i < stop; i++) for (let p = firsts[i], end = ends[i]; p < end; p++) sums[at + pairLabels[p]] += weights[p];
+      }
+    }
   }
 
   /** Adds what was found, and the sums of cells alone. */
-  #add(count: number, emissions: Float32Array, at: number): void {
-    const { pairStarts, pairLabels, weights } = this.#file, singles = this.#singles, S = singles.length, window = this.#window, width = this.#columns.length;
-    const places = this.#places, sums = this.#sums, row = this.#row, C = row.length, found = this.#found, froms = this.#froms, asked = this.#count;
-    for (let t = 0, i = 0; t < count; t++, at += C) {
-      const from = t * width;
+  #sumTokens(count: number, emissions: Float32Array, first: number): void {
+    const { pairLabels, weights } = this.#file, singles = this.#singles, window = this.#window, width = this.#columns.length;
+    const sumsAt = this.#sumsAt, sums = this.#sums, row = this.#row, C = row.length, firsts = this.#firsts, ends = this.#ends, stops = this.#stops, made = stops.length - count;
+    for (let t = 0, at = first, i = made === 0 ? 0 : stops[made - 1]; t < count; t++, at += C) {
       row.fill(0);
-      for (; i < asked && froms[i] === from; i++) {
-        const a = found[i];
-        if (a >= 0) for (let p = pairStarts[a], stop = pairStarts[a + 1]; p < stop; p++) row[pairLabels[p]] += weights[p];
-      }
-      for (let s = 0; s < S; s++) {
-        const place = places[window[from + singles[s].cell] * S + s];
+      for (const stop = stops[made + t]; i < stop; i++) for (let p = firsts[i], end = ends[i]; p < end; p++) row[pairLabels[p]] += weights[p];
+      for (let s = 0; s < singles.length; s++) {
+        const { cell, offset } = singles[s], place = sumsAt[window[t * width + cell]] + offset;
         for (let c = 0; c < C; c++) row[c] += sums[place + c];
       }
       for (let c = 0; c < C; c++) emissions[at + c] = row[c];
     }
   }
-}
-
-function grown<A extends Float64Array | Int32Array | Uint8Array>(old: A, room: A): A {
-  room.set(old);
-  return room;
 }

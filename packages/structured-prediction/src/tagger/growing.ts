@@ -16,3 +16,9 @@ export class Growing {
     return this.#data.slice(0, this.length);
   }
 }
+
+/** A longer array with what an array holds. */
+export function grown<A extends Float64Array | Int32Array | Uint8Array>(old: A, room: A): A {
+  room.set(old);
+  return room;
+}

@@ -44,11 +44,6 @@ function mix(h: number): number {
   return h ^ (h >>> 15);
 }
 
-/** One of 255 values that are not 0, of bits that choose no slot. */
-function signOf(mixed: number): number {
-  return mixed >>> 24 || 255;
-}
-
 /** Every step is a bijection of what came before: a change of one word is always seen. */
 function checksum(words: Uint32Array | Int32Array): number {
   let h = 0x811c9dc5;
@@ -123,7 +118,9 @@ export class ModelFile {
   readonly #slots: Int32Array;
   /** The names, in UTF-8. */
   readonly names: Uint8Array;
-  #signs: Uint8Array | undefined;
+  fetched = 0;
+  #table: Int32Array | undefined;
+  #bits = 0;
 
   /** @throws FormatError for bytes that are no model, of another version, cut off or changed */
   constructor(where: string, given: Uint8Array) {
@@ -191,8 +188,8 @@ export class ModelFile {
 
   /** The attribute of that name, bytes [from, to) of UTF-8 whose FNV-1a is h, not mixed; -1 where training has not seen it. */
   find(name: Uint8Array, from: number, to: number, h: number): number {
-    const slots = this.#slots, signs = (this.#signs ??= this.#signed()), mixed = mix(h), sign = signOf(mixed), mask = slots.length - 1;
-    for (let slot = mixed & mask; signs[slot] !== 0; slot = (slot + 1) & mask) if (signs[slot] === sign && this.is(slots[slot] - 1, name, from, to)) return slots[slot] - 1;
+    const table = (this.#table ??= this.#tabled()), bits = this.#bits, low = (1 << bits) - 1, mask = table.length - 1, mixed = mix(h), sign = mixed >>> (bits + 1);
+    for (let slot = mixed & mask; table[slot] !== 0; slot = (slot + 1) & mask) if (table[slot] >>> bits === sign && this.is((table[slot] & low) - 1, name, from, to)) return (table[slot] & low) - 1;
     return -1;
   }
 
@@ -205,27 +202,35 @@ export class ModelFile {
     return i === size;
   }
 
-  /**
-   * Of names, by their hashes: the attribute that each could be, and nothing else before it, or -1 where it is none. Their slots are looked at before any name is:
-   * what is far away in memory is on its way at the same time.
-   */
+  /** Of names, by their hashes: the attribute that each could be, and none that `find` would see before it, or -1 where it is none. */
   candidates(hashes: Int32Array, count: number, found: Int32Array): void {
-    const slots = this.#slots, signs = (this.#signs ??= this.#signed()), mask = slots.length - 1;
+    const table = (this.#table ??= this.#tabled()), bits = this.#bits, low = (1 << bits) - 1, mask = table.length - 1, { names, nameEnds, pairStarts } = this;
+    let fetched = 0;
+    for (let i = 0; i < count; i++) fetched ^= table[mix(hashes[i]) & mask];
     for (let i = 0; i < count; i++) {
-      const mixed = mix(hashes[i]), sign = signOf(mixed);
+      const mixed = mix(hashes[i]), sign = mixed >>> (bits + 1);
       let slot = mixed & mask;
-      while (signs[slot] !== sign && signs[slot] !== 0) slot = (slot + 1) & mask;
-      found[i] = signs[slot] === 0 ? -1 : slot;
+      while (table[slot] !== 0 && table[slot] >>> bits !== sign) slot = (slot + 1) & mask;
+      found[i] = (table[slot] & low) - 1;
     }
-    for (let i = 0; i < count; i++) if (found[i] >= 0) found[i] = slots[found[i]] - 1;
+    for (let i = 0; i < count; i++) if (found[i] > 0) fetched ^= names[nameEnds[found[i] - 1]] ^ pairStarts[found[i]];
+    this.fetched = fetched;
   }
 
-  /** A byte of the hash of the name in each slot; 0 where there is none. */
-  #signed(): Uint8Array {
-    const slots = this.#slots, ends = this.nameEnds, names = this.names, ofNames = new Uint8Array(ends.length), signs = new Uint8Array(slots.length);
-    for (let a = 0, from = 0; a < ends.length; from = ends[a++]) ofNames[a] = signOf(mix(hashed(names, from, ends[a], SEED)));
-    for (let slot = 0; slot < slots.length; slot++) if (slots[slot] !== 0) signs[slot] = ofNames[slots[slot] - 1];
-    return signs;
+  /** Looks at pairs that will be wanted. */
+  fetch(pairs: Int32Array, count: number): void {
+    const { pairLabels, weights } = this;
+    let fetched = 0;
+    for (let i = 0; i < count; i++) fetched += pairLabels[pairs[i]] + weights[pairs[i]];
+    this.fetched = fetched;
+  }
+
+  /** The attribute in each slot + 1 in the lower bits, what is left of its hash in those above. */
+  #tabled(): Int32Array {
+    const slots = this.#slots, ends = this.nameEnds, names = this.names, bits = (this.#bits = 32 - Math.clz32(ends.length)), ofNames = new Int32Array(ends.length), table = new Int32Array(slots.length);
+    for (let a = 0, from = 0; a < ends.length; from = ends[a++]) ofNames[a] = ((mix(hashed(names, from, ends[a], SEED)) >>> (bits + 1)) << bits) | (a + 1);
+    for (let slot = 0; slot < slots.length; slot++) if (slots[slot] !== 0) table[slot] = ofNames[slots[slot] - 1];
+    return table;
   }
 }
 
