@@ -3,7 +3,7 @@ import { describe, typeError } from "@logits/tensor";
 
 /** The WebGPU backend on the device of the model's runtime, as `await webgpu({ device })` of @logits/webgpu gives it; its own type is not needed here. */
 export interface GpuBackend {
-  tensor(x: never): GpuLogits;
+  tensor(x: unknown): GpuLogits;
 }
 
 /** Checks that a backend and a head belong together. */
@@ -18,5 +18,5 @@ export function adoptLogits(where: string, name: string, gpu: GpuBackend, x: unk
   const { ort_tensor: inner = x } = (x ?? {}) as { readonly ort_tensor?: unknown };
   const { location } = (inner ?? {}) as { readonly location?: unknown };
   if (location !== "gpu-buffer") throw typeError(where, name, "on the GPU, as `gpu` says", location === undefined ? describe(x) : `a tensor at location ${String(location)}`, 'Load the model with device "webgpu" and preferredOutputLocation "gpu-buffer", or leave `gpu` out');
-  return gpu.tensor(inner as never);
+  return gpu.tensor(inner);
 }

@@ -1,6 +1,6 @@
 import { alignTokens, type Alignment, type DecodedSpan, type Normalization, type SpanDecoder, type TokenKind } from "@logits/structured-prediction/spans";
 import { describe, rangeError, typeError } from "@logits/tensor";
-import { checkPipeline, disposeOutput, modelClasses, preparation, type Output, type Pipeline } from "./pipeline.ts";
+import { checkPipeline, disposeOutput, modelClasses, modelOf, preparation, type Pipeline } from "./pipeline.ts";
 import { readTensor } from "./readTensor.ts";
 
 /** What is said about a piece of the text; offsets are UTF-16, [start, end). */
@@ -54,7 +54,7 @@ export function guardSpans(pipeline: Pipeline, decoder: SpanDecoder, options: Gu
   const names = modelClasses(pipeline), at = names?.findIndex((name, y) => name !== decoder.labels[y]) ?? -1;
   if (names && names.length !== decoder.labels.length) throw rangeError(where, "decoder", `of the ${names.length} labels of the model`, `${decoder.labels.length}`);
   if (at >= 0) throw rangeError(where, "decoder", "of the labels of the model, in their order", `${JSON.stringify(decoder.labels[at])} at index ${at}, where it has ${JSON.stringify(names![at])}`);
-  const { tokenize, special } = tokenizerOf(where, pipeline), prepare = preparation(where, pipeline), model = pipeline.model as unknown as (inputs: unknown) => Promise<Output>;
+  const { tokenize, special } = tokenizerOf(where, pipeline), prepare = preparation(where, pipeline), model = modelOf(pipeline);
 
   const one = async (text: unknown): Promise<SpanDecision[]> => {
     if (typeof text !== "string") throw typeError(where, "input", "a text, or an array of texts", describe(text));

@@ -66,6 +66,11 @@ export function preparation(where: string, pipeline: Pipeline): (...args: readon
 /** What a model of Transformers.js returns: tensors by name, or lists of them. */
 export type Output = Readonly<Record<string, unknown>>;
 
+/** The pipeline's model, which `checkPipeline` has seen to be a function: its type in Transformers.js is that of a class without a call. */
+export function modelOf({ model }: Pipeline): (inputs: unknown) => Promise<Output> {
+  return model as Pipeline["model"] & ((inputs: unknown) => Promise<Output>);
+}
+
 /** Disposes every tensor of an output. */
 export function disposeOutput(output: Output): void {
   for (const value of Object.values(output)) for (const tensor of Array.isArray(value) ? value : [value]) if (isTensor(tensor)) disposeTensor(tensor);

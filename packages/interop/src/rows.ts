@@ -126,7 +126,8 @@ export async function outputsOf<I>(where: string, inputs: readonly I[], options:
   const { batchSize = 1, signal, onProgress } = options;
   checkInteger(where, "batchSize", batchSize, 1, 2 ** 31 - 1);
   checkInputs(where, inputs);
-  const stores = new Map<keyof ModelRows, { readonly width: number; readonly data: Float32Array }>();
+  interface Store { readonly width: number; readonly data: Float32Array }
+  const stores = new Map<keyof ModelRows, Store>();
   let resumed = performance.now();
   for (let from = 0; from < inputs.length; from += batchSize) {
     onProgress?.(from / inputs.length);
@@ -149,7 +150,9 @@ export async function outputsOf<I>(where: string, inputs: readonly I[], options:
   }
   signal?.throwIfAborted();
   onProgress?.(1);
-  return Object.fromEntries([...stores].map(([part, { width, data }]) => [part, new Tensor("float32", [inputs.length, width], data)])) as unknown as ModelRows;
+  const joined = ({ width, data }: Store): Tensor<"float32"> => new Tensor("float32", [inputs.length, width], data), features = stores.get("features");
+  // There is an input, and every batch has logits.
+  return { logits: joined(stores.get("logits")!), ...(features && { features: joined(features) }) };
 }
 
 function checkInputs(where: string, inputs: readonly unknown[]): void {

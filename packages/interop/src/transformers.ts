@@ -1,6 +1,6 @@
 import { rangeError, typeError, Tensor } from "@logits/tensor";
 import { adoptLogits, checkGpu, type GpuBackend } from "./gpu.ts";
-import { checkPipeline, disposeOutput, isZeroShot, modelClasses, preparation, type Output, type Pipeline } from "./pipeline.ts";
+import { checkPipeline, disposeOutput, isZeroShot, modelClasses, modelOf, preparation, type Output, type Pipeline } from "./pipeline.ts";
 import { isTensor, readTensor } from "./readTensor.ts";
 import { checkClasses, checkHead, checkRows, collectInputs, guardInputs, needs, outputsOf, shown, type CollectOptions, type Collected, type GuardRows, type GuardRun, type Guarded, type Head, type Labels, type ModelRows, type Run } from "./rows.ts";
 
@@ -133,8 +133,7 @@ function runner<I>(where: string, pipeline: Pipeline, classes: readonly string[]
   if (pipeline.task !== "zero-shot-classification" && multiLabel) throw typeError(where, "multiLabel", "only with zero-shot-classification", pipeline.task);
   if (pipeline.task === "zero-shot-classification" && features !== false) throw typeError(where, "features", "nothing with zero-shot-classification, whose model runs once per class", `${features}`);
   const template = hypothesisTemplate === undefined ? {} : { hypothesis_template: hypothesisTemplate };
-  const prepare = preparation(where, pipeline);
-  const model = pipeline.model as unknown as (inputs: unknown) => Promise<Output>;
+  const prepare = preparation(where, pipeline), model = modelOf(pipeline);
 
   const run = async (name: "logits" | "logits_per_image", ...args: readonly unknown[]): Promise<ModelRows> => {
     const output = await model(await prepare(...args));

@@ -71,7 +71,7 @@ function firstWordOutside(data: Uint8Array): number {
 }
 
 function asIntegers<D extends "int32" | "uint8">(where: string, argument: string, x: TensorLike, dtype: D, Kind: new (length: number) => DataOf<D>): Tensor<D> {
-  if (x instanceof Tensor && x.dtype === dtype) return checkAttached(where, argument, x as unknown as Tensor<D>);
+  if (x instanceof Tensor && x.dtype === dtype) return checkAttached(where, argument, x as Tensor<D>);
   const { source, shape, half } = read(where, argument, x);
   if (source instanceof Kind) return checkAttached(where, argument, new Tensor(dtype, shape, source));
   if (half || describe(source).startsWith("Float")) throw typeError(where, argument, `of integers (${dtype})`, describe(source), "Convert with Int32Array.from");
@@ -105,7 +105,7 @@ function read(where: string, argument: string, x: TensorLike): { readonly source
   let shape: readonly number[];
   let half = false;
   if (ArrayBuffer.isView(x) && !(x instanceof DataView)) {
-    source = x as unknown as Source;
+    source = x as NumericArray;
     shape = [source.length];
   } else if (Array.isArray(x)) {
     const nesting: number[] = [];
@@ -122,7 +122,7 @@ function read(where: string, argument: string, x: TensorLike): { readonly source
     if (!Array.isArray(dims) || typeof data !== "object" || data === null || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
       throw fail(typeof data === "function" ? `${describe(x)} whose data is a function` : describe(x), typeof data === "function" ? "Pass { data: await tensor.data(), shape: tensor.shape }" : undefined);
     }
-    source = data as unknown as Source;
+    source = data as NumericArray | readonly number[];
     shape = [...dims];
     half = (like.type ?? like.dtype) === "float16";
     if (source.length !== sizeOf(shape)) throw rangeError(where, argument, `with ${sizeOf(shape)} elements for shape [${shape.join(", ")}]`, `${source.length}`);
@@ -150,7 +150,7 @@ function flatten(where: string, argument: string, x: unknown, shape: readonly nu
 /** Checks that the elements are there: a buffer that was transferred, or a memory that has grown, leaves arrays of length 0. */
 export function checkAttached<D extends DType>(where: string, argument: string, x: Tensor<D>): Tensor<D> {
   // Not x.data: a resident tensor makes its view anew. And `buffer` only where needed: it moves a small array's elements out of the engine's heap.
-  const values = (x as unknown as { values?: DataOf<D> }).values;
+  const values = x["values"];
   if (values && (values.length !== x.size || (values.length === 0 && (values.buffer as { detached?: boolean }).detached))) {
     throw rangeError(where, argument, "with its elements", "a detached buffer", "Pass a copy made before the transfer");
   }

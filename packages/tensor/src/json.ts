@@ -1,5 +1,5 @@
 import { FormatError, message } from "./errors.ts";
-import { Tensor, describe, sizeOf } from "./tensor.ts";
+import { Tensor, describe, sizeOf, type DataOf } from "./tensor.ts";
 
 /** An array inside JSON. A binary artefact keeps `data` as the typed array that it stands for. */
 export interface TensorJSON {
@@ -87,7 +87,7 @@ export function readJson(where: string, json: unknown, format: string, version: 
       if (numbers.length !== sizeOf(shape)) return fail(field, `${sizeOf(shape)} numbers of shape [${shape.join(", ")}]`, `${numbers.length}`);
       const bad = dtype === "float32" ? numbers.findIndex((x) => !Number.isFinite(x)) : -1;
       if (bad >= 0) fail(field, "finite numbers", `${numbers[bad]} at index ${bad}`);
-      return new Tensor(dtype, shape, numbers as never);
+      return new Tensor(dtype, shape, numbers as DataOf<typeof dtype>);
     },
     value(field) {
       return get(field, "a value") ?? fail(field, "a value", "null");
@@ -110,7 +110,7 @@ export function tensorToJSON({ dtype, shape, data }: Tensor<"float32"> | Tensor<
     else view.setInt32(4 * i, data[i], true);
   }
   let text = "";
-  for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode.apply(null, bytes.subarray(i, i + 8192) as unknown as number[]); // a spread would walk an iterator
+  for (let i = 0; i < bytes.length; i += 8192) text += Reflect.apply(String.fromCharCode, null, bytes.subarray(i, i + 8192)); // a spread would walk an iterator
   return { dtype, shape: [...shape], data: btoa(text) };
 }
 

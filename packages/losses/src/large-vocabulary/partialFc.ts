@@ -67,8 +67,8 @@ export function partialFcLoss<Options extends LossOptions>(loss: CentersLoss<Opt
     readonly labels: Tensor<"int32">;
     readonly options: Options;
   }
-  const part = (where: string, weights: TensorLike, labels: TensorLike, { classes, ...options }: PartialOptions): Part => {
-    const w = asFloat32(where, "weights", weights), y = asInt32(where, "labels", labels), { ignoreIndex } = options as LossOptions;
+  const part = (where: string, weights: TensorLike, labels: TensorLike, given: Options & PartialOptions): Part => {
+    const w = asFloat32(where, "weights", weights), y = asInt32(where, "labels", labels), { classes, ignoreIndex } = given;
     checkShape(where, "weights", w, ["C", "F"]);
     const [count, width] = w.shape;
     classes.forEach((c, i) => checkInteger(where, `classes[${i}]`, c, i === 0 ? 0 : classes[i - 1] + 1, count - 1));
@@ -79,7 +79,7 @@ export function partialFcLoss<Options extends LossOptions>(loss: CentersLoss<Opt
     });
     const own = y.data.map((label) => (label === ignoreIndex ? -1 : (place.get(label) ?? -2))), missing = own.indexOf(-2);
     if (missing >= 0) throw rangeError(where, "labels", "among `classes`", `${y.data[missing]} at index ${missing}`);
-    return { w, gathered, labels: new Tensor("int32", y.shape, own), options: { ...options, ...(ignoreIndex !== undefined && { ignoreIndex: -1 }) } as unknown as Options };
+    return { w, gathered, labels: new Tensor("int32", y.shape, own), options: { ...given, classes: undefined, ...(ignoreIndex !== undefined && { ignoreIndex: -1 }) } };
   };
   const plain = (embeddings: TensorLike, weights: TensorLike, labels: TensorLike, given: Options & PartialOptions): Tensor<"float32"> => {
     const { gathered, labels: own, options } = part("partialFcLoss", weights, labels, given);

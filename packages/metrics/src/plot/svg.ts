@@ -67,8 +67,11 @@ function checkSize(name: string, value: number, least: number): void {
 /** Names of the arrays of a series; those that may be absent come last. */
 const ARRAYS = { line: ["x", "y"], points: ["x", "y", "low", "high", "size", "labels"], bars: ["value", "low", "high", "base", "labels"], band: ["x", "low", "high"], rule: [] } as const;
 
+/** A series of any kind, for its arrays. */
+type ArraysOf = { readonly kind: string } & { readonly [Name in (typeof ARRAYS)[PlotSeries["kind"]][number]]?: ArrayLike<unknown> };
+
 function checkSeries(series: PlotSeries, index: number): void {
-  const fields = series as unknown as Readonly<Record<string, ArrayLike<unknown> | undefined>>, [first, ...others] = ARRAYS[series.kind];
+  const fields: ArraysOf = series, [first, ...others] = ARRAYS[series.kind];
   if (first === undefined) return;
   const { length } = fields[first]!;
   for (const name of others) {
