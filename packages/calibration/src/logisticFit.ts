@@ -25,7 +25,7 @@ export interface LogisticFit {
   readonly coefficients: readonly number[];
   /** Mean cross-entropy to Platt's targets, in nats; with a prior its share besides, up to a constant. */
   readonly loss: number;
-  /** Inverse of N times the Hessian: the covariance of the coefficients; row-major. */
+  /** Inverse of N times the Hessian: the covariance of the coefficients, to 1e-7; row-major. */
   readonly covariance: readonly number[];
   /** N times the Hessian, with the prior's; row-major. */
   readonly information: readonly number[];
@@ -46,6 +46,8 @@ export function* fitLogistic(where: string, pairs: BinaryPairs, features: readon
   const { s, t, n, positives } = pairs, { high, low } = plattTargets(pairs);
   const k = features.length, size = k + (intercept ? 1 : 0);
   const columns: Float64Array[] = [], means: number[] = [], spreads: number[] = [];
+  // The squared norm of the longest row, at most.
+  let reach = 1;
   for (const feature of features) {
     const column = new Float64Array(n), first = feature(s[0]);
     // About the first value, then about the mean: equal values have a spread of 0, large ones lose nothing.
@@ -60,13 +62,15 @@ export function* fitLogistic(where: string, pairs: BinaryPairs, features: readon
       squares += squaresAbout(column, mean, from, Math.min(n, from + PIECE));
       yield 0;
     }
+    let farthest = 0;
     const centre = intercept ? mean : 0, spread = Math.sqrt(squares / n + (mean - centre) * (mean - centre)), varies = spread > 1e-12 * Math.abs(centre);
     for (let from = 0; from < n; from += PIECE) {
-      if (varies) standardise(column, centre, spread, from, Math.min(n, from + PIECE));
+      if (varies) farthest = Math.max(farthest, standardise(column, centre, spread, from, Math.min(n, from + PIECE)));
       else column.fill(0, from, Math.min(n, from + PIECE));
       yield 0;
     }
     columns.push(column);
+    reach += farthest * farthest;
     means.push(centre);
     spreads.push(varies ? spread : prior ? 1 : 0);
   }
@@ -111,6 +115,16 @@ export function* fitLogistic(where: string, pairs: BinaryPairs, features: readon
     for (; norm() > near && iterations < MAX_ITERATIONS; iterations++) {
       const before = norm(), factor = cholesky(hessian, size, 1e-12), step = solve(factor, gradient, size), from = x;
       const slope = step.reduce((sum, d, j) => sum - d * gradient[j], 0);
+      // No third derivative of log(1 + exp(z)) exceeds the second. So Hessians on the way differ by a factor of exp(far) at most, and the gradient at the end is at most |H| |step| far: it need not be looked at.
+      const length = Math.sqrt(step.reduce((sum, d) => sum + d * d, 0)), far = Math.sqrt(reach) * length;
+      let trace = 0;
+      for (let j = 0; j < size; j++) trace += hessian[j * size + j];
+      if (before <= 1e-7 && far <= 1e-7 && trace * length * far <= near) {
+        x = from.map((old, j) => old - step[j]);
+        value += slope / 2;
+        iterations++;
+        break;
+      }
       let accepted = false;
       for (let damp = 1; damp > 1e-10 && !accepted; damp /= 2) {
         const next = from.map((old, j) => old - damp * step[j]);
@@ -175,8 +189,15 @@ function squaresAbout(column: Float64Array, mean: number, from: number, to: numb
   return even + odd + (i < to ? (column[i] - mean) ** 2 : 0);
 }
 
-function standardise(column: Float64Array, centre: number, spread: number, from: number, to: number): void {
-  for (let i = from; i < to; i++) column[i] = (column[i] - centre) / spread;
+/** Returns the largest magnitude. */
+function standardise(column: Float64Array, centre: number, spread: number, from: number, to: number): number {
+  let largest = 0;
+  for (let i = from; i < to; i++) {
+    const u = (column[i] - centre) / spread;
+    column[i] = u;
+    largest = Math.max(largest, Math.abs(u));
+  }
+  return largest;
 }
 
 /** Every sixteenth into `out`, which has room for as many. */
