@@ -30,7 +30,7 @@ const normals = (seed: number, ...shape: number[]): Input => {
 };
 
 /** A linear layer and the cross-entropy of its rows, in float64: one loss, log Z and coefficient for each row. */
-function linearDefinition(x: ArrayLike<number>, w: ArrayLike<number>, labels: readonly number[], size: number, c: readonly number[], { bias, softCap = 0, zLoss = 0 }: { bias?: ArrayLike<number> | undefined; softCap?: number; zLoss?: number }) {
+function linearDefinition(x: ArrayLike<number>, w: ArrayLike<number>, labels: readonly number[], size: number, c: readonly number[], { bias, softCap = 0, zLoss = 0, labelSmoothing = 0 }: { bias?: ArrayLike<number> | undefined; softCap?: number; zLoss?: number; labelSmoothing?: number }) {
   const rows = labels.length, words = w.length / size, losses = bounded(rows), logs = bounded(rows), hidden = bounded(x.length), weights = bounded(w.length), biases = bounded(words);
   for (let b = 0; b < rows; b++) {
     const z = new Float64Array(words);
@@ -50,10 +50,12 @@ function linearDefinition(x: ArrayLike<number>, w: ArrayLike<number>, labels: re
     const e = sum(size) * magnitude + 4 * U * highest, s = share(words, top - lowest), y = labels[b], over = 1 + 2 * zLoss * Math.abs(L);
     logs.want[b] = L;
     logs.bound[b] = e + s + 3 * U * Math.abs(L);
-    losses.want[b] = L - z[y] + zLoss * L * L;
-    losses.bound[b] = 2 * e * over + s * over + 4 * U * (Math.abs(L) + zLoss * L * L);
+    const possible = z.filter((v) => v > -INF), even = labelSmoothing / possible.length;
+    losses.want[b] = L - (1 - labelSmoothing) * z[y] - even * possible.reduce((a, v) => a + v, 0) + zLoss * L * L;
+    // The mean of the logits is a sum of all of them.
+    losses.bound[b] = 2 * e * over + s * over + 4 * U * (Math.abs(L) + zLoss * L * L) + (labelSmoothing > 0 ? sum(words) * highest : 0);
     for (let v = 0; v < words; v++) {
-      const p = Math.exp(z[v] - L), own = v === y ? 1 : 0, slope = softCap && p > 0 ? 1 - (z[v] / softCap) ** 2 : 1, size1 = Math.abs(c[b]) * (over * p + own);
+      const p = Math.exp(z[v] - L), own = (v === y ? 1 - labelSmoothing : 0) + (z[v] > -INF ? even : 0), slope = softCap && z[v] > -INF ? 1 - (z[v] / softCap) ** 2 : 1, size1 = Math.abs(c[b]) * (over * p + own);
       const g = c[b] * ((1 + 2 * zLoss * L) * p - own) * slope, error = size1 * (s + (softCap ? (2 * e) / softCap : 0)) + 4 * e * Math.abs(c[b]) * over * p;
       for (let d = 0; d < size; d++) {
         const i = b * size + d, j = v * size + d;
@@ -258,9 +260,10 @@ export function featureChecks(backend: BackendLike): BackendCheck[] {
   const linearCases = [
     { sizes: [4, 9, 3] }, { sizes: [1, 1, 1] }, { sizes: [70, 40, 20], softCap: 3, zLoss: 0.1, reduction: "none" }, { sizes: [30, 700, 5], bias: true, weighted: true }, { sizes: [6, 300, 300], bias: true, softCap: 5, reduction: "sum" },
     { sizes: [9, 12, 4], weighted: true, bias: true, reduction: "none", zLoss: 0.01 }, { sizes: [0, 5, 2] },
+    { sizes: [5, 8, 2], labelSmoothing: 0.25 }, { sizes: [7, 900, 6], labelSmoothing: 0.1, bias: true, softCap: 4, zLoss: 0.01, reduction: "none" },
   ] as const;
   for (const { sizes: [rows, words, size], ...o } of linearCases) {
-    const { softCap, zLoss, reduction = "mean", bias: withBias = false, weighted = false } = o as { softCap?: number; zLoss?: number; reduction?: string; bias?: boolean; weighted?: boolean };
+    const { softCap, zLoss, labelSmoothing, reduction = "mean", bias: withBias = false, weighted = false } = o as { softCap?: number; zLoss?: number; labelSmoothing?: number; reduction?: string; bias?: boolean; weighted?: boolean };
     const label = `linearCrossEntropy [${rows}, ${size}] [${words}, ${size}] ${JSON.stringify(o)}`;
     checks.push({
       name: `${label} and its gradients agree with the definition`,
@@ -274,13 +277,13 @@ export function featureChecks(backend: BackendLike): BackendCheck[] {
         const weight = labels.map((_, i) => (weighted ? (i % 3 === 1 ? 0 : 1 + i) : 1)), mass = reduction === "mean" ? weight.reduce((a, b) => a + b, 0) || 1 : 1;
         const upstream = reduction === "none" ? labels.map(() => Math.fround(random.normal())) : [2], given = { ...x, data: x.data.slice() };
         weight.forEach((a, i) => a === 0 && given.data.fill(NaN, i * size, (i + 1) * size));
-        const c = weight.map((a, i) => (a / mass) * upstream[reduction === "none" ? i : 0]), terms = { bias, ...(softCap && { softCap }), ...(zLoss && { zLoss }) };
+        const c = weight.map((a, i) => (a / mass) * upstream[reduction === "none" ? i : 0]), terms = { bias, ...(softCap && { softCap }), ...(zLoss && { zLoss }), ...(labelSmoothing && { labelSmoothing }) };
         const { losses, logs, ...grads } = linearDefinition(x.data, w.data, labels, size, c, terms);
         if (count([rows, size]) + words * size < 100) {
           const value = (theta: Float64Array): number => linearDefinition(theta.subarray(0, rows * size), theta.subarray(rows * size), labels, size, c, terms).losses.want.reduce((total, loss, i) => total + c[i] * loss, 0);
           expectClose([...grads.hidden.want, ...grads.weights.want], finiteDifferenceGradient(value, [...x.data, ...w.data]), { atol: 1e-8 * (1 + Math.max(0, ...c.map(Math.abs))), label: `the gradient of the definition of ${label}` });
         }
-        const options = { reduction, ...(softCap && { softCap }), ...(zLoss && { zLoss }), ...(weighted && { weight }), ...(bias && { bias }) };
+        const options = { reduction, ...(softCap && { softCap }), ...(zLoss && { zLoss }), ...(labelSmoothing && { labelSmoothing }), ...(weighted && { weight }), ...(bias && { bias }) };
         const got = await call("linearCrossEntropy", true, [given, w], [labels, { ...options, upstream: { shape: reduction === "none" ? [rows] : [], data: Float32Array.from(upstream) } }]), alone = await call("linearCrossEntropy", false, [given, w], [labels, options]);
         const each = { want: losses.want.map((loss, i) => (weight[i] === 0 ? 0 : (weight[i] / mass) * loss)), bound: losses.bound.map((e, i) => (weight[i] / mass) * (e + 2 * U * Math.abs(losses.want[i]))) };
         const totalOf = (values: Float64Array): number => values.reduce((a, b) => a + b, 0);

@@ -1,8 +1,9 @@
 // Cross-entropy over a vocabulary, a tile z: f32[rows, cols] of its logits at a time; the word of column c is first + c.
 // labels: i32[rows], bias: f32[cols] (hasBias = 1), factors: f32[rows]; all floats as bits. A logit is cap tanh((z + bias) / cap) (cap 0: z + bias); a bias of -Infinity makes a word impossible.
-//   STATE     z: the logits, state: f32[rows, 3]: the largest logit m so far (NaN where one is NaN or +Infinity), others: the sum of exp(logit - m) but for m's own 1, and the label's logit.
-//             With last = 1: logs[r] = L = m + log(1 + others), values[r] = factors[r] (L - the label's logit + zLoss L^2)
-//   GRADIENT  z[r, c] = factors[r] ((1 + 2 zLoss L) exp(logit - L) - [first + c is the label]) (1 - (logit / cap)^2), with a cap 0 for -Infinity; ready = 1: z holds the logits
+//   STATE     z: the logits, state: f32[rows, 5]: the largest logit m so far (NaN where one is NaN or +Infinity), others: the sum of exp(logit - m) but for m's own 1, the label's logit, and sum and
+//             number of the possible logits. With last = 1: logs[r] = L = m + log(1 + others), values[r] = factors[r] (L - (1 - smoothing) the label's logit - smoothing their mean + zLoss L^2)
+//   GRADIENT  z[r, c] = factors[r] ((1 + 2 zLoss L) exp(logit - L) - (1 - smoothing) [first + c is the label] - smoothing / number, if possible) (1 - (logit / cap)^2), with a cap 0 for -Infinity;
+//             ready = 1: z holds the logits
 // A row with NaN or +Infinity, or without a possible word: NaN; an impossible label: +Infinity.
 
 override MODE: u32 = 0u;
@@ -10,7 +11,7 @@ override MODE: u32 = 0u;
 struct Params {
   shiftLabels: u32, shiftBias: u32, shiftFactors: u32, shiftZ: u32, shiftState: u32, shiftValues: u32, shiftLogs: u32,
   rows: u32, cols: u32, first: u32, last: u32, hasBias: u32, ready: u32,
-  zLoss: f32, cap: f32,
+  zLoss: f32, cap: f32, smoothing: f32,
 }
 
 @group(0) @binding(0) var<storage, read> labels: array<u32>;
@@ -46,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = (group.y * groups.x + group.x) * (256u / LANES) + local / LANES;
   let cols = select(0u, params.cols, row < params.rows);
   let origin = params.shiftZ + row * params.cols;
-  let at = params.shiftState + row * 3u;
+  let at = params.shiftState + row * 5u;
   let label = labels[params.shiftLabels + row] - params.first;
 
   if (MODE == 0u) {
@@ -69,6 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           let bits = z[origin + c];
           // The largest count, as 1 each.
           if (rank(bits) == top) { part.y += 1.0; } else { part.x += ratio(bits, here); }
+          if (bits != MINUS_INFINITE) { part += vec4f(0.0, 0.0, bitcast<f32>(bits), 1.0); }
           c += LANES;
         }
         total += part;
@@ -78,6 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (lane != 0u || row >= params.rows) { return; }
     var others = total.x + max(total.y - 1.0, 0.0);
     let before = state[at];
+    if (params.first > 0u) { total += vec4f(0.0, 0.0, bitcast<f32>(state[at + 3u]), bitcast<f32>(state[at + 4u])); }
     if (params.first > 0u && before != MINUS_INFINITE) {
       let earlier = bitcast<f32>(state[at + 1u]);
       if (!finite(before) || order(m) == KEY_NAN) {
@@ -94,6 +97,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     state[at] = m;
     state[at + 1u] = bitcast<u32>(others);
+    state[at + 3u] = bitcast<u32>(total.z);
+    state[at + 4u] = bitcast<u32>(total.w);
     if (label < params.cols) { state[at + 2u] = z[origin + label]; }
     if (params.last == 0u) { return; }
     var value = NAN;
@@ -105,7 +110,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       log = bitcast<u32>(L);
       value = INFINITE;
       let own = state[at + 2u];
-      if (finite(own)) { value = bitcast<u32>(bitcast<f32>(factor) * (bitcast<f32>(m) - bitcast<f32>(own) + l + params.zLoss * L * L)); }
+      let top = bitcast<f32>(m);
+      if (finite(own)) { value = bitcast<u32>(bitcast<f32>(factor) * ((1.0 - params.smoothing) * (top - bitcast<f32>(own)) + params.smoothing * (top - total.z / total.w) + l + params.zLoss * L * L)); }
     }
     values[params.shiftValues + row] = value;
     logs[params.shiftLogs + row] = log;
@@ -119,6 +125,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let by = bitcast<f32>(select(0u, factor, good));
   let others = bitcast<f32>(state[at + 1u]);
   let share = (1.0 + 2.0 * params.zLoss * (top + log1pAbove(others))) / (1.0 + others);
+  let even = params.smoothing / bitcast<f32>(state[at + 4u]);
   for (var c = lane; c < cols; c += LANES) {
     var bits = z[origin + c];
     if (params.ready == 0u) { bits = logit(bits, c); }
@@ -127,7 +134,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       var slope = by;
       let bent = bitcast<f32>(bits) / params.cap;
       if (params.cap > 0.0) { slope *= select(0.0, 1.0 - bent * bent, finite(bits)); }
-      result = bitcast<u32>(slope * (share * ratio(bits, top) - select(0.0, 1.0, c == label)));
+      result = bitcast<u32>(slope * (share * ratio(bits, top) - select(0.0, 1.0 - params.smoothing, c == label) - select(even, 0.0, bits == MINUS_INFINITE)));
     }
     z[origin + c] = result;
   }

@@ -11,10 +11,12 @@ const FAMILY: Family = { name: "linearCrossEntropy", code: `${code} ${softCap}`,
 /** Rows that go over the vocabulary together. */
 const TOGETHER = 1024;
 
-/** Options of linearCrossEntropy: of `@logits/losses` those without `labelSmoothing`, `skip` and `topK`. */
+/** Options of linearCrossEntropy: of `@logits/losses` those without `skip` and `topK`. */
 export interface LinearCrossEntropyOptions extends LossOptions {
   /** float32 [V], added to the logits; -Infinity: an impossible word. */
   readonly bias?: TensorLike | GpuTensor;
+  /** The share of the target that is spread evenly over the possible words, in [0, 1). Default 0. */
+  readonly labelSmoothing?: number;
   /** float32 [V], finite and not negative: the weight of a row is that of its label, in the mean too. */
   readonly classWeight?: TensorLike;
   /** Adds this times log Z squared, >= 0. Default 0. */
@@ -44,11 +46,13 @@ export interface LinearCrossEntropyWithGrad {
 function run(where: string, hidden: GpuTensor, weights: GpuTensor, labels: TensorLike, given: LinearCrossEntropyOptions & { readonly upstream?: TensorLike }, gradient: boolean): LinearCrossEntropyWithGrad {
   checkGpuTensor(where, "hidden", hidden);
   checkGpuTensor(where, "weights", weights, hidden);
-  const { gpu } = hidden, { options, refuseUnread } = watchedOptions(where, given), { reduction = "mean", bias, classWeight, zLoss = 0, softCap: cap, ignoreIndex, weight, where: taken } = options;
+  const { gpu } = hidden, { options, refuseUnread } = watchedOptions(where, given), { reduction = "mean", bias, labelSmoothing = 0, classWeight, zLoss = 0, softCap: cap, ignoreIndex, weight, where: taken } = options;
   const [words, width] = weights.shape, shape = hidden.shape.slice(0, -1);
   if (weights.shape.length !== 2 || words === 0 || width === 0) throw shapeError(where, "weights", "[V, D], V >= 1, D >= 1", weights);
   if (shape.length === 0 || hidden.shape[shape.length] !== width) throw shapeError(where, "hidden", `[..., ${width}]`, hidden);
   if (!["mean", "sum", "none"].includes(reduction)) throw rangeError(where, "reduction", '"mean", "sum" or "none"', `${reduction}`);
+  if (!(labelSmoothing >= 0 && labelSmoothing < 1)) throw rangeError(where, "labelSmoothing", "in [0, 1)", `${labelSmoothing}`);
+  if (labelSmoothing > 0 && classWeight !== undefined) throw rangeError(where, "labelSmoothing", "or `classWeight` on the GPU", "both", "Use linearCrossEntropy of @logits/losses on what read() gives");
   if (!(zLoss >= 0 && zLoss < Infinity)) throw rangeError(where, "zLoss", "a finite number >= 0", `${zLoss}`);
   if (cap !== undefined) checkPositive(where, "softCap", cap);
   const aim = asInt32(where, "labels", labels), none = reduction === "none";
@@ -84,7 +88,7 @@ function run(where: string, hidden: GpuTensor, weights: GpuTensor, labels: Tenso
   const limit = Math.min(BLOCK, gpu.reach), together = Math.min(rows, TOGETHER) || 1, tileWidth = Math.min(words, Math.floor(limit / together));
   const inputs = [x, weights, targets, factors, slopes, one, ...(b ? [b] : [])];
   const make = (...axes: number[]): GpuTensor<"float32"> => gpu.result(where, "float32", axes, inputs);
-  const tile = make(together, tileWidth), state = make(together, 3), values = make(rows), logs = make(rows);
+  const tile = make(together, tileWidth), state = make(together, 5), values = make(rows), logs = make(rows);
   inputs.push(tile, state);
   const sums = (...axes: number[]): GpuTensor<"float32"> => (rows > 0 ? make(...axes) : zeros(gpu, where, axes, inputs));
   const grads = gradient ? { hidden: make(rows, width), weights: sums(words, width), ...(b && { bias: sums(words) }) } : undefined;
@@ -96,8 +100,8 @@ function run(where: string, hidden: GpuTensor, weights: GpuTensor, labels: Tenso
         const some = Math.min(tileWidth, words - first), last = first + some === words, z = { slot: tile.slot, at: 0, row: some };
         // One tile for all words still holds the logits.
         if (mode === 0 || some < words) gemm(gpu, where, matrixOf(x, width, false, row), matrixOf(weights, width, true, first), z, [1, count, some, width]);
-        const parts = [part(targets), b ? { slot: b.slot, at: b.offset + first, count: some } : part(factors), part(mode ? slopes : factors), { slot: tile.slot, at: 0, count: count * some }, { slot: state.slot, at: 0, count: 3 * count }, part(values), part(logs)], lanes = lanesFor(tileWidth);
-        gpu.dispatch(where, FAMILY, { LANES: lanes, MODE: mode }, parts, [count, some, first, last ? 1 : 0, b ? 1 : 0, some < words ? 0 : 1], [zLoss, cap ?? 0], grid(gpu, Math.ceil((count * lanes) / 256)));
+        const parts = [part(targets), b ? { slot: b.slot, at: b.offset + first, count: some } : part(factors), part(mode ? slopes : factors), { slot: tile.slot, at: 0, count: count * some }, { slot: state.slot, at: 0, count: 5 * count }, part(values), part(logs)], lanes = lanesFor(tileWidth);
+        gpu.dispatch(where, FAMILY, { LANES: lanes, MODE: mode }, parts, [count, some, first, last ? 1 : 0, b ? 1 : 0, some < words ? 0 : 1], [zLoss, cap ?? 0, labelSmoothing], grid(gpu, Math.ceil((count * lanes) / 256)));
         if (mode === 0) continue;
         gemm(gpu, where, { ...z, col: 1 }, matrixOf(weights, width, false, first), { slot: grads!.hidden.slot, at: row * width, row: width }, [1, count, width, some], { add: first > 0 });
         gemm(gpu, where, { ...z, row: 1, col: some }, matrixOf(x, width, false, row), { slot: grads!.weights.slot, at: first * width, row: width }, [1, some, width, count], { add: row > 0 });
@@ -132,7 +136,7 @@ function run(where: string, hidden: GpuTensor, weights: GpuTensor, labels: Tenso
  * @param hidden - on the GPU, float32 [B, D] or [..., D]
  * @param weights - on the GPU, float32 [V, D], a row for each word
  * @param labels - int32 [B] or [...], in [0, V), an ordinary tensor
- * @param options - those of every loss; `bias`, `classWeight`, `zLoss`, `softCap`; `withGrad`: also `upstream`, all ordinary but for the bias, which may be on the GPU
+ * @param options - those of every loss; `bias`, `labelSmoothing`, `classWeight`, `zLoss`, `softCap`; `withGrad`: also `upstream`, all ordinary but for the bias, which may be on the GPU
  * @returns float32 of the labels' shape ("none") or []; +Infinity where the label is impossible, NaN for a row with a logit that is NaN or +Infinity. `withGrad`: `loss`, `grads.hidden`, `grads.weights`, `grads.bias`
  *   where one is given, and `statistics.logSumExp`
  * @throws RangeError for shapes that do not fit, a label outside [0, V) (with its index), options outside their range; TypeError for a tensor outside the GPU, and for options that the GPU does not take
