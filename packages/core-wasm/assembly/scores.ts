@@ -329,36 +329,41 @@ function oneRow(x: usize, y: usize, cols: i32, step: usize, beta: f32, temperatu
   const end = x + bytes;
   const impossible = v128.load32_splat(LIMITS);
 
-  // a: largest, b: second largest. pmin and pmax lose NaN, which `nan` keeps.
-  let a = impossible, b = a, a1 = a, b1 = a, nan = i32x4.splat(0), p = x;
-  for (const stop = x + (bytes & ~31); p < stop; p += 32) {
-    const v = v128.load(p), w = v128.load(p, 16);
+  // a: largest, b: second largest, of four vectors in turn: one waits for itself every 16 elements only. NaN is passed over.
+  let a = impossible, b = a, a1 = a, b1 = a, a2 = a, b2 = a, a3 = a, b3 = a, p = x;
+  for (const stop = x + (bytes & ~63); p < stop; p += 64) {
+    const v = v128.load(p), w = v128.load(p, 16), v2 = v128.load(p, 32), v3 = v128.load(p, 48);
     b = f32x4.pmax(b, f32x4.pmin(a, v));
     b1 = f32x4.pmax(b1, f32x4.pmin(a1, w));
+    b2 = f32x4.pmax(b2, f32x4.pmin(a2, v2));
+    b3 = f32x4.pmax(b3, f32x4.pmin(a3, v3));
     a = f32x4.pmax(a, v);
     a1 = f32x4.pmax(a1, w);
-    nan = v128.or(nan, v128.or(f32x4.ne(v, v), f32x4.ne(w, w)));
+    a2 = f32x4.pmax(a2, v2);
+    a3 = f32x4.pmax(a3, v3);
   }
-  if (p < end) {
+  for (; p < end; p += 16) {
     const v = v128.load(p);
     b = f32x4.pmax(b, f32x4.pmin(a, v));
     a = f32x4.pmax(a, v);
-    nan = v128.or(nan, f32x4.ne(v, v));
   }
   if (rest) {
     const v = loadTail(end, rest, impossible);
     b1 = f32x4.pmax(b1, f32x4.pmin(a1, v));
     a1 = f32x4.pmax(a1, v);
-    nan = v128.or(nan, f32x4.ne(v, v));
   }
   b = f32x4.pmax(f32x4.pmax(b, b1), f32x4.pmin(a, a1));
   a = f32x4.pmax(a, a1);
+  b2 = f32x4.pmax(f32x4.pmax(b2, b3), f32x4.pmin(a2, a3));
+  a2 = f32x4.pmax(a2, a3);
+  b = f32x4.pmax(f32x4.pmax(b, b2), f32x4.pmin(a, a2));
+  a = f32x4.pmax(a, a2);
   a1 = v128.shuffle<f32>(a, a, 2, 3, 0, 1);
   b = f32x4.pmax(f32x4.pmax(b, v128.shuffle<f32>(b, b, 2, 3, 0, 1)), f32x4.pmin(a, a1));
   a = f32x4.pmax(a, a1);
   a1 = v128.shuffle<f32>(a, a, 1, 0, 3, 2);
   b = f32x4.pmax(f32x4.pmax(b, v128.shuffle<f32>(b, b, 1, 0, 3, 2)), f32x4.pmin(a, a1));
-  const top: f32 = v128.any_true(nan) ? NaN : f32x4.extract_lane(f32x4.pmax(a, a1), 0);
+  let top: f32 = f32x4.extract_lane(f32x4.pmax(a, a1), 0);
   const second = f32x4.extract_lane(b, 0);
 
   let half: f64 = 0, half1: f64 = 0, equal: f64 = 0, uniform: f64 = 0;
@@ -418,7 +423,24 @@ function oneRow(x: usize, y: usize, cols: i32, step: usize, beta: f32, temperatu
     }
     if (keep) uniform = fromOne(weights, cols, <f32>(2 * <f64>cols / (2 * half + equal)));
   }
+  // The weight of NaN is NaN; so are all of them beside an infinite largest.
+  if ((!(select & NEEDS_WEIGHTS) || half != half) && holdsNaN(x, cols)) top = NaN;
   finish(x, y, cols, step, beta, temperature, select, top, second, half, half1, equal, uniform, gamma, count, chosen);
+}
+
+function holdsNaN(x: usize, cols: i32): bool {
+  const end = x + (<usize>cols << 2);
+  let nan = i32x4.splat(0);
+  for (const stop = x + ((<usize>cols & ~3) << 2); x < stop; x += 16) {
+    const v = v128.load(x);
+    nan = v128.or(nan, f32x4.ne(v, v));
+  }
+  let found = v128.any_true(nan);
+  for (; x < end; x += 4) {
+    const v = load<f32>(x);
+    if (v != v) found = true;
+  }
+  return found;
 }
 
 // `count` rows, 1 to 4, transposed into `lanes` (one vector per column), so that no remainder and no horizontal step is left. Missing rows repeat the first.

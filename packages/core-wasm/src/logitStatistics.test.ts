@@ -196,6 +196,21 @@ describe("logitStatistics", () => {
     }
   });
 
+  it("NaN anywhere in a wide row makes each statistic NaN, also one alone, and beside infinities", () => {
+    for (const classes of [257, 271, 300]) {
+      for (const [at, beside] of [[0, 0], [1, Infinity], [150, 0], [classes - 2, -Infinity], [classes - 1, Infinity]]) {
+        const x = draw(classes, classes);
+        x[7] = beside;
+        x[at] = NaN;
+        for (const name of NAMES) if (name !== "argmax") expect(logitStatistics(x, { select: [name] })[name].item(), `${name} of ${classes}, NaN at ${at}`).toBeNaN();
+      }
+      const open = draw(classes, classes);
+      open[3] = Infinity;
+      expectExact(logitStatistics(open, { select: ["maxLogit"] }).maxLogit.item(), Infinity);
+      expectExact(logitStatistics(open).margin.item(), Infinity);
+    }
+  });
+
   it("gives nothing for no rows and no names", () => {
     expect(logitStatistics({ data: new Float32Array(0), shape: [0, 3] }).argmax.size).toBe(0);
     expect(logitStatistics([[1, 2]], { select: [] })).toEqual({});
