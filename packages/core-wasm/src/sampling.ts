@@ -1,4 +1,4 @@
-import { asFloat32, float16ToFloat32, rangeError, sizeOf, type TensorLike } from "@logits/tensor";
+import { asFloat16Bits, asFloat32, float16ToFloat32, rangeError, sizeOf, type TensorLike } from "@logits/tensor";
 import * as binary from "#wasm/sampling";
 import { family } from "./family.ts";
 import { byteView, floatView, intView, scratch, wasmMemory } from "./memory.ts";
@@ -48,22 +48,12 @@ export interface TokenRows {
  * Source: this library.
  */
 export function tokenRows(where: string, argument: string, input: TensorLike): TokenRows {
-  const half = halfBits(input), x = half ?? asFloat32(where, argument, input), { shape } = x, cols = shape[shape.length - 1];
+  const half = asFloat16Bits(input), x = half ?? asFloat32(where, argument, input), { shape } = x, cols = shape[shape.length - 1];
   if (shape.length === 0 || cols === 0) throw rangeError(where, argument, "of shape [..., V], V >= 1", `[${shape.join(", ")}]`);
   const rows = sizeOf(shape) / cols;
-  if (half) return { shape, rows, cols, row: (index) => half.data.subarray(index * cols, (index + 1) * cols) };
+  if (half) return { shape, rows, cols, row: (index) => half.bits.subarray(index * cols, (index + 1) * cols) };
   const tensor = x as ReturnType<typeof asFloat32>, pointer = pointerOf(where, argument, tensor);
   return { shape, rows, cols, row: (index) => (pointer ? { pointer: pointer + 4 * index * cols, length: cols } : tensor.data.subarray(index * cols, (index + 1) * cols)) };
-}
-
-/** The bits of a tensor in half precision that is on the processor and whole; undefined for anything else, which `asFloat32` takes or refuses. */
-function halfBits(input: TensorLike): { readonly data: Uint16Array; readonly shape: readonly number[] } | undefined {
-  const like = input as { readonly data?: unknown; readonly dims?: unknown; readonly shape?: unknown; readonly type?: unknown; readonly dtype?: unknown; readonly location?: unknown };
-  if (ArrayBuffer.isView(input) || Array.isArray(input) || typeof like !== "object" || like === null || (like.type ?? like.dtype) !== "float16" || !/^(undefined|cpu|cpu-pinned)$/.test(`${like.location}`)) return undefined;
-  const { data } = like, shape = like.dims ?? like.shape;
-  if (!ArrayBuffer.isView(data) || !Array.isArray(shape) || (data.constructor.name !== "Float16Array" && !(data instanceof Uint16Array))) return undefined;
-  const bits = new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
-  return bits.length === sizeOf(shape as number[]) ? { data: bits, shape: shape as number[] } : undefined;
 }
 
 /** Which tokens remain. The rules are applied in the order of these fields, each to what the one before has left, its probabilities made to sum to 1. */

@@ -1,6 +1,6 @@
 import { expectExact, testRandom } from "@logits/testkit";
 import { describe, expect, it } from "vitest";
-import { float16ToFloat32, float32ToFloat16 } from "./float16.ts";
+import { asFloat16Bits, float16ToFloat32, float32ToFloat16 } from "./float16.ts";
 
 const half = (bits: Uint16Array): Float32Array => Float32Array.from(new Float16Array(bits.buffer as ArrayBuffer));
 const bitsOf = (values: Float32Array): Uint16Array => new Uint16Array(Float16Array.from(values).buffer);
@@ -59,5 +59,17 @@ describe("float32ToFloat16", () => {
 
   it("reads a view into a larger buffer", () => {
     expectExact(float32ToFloat16(Float32Array.of(9, 1, 2, 9).subarray(1, 3)), [0x3c00, 0x4000]);
+  });
+});
+
+describe("asFloat16Bits", () => {
+  it("gives the bits of float16 in memory where they are, and undefined of anything else", () => {
+    const data = Uint16Array.of(0x3c00, 0x4000, 0xfc00), dims = [3];
+    for (const x of [{ data, dims, type: "float16" }, { data, shape: [1, 3], dtype: "float16" }, { data, dims, type: "float16", location: "cpu" }]) {
+      const found = asFloat16Bits(x)!;
+      expect([found.bits.buffer === data.buffer, found.bits.length]).toEqual([true, 3]);
+    }
+    expectExact(float16ToFloat32(asFloat16Bits({ data: new Float16Array([9, 1, -2]).subarray(1), dims: [2], type: "float16" })!.bits), [1, -2]);
+    for (const x of [data, [1, 2], null, { data, dims }, { data, dims: [4], type: "float16" }, { data: new Float32Array(3), dims, type: "float16" }, { data, dims, type: "float16", location: "gpu-buffer" }, { data, type: "float16" }]) expect(asFloat16Bits(x as never)).toBeUndefined();
   });
 });

@@ -1,3 +1,23 @@
+import type { TensorLike } from "./convert.ts";
+import { sizeOf } from "./tensor.ts";
+
+/**
+ * The bits of a tensor in half precision that is in memory and whole, where they are: a `Uint16Array` or `Float16Array` with type `float16`. Undefined for anything else, which `asFloat32` takes or refuses.
+ *
+ * @param x - what may be one
+ * @example
+ *   asFloat16Bits({ data: Uint16Array.of(0x3c00), dims: [1], type: "float16" })?.bits; // 0x3c00, which is 1
+ * Source: this library.
+ */
+export function asFloat16Bits(x: TensorLike): { readonly bits: Uint16Array; readonly shape: readonly number[] } | undefined {
+  const like = x as { readonly data?: unknown; readonly dims?: unknown; readonly shape?: unknown; readonly type?: unknown; readonly dtype?: unknown; readonly location?: unknown } | null;
+  if (ArrayBuffer.isView(x) || Array.isArray(x) || typeof like !== "object" || like === null || (like.type ?? like.dtype) !== "float16" || !/^(undefined|cpu|cpu-pinned)$/.test(`${like.location as string}`)) return undefined;
+  const { data } = like, shape = like.dims ?? like.shape;
+  if (!ArrayBuffer.isView(data) || !Array.isArray(shape) || (data.constructor.name !== "Float16Array" && !(data instanceof Uint16Array))) return undefined;
+  const bits = new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
+  return bits.length === sizeOf(shape as number[]) ? { bits, shape: shape as number[] } : undefined;
+}
+
 /**
  * IEEE 754 half precision (as bits) to float32, exact for every one of the 65,536 patterns.
  *

@@ -1,4 +1,4 @@
-import { BackendUnavailableError, Tensor, asFloat32, asInt32, describe, float16ToFloat32, rangeError, sizeOf, typeError, type TensorLike } from "@logits/tensor";
+import { BackendUnavailableError, Tensor, asFloat16Bits, asFloat32, asInt32, describe, float16ToFloat32, rangeError, sizeOf, typeError, type TensorLike } from "@logits/tensor";
 import { numbers, reduce, reduceSubgroups } from "#wgsl";
 import { COPY_DST, COPY_SRC, MAP_READ, STORAGE, UNIFORM, type Encoder, type GpuBufferLike, type GpuDeviceLike } from "./device.ts";
 import { GpuTensor, type GpuDType, type GpuFloat, type InMemory, type Verify } from "./gpuTensor.ts";
@@ -6,12 +6,12 @@ import type { Operations } from "./operations.ts";
 import { BufferPool, type Slot } from "./pool.ts";
 
 /** float16 in memory, as bits, filled up to words of 4 bytes. */
-function bitsOf(where: string, x: unknown): { readonly shape: readonly number[]; readonly data: Uint16Array } {
-  const { data, dims, shape = dims, type } = (x ?? {}) as { readonly data?: ArrayBufferView; readonly dims?: readonly number[]; readonly shape?: readonly number[]; readonly type?: unknown };
-  if (type !== "float16" || !ArrayBuffer.isView(data) || !shape || data.byteLength !== 2 * sizeOf(shape)) throw typeError(where, "x", 'float16, { data: Uint16Array of bits, dims, type: "float16" }', describe(x), "Make the bits with float32ToFloat16 of @logits/tensor");
-  const bits = new Uint16Array(2 * Math.ceil(data.byteLength / 4));
-  bits.set(new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2));
-  return { shape, data: bits };
+function wordsOf(where: string, x: TensorLike): { readonly shape: readonly number[]; readonly data: Uint16Array } {
+  const half = asFloat16Bits(x);
+  if (!half) throw typeError(where, "x", 'float16, { data: Uint16Array of bits, dims, type: "float16" }', describe(x), "Make the bits with float32ToFloat16 of @logits/tensor");
+  const { bits, shape } = half, data = new Uint16Array(2 * Math.ceil(bits.length / 2));
+  data.set(bits);
+  return { shape, data };
 }
 
 /** A file of shaders, the number of its bindings that it reads and writes, and its name. */
@@ -139,7 +139,7 @@ export class Gpu {
       for (const y of [there, each]) y.dispose();
       return floats;
     }
-    const half = dtype === "float16", { shape, data } = half ? bitsOf(where, x) : dtype === "int32" ? asInt32(where, "x", x as TensorLike) : asFloat32(where, "x", x as TensorLike);
+    const half = dtype === "float16", { shape, data } = half ? wordsOf(where, x as TensorLike) : dtype === "int32" ? asInt32(where, "x", x as TensorLike) : asFloat32(where, "x", x as TensorLike);
     const slot = this.#pool.take(where, data.byteLength);
     slot.half = half;
     if (data.length > 0) this.device.queue.writeBuffer(slot.buffer as never, 0, data, 0, data.length);
