@@ -17,10 +17,12 @@ export class GivenScores {
   #text = "";
   readonly #counts: number[] = [];
   #bytes = new Uint8Array(8 * TEXT);
-  /** Where the bytes of each attribute end, its hash, and what it is. */
-  #ends = new Int32Array(TEXT);
-  #hashes = new Int32Array(TEXT);
-  #found = new Int32Array(TEXT);
+  /** Where the bytes of each attribute end, its hash, what it could be; its first pair and the one after its last. */
+  #ends = new Int32Array(0);
+  #hashes = new Int32Array(0);
+  #found = new Int32Array(0);
+  #firstPairs = new Int32Array(0);
+  #endPairs = new Int32Array(0);
 
   constructor(file: ModelFile, features: FeatureFunction) {
     this.#file = file;
@@ -53,7 +55,7 @@ export class GivenScores {
   /** Finds the attributes at hand. */
   #answer(): void {
     const names = this.#names, text = this.#text, count = names.length;
-    if (count > this.#ends.length) [this.#ends, this.#hashes, this.#found] = [new Int32Array(2 * count), new Int32Array(2 * count), new Int32Array(2 * count)];
+    if (count > this.#ends.length) [this.#ends, this.#hashes, this.#found, this.#firstPairs, this.#endPairs] = Array.from({ length: 5 }, () => new Int32Array(2 * count));
     if (3 * text.length > this.#bytes.length) this.#bytes = new Uint8Array(6 * text.length);
     const file = this.#file, bytes = this.#bytes, ends = this.#ends, hashes = this.#hashes, found = this.#found;
     // Of letters of ASCII alone each is a byte; a call for each attribute would take longer than all the rest.
@@ -63,17 +65,20 @@ export class GivenScores {
       hashes[i] = hashed(bytes, from, ends[i], SEED);
     }
     file.candidates(hashes, count, found);
-    for (let i = 0, from = 0; i < count; from = ends[i++]) if (found[i] >= 0 && !file.is(found[i], bytes, from, ends[i])) found[i] = file.find(bytes, from, ends[i], hashes[i]);
+    const firstPairs = this.#firstPairs, endPairs = this.#endPairs, { pairStarts } = file;
+    for (let i = 0, from = 0; i < count; from = ends[i++]) {
+      const a = found[i] < 0 || file.is(found[i], bytes, from, ends[i]) ? found[i] : file.find(bytes, from, ends[i], hashes[i]);
+      firstPairs[i] = a < 0 ? 0 : pairStarts[a];
+      endPairs[i] = a < 0 ? 0 : pairStarts[a + 1];
+    }
+    file.fetch(firstPairs, count);
   }
 
   #add(emissions: Float32Array, at: number): void {
-    const { pairStarts, pairLabels, weights } = this.#file, counts = this.#counts, row = this.#row, C = row.length, found = this.#found;
+    const { pairLabels, weights } = this.#file, counts = this.#counts, row = this.#row, C = row.length, firstPairs = this.#firstPairs, endPairs = this.#endPairs;
     for (let t = 0, i = 0; t < counts.length; t++, at += C) {
       row.fill(0);
-      for (const stop = i + counts[t]; i < stop; i++) {
-        const a = found[i];
-        if (a >= 0) for (let p = pairStarts[a], end = pairStarts[a + 1]; p < end; p++) row[pairLabels[p]] += weights[p];
-      }
+      for (const stop = i + counts[t]; i < stop; i++) for (let p = firstPairs[i], end = endPairs[i]; p < end; p++) row[pairLabels[p]] += weights[p];
       for (let c = 0; c < C; c++) emissions[at + c] = row[c];
     }
   }

@@ -118,7 +118,8 @@ export class ModelFile {
   readonly #slots: Int32Array;
   /** The names, in UTF-8. */
   readonly names: Uint8Array;
-  fetched = 0;
+  /** Of what was looked at ahead of its use; nobody needs it, but without it engines would not look. */
+  fetched: number = 0;
   #table: Int32Array | undefined;
   #bits = 0;
 
@@ -206,6 +207,7 @@ export class ModelFile {
   candidates(hashes: Int32Array, count: number, found: Int32Array): void {
     const table = (this.#table ??= this.#tabled()), bits = this.#bits, low = (1 << bits) - 1, mask = table.length - 1, { names, nameEnds, pairStarts } = this;
     let fetched = 0;
+    // A slot decides where the loop goes on: it is looked at before anything waits for it.
     for (let i = 0; i < count; i++) fetched ^= table[mix(hashes[i]) & mask];
     for (let i = 0; i < count; i++) {
       const mixed = mix(hashes[i]), sign = mixed >>> (bits + 1);
@@ -217,7 +219,7 @@ export class ModelFile {
     this.fetched = fetched;
   }
 
-  /** Looks at pairs that will be wanted. */
+  /** Looks at pairs ahead of their use: those of all attributes are on their way from memory at the same time. */
   fetch(pairs: Int32Array, count: number): void {
     const { pairLabels, weights } = this;
     let fetched = 0;

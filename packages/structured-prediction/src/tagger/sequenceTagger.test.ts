@@ -181,6 +181,43 @@ describe("SequenceTagger", () => {
     expect(message(() => SequenceTagger.fromBytes(tagger.toBytes(), { features }))).toMatchInlineSnapshot(`"RangeError: SequenceTagger.fromBytes: expected \`features\` only for a model without templates, got a model with templates"`);
   });
 
+  it("adds up the weights of the attributes, made by templates or by a function", () => {
+    const templates = FeatureTemplates.parse("bias\n%x[0,0]\ns=%suffix[0,0,2]\np=%prefix[-1,0,1]~\nn=%lower[1,0]\nc=%x[0,1]\nc2=%x[2,1]\nw-1,0=%x[-1,0]|%lower[0,0]\ncw=%x[0,1]|%suffix[0,0,2]\nccc=%x[-2,1]/%x[0,1]/%x[1,1]!\nsame=%x[0,0]%x[0,0]");
+    const words = ["Ab", "b", "ÉT", "東京", "😀x", "a\nb", "_B-1", "", "abcdefgh", "Ab|b"], random = randomSource(11);
+    const rows = (count: number, T: number) => Array.from({ length: count }, () => Array.from({ length: T }, () => [words[random.integer(words.length)], `c${random.integer(3)}`]));
+    const sentences = rows(20, 6).map((tokens) => ({ tokens, labels: tokens.map(([, c]) => (c === "c0" ? "X" : random.integer(2) === 0 ? "Y" : "Z")) }));
+    for (const features of [templates, (tokens, t) => templates.attributes(tokens, t)] as (FeatureTemplates | FeatureFunction)[]) {
+      const local = SequenceTagger.fit(sentences, { features, maxIterations: 4 }), known = new Map<string, number[]>();
+      for (const { attribute, label, weight } of local.weights()) {
+        if (!known.has(attribute)) known.set(attribute, [0, 0, 0]);
+        known.get(attribute)![local.labels.indexOf(label)] = weight;
+      }
+      // 300 tokens: more than are looked up together.
+      for (const tokens of [...rows(30, 1), ...rows(30, 5), ...rows(2, 300)]) {
+        const want = tokens.flatMap((_, t) => [0, 1, 2].map((c) => templates.attributes(tokens, t).reduce((sum, attribute) => sum + (known.get(attribute)?.[c] ?? 0), 0)));
+        // One rounding to float32 of sums of a few nats.
+        expectClose(local.emissions(tokens).data, want, { atol: 1e-6 });
+      }
+    }
+  });
+
+  it("tells attributes apart whose hashes are equal", () => {
+    // FNV-1a of 32 bits is the same of both, and the length too.
+    for (const features of ["%x[0,0]", (tokens, t) => [tokens[t][0]]] as (string | FeatureFunction)[]) {
+      const both = SequenceTagger.fit([{ tokens: ["declinate"], labels: ["X"] }, { tokens: ["macallums"], labels: ["Y"] }], { features, l2: 0.01 });
+      expect([both.tag(["declinate"]), both.tag(["macallums"])]).toEqual([["X"], ["Y"]]);
+      const one = SequenceTagger.fit([{ tokens: ["macallums"], labels: ["X"] }, { tokens: ["other"], labels: ["Y"] }], { features, l2: 0.01 });
+      expectExact(one.emissions(["declinate"]).data, new Float32Array(2));
+    }
+  });
+
+  it("labels the same after it has forgotten words, which it does from time to time", () => {
+    const local = SequenceTagger.fit(training, { features: "w=%x[0,0]\np=%x[-1,0]" }), tokens = ["the", "run", "sees", "Rome", "."], before = local.emissions(tokens);
+    // 20 MB of text; 16 are remembered.
+    for (let k = 0; k < 20; k++) local.tag([String.fromCharCode(97 + k).repeat(1 << 20)]);
+    expectExact(local.emissions(tokens), before);
+  });
+
   it("knows the scores of labels after one another, and gives its memory back", () => {
     const local = SequenceTagger.fit(training, { features: TEMPLATES });
     expect(local.transition("DET", "NOUN")).toBeGreaterThan(local.transition("DET", "DET"));
@@ -209,6 +246,8 @@ describe("SequenceTagger", () => {
     expect(fit(training, { features: 3 })).toMatchInlineSnapshot(`"TypeError: SequenceTagger.fit: expected \`features\` templates or a function, got Number"`);
     expect(message(() => tagger.tag("dog" as never))).toMatchInlineSnapshot(`"TypeError: SequenceTagger.tagAll: expected \`tokens\` an array of tokens, got string"`);
     expect(message(() => tagger.tag(["dog", null as never]))).toMatchInlineSnapshot(`"RangeError: SequenceTagger.tagAll: expected \`tokens[1]\` a word or an array of at least 1 strings, got null"`);
+    const numbers = SequenceTagger.fromBytes(SequenceTagger.fit(training, { features: (tokens, t) => [tokens[t][0]], maxIterations: 2 }).toBytes(), { features: (() => [3]) as never });
+    expect(message(() => numbers.tag(["dog"]))).toMatchInlineSnapshot(`"TypeError: SequenceTagger.tagAll: expected \`features\` a function whose attributes are strings, got Number"`);
     expect(message(() => tagger.score(["dog"], []))).toMatchInlineSnapshot(`"RangeError: SequenceTagger.score: expected \`labels\` one for each of 1 tokens, got 0"`);
   });
 });
