@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RedCheckError, alternate, compare, gate, geometricMean, median, type Check, type Timing } from "./harness.ts";
 import type { Contender } from "./types.ts";
 
@@ -66,6 +66,11 @@ describe("gate", () => {
 });
 
 describe("alternate", () => {
+  // A clock that only the runs move.
+  let now = 0;
+  beforeEach(() => void vi.spyOn(performance, "now").mockImplementation(() => now));
+  afterEach(() => vi.restoreAllMocks());
+  const lasting = (ms: number, also = (): void => {}): Contender => ({ run: () => { now += ms; also(); }, read: () => ({ values: [] }), dispose: () => {} });
   const plan = { clock: "wall" as const, warmUpMs: 0, sampleMs: 0, rounds: 4, budgetMs: 1000 };
 
   it("lets everybody run in every round, starting with another one each time", async () => {
@@ -76,18 +81,17 @@ describe("alternate", () => {
     expect([...timings.values()].map(({ samples }) => samples.length)).toEqual([4, 4]);
   });
   it("lets a slow one sit rounds out, the first one and the last round never", async () => {
-    const slow: Contender = { run: () => { const end = performance.now() + 20; while (performance.now() < end); }, read: () => ({ values: [] }), dispose: () => {} };
+    const slow = lasting(20);
     const timings = await alternate(new Map([["ours", slow], ["quick", answering([])], ["slow", slow]]), { ...plan, rounds: 7, budgetMs: 30 });
     expect(Object.fromEntries([...timings].map(([name, { samples }]) => [name, samples.map((ms) => (Number.isNaN(ms) ? "-" : "x")).join("")]))).toEqual({ ours: "xxxxxxx", quick: "xxxxxxx", slow: "--x-x-x" });
-    expect(timings.get("slow")?.median).toBeGreaterThanOrEqual(20);
+    expect(timings.get("slow")?.median).toBe(20);
   });
   it("repeats short work until a sample lasts, and reports one run", async () => {
-    const busy: Contender = { run: () => { const end = performance.now() + 1; while (performance.now() < end); }, read: () => ({ values: [] }), dispose: () => {} };
     let runs = 0;
-    const counted = { ...busy, run: () => { runs++; busy.run(); } };
-    const timings = await alternate(new Map([["busy", counted]]), { clock: "wall", warmUpMs: 20, sampleMs: 10, rounds: 3, budgetMs: 1000 });
-    expect(runs).toBeGreaterThan(20);
-    expect(timings.get("busy")?.median).toBeGreaterThanOrEqual(1);
+    const timings = await alternate(new Map([["busy", lasting(1, () => runs++)]]), { clock: "wall", warmUpMs: 20, sampleMs: 10, rounds: 3, budgetMs: 1000 });
+    // One run, then ten at a time until 20 ms have passed; ten in each of three rounds.
+    expect(runs).toBe(1 + 20 + 30);
+    expect(timings.get("busy")?.median).toBe(1);
   });
   it("can count the time that the thread runs, which a sleep does not lengthen", async () => {
     const sleeping: Contender = { run: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20), read: () => ({ values: [] }), dispose: () => {} };
