@@ -123,6 +123,18 @@ if (!missing) {
       expect((await sampler.sampleAsync(gpu.tensor(scores(0, 7, 1)), { position: 0 })).tokens.shape).toEqual([0]);
     });
 
+    it("are guided by scores that are on the GPU too", async () => {
+      const [logits, ...others] = [1, 2, 3].map((seed) => scores(6, 500, 90 + seed).data.map((v) => (v === -INF ? -9 : v))).map((data) => new Tensor("float32", [6, 500], data)), [x, ...there] = [logits, ...others].map((one) => gpu.tensor(one));
+      for (const [guidance, count] of [[{ kind: "classifier-free", scale: 1.5 }, 1], [{ kind: "contrastive", plausibility: 0.01 }, 1], [{ kind: "comparator", plausibility: 0.2, k: 3, beta: 0.5 }, 2]] as const) {
+        const sampler = new Sampler({ seed: 2, guidance, presencePenalty: 1, topP: 0.95 }), told = { position: 1, tokens: Array.from({ length: 6 }, (_, r) => [r, 7]) };
+        const want = sampler.sample(logits, { ...told, references: others.slice(0, count) }), got = await sampler.sampleAsync(x, { ...told, references: there.slice(0, count) });
+        for (const name of ["tokens", "candidates"] as const) expectExact(got[name], want[name], `${guidance.kind} ${name}`);
+        // Scores of up to 40, each rounded a few times.
+        expectClose(got.drawLogProbabilities, want.drawLogProbabilities, { atol: 4e-5 });
+        expectClose(got.logProbabilities, want.logProbabilities, { atol: 8e-6, rtol: 3e-7 });
+      }
+    });
+
     it("follow mirostat's bounds, which move with what was drawn", async () => {
       const options = { seed: 4, mirostat: { surprise: 1.5, rate: 0.5 } }, sampler = new Sampler(options), reference = new Sampler(options);
       for (let position = 0; position < 12; position++) {
@@ -153,7 +165,12 @@ if (!missing) {
       await expect(draw([[1, 2], [NaN, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, with a possible token in every row, got NaN in row 1]`);
       await expect(draw([[1, 2], [INF, 1]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, with a possible token in every row, got +Infinity in row 1]`);
       await expect(draw([[1, 2], [-INF, -INF]])).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`logits\` below +Infinity, with a possible token in every row, got only -Infinity in row 1]`);
-      await expect(draw([[1, 2]], new Sampler({ seed: 1, guidance: { kind: "classifier-free", scale: 2 } }))).rejects.toThrow("expected a sampler without guidance");
+      const guiding = new Sampler({ seed: 1, guidance: { kind: "contrastive" } }), ask = (reference: unknown): Promise<unknown> => guiding.sampleAsync(gpu.tensor([[1, 2, 9]]), { position: 0, references: [reference as never] });
+      await expect(ask([[1, 2, 9]])).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: sampleTokens: expected \`references\` a tensor of the WebGPU backend, got Array outside the GPU. Pass gpu.tensor(x)]`);
+      await expect(ask(gpu.tensor([[1, 2]]))).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`references\` of shape [1, 3], got [1, 2]]`);
+      await expect(ask(gpu.tensor([[1, 2, -INF]]))).rejects.toThrow("got NaN in row 0");
+      expect((await ask(gpu.tensor([[1, -INF, 0]])))).toMatchObject({ tokens: { data: Int32Array.of(2) } });
+      for (const guidance of [{ references: [], weights: [1] }, { references: [gpu.tensor([1, 2])], weights: [1] }, { references: [gpu.tensor([1, 2])], weights: [1, INF] }, { references: [gpu.tensor([1, 2])], weights: [1, 1], margin: -1 }]) expect(() => sampleTokens(gpu.tensor([1, 2]), { uniforms: [0.5], guidance })).toThrow("`guidance` of one or two references with one more finite weight, and a margin >= 0");
       await expect(sampler.sampleAsync(gpu.tensor([1]))).rejects.toThrowErrorMatchingInlineSnapshot(`[RangeError: Sampler.sampleAsync: expected \`position\` an integer from 0 up, or \`tokens\`, got neither. Pass { position: step }: two draws at one position are the same]`);
       await expect(sampler.sampleAsync({ location: "gpu-buffer", dims: [3], type: "float32", shape: [3] } as never, { position: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sampleAsync: expected \`logits\` a tensor that brings its operations, got a GPU tensor of another library. Adopt it: gpu.tensor(logits) with gpu = await webgpu({ device }) of @logits/webgpu]`);
       expect(() => sampler.sample(gpu.tensor([1]) as never, { position: 0 })).toThrowErrorMatchingInlineSnapshot(`[TypeError: Sampler.sample: expected \`logits\` in memory, got a tensor on the GPU. Use await sampler.sampleAsync(logits, context), or read it: await logits.read()]`);
@@ -166,7 +183,7 @@ if (!missing) {
       expect(() => sampleTokens(x, { uniforms: [0.5], typicalP: 0 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`typicalP\` in (0, 1], got 0]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], eta: 1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`eta\` in [0, 1), got 1]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], epsilons: [] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`epsilons\` in [0, 1], one for each row, got undefined for row 0]`);
-      expect(() => sampleTokens(x, { uniforms: [0.5], tempreature: 2 } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: sampleTokens: expected \`options\` with names among [changes, epsilons, eta, minP, temperature, topK, topP, typicalP, uniforms], got tempreature. Did you mean temperature?]`);
+      expect(() => sampleTokens(x, { uniforms: [0.5], tempreature: 2 } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: sampleTokens: expected \`options\` with names among [changes, epsilons, eta, guidance, minP, temperature, topK, topP, typicalP, uniforms], got tempreature. Did you mean temperature?]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], changes: [] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`changes\` one for each of 1 rows, with at most 268435392 numbers in all, got 0 with 3]`);
       for (const [token, change] of [[2, {}], [0, { bias: INF }], [0, { penalty: 0 }], [1, { loss: NaN }]] as const) expect(() => sampleTokens(x, { uniforms: [0.5], changes: [{ scores: new Map([[token, change]]) }] })).toThrow("`changes` of tokens in [0, 2), with finite numbers and penalties above 0");
       expect(() => sampleTokens(x, { uniforms: [0.5], temperature: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`temperature\` in [2^-126, 2^126], got -1]`);

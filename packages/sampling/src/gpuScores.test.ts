@@ -18,10 +18,15 @@ function there(held: Tensor<"float32">): GpuScores {
     operations: {
       logitStatistics: (_, options) => Object.fromEntries(Object.entries(logitStatistics(held, options) as Record<string, Tensor>).map(([name, values]) => [name, kept(values)])),
       sampleTokens(_, options) {
-        const { uniforms, changes, epsilons, ...rules } = options as TokenRules & { uniforms: number[]; changes?: { scores: ReadonlyMap<number, ScoreChange>; only: boolean }[]; epsilons?: number[] };
+        const { uniforms, guidance, changes, epsilons, ...rules } = options as TokenRules & { uniforms: number[]; guidance?: { references: { held: Tensor<"float32"> }[]; weights: number[]; margin: number }; changes?: { scores: ReadonlyMap<number, ScoreChange>; only: boolean }[]; epsilons?: number[] };
         const { rows, row } = tokenRows("test", "logits", held);
         const draws = Array.from({ length: rows }, (__, r) => {
-          const of = changes?.[r], told = { ...(of && { edit: (x: Float32Array) => applyChanges(x, of.scores) }), ...(of?.only && { allowed: Int32Array.from(of.scores.keys()) }) };
+          const of = changes?.[r], at = r * held.shape[1];
+          const guide = (x: Float32Array): void => {
+            const top = Math.max(...x);
+            if (guidance) x.forEach((v, c) => (x[c] = v < top - guidance.margin ? -Infinity : guidance.references.reduce((sum, reference, i) => sum + guidance.weights[i + 1] * reference.held.data[at + c], guidance.weights[0] * v)));
+          };
+          const told = { ...((of || guidance) && { edit: (x: Float32Array) => (guide(x), applyChanges(x, of?.scores ?? new Map())) }), ...(of?.only && { allowed: Int32Array.from(of.scores.keys()) }) };
           return drawToken("test", row(r), r, { ...rules, ...(epsilons && { surprise: -Math.log(epsilons[r]) }) }, uniforms[r], told);
         });
         const rest = held.shape.slice(0, -1), floats = (values: number[]): object => kept(new Tensor("float32", rest, Float32Array.from(values))), ints = (values: number[]): object => kept(new Tensor("int32", rest, Int32Array.from(values)));
@@ -62,8 +67,14 @@ describe("sampleAsync", () => {
     expect(alive).toBe(0);
   });
 
-  it("refuses guidance, which has no form there", async () => {
-    await expect(new Sampler({ seed: 1, guidance: { kind: "classifier-free", scale: 2 } }).sampleAsync(there(logits), { position: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`[UnsupportedKernelError: Sampler.sampleAsync: expected a sampler without guidance for scores on a GPU, got guidance. Read the scores: sampler.sample(await logits.read(), context)]`);
+  it("guides by references that are there too", async () => {
+    const other = tensor([[1, 2, -1, 0, 0], [1, 1, 1, -3, 0]]), third = tensor([[0, 1, -2, 0, 2], [0, 0, 1, -1, 1]]);
+    for (const [guidance, references] of [[{ kind: "classifier-free", scale: 2 }, [other]], [{ kind: "contrastive", plausibility: 0.2 }, [other]], [{ kind: "comparator", beta: 0.5 }, [other, third]]] as const) {
+      const sampler = new Sampler({ seed: 1, guidance, logitBias: { 1: 1 } });
+      const want = sampler.sample(logits, { position: 0, references }), got = await sampler.sampleAsync(there(logits), { position: 0, references: references.map((x) => Object.assign(there(x), { held: x })) });
+      for (const name of ["tokens", "candidates", "drawLogProbabilities"] as const) expectExact(got[name], want[name], `${guidance.kind} ${name}`);
+      await expect(sampler.sampleAsync(there(logits), { position: 0 })).rejects.toThrow(`\`references\` ${references.length} tensors, as \`guidance\` says, got 0`);
+    }
   });
 
   it("says what is wrong, and sample names it", async () => {

@@ -31,12 +31,13 @@ export interface GpuDraw {
 }
 
 /** Draws where the scores are and reads what was drawn: 28 bytes a row, 32 with bounds. */
-export async function drawOnGpu(logits: GpuScores, options: SamplerOptions, draws: readonly GpuDraw[]): Promise<{ readonly samples: Samples; readonly surprises: Tensor<"float32"> }> {
+export async function drawOnGpu(logits: GpuScores, options: SamplerOptions, draws: readonly GpuDraw[], guidance: object | undefined): Promise<{ readonly samples: Samples; readonly surprises: Tensor<"float32"> }> {
   const { operations, gpu } = logits, bounded = draws.some(({ bound }) => bound !== undefined);
   const made: Record<string, { dispose(): void }> = {};
   try {
     Object.assign(made, operations.sampleTokens(logits, {
       ...rulesOf(options), uniforms: draws.map(({ uniform }) => uniform),
+      ...(guidance && { guidance }),
       ...(draws.some(({ scores, only }) => scores.size > 0 || only) && { changes: draws }),
       ...(bounded && { epsilons: draws.map(({ bound = Infinity }) => Math.min(1, exp(-bound))) }),
     }));

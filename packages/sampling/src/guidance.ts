@@ -45,26 +45,40 @@ export function checkGuidance(where: string, guidance: Guidance): void {
   checkInteger(where, "k", k, 1, 2147483647);
 }
 
+/** A guidance as numbers: sum of weights[i] times the scores of model i, for the tokens at most `margin` below the k-th largest score of the first. */
+export interface ScoreCombination {
+  readonly weights: readonly number[];
+  readonly margin: number;
+  readonly k: number;
+}
+
+/** What a guidance makes of scores. */
+export function combinationOf(guidance: Guidance): ScoreCombination {
+  if (guidance.kind === "classifier-free") return { weights: [guidance.scale, 1 - guidance.scale], margin: Infinity, k: 1 };
+  const { plausibility = 0.1, k = 1 } = guidance;
+  return { weights: guidance.kind === "contrastive" ? [1, -1] : [1, guidance.beta ?? 1, -(guidance.gamma ?? 1)], margin: -log(plausibility), k };
+}
+
 /** One row under a guidance. */
 export function guideRow(where: string, x: Float32Array, references: readonly Float32Array[], guidance: Guidance): Float32Array {
-  const out = new Float32Array(x.length), [a, b] = references;
-  const scale = guidance.kind === "classifier-free" ? guidance.scale : 1, { beta = 1, gamma = 1 } = guidance as ComparatorOptions;
-  const limit = guidance.kind === "classifier-free" ? -Infinity : plausible(x, guidance);
+  const out = new Float32Array(x.length), { weights, margin, k } = combinationOf(guidance), limit = margin < Infinity ? kthLargest(x, k) - margin : -Infinity;
   for (let c = 0; c < x.length; c++) {
     if (x[c] === -Infinity || x[c] < limit) {
       out[c] = -Infinity;
       continue;
     }
-    for (const reference of references) {
+    let sum = weights[0] * x[c];
+    for (const [i, reference] of references.entries()) {
       if (!Number.isFinite(reference[c])) throw rangeError(where, "references", "finite where the logits are", `${reference[c]} for token ${c}`);
+      sum += weights[i + 1] * reference[c];
     }
-    out[c] = guidance.kind === "classifier-free" ? a[c] + scale * (x[c] - a[c]) : guidance.kind === "contrastive" ? x[c] - a[c] : x[c] + beta * a[c] - gamma * b[c];
+    out[c] = sum;
   }
   return out;
 }
 
-/** The score from which a token is plausible. */
-function plausible(x: Float32Array, { plausibility = 0.1, k = 1 }: PlausibilityOptions): number {
+/** The k-th largest score, the smallest where there are fewer. */
+function kthLargest(x: Float32Array, k: number): number {
   // The k largest so far, the largest first. k is small: topK's binary would weigh more than all of this.
   const largest = new Float32Array(Math.min(k, x.length)).fill(-Infinity);
   for (const v of x) {
@@ -73,7 +87,7 @@ function plausible(x: Float32Array, { plausibility = 0.1, k = 1 }: PlausibilityO
     for (; at > 0 && largest[at - 1] < v; at--) largest[at] = largest[at - 1];
     largest[at] = v;
   }
-  return largest[largest.length - 1] + log(plausibility);
+  return largest[largest.length - 1];
 }
 
 function guideAll(where: string, names: readonly string[], inputs: readonly TensorLike[], guidance: Guidance): Tensor<"float32"> {

@@ -1,8 +1,8 @@
 import { drawToken, tokenRows, type TokenDraw, type TokenOptions, type TokenRow, type TokenRows, type TokenRules } from "@logits/core-wasm/sampling";
-import { Tensor, UnsupportedKernelError, asFloat32, checkInteger, float16ToFloat32, rangeError, sizeOf, typeError, type TensorLike } from "@logits/tensor";
+import { Tensor, asFloat32, checkInteger, float16ToFloat32, rangeError, sizeOf, typeError, type TensorLike } from "@logits/tensor";
 import { checkGpuScores, drawOnGpu, isOnGpu, type GpuScores } from "./gpuScores.ts";
 import { GenerationRun, type GenerateOptions, type GenerationResult } from "./generate.ts";
-import { REFERENCES, checkGuidance, guideRow } from "./guidance.ts";
+import { REFERENCES, checkGuidance, combinationOf, guideRow, type Guidance } from "./guidance.ts";
 import { applyChanges, changesOf, type Penalties, type ScoreChange } from "./penalties.ts";
 import { DRAW, uniformAt } from "./random.ts";
 import { biasOf, checkOptions, rulesOf, type SamplerOptions } from "./rules.ts";
@@ -30,8 +30,8 @@ export interface SampleContext {
   readonly promptLength?: number;
   /** Which random number of its stream a row takes: an integer from 0 up. Default: the number of `tokens`; without those it is required unless the temperature is 0. */
   readonly position?: number;
-  /** Scores of the same shape, as `guidance` says. */
-  readonly references?: readonly TensorLike[];
+  /** Scores of the same shape, as `guidance` says; on the same GPU where the logits are on one. */
+  readonly references?: readonly (TensorLike | GpuScores)[];
 }
 
 /** Tokens and what is to be said about each. */
@@ -106,20 +106,21 @@ export class Sampler {
   }
 
   /**
-   * `sample` for scores that are on a GPU, which stay there: 28 bytes a row are read, with mirostat 32. All rules but guidance, and the same random numbers; the same tokens unless a sum lies within 1e-6 of its
+   * `sample` for scores that are on a GPU, which stay there: 28 bytes a row are read, with mirostat 32. The same rules and random numbers; the same tokens unless a sum lies within 1e-6 of its
    * bound, or two tokens are within that equally near to the mean of `typicalP`.
    *
    * @param logits - float32 or float16 [..., V] on the GPU, as @logits/webgpu makes or adopts them; scores in memory are drawn from as by `sample`
    * @param context - as for `sample`
-   * @throws RangeError as `sample`; UnsupportedKernelError for guidance
+   * @throws RangeError as `sample`; TypeError for references that are not on the GPU; UnsupportedKernelError for a guidance with k above 4,096
    */
   async sampleAsync(logits: TensorLike | GpuScores, context: SampleContext = {}): Promise<Samples> {
     const where = "Sampler.sampleAsync";
     if (!isOnGpu(logits)) return this.sample(logits as TensorLike, context);
     checkGpuScores(where, logits);
-    if (this.options.guidance) throw new UnsupportedKernelError(`${where}: expected a sampler without guidance for scores on a GPU, got guidance. Read the scores: sampler.sample(await logits.read(), context)`);
-    const { shape } = logits, plans = this.#plans(where, context, sizeOf(shape.slice(0, -1)), shape[shape.length - 1]);
-    const { samples: drawn, surprises } = await drawOnGpu(logits, this.options, plans.map(({ uniform, changes, ids, bound }) => ({ uniform, bound, only: ids !== undefined, scores: ids ? new Map(Array.from(ids, (id) => [id, changes.get(id) ?? NO_CHANGE])) : changes })));
+    const { shape } = logits, plans = this.#plans(where, context, sizeOf(shape.slice(0, -1)), shape[shape.length - 1]), { guidance } = this.options, { references = [] } = context;
+    checkCount(where, references, guidance);
+    const draws = plans.map(({ uniform, changes, ids, bound }) => ({ uniform, bound, only: ids !== undefined, scores: ids ? new Map(Array.from(ids, (id) => [id, changes.get(id) ?? NO_CHANGE])) : changes }));
+    const { samples: drawn, surprises } = await drawOnGpu(logits, this.options, draws, guidance && { references, ...combinationOf(guidance) });
     if (surprises) this.#follow(plans, surprises.data);
     return drawn;
   }
@@ -213,7 +214,8 @@ export class Sampler {
   #each(where: string, logits: TensorLike, context: SampleContext, draw: (row: TokenRow, index: number, options: TokenOptions, plan: RowPlan) => void): readonly number[] {
     if (isOnGpu(logits)) throw typeError(where, "logits", "in memory", "a tensor on the GPU", "Use await sampler.sampleAsync(logits, context), or read it: await logits.read()");
     const { guidance } = this.options, { references = [] } = context, rows = tokenRows(where, "logits", logits), plans = this.#plans(where, context, rows.rows, rows.cols);
-    const guides = guidance ? referencesOf(where, references, REFERENCES[guidance.kind], rows.shape) : referencesOf(where, references, 0, rows.shape);
+    checkCount(where, references, guidance);
+    const guides = referencesOf(where, references as readonly TensorLike[], rows.shape);
     for (const [index, plan] of plans.entries()) {
       const { changes, ids } = plan, row = rows.row(index);
       const guided = guidance && guideRow(where, asFloats(row, rows, logits, index), guides.map((reference) => reference.data.subarray(index * rows.cols, (index + 1) * rows.cols)), guidance);
@@ -243,8 +245,12 @@ function textsOf(where: string, tokens: Tokens | undefined, rows: number): reado
   return Array.from(lists, (list) => Array.from(list, Number));
 }
 
-function referencesOf(where: string, references: readonly TensorLike[], count: number, shape: readonly number[]): Tensor<"float32">[] {
+function checkCount(where: string, references: readonly unknown[], guidance: Guidance | undefined): void {
+  const count = guidance ? REFERENCES[guidance.kind] : 0;
   if (references.length !== count) throw rangeError(where, "references", `${count} tensors, as \`guidance\` says`, `${references.length}`);
+}
+
+function referencesOf(where: string, references: readonly TensorLike[], shape: readonly number[]): Tensor<"float32">[] {
   return references.map((reference) => {
     const tensor = asFloat32(where, "references", reference);
     if (tensor.shape.length !== shape.length || tensor.shape.some((n, i) => n !== shape[i])) throw rangeError(where, "references", `of shape [${shape.join(", ")}]`, `[${tensor.shape.join(", ")}]`);

@@ -14,5 +14,5 @@ export { nearestNeighbors, type NearestNeighbors } from "./nearestNeighbors.ts";
 export { mahalanobis, type MahalanobisState } from "./mahalanobis.ts";
 export { linearCrossEntropy, type LinearCrossEntropyOptions, type LinearCrossEntropyWithGrad } from "./linearCrossEntropy.ts";
 export { attention, type AttentionGradientOptions, type AttentionOptions, type AttentionOutput, type AttentionWithGrad } from "./attention.ts";
-export { sampleTokens, type RowChanges, type SampleTokensOptions, type SampledTokens, type ScoreChange } from "./sampleTokens.ts";
+export { sampleTokens, type RowChanges, type SampleTokensOptions, type SampledTokens, type ScoreChange, type ScoreGuidance } from "./sampleTokens.ts";
 export { chainForwardBackward, chainViterbi, compileChain, segmentSums, segmentViterbi, type ChainForwardBackwardOptions, type ChainOptions, type ChainPaths, type ChainRowsOptions, type ChainSums, type GpuChain } from "./chain.ts";

@@ -1,12 +1,26 @@
 import { checkInteger, rangeError, watchedOptions } from "@logits/tensor";
-import { changes as changesCode, sample as code } from "#wgsl";
+import { changes as changesCode, sample as code, guide } from "#wgsl";
 import type { Family } from "./gpu.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
-import { distances, inverseTemperature, operand, rowsOf, runRows, type Rows } from "./rows.ts";
+import { distances, inverseTemperature, operand, rowsOf, runRows, shapeError, type Rows } from "./rows.ts";
 import { sectionsFor, sectionsOf } from "./sections.ts";
+import { topK } from "./topK.ts";
 
 const FAMILY: Family = { name: "sample", code, reads: 3, writes: 1, rows: true };
+const GUIDE: Family = { name: "guide", code: guide, reads: 4, writes: 1 };
 const CHANGES: Family = { name: "changes", code: changesCode, reads: 1, writes: 2 };
+
+/** Scores of several models, or of several prompts, in one: weights[0] logits + weights[1] references[0] + ..., for the tokens that count. */
+export interface ScoreGuidance {
+  /** One or two, on the same GPU, of the shape of the logits. */
+  readonly references: readonly GpuTensor[];
+  /** One more than references, finite. */
+  readonly weights: readonly number[];
+  /** Tokens count whose logit is at most this below the k-th largest, >= 0; the others are impossible. Default Infinity: all count. */
+  readonly margin?: number;
+  /** An integer in [1, V], at most 4,096. Default 1. */
+  readonly k?: number;
+}
 
 /** What happens to the score of a token: v = score + bias, then (v > 0 ? v / penalty : v penalty) - loss. */
 export interface ScoreChange {
@@ -30,6 +44,8 @@ export interface RowChanges {
 export interface SampleTokensOptions {
   /** One number in [0, 1) for each row, in the order of the rows. Not needed at temperature 0. */
   readonly uniforms?: ArrayLike<number>;
+  /** Makes the scores of several. Default: the logits are the scores. */
+  readonly guidance?: ScoreGuidance;
   /** One for each row: penalties, biases and what a grammar allows. Default: none. */
   readonly changes?: readonly RowChanges[];
   /** Divides the scores; 0: the largest is taken. Otherwise in [2^-126, 2^126]. Default 1. */
@@ -72,7 +88,7 @@ const NAMES = ["tokens", "scores", "drawLogProbabilities", "candidates", "surpri
  * Each rule leaves at least one token. Tokens and sets are those of float64 unless a sum lies within 1e-6 of its bound. The results share one buffer, which lives until all of them are disposed of.
  *
  * @param logits - on the GPU, float32 [..., V], V >= 1; -Infinity = impossible, never drawn
- * @param options - `uniforms` (required unless `temperature` is 0), `changes`, `temperature` (1), `topK`, `topP`, `minP`, `typicalP`, `eta`, `epsilons`
+ * @param options - `uniforms` (required unless `temperature` is 0), `guidance`, `changes`, `temperature` (1), `topK`, `topP`, `minP`, `typicalP`, `eta`, `epsilons`
  * @returns int32 and float32 [...] each; reading `tokens` throws a RangeError for a row with NaN or +Infinity or without a possible token
  * @throws RangeError for an option out of its range, or too few uniforms; TypeError for a tensor outside the GPU, and for an option that is none
  * @example
@@ -81,7 +97,7 @@ const NAMES = ["tokens", "scores", "drawLogProbabilities", "candidates", "surpri
  */
 export function sampleTokens(logits: GpuTensor, options: SampleTokensOptions): SampledTokens {
   const where = "sampleTokens", { options: given, refuseUnread } = watchedOptions(where, options);
-  const { uniforms, changes, temperature = 1, topK = 2147483647, topP = 1, minP = 0, typicalP = 1, eta = 0, epsilons } = given;
+  const { uniforms, guidance, changes, temperature = 1, topK = 2147483647, topP = 1, minP = 0, typicalP = 1, eta = 0, epsilons } = given;
   checkGpuTensor(where, "logits", logits);
   refuseUnread();
   // The largest is what top-1 leaves.
@@ -102,12 +118,27 @@ export function sampleTokens(logits: GpuTensor, options: SampleTokensOptions): S
     check("epsilons", "in [0, 1], one for each row", epsilon >= 0 && epsilon <= 1, epsilon, ` for row ${r}`);
     numbers.set([u, epsilon, Number(changes?.[r]?.only ?? false)], 3 * r);
   }
-  const x = changes ? changed(where, logits, rows, changes) : logits, all = sectionsFor(where, [x], rows, NAMES), drawn = gpu.tensor(numbers);
+  const scores = guidance ? guided(where, logits, rows, guidance) : logits, x = changes ? changed(where, scores, rows, changes) : scores, all = sectionsFor(where, [x], rows, NAMES), drawn = gpu.tensor(numbers);
   const [twice, limit] = distances(greedy ? 1 : temperature), floats = greedy ? [1, 0, 1, -1] : [topP, minP, typicalP, eta > 0 || epsilons ? eta : -1];
   runRows(gpu, where, FAMILY, {}, [operand(x, cols), operand(logits, cols), operand(drawn, 3)], rows, (count, first) => [count, cols, outer, first, greedy ? 1 : topK], [twice, limit, ...floats], { slot: all.slot, at: 0, count: all.size });
   drawn.dispose();
-  if (changes) x.dispose();
+  for (const made of [scores, x]) if (made !== logits) made.dispose();
   return sectionsOf(all, rows, NAMES, { tokens: (data) => checkTokens(where, data as Int32Array), candidates: true }) as SampledTokens;
+}
+
+/** The scores of several models in one. */
+function guided(where: string, logits: GpuTensor, rows: Rows, { references, weights, margin = Infinity, k = 1 }: ScoreGuidance): GpuTensor {
+  const { gpu, shape } = logits, { cols } = rows, [a, b = a] = references, limited = margin < Infinity;
+  if (!(references.length === 1 || references.length === 2) || weights.length !== references.length + 1 || !weights.every(Number.isFinite) || !(margin >= 0)) throw rangeError(where, "guidance", "of one or two references with one more finite weight, and a margin >= 0", `${references.length}, [${weights.join(", ")}] and ${margin}`);
+  for (const reference of references) {
+    checkGpuTensor(where, "references", reference, logits);
+    if (`${reference.shape}` !== `${shape}`) throw shapeError(where, "references", `[${shape.join(", ")}]`, reference);
+  }
+  const tops = limited ? topK(logits, k) : undefined, { values = logits } = tops ?? {}, [w0, w1, w2 = 0] = weights;
+  const y = gpu.result(where, "float32", shape, [logits, ...references, values]);
+  runRows(gpu, where, GUIDE, {}, [operand(logits, cols), operand(a, cols), operand(b, cols), operand(values, limited ? k : cols), operand(y, cols)], rows, (count) => [count, cols, limited ? k : 0], [w0, w1, w2, limited ? margin : 0]);
+  for (const made of Object.values(tops ?? {})) made.dispose();
+  return y;
 }
 
 /** The scores with their changes. */
