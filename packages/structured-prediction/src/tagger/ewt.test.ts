@@ -50,7 +50,8 @@ describe.skipIf(!process.env.LOGITS_SLOW || !existsSync(`${whole}/en_ewt-ud-trai
     const bytes = tagger.toBytes(), speeds = { "new text": [] as number[], "words seen before": [] as number[] };
     for (let round = 0; round < 10; round++) {
       const read = SequenceTagger.fromBytes(bytes);
-      for (const [kind, text] of [["new text", [...test, ...dev]], ["words seen before", test]] as const) {
+      for (const kind of ["new text", "words seen before"] as const) {
+        const text = kind === "new text" ? [...test, ...dev] : test;
         const before = process.cpuUsage();
         read.tagAll(text.map(({ tokens }) => tokens));
         const { user, system } = process.cpuUsage(before);

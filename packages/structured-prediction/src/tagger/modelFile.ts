@@ -7,10 +7,11 @@ import { FormatError, message } from "@logits/tensor";
  *  16  labels C   20  attributes A   24  pairs P   28  slots of the hash table H   32  bytes of each of the three texts (templates, labels, attributes)   44  kind of training
  *  48  reserved, 0, up to 64
  *  64  start f32[C]   end f32[C]   transitions f32[C, C]   weights f32[P]   pair starts u32[A + 1]   pair labels u32[P]
- *      ends of the labels' names u32[C]   ends of the attributes' names u32[A]   slots u32[H]: attribute + 1, or 0
+ *      ends of the labels' names u32[C]   ends of the attributes' names u32[A]   slots u32[H]: 0, or attribute + 1 in the lower bits, as many as A takes, and
+ *      above them the highest bits of the hash of its name; of version 1 attribute + 1 alone
  *      texts in UTF-8, filled up with zeros to 4 bytes
  */
-const MAGIC = 0x4754474c, VERSION = 1, HEADER = 64;
+const MAGIC = 0x4754474c, VERSION = 2, HEADER = 64;
 
 /** What a model file holds. */
 export interface ModelParts {
@@ -42,6 +43,17 @@ export function hashed(bytes: Uint8Array, from: number, to: number, before: numb
 
 function mix(h: number): number {
   return h ^ (h >>> 15);
+}
+
+/** Bits that the number of an attribute + 1 takes in a slot. */
+function bitsOf(attributes: number): number {
+  return 32 - Math.clz32(attributes);
+}
+
+/** What a slot holds of an attribute whose name has that hash. */
+function slotOf(mixed: number, attribute: number, attributes: number): number {
+  const bits = bitsOf(attributes);
+  return ((mixed >>> (bits + 1)) << bits) | (attribute + 1);
 }
 
 /** Every step is a bijection of what came before: a change of one word is always seen. */
@@ -93,9 +105,10 @@ export function writeModel({ templates, labels, attributes, start, end, transiti
   for (const [a, item] of attributeNames.bytes.entries()) {
     bytes.set(item, to);
     to += item.length;
-    let slot = mix(hashed(item, 0, item.length, SEED)) & (H - 1);
+    const mixed = mix(hashed(item, 0, item.length, SEED));
+    let slot = mixed & (H - 1);
     while (slots[slot] !== 0) slot = (slot + 1) & (H - 1);
-    slots[slot] = a + 1;
+    slots[slot] = slotOf(mixed, a, A);
   }
   out[3] = checksum(out);
   return bytes;
@@ -120,8 +133,7 @@ export class ModelFile {
   readonly names: Uint8Array;
   /** Of what was looked at ahead of its use; nobody needs it, but without it engines would not look. */
   fetched: number = 0;
-  #table: Int32Array | undefined;
-  #bits = 0;
+  readonly #bits: number;
 
   /** @throws FormatError for bytes that are no model, of another version, cut off or changed */
   constructor(where: string, given: Uint8Array) {
@@ -133,7 +145,7 @@ export class ModelFile {
     const bytes = (this.bytes = given.byteOffset % 4 === 0 ? given : given.slice());
     const head = new Uint32Array(bytes.buffer, bytes.byteOffset, HEADER / 4);
     if (head[0] !== MAGIC) fail('to begin with "LGTG"', JSON.stringify(String.fromCharCode(...bytes.subarray(0, 4))));
-    if (head[1] !== VERSION) fail(`of version ${VERSION}`, `${head[1]}`, head[1] > VERSION ? "Upgrade @logits/structured-prediction to read it" : undefined);
+    if (head[1] < 1 || head[1] > VERSION) fail(`of version ${VERSION}`, `${head[1]}`, head[1] > VERSION ? "Upgrade @logits/structured-prediction to read it" : undefined);
     if (head[2] !== bytes.length || bytes.length % 4 !== 0) fail(`of ${head[2]} bytes`, `${bytes.length}`);
     // int32, with which engines count faster: sizes are less than 2^31.
     const all = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
@@ -160,8 +172,8 @@ export class ModelFile {
     if (this.pairStarts[0] !== 0 || this.pairStarts[A] !== P || !rises(this.pairStarts) || !within(this.pairLabels, C)) fail("with pairs of attributes and labels that are there", "others");
     const labelEnds = take(C);
     this.nameEnds = take(A);
-    this.#slots = take(H);
-    if (!rises(labelEnds) || labelEnds[C - 1] !== labelSize || !rises(this.nameEnds) || (A > 0 ? this.nameEnds[A - 1] : 0) !== attributeSize || !within(this.#slots, A + 1) || !this.#slots.includes(0)) fail("with names that are there", "others");
+    const slots = take(H);
+    if (!rises(labelEnds) || labelEnds[C - 1] !== labelSize || !rises(this.nameEnds) || (A > 0 ? this.nameEnds[A - 1] : 0) !== attributeSize || (head[1] === 1 ? !within(slots, A + 1) : !hold(slots, A)) || !slots.includes(0)) fail("with names that are there", "others");
     const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }), text = bytes.subarray(4 * at);
     const decode = (from: number, to: number): string => {
       try {
@@ -175,6 +187,8 @@ export class ModelFile {
     this.labels = Object.freeze(Array.from(labelEnds, (to, y) => decode(textSize + (y === 0 ? 0 : labelEnds[y - 1]), textSize + to)));
     if (new Set(this.labels).size !== C) fail("with different labels", "one twice");
     this.names = text.subarray(textSize + labelSize, textSize + labelSize + attributeSize);
+    this.#bits = bitsOf(A);
+    this.#slots = head[1] === 1 ? withHashes(slots, this.names, this.nameEnds) : slots;
   }
 
   /** A. */
@@ -189,8 +203,8 @@ export class ModelFile {
 
   /** The attribute of that name, bytes [from, to) of UTF-8 whose FNV-1a is h, not mixed; -1 where training has not seen it. */
   find(name: Uint8Array, from: number, to: number, h: number): number {
-    const table = (this.#table ??= this.#tabled()), bits = this.#bits, low = (1 << bits) - 1, mask = table.length - 1, mixed = mix(h), sign = mixed >>> (bits + 1);
-    for (let slot = mixed & mask; table[slot] !== 0; slot = (slot + 1) & mask) if (table[slot] >>> bits === sign && this.is((table[slot] & low) - 1, name, from, to)) return (table[slot] & low) - 1;
+    const slots = this.#slots, bits = this.#bits, low = (1 << bits) - 1, mask = slots.length - 1, mixed = mix(h), sign = mixed >>> (bits + 1);
+    for (let slot = mixed & mask; slots[slot] !== 0; slot = (slot + 1) & mask) if (slots[slot] >>> bits === sign && this.is((slots[slot] & low) - 1, name, from, to)) return (slots[slot] & low) - 1;
     return -1;
   }
 
@@ -205,15 +219,15 @@ export class ModelFile {
 
   /** Of names, by their hashes: the attribute that each could be, and none that `find` would see before it, or -1 where it is none. */
   candidates(hashes: Int32Array, count: number, found: Int32Array): void {
-    const table = (this.#table ??= this.#tabled()), bits = this.#bits, low = (1 << bits) - 1, mask = table.length - 1, { names, nameEnds, pairStarts } = this;
+    const slots = this.#slots, bits = this.#bits, low = (1 << bits) - 1, mask = slots.length - 1, { names, nameEnds, pairStarts } = this;
     let fetched = 0;
     // A slot decides where the loop goes on: it is looked at before anything waits for it.
-    for (let i = 0; i < count; i++) fetched ^= table[mix(hashes[i]) & mask];
+    for (let i = 0; i < count; i++) fetched ^= slots[mix(hashes[i]) & mask];
     for (let i = 0; i < count; i++) {
       const mixed = mix(hashes[i]), sign = mixed >>> (bits + 1);
       let slot = mixed & mask;
-      while (table[slot] !== 0 && table[slot] >>> bits !== sign) slot = (slot + 1) & mask;
-      found[i] = (table[slot] & low) - 1;
+      while (slots[slot] !== 0 && slots[slot] >>> bits !== sign) slot = (slot + 1) & mask;
+      found[i] = (slots[slot] & low) - 1;
     }
     for (let i = 0; i < count; i++) if (found[i] > 0) fetched ^= names[nameEnds[found[i] - 1]] ^ pairStarts[found[i]];
     this.fetched = fetched;
@@ -226,14 +240,20 @@ export class ModelFile {
     for (let i = 0; i < count; i++) fetched += pairLabels[pairs[i]] + weights[pairs[i]];
     this.fetched = fetched;
   }
+}
 
-  /** The attribute in each slot + 1 in the lower bits, what is left of its hash in those above. */
-  #tabled(): Int32Array {
-    const slots = this.#slots, ends = this.nameEnds, names = this.names, bits = (this.#bits = 32 - Math.clz32(ends.length)), ofNames = new Int32Array(ends.length), table = new Int32Array(slots.length);
-    for (let a = 0, from = 0; a < ends.length; from = ends[a++]) ofNames[a] = ((mix(hashed(names, from, ends[a], SEED)) >>> (bits + 1)) << bits) | (a + 1);
-    for (let slot = 0; slot < slots.length; slot++) if (slots[slot] !== 0) table[slot] = ofNames[slots[slot] - 1];
-    return table;
-  }
+/** Slots of version 1 with what those of later versions hold. */
+function withHashes(slots: Int32Array, names: Uint8Array, ends: Int32Array): Int32Array {
+  const ofNames = new Int32Array(ends.length);
+  for (let a = 0, from = 0; a < ends.length; from = ends[a++]) ofNames[a] = slotOf(mix(hashed(names, from, ends[a], SEED)), a, ends.length);
+  return slots.map((a) => (a === 0 ? 0 : ofNames[a - 1]));
+}
+
+/** Whether each slot holds 0 or one of so many attributes. */
+function hold(slots: Int32Array, attributes: number): boolean {
+  const low = (1 << bitsOf(attributes)) - 1;
+  for (let i = 0; i < slots.length; i++) if (slots[i] !== 0 && (slots[i] < 0 || (slots[i] & low) < 1 || (slots[i] & low) > attributes)) return false;
+  return true;
 }
 
 function rises(x: Int32Array): boolean {

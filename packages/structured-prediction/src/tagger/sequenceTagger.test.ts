@@ -266,6 +266,22 @@ describe("the model file", () => {
     expect(SequenceTagger.fromBytes(shifted.subarray(1)).tag(["dog"])).toEqual(["NOUN"]);
   });
 
+  it("of version 1, which held no hashes, is read too", () => {
+    const old = bytes.slice(), words = new Uint32Array(old.buffer), [C, A, P, H] = words.subarray(4), slots = words.subarray(16 + 2 * C + C * C + 2 * P + 2 * A + 1 + C).subarray(0, H);
+    for (let i = 0; i < H; i++) slots[i] &= 2 ** (32 - Math.clz32(A)) - 1;
+    expect(new Set(slots)).toEqual(new Set(Array.from({ length: A + 1 }, (_, a) => a)));
+    words[1] = 1;
+    let checksum = 0x811c9dc5;
+    for (let i = 4; i < words.length; i++) {
+      checksum = Math.imul(checksum ^ words[i], 0x9e3779b1);
+      checksum ^= checksum >>> 15;
+    }
+    words[3] = checksum;
+    const read = SequenceTagger.fromBytes(old);
+    expect([...read.weights()]).toEqual([...tagger.weights()]);
+    for (const { tokens } of held) expectExact(read.emissions(tokens), tagger.emissions(tokens));
+  });
+
   it("finds attributes of any script", () => {
     const words = ["naïve", "東京", "😀", "a", "", "\u{10ffff}"].filter((word) => word !== "");
     const read = SequenceTagger.fromBytes(SequenceTagger.fit(words.map((word, i) => ({ tokens: [word], labels: [i % 2 === 0 ? "X" : "Y"] })), { features: "%x[0,0]", l2: 0.01 }).toBytes());
@@ -291,7 +307,7 @@ describe("the model file", () => {
     };
     expect(message(() => SequenceTagger.fromBytes(new Uint8Array(3)))).toMatchInlineSnapshot(`"FormatError: SequenceTagger.fromBytes: expected \`bytes\` of at least 64 bytes, got 3"`);
     expect(message(() => SequenceTagger.fromBytes(changed(0, 65)))).toMatchInlineSnapshot(`"FormatError: SequenceTagger.fromBytes: expected \`bytes\` to begin with "LGTG", got "AGTG""`);
-    expect(message(() => SequenceTagger.fromBytes(changed(4, 2)))).toMatchInlineSnapshot(`"FormatError: SequenceTagger.fromBytes: expected \`bytes\` of version 1, got 2. Upgrade @logits/structured-prediction to read it"`);
+    expect(message(() => SequenceTagger.fromBytes(changed(4, 3)))).toMatchInlineSnapshot(`"FormatError: SequenceTagger.fromBytes: expected \`bytes\` of version 2, got 3. Upgrade @logits/structured-prediction to read it"`);
     expect(message(() => SequenceTagger.fromBytes(bytes.subarray(0, 400)))).toMatch(/^FormatError: SequenceTagger.fromBytes: expected `bytes` of \d+ bytes, got 400$/);
     expect(message(() => SequenceTagger.fromBytes(changed(400, bytes[400] ^ 1)))).toMatch(/^FormatError: SequenceTagger.fromBytes: expected `bytes` whose checksum is \d+, got \d+: the file is damaged$/);
   });
