@@ -1,6 +1,6 @@
 import { EXP, halfExp, halfExpBounded } from "./lib/exp";
 import { log1p64, log64 } from "./lib/log";
-import { loadTail, madd, sumLanes } from "./lib/vector";
+import { anyNaN, loadTail, madd, sumLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
 // Rows of up to this many columns go four at a time, one per lane: a row has the same bits wherever it stands, also where fewer than four are left.
@@ -424,23 +424,8 @@ function oneRow(x: usize, y: usize, cols: i32, step: usize, beta: f32, temperatu
     if (keep) uniform = fromOne(weights, cols, <f32>(2 * <f64>cols / (2 * half + equal)));
   }
   // The weight of NaN is NaN; so are all of them beside an infinite largest.
-  if ((!(select & NEEDS_WEIGHTS) || half != half) && holdsNaN(x, cols)) top = NaN;
+  if ((!(select & NEEDS_WEIGHTS) || half != half) && anyNaN(x, cols)) top = NaN;
   finish(x, y, cols, step, beta, temperature, select, top, second, half, half1, equal, uniform, gamma, count, chosen);
-}
-
-function holdsNaN(x: usize, cols: i32): bool {
-  const end = x + (<usize>cols << 2);
-  let nan = i32x4.splat(0);
-  for (const stop = x + ((<usize>cols & ~3) << 2); x < stop; x += 16) {
-    const v = v128.load(x);
-    nan = v128.or(nan, f32x4.ne(v, v));
-  }
-  let found = v128.any_true(nan);
-  for (; x < end; x += 4) {
-    const v = load<f32>(x);
-    if (v != v) found = true;
-  }
-  return found;
 }
 
 // `count` rows, 1 to 4, transposed into `lanes` (one vector per column), so that no remainder and no horizontal step is left. Missing rows repeat the first.

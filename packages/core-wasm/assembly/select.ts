@@ -1,4 +1,4 @@
-import { maxLanes } from "./lib/vector";
+import { anyNaN, maxLanes } from "./lib/vector";
 export { ABI_VERSION } from "./lib/abi";
 
 // At most this many keys are sorted by counting, for each key, the keys before it: no branch, four keys at a time.
@@ -75,21 +75,6 @@ function blockLength(cols: i32, k: i32): i32 {
 
 function capacity(cols: i32, k: i32, block: i32): i32 {
   return block ? (k - 1) * block + k : cols;
-}
-
-function anyNaN(x: usize, cols: i32): bool {
-  const stop = x + ((<usize>cols & ~3) << 2), end = x + (<usize>cols << 2);
-  let nan = i32x4.splat(0);
-  for (; x < stop; x += 16) {
-    const v = v128.load(x);
-    nan = v128.or(nan, f32x4.ne(v, v));
-  }
-  let found = v128.any_true(nan);
-  for (; x < end; x += 4) {
-    const v = load<f32>(x);
-    if (v != v) found = true;
-  }
-  return found;
 }
 
 // maxima[b] = the largest of block b, a multiple of 16 elements (the last may be shorter); true if there is a NaN.

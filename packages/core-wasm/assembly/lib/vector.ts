@@ -34,3 +34,19 @@ export function storeTail(p: usize, count: usize, v: v128): void {
   if (count > 1) v128.store_lane<f32>(p, v, 1, 4);
   if (count > 2) v128.store_lane<f32>(p, v, 2, 8);
 }
+
+// Whether one of `cols` elements is NaN.
+export function anyNaN(x: usize, cols: i32): bool {
+  const stop = x + ((<usize>cols & ~3) << 2), end = x + (<usize>cols << 2);
+  let nan = i32x4.splat(0);
+  for (; x < stop; x += 16) {
+    const v = v128.load(x);
+    nan = v128.or(nan, f32x4.ne(v, v));
+  }
+  let found = v128.any_true(nan);
+  for (; x < end; x += 4) {
+    const v = load<f32>(x);
+    if (v != v) found = true;
+  }
+  return found;
+}
