@@ -1,8 +1,8 @@
 import { checkInteger } from "@logits/tensor";
 import { checkEvaluation, checkStart, checkTolerance, dot, normOf, startOf } from "./check.ts";
+import { Curvature } from "./curvature.ts";
 import { type LinePoint, lineSearch } from "./lineSearch.ts";
 import type { Objective, OptimizerProgress, OptimizerResult, SteppedObjective } from "./result.ts";
-import { quasiNewtonDirection, type CurvaturePair } from "./quasiNewtonDirection.ts";
 import { run } from "./run.ts";
 
 /** Options of `lbfgs`. */
@@ -64,20 +64,18 @@ export function* lbfgsSteps<Piece = never>(f: Objective | SteppedObjective<Piece
   const progress = (): OptimizerProgress => ({ x, value, gradientNorm, iterations, evaluations });
   const result = (reason: OptimizerResult["reason"]): OptimizerResult => ({ ...progress(), x: x.slice(), converged: reason === "gradient", reason });
   yield progress();
-  // Differences of points and gradients, oldest first.
-  let pairs: CurvaturePair[] = [];
-  const weights = new Float64Array(memory);
+  const curvature = new Curvature(memory);
   while (gradientNorm > gradientTolerance) {
     if (iterations === maxIterations) return result("iterations");
-    quasiNewtonDirection(gradient, pairs, weights, direction);
+    curvature.direct(gradient, direction);
     const slope = dot(gradient, direction);
     if (!(slope < 0 && slope > -Infinity)) {
-      if (pairs.length === 0) return result("lineSearch");
-      pairs = [];
+      if (curvature.isEmpty) return result("lineSearch");
+      curvature.forget();
       continue;
     }
     const start: LinePoint = { step: 0, value, slope };
-    const search = lineSearch(start, pairs.length > 0 ? 1 : Math.min(1, 1 / gradientNorm), noise);
+    const search = lineSearch(start, curvature.isEmpty ? Math.min(1, 1 / gradientNorm) : 1, noise);
     let asked = search.next();
     let atStep = 0, atValue = value;
     while (!asked.done) {
@@ -89,25 +87,16 @@ export function* lbfgsSteps<Piece = never>(f: Objective | SteppedObjective<Piece
     }
     if (!asked.value.ok) {
       // Curvature that misleads is forgotten once; then no lower value can be reached.
-      if (pairs.length === 0) return result("lineSearch");
-      pairs = [];
+      if (curvature.isEmpty) return result("lineSearch");
+      curvature.forget();
       continue;
     }
-    const pair = pairs.length === memory ? pairs.shift()! : { s: new Float64Array(p), y: new Float64Array(p), rho: 0 };
-    for (let i = 0; i < p; i++) {
-      pair.s[i] = trial[i] - x[i];
-      pair.y[i] = trialGradient[i] - gradient[i];
-    }
-    const sy = dot(pair.s, pair.y);
+    curvature.learn(x, trial, gradient, trialGradient);
     x.set(trial);
     gradient.set(trialGradient);
     value = atValue;
     gradientNorm = normOf(gradient);
     iterations++;
-    if (sy > 2.220446049250313e-16 * dot(pair.y, pair.y)) {
-      pair.rho = 1 / sy;
-      pairs.push(pair);
-    }
   }
   return result("gradient");
 }

@@ -1,7 +1,7 @@
 import { checkInteger, describe, rangeError, typeError } from "@logits/tensor";
-import { checkEvaluation, checkStart, checkTolerance, dot, normOf, startOf } from "./check.ts";
+import { checkEvaluation, checkStart, checkTolerance, normOf, startOf } from "./check.ts";
+import { Curvature } from "./curvature.ts";
 import type { Objective, OptimizerProgress, OptimizerResult, SteppedObjective } from "./result.ts";
-import { quasiNewtonDirection, type CurvaturePair } from "./quasiNewtonDirection.ts";
 import { run } from "./run.ts";
 
 /** Options of `owlqn`. */
@@ -71,14 +71,13 @@ export function* owlqnSteps<Piece = never>(f: Objective | SteppedObjective<Piece
   const progress = (): OptimizerProgress => ({ x, value, gradientNorm, iterations, evaluations });
   const result = (reason: OptimizerResult["reason"]): OptimizerResult => ({ ...progress(), x: x.slice(), converged: reason === "gradient", reason });
   yield progress();
-  let pairs: CurvaturePair[] = [];
-  const weights = new Float64Array(memory);
+  const curvature = new Curvature(memory);
   while (gradientNorm > gradientTolerance) {
     if (iterations === maxIterations) return result("iterations");
-    quasiNewtonDirection(pseudo, pairs, weights, direction);
+    curvature.direct(pseudo, direction);
     // The curvature must not turn a component against the steepest descent.
     for (let i = 0; i < p; i++) if (direction[i] * pseudo[i] >= 0) direction[i] = 0;
-    let step = pairs.length > 0 ? 1 : Math.min(1, 1 / gradientNorm), accepted = false, atValue = value;
+    let step = curvature.isEmpty ? Math.min(1, 1 / gradientNorm) : 1, accepted = false, atValue = value;
     for (let halving = 0; halving <= HALVINGS && !accepted; halving++, step /= 2) {
       let slope = 0, moved = false;
       for (let i = 0; i < p; i++) {
@@ -105,26 +104,17 @@ export function* owlqnSteps<Piece = never>(f: Objective | SteppedObjective<Piece
     }
     if (!accepted) {
       // Curvature that misleads is forgotten once; then no lower value can be reached.
-      if (pairs.length === 0) return result("lineSearch");
-      pairs = [];
+      if (curvature.isEmpty) return result("lineSearch");
+      curvature.forget();
       continue;
     }
-    const pair = pairs.length === memory ? pairs.shift()! : { s: new Float64Array(p), y: new Float64Array(p), rho: 0 };
-    for (let i = 0; i < p; i++) {
-      pair.s[i] = trial[i] - x[i];
-      pair.y[i] = trialGradient[i] - gradient[i];
-    }
-    const sy = dot(pair.s, pair.y);
+    curvature.learn(x, trial, gradient, trialGradient);
     x.set(trial);
     gradient.set(trialGradient);
     value = atValue;
     pseudoGradient(x, gradient, l1, pseudo);
     gradientNorm = normOf(pseudo);
     iterations++;
-    if (sy > 2.220446049250313e-16 * dot(pair.y, pair.y)) {
-      pair.rho = 1 / sy;
-      pairs.push(pair);
-    }
   }
   return result("gradient");
 }
