@@ -123,9 +123,21 @@ if (!missing) {
       expect((await sampler.sampleAsync(gpu.tensor(scores(0, 7, 1)), { position: 0 })).tokens.shape).toEqual([0]);
     });
 
+    it("leave no buffer where something is refused", async () => {
+      const x = gpu.tensor([[1, 2, 3], [1, 2, 3]]), guidance = { references: [x], weights: [1, 1], margin: 1 }, none = { scores: new Map() }, uniforms = [0, 0], held = (): number => gpu.memory.bytes - gpu.memory.idleBytes, before = held();
+      for (const options of [{ guidance, changes: [] }, { guidance, changes: [none, { scores: new Map([[9, {}]]) }] }, { changes: [none, {} as never] }, { guidance: { ...guidance, k: 0 } }]) {
+        expect(() => sampleTokens(x, { uniforms, ...options })).toThrow();
+        expect(held()).toBe(before);
+      }
+      const small = await webgpu({ gpu: dawn, bindingBytes: 65536 }), rows = 4000, many = small.tensor(new Float32Array(rows)).reshape([rows, 1]), { bytes, idleBytes } = small.memory;
+      expect(() => sampleTokens(many, { uniforms: new Float32Array(rows), guidance: { references: [many], weights: [1, 1] }, changes: new Array(rows).fill(none) })).toThrow("with at most 3264 rows");
+      expect(small.memory.bytes - small.memory.idleBytes).toBe(bytes - idleBytes);
+      small.dispose();
+    });
+
     it("are guided by scores that are on the GPU too", async () => {
       const [logits, ...others] = [1, 2, 3].map((seed) => scores(6, 500, 90 + seed).data.map((v) => (v === -INF ? -9 : v))).map((data) => new Tensor("float32", [6, 500], data)), [x, ...there] = [logits, ...others].map((one) => gpu.tensor(one));
-      for (const [guidance, count] of [[{ kind: "classifier-free", scale: 1.5 }, 1], [{ kind: "contrastive", plausibility: 0.01 }, 1], [{ kind: "comparator", plausibility: 0.2, k: 3, beta: 0.5 }, 2]] as const) {
+      for (const [guidance, count] of [[{ kind: "classifier-free", scale: 1.5 }, 1], [{ kind: "contrastive", plausibility: 0.01 }, 1], [{ kind: "comparator", plausibility: 0.2, k: 3, beta: 0.5 }, 2], [{ kind: "contrastive", k: 501 }, 1]] as const) {
         const sampler = new Sampler({ seed: 2, guidance, presencePenalty: 1, topP: 0.95 }), told = { position: 1, tokens: Array.from({ length: 6 }, (_, r) => [r, 7]) };
         const want = sampler.sample(logits, { ...told, references: others.slice(0, count) }), got = await sampler.sampleAsync(x, { ...told, references: there.slice(0, count) });
         for (const name of ["tokens", "candidates"] as const) expectExact(got[name], want[name], `${guidance.kind} ${name}`);
@@ -143,6 +155,11 @@ if (!missing) {
         expectExact(got.candidates, want.candidates);
         expect(gpu.bytesRead - before).toBe(64);
       }
+    });
+
+    it("are those of the processor where mirostat's bound is beyond every float32", async () => {
+      const logits = scores(3, 40, 8), options = { seed: 4, mirostat: { surprise: 50 } };
+      expectExact((await new Sampler(options).sampleAsync(gpu.tensor(logits), { position: 0 })).candidates, new Sampler(options).sample(logits, { position: 0 }).candidates);
     });
 
     it("are drawn from scores with changes, whose own stay as they were", async () => {

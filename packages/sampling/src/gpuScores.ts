@@ -39,7 +39,8 @@ export async function drawOnGpu(logits: GpuScores, options: SamplerOptions, draw
       ...rulesOf(options), uniforms: draws.map(({ uniform }) => uniform),
       ...(guidance && { guidance }),
       ...(draws.some(({ scores, only }) => scores.size > 0 || only) && { changes: draws }),
-      ...(bounded && { epsilons: draws.map(({ bound = Infinity }) => Math.min(1, exp(-bound))) }),
+      // At least the smallest normal float32: an epsilon of 0 is no rule, beside which impossible tokens count.
+      ...(bounded && { epsilons: draws.map(({ bound = Infinity }) => Math.min(1, Math.max(2 ** -126, exp(-bound)))) }),
     }));
     Object.assign(made, operations.logitStatistics(logits, { select: ["energy", "entropy", "margin"] }));
     if (!bounded) {

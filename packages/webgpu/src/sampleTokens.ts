@@ -18,7 +18,7 @@ export interface ScoreGuidance {
   readonly weights: readonly number[];
   /** Tokens count whose logit is at most this below the k-th largest, >= 0; the others are impossible. Default Infinity: all count. */
   readonly margin?: number;
-  /** An integer in [1, V], at most 4,096. Default 1. */
+  /** An integer from 1 up; the smallest logit counts where there are fewer, and more than 4,096 are refused. Default 1. */
   readonly k?: number;
 }
 
@@ -118,17 +118,20 @@ export function sampleTokens(logits: GpuTensor, options: SampleTokensOptions): S
     check("epsilons", "in [0, 1], one for each row", epsilon >= 0 && epsilon <= 1, epsilon, ` for row ${r}`);
     numbers.set([u, epsilon, Number(changes?.[r]?.only ?? false)], 3 * r);
   }
-  const scores = guidance ? guided(where, logits, rows, guidance) : logits, x = changes ? changed(where, scores, rows, changes) : scores, all = sectionsFor(where, [x], rows, NAMES), drawn = gpu.tensor(numbers);
-  const [twice, limit] = distances(greedy ? 1 : temperature), floats = greedy ? [1, 0, 1, -1] : [topP, minP, typicalP, eta > 0 || epsilons ? eta : -1];
-  runRows(gpu, where, FAMILY, {}, [operand(x, cols), operand(logits, cols), operand(drawn, 3)], rows, (count, first) => [count, cols, outer, first, greedy ? 1 : topK], [twice, limit, ...floats], { slot: all.slot, at: 0, count: all.size });
-  drawn.dispose();
-  for (const made of [scores, x]) if (made !== logits) made.dispose();
-  return sectionsOf(all, rows, NAMES, { tokens: (data) => checkTokens(where, data as Int32Array), candidates: true }) as SampledTokens;
+  const made: GpuTensor[] = [], keep = (y: GpuTensor): GpuTensor => (made.push(y), y);
+  try {
+    const scores = guidance ? keep(guided(where, logits, rows, guidance)) : logits, x = changes ? keep(changed(where, scores, rows, changes)) : scores, drawn = keep(gpu.tensor(numbers)), all = sectionsFor(where, [x], rows, NAMES);
+    const [twice, limit] = distances(greedy ? 1 : temperature), floats = greedy ? [1, 0, 1, -1] : [topP, minP, typicalP, eta > 0 || epsilons ? eta : -1];
+    runRows(gpu, where, FAMILY, {}, [operand(x, cols), operand(logits, cols), operand(drawn, 3)], rows, (count, first) => [count, cols, outer, first, greedy ? 1 : topK], [twice, limit, ...floats], { slot: all.slot, at: 0, count: all.size });
+    return sectionsOf(all, rows, NAMES, { tokens: (data) => checkTokens(where, data as Int32Array), candidates: true }) as SampledTokens;
+  } finally {
+    for (const y of made) y.dispose();
+  }
 }
 
 /** The scores of several models in one. */
-function guided(where: string, logits: GpuTensor, rows: Rows, { references, weights, margin = Infinity, k = 1 }: ScoreGuidance): GpuTensor {
-  const { gpu, shape } = logits, { cols } = rows, [a, b = a] = references, limited = margin < Infinity;
+function guided(where: string, logits: GpuTensor, rows: Rows, { references, weights, margin = Infinity, k: place = 1 }: ScoreGuidance): GpuTensor {
+  const { gpu, shape } = logits, { cols } = rows, k = Math.min(place, cols), [a, b = a] = references, limited = margin < Infinity;
   if (!(references.length === 1 || references.length === 2) || weights.length !== references.length + 1 || !weights.every(Number.isFinite) || !(margin >= 0)) throw rangeError(where, "guidance", "of one or two references with one more finite weight, and a margin >= 0", `${references.length}, [${weights.join(", ")}] and ${margin}`);
   for (const reference of references) {
     checkGpuTensor(where, "references", reference, logits);
