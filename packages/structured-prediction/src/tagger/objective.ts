@@ -5,9 +5,6 @@ import type { Dataset } from "./dataset.ts";
 /** Tokens and bundles of a piece of work: a few milliseconds. */
 const TOKENS = 8192, SENTENCES = 4096, BUNDLES = 16384;
 
-/** Bundles, or tokens, whose rows are looked at ahead of their use: all of them are then on their way from memory at the same time. */
-const AHEAD = 32;
-
 /** Where the parameters lie: start [C], end [C], transitions [C, C], a weight for each pair. */
 export function parameterCount({ labels: { length: C }, pairLabels }: Dataset): number {
   return 2 * C + C * C + pairLabels.length;
@@ -26,14 +23,12 @@ export function crfObjective<Piece>(data: Dataset, l2: number, piece: Piece): St
   const bundleCount = bundleStarts.length - 1, batch = offsets.length - 1, PAIRS = 2 * C + C * C;
   const scores = new Float32Array(bundleCount * C), differences = new Float64Array(bundleCount * C), emissions = new Float32Array(total * C);
   const counts = labelCounts(data);
-  // Of what is looked at ahead of its use; nobody needs it, but without it engines would not look.
-  const fetched = new Float64Array(1);
   return function* (x, gradient) {
     const start = Float32Array.from(x.subarray(0, C)), end = Float32Array.from(x.subarray(C, 2 * C)), transitions = Float32Array.from(x.subarray(2 * C, PAIRS));
     const weights = x.subarray(PAIRS), weightGradient = gradient.subarray(PAIRS);
     let value = 0;
     for (let b = 0; b < bundleCount; b += BUNDLES) {
-      scoreBundles(data, weights, b, Math.min(bundleCount, b + BUNDLES), scores, fetched);
+      scoreBundles(data, weights, b, Math.min(bundleCount, b + BUNDLES), scores);
       yield piece;
     }
     differences.fill(0);
@@ -44,7 +39,7 @@ export function crfObjective<Piece>(data: Dataset, l2: number, piece: Piece): St
       emissions.fill(0);
       for (let g = 0; g < groups; g += 4) {
         for (let t = 0; t < total; t += TOKENS) {
-          scoreTokens(data, scores, g, t, Math.min(total, t + TOKENS), emissions, fetched);
+          scoreTokens(data, scores, g, t, Math.min(total, t + TOKENS), emissions);
           yield piece;
         }
       }
@@ -63,7 +58,7 @@ export function crfObjective<Piece>(data: Dataset, l2: number, piece: Piece): St
       }
       for (let g = 0; g < groups; g += 4) {
         for (let t = 0; t < total; t += TOKENS) {
-          spread(data, emissions, g, t, Math.min(total, t + TOKENS), differences, fetched);
+          spread(data, emissions, g, t, Math.min(total, t + TOKENS), differences);
           yield piece;
         }
       }
@@ -72,7 +67,7 @@ export function crfObjective<Piece>(data: Dataset, l2: number, piece: Piece): St
     }
     for (let p = 0; p < pairCounts.length; p++) weightGradient[p] = -pairCounts[p];
     for (let b = 0; b < bundleCount; b += BUNDLES) {
-      collect(data, differences, b, Math.min(bundleCount, b + BUNDLES), weightGradient, fetched);
+      collect(data, differences, b, Math.min(bundleCount, b + BUNDLES), weightGradient);
       yield piece;
     }
     return l2 > 0 ? value + ridge(x, l2, gradient) : value;
@@ -94,10 +89,9 @@ function labelCounts({ labels: { length: C }, offsets, gold }: Dataset): Float64
 }
 
 /** Scores of the bundles [from, to): sums of the weights of their pairs, in float64. */
-function scoreBundles({ labels: { length: C }, bundleStarts, bundleAttributes, pairStarts, pairLabels }: Dataset, weights: Float64Array, from: number, to: number, scores: Float32Array, fetched: Float64Array): void {
+function scoreBundles({ labels: { length: C }, bundleStarts, bundleAttributes, pairStarts, pairLabels }: Dataset, weights: Float64Array, from: number, to: number, scores: Float32Array): void {
   const row = new Float64Array(C);
   for (let b = from; b < to; b++) {
-    if ((b - from) % AHEAD === 0) fetchPairs(bundleAttributes, pairStarts, bundleStarts[b], bundleStarts[Math.min(to, b + AHEAD)], weights, fetched);
     row.fill(0);
     for (let k = bundleStarts[b]; k < bundleStarts[b + 1]; k++) {
       const a = bundleAttributes[k];
@@ -111,9 +105,8 @@ function scoreBundles({ labels: { length: C }, bundleStarts, bundleAttributes, p
  * Adds the scores of four bundles of each of the tokens [from, to): four at a time are loaded and stored once, and more than a few groups at a time would not fit a
  * cache.
  */
-function scoreTokens({ labels: { length: C }, gold: { length: N }, bundles }: Dataset, scores: Float32Array, group: number, from: number, to: number, emissions: Float32Array, fetched: Float64Array): void {
+function scoreTokens({ labels: { length: C }, gold: { length: N }, bundles }: Dataset, scores: Float32Array, group: number, from: number, to: number, emissions: Float32Array): void {
   for (let t = from, at = group * N + from; t < to; t++, at++) {
-    if ((t - from) % AHEAD === 0) fetchRows(bundles, N, at, Math.min(AHEAD, to - t), scores, C, fetched);
     const row = t * C, i = bundles[at] * C, j = bundles[at + N] * C, k = bundles[at + 2 * N] * C, l = bundles[at + 3 * N] * C;
     for (let c = 0; c < C; c++) emissions[row + c] += scores[i + c] + scores[j + c] + (scores[k + c] + scores[l + c]);
   }
@@ -146,9 +139,8 @@ function addEdges(marginals: Float32Array, pairs: Float64Array, offsets: Int32Ar
 }
 
 /** Marginals of the tokens [from, to) go back to four bundles of each. */
-function spread({ labels: { length: C }, gold: { length: N }, bundles }: Dataset, marginals: Float32Array, group: number, from: number, to: number, differences: Float64Array, fetched: Float64Array): void {
+function spread({ labels: { length: C }, gold: { length: N }, bundles }: Dataset, marginals: Float32Array, group: number, from: number, to: number, differences: Float64Array): void {
   for (let t = from, at = group * N + from; t < to; t++, at++) {
-    if ((t - from) % AHEAD === 0) fetchRows(bundles, N, at, Math.min(AHEAD, to - t), differences, C, fetched);
     const row = t * C, i = bundles[at] * C, j = bundles[at + N] * C, k = bundles[at + 2 * N] * C, l = bundles[at + 3 * N] * C;
     for (let c = 0; c < C; c++) {
       const p = marginals[row + c];
@@ -161,32 +153,13 @@ function spread({ labels: { length: C }, gold: { length: N }, bundles }: Dataset
 }
 
 /** What the bundles [from, to) got goes to the pairs of their attributes. */
-function collect({ labels: { length: C }, bundleStarts, bundleAttributes, pairStarts, pairLabels }: Dataset, differences: Float64Array, from: number, to: number, gradient: Float64Array, fetched: Float64Array): void {
+function collect({ labels: { length: C }, bundleStarts, bundleAttributes, pairStarts, pairLabels }: Dataset, differences: Float64Array, from: number, to: number, gradient: Float64Array): void {
   for (let b = from; b < to; b++) {
-    if ((b - from) % AHEAD === 0) fetchPairs(bundleAttributes, pairStarts, bundleStarts[b], bundleStarts[Math.min(to, b + AHEAD)], gradient, fetched);
     for (let k = bundleStarts[b]; k < bundleStarts[b + 1]; k++) {
       const a = bundleAttributes[k];
       for (let p = pairStarts[a], stop = pairStarts[a + 1]; p < stop; p++) gradient[p] += differences[b * C + pairLabels[p]];
     }
   }
-}
-
-/** Looks at four rows of each of `count` tokens. */
-function fetchRows(bundles: Int32Array, N: number, from: number, count: number, rows: Float32Array | Float64Array, C: number, fetched: Float64Array): void {
-  const line = 64 / rows.BYTES_PER_ELEMENT;
-  let sum = 0;
-  for (let at = from; at < from + count; at++) {
-    const i = bundles[at] * C, j = bundles[at + N] * C, k = bundles[at + 2 * N] * C, l = bundles[at + 3 * N] * C;
-    for (let c = 0; c < C; c += line) sum += rows[i + c] + rows[j + c] + rows[k + c] + rows[l + c];
-  }
-  fetched[0] = sum;
-}
-
-/** Looks at what the attributes [from, to) of bundles have. */
-function fetchPairs(attributes: Int32Array, pairStarts: Int32Array, from: number, to: number, values: Float64Array, fetched: Float64Array): void {
-  let sum = 0;
-  for (let k = from; k < to; k++) sum += values[pairStarts[attributes[k]]];
-  fetched[0] = sum;
 }
 
 /** Adds the gradient of (l2 / 2) |x|^2 and returns it. */
