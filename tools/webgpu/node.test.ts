@@ -208,6 +208,15 @@ if (!missing) {
       }
     });
 
+    it("words that are masked with the lowest float32 leave the loss of the others", async () => {
+      const [x, w] = [gpu.tensor([[1, 0]]), gpu.tensor([[2, 5], [0, 7], [1, 1], [1, 3]])], mask = -3.4028234663852886e38;
+      for (const labelSmoothing of [0, 2 ** -24]) {
+        // Smoothing takes its share of the mean, half the lowest one.
+        const [one, masked] = [0, mask].map((bias) => linearCrossEntropy(x, w, [0], { labelSmoothing, bias: [0, 0, bias || -Infinity, bias || -Infinity] })), got = await gpu.read([one, masked]);
+        expectClose(got[1].data, [labelSmoothing ? -0.5 * labelSmoothing * mask : got[0].data[0]], { rtol: 1e-6 });
+      }
+    });
+
     it("wide rows keep the bounds of the table", async () => {
       const random = testRandom(3), cols = 151_936, data = Float32Array.from({ length: 2 * cols }, () => 3 * random.normal());
       const { energy, entropy: h, argmax: best } = await gpu.read(logitStatistics(gpu.tensor({ data, shape: [2, cols] })));

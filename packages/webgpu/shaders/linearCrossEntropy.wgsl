@@ -1,7 +1,7 @@
 // Cross-entropy over a vocabulary, a tile z: f32[rows, cols] of its logits at a time; the word of column c is first + c.
 // labels: i32[rows], bias: f32[cols] (hasBias = 1), factors: f32[rows]; all floats as bits. A logit is cap tanh((z + bias) / cap) (cap 0: z + bias); a bias of -Infinity makes a word impossible.
-//   STATE     z: the logits, state: f32[rows, 5]: the largest logit m so far (NaN where one is NaN or +Infinity), others: the sum of exp(logit - m) but for m's own 1, the label's logit, and sum and
-//             number of the possible logits. With last = 1: logs[r] = L = m + log(1 + others), values[r] = factors[r] (L - (1 - smoothing) the label's logit - smoothing their mean + zLoss L^2)
+//   STATE     z: the logits, state: f32[rows, 5]: the largest logit m so far (NaN where one is NaN or +Infinity), others: the sum of exp(logit - m) but for m's own 1, the label's logit, and sum times 2^-24
+//             and number of the possible logits. With last = 1: logs[r] = L = m + log(1 + others), values[r] = factors[r] (L - (1 - smoothing) the label's logit - smoothing their mean + zLoss L^2)
 //   GRADIENT  z[r, c] = factors[r] ((1 + 2 zLoss L) exp(logit - L) - (1 - smoothing) [first + c is the label] - smoothing / number, if possible) (1 - (logit / cap)^2), with a cap 0 for -Infinity;
 //             ready = 1: z holds the logits
 // A row with NaN or +Infinity, or without a possible word: NaN; an impossible label: +Infinity.
@@ -70,7 +70,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           let bits = z[origin + c];
           // The largest count, as 1 each.
           if (rank(bits) == top) { part.y += 1.0; } else { part.x += ratio(bits, here); }
-          if (bits != MINUS_INFINITE) { part += vec4f(0.0, 0.0, bitcast<f32>(bits), 1.0); }
+          // Times 2^-24: many of the largest float32 have a sum.
+          if (bits != MINUS_INFINITE) { part += vec4f(0.0, 0.0, 5.9604644775390625e-8 * bitcast<f32>(bits), 1.0); }
           c += LANES;
         }
         total += part;
@@ -111,7 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       value = INFINITE;
       let own = state[at + 2u];
       let top = bitcast<f32>(m);
-      if (finite(own)) { value = bitcast<u32>(bitcast<f32>(factor) * ((1.0 - params.smoothing) * (top - bitcast<f32>(own)) + params.smoothing * (top - total.z / total.w) + l + params.zLoss * L * L)); }
+      if (finite(own)) { value = bitcast<u32>(bitcast<f32>(factor) * ((1.0 - params.smoothing) * (top - bitcast<f32>(own)) + select(0.0, params.smoothing * (top - 16777216.0 * (total.z / total.w)), params.smoothing > 0.0) + l + params.zLoss * L * L)); }
     }
     values[params.shiftValues + row] = value;
     logs[params.shiftLogs + row] = log;
