@@ -1,7 +1,7 @@
 import type { TemperatureScaling } from "@logits/calibration";
 import type { Detector } from "@logits/ood";
 import { log, exp } from "@logits/statistics";
-import { Tensor, UnsupportedKernelError, rangeError, typeError } from "@logits/tensor";
+import { Tensor, UnsupportedKernelError, isOnGpu, rangeError, typeError } from "@logits/tensor";
 import type { InvalidWhy } from "./decision.ts";
 import type { RowFields } from "./rows.ts";
 
@@ -42,11 +42,6 @@ export interface Sketch {
 const WORDS = 15;
 /** Beyond it whole rows are read. */
 const MOST = 4096;
-
-/** Whether an argument is on a GPU, with its operations or without. */
-export function isOnGpu(x: unknown): boolean {
-  return (x as { readonly location?: unknown } | null | undefined)?.location === "gpu-buffer";
-}
 
 /** The logits of the argument, if they are on a GPU. */
 export function gpuLogitsOf(where: string, rows: unknown): GpuLogits | undefined {

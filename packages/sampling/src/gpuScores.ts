@@ -13,11 +13,6 @@ export interface GpuScores {
   readonly operations: { sampleTokens(logits: GpuScores, options: object): object; logitStatistics(logits: GpuScores, options: object): object };
 }
 
-/** Whether an argument is on a GPU, with its operations or without. */
-export function isOnGpu(x: unknown): boolean {
-  return (x as { readonly location?: unknown } | null | undefined)?.location === "gpu-buffer";
-}
-
 /** What a draw on a GPU is told of a row. */
 export interface GpuDraw {
   /** In [0, 1). */

@@ -1,6 +1,6 @@
 import { drawToken, tokenRows, type TokenDraw, type TokenOptions, type TokenRow, type TokenRows, type TokenRules } from "@logits/core-wasm/sampling";
-import { Tensor, asFloat32, checkInteger, float16ToFloat32, rangeError, sizeOf, typeError, type TensorLike } from "@logits/tensor";
-import { checkGpuScores, drawOnGpu, isOnGpu, type GpuScores } from "./gpuScores.ts";
+import { Tensor, asFloat32, checkInteger, float16ToFloat32, isOnGpu, rangeError, sizeOf, typeError, type TensorLike } from "@logits/tensor";
+import { checkGpuScores, drawOnGpu, type GpuScores } from "./gpuScores.ts";
 import { GenerationRun, type GenerateOptions, type GenerationResult } from "./generate.ts";
 import { REFERENCES, checkGuidance, combinationOf, guideRow, type Guidance } from "./guidance.ts";
 import { applyChanges, changesOf, type Penalties, type ScoreChange } from "./penalties.ts";

@@ -2,6 +2,7 @@ export { ABI_VERSION } from "./abi.ts";
 export { Tensor, describe, sizeOf, type DataOf, type DType, type NestedArray } from "./tensor.ts";
 export { asFloat32, asInt32, asMask, checkAttached, tensor, type NumericArray, type OnnxTensorLike, type PlainTensorLike, type TensorLike } from "./convert.ts";
 export { asFloat16Bits, float16ToFloat32, float32ToFloat16 } from "./float16.ts";
+export { isOnGpu } from "./isOnGpu.ts";
 export { lastingData } from "./lastingData.ts";
 export { asLengths, asOffsets } from "./sequences.ts";
 export { checkCsr, isCsr, type CsrMatrix } from "./csr.ts";
