@@ -122,6 +122,14 @@ if (!missing) {
       expect([[...best.data], energy.shape, gpu.bytesRead - before]).toEqual([[0, 1], [2], 16]);
     });
 
+    it("may be disposed of as soon as their reading has begun", async () => {
+      const x = gpu.tensor([1, 2]), half = gpu.tensor({ data: Uint16Array.of(0x3c00), dims: [1], type: "float16" } as never, "float16"), reading = gpu.read([x, half]);
+      for (const y of [x, half]) y.dispose();
+      softmax(gpu.tensor([5, 6]));
+      expect((await reading).map(({ data }) => [...data])).toEqual([[1, 2], [1]]);
+      await expect(gpu.read([x])).rejects.toThrow("a live tensor, got one after dispose()");
+    });
+
     it("share a buffer with their other shapes until all are disposed of", async () => {
       const x = gpu.tensor([1, 2, 3, 4]), y = x.reshape([2, 2]);
       x.dispose();

@@ -227,7 +227,7 @@ export class Gpu {
     }
     at = 0;
     const results = list.map((x, i) => {
-      const [from, to] = words[i], half = x.slot.half;
+      const [from, to] = words[i], half = x.dtype === "float16";
       const values = half ? float16ToFloat32(new Uint16Array(data, at + (x.offset & 1) * 2, x.size)) : x.dtype === "int32" ? new Int32Array(data, at, x.size) : new Float32Array(data, at, x.size);
       at += 4 * (to - from);
       if (refused === "throw") x.verify(values);
