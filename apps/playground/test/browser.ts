@@ -1,18 +1,21 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject } from "vitest";
 
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PATH = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-export const PANELS = ["calibrate", "compare", "sets", "unknown", "shift", "intents", "teach", "decoding", "spans", "roll", "speed"] as const;
+export const PANELS = ["calibrate", "compare", "sets", "unknown", "shift", "intents", "teach", "decoding", "spans", "roll", "speed", "gpu"] as const;
 
-export function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath: PATH, args: FLAGS });
+export function launch(flags: readonly string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: PATH, args: [...FLAGS, ...flags] });
 }
 
 /** A page that fails the test on anything that the console or the policy complains of, and on any request that leaves the page's own site. */
-export async function openPage(context: BrowserContext, panel: string, complaints: string[]): Promise<Page> {
-  const page = await context.newPage(), origin = inject("origin");
+export async function openPage(context: BrowserContext, panel: string, complaints: string[], origin = inject("origin")): Promise<Page> {
+  const page = await context.newPage();
   page.on("console", (message) => {
     if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
   });
@@ -45,6 +48,30 @@ export function panelOpener(options: BrowserContextOptions = {}): (panel: (typeo
     expect(complaints).toEqual([]);
   });
   return (panel) => openPage(context, panel, complaints);
+}
+
+interface Violation {
+  readonly id: string;
+  readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[];
+}
+
+async function violations(page: Page): Promise<string[]> {
+  // Transitions end before colours are compared.
+  await page.waitForTimeout(200);
+  const found = await page.evaluate(async () => ((await (globalThis as unknown as { axe: { run: () => Promise<{ violations: unknown[] }> } }).axe.run()).violations as Violation[]));
+  return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary ?? ""}`).join(" | ")}`);
+}
+
+/** In light, in dark and on a small phone axe finds nothing, and nothing is wider than the phone. */
+export async function expectAccessible(page: Page): Promise<void> {
+  await page.evaluate(AXE);
+  expect(await violations(page)).toEqual([]);
+  await page.emulateMedia({ colorScheme: "dark" });
+  expect(await violations(page)).toEqual([]);
+  await page.setViewportSize({ width: 360, height: 740 });
+  await page.waitForTimeout(200);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+  expect(await violations(page)).toEqual([]);
 }
 
 /** The text of an element with a `data-name`. */

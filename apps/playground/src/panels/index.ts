@@ -23,4 +23,5 @@ export const PANELS: readonly PanelEntry[] = [
   { id: "spans", title: "Spans", heading: "Spans: from token scores to names with probabilities", load: () => import("./spans.tsx") },
   { id: "roll", title: "Piano roll", heading: "Piano roll: notes, not moments", load: () => import("./pianoRoll.tsx") },
   { id: "speed", title: "Speed", heading: "Speed: on your own machine", load: () => import("./speed.tsx") },
+  { id: "gpu", title: "GPU", heading: "GPU: does it work here, and is it worth it", load: () => import("./gpu.tsx") },
 ];

@@ -1,14 +1,10 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Timing } from "../jobs/speed.ts";
+import { time } from "../ui/format.ts";
 import { Live, Progress, Promises, Table } from "../ui/parts.tsx";
 import { run } from "../worker/client.ts";
 import { useJob } from "../worker/useJob.ts";
-
-/** Milliseconds with three digits, in the unit that suits. */
-function time(ms: number): string {
-  return ms < 1 ? `${+(1000 * ms).toPrecision(3)}\u00a0µs` : `${+ms.toPrecision(3)}\u00a0ms`;
-}
 
 function ratio({ library, plain }: Timing): string {
   if (library === undefined || plain === undefined) return "no number";

@@ -27,3 +27,8 @@ export function between([low, high]: readonly [number, number], digits = 1): str
 export function probability(value: number): string {
   return value > 0.9995 ? "> 99.9\u00a0%" : value < 0.0005 ? "< 0.1\u00a0%" : percent(value);
 }
+
+/** Milliseconds with three digits, in the unit that suits. */
+export function time(ms: number): string {
+  return ms < 1 ? `${+(1000 * ms).toPrecision(3)}\u00a0µs` : `${+ms.toPrecision(3)}\u00a0ms`;
+}

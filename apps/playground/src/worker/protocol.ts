@@ -20,6 +20,7 @@ export interface Modules {
   readonly spans: typeof import("../jobs/spans.ts");
   readonly pianoRoll: typeof import("../jobs/pianoRoll.ts");
   readonly speed: typeof import("../jobs/speed.ts");
+  readonly gpu: typeof import("../jobs/gpu.ts");
 }
 
 /** From the page to the Worker. */

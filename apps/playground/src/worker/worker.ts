@@ -17,6 +17,7 @@ const modules: { readonly [Name in keyof Modules]: () => Promise<Modules[Name]> 
   spans: () => import("../jobs/spans.ts"),
   pianoRoll: () => import("../jobs/pianoRoll.ts"),
   speed: () => import("../jobs/speed.ts"),
+  gpu: () => import("../jobs/gpu.ts"),
 };
 
 const reply = (message: Reply): void => scope.postMessage(message, []);
