@@ -69,6 +69,8 @@ if (!missing) {
         for (const [rows, cols] of sizes) {
           const logits = scores(rows, cols, rows + cols), x = backend.tensor(logits);
           for (const options of rules) {
+            // Their tokens are below 5.
+            if (cols < 5 && (options.logitBias || options.allowed)) continue;
             const sampler = new Sampler({ ...options, seed: 5, stream: cols });
             const tokens = Array.from({ length: rows }, (_, r) => (cols === 1 ? [0] : [r % cols, 0, r % cols])), context = { position: 3, tokens };
             const want = new Sampler({ ...options, seed: 5, stream: cols }).sample(logits, context), got = await sampler.sampleAsync(x, context);
