@@ -73,6 +73,7 @@ if (!missing) {
       expect(() => gpu.tensor({ data: new Uint16Array(3), dims: [4], type: "float16" } as never, "float16")).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` float16, { data: Uint16Array of bits, dims, type: "float16" }, got Object. Make the bits with float32ToFloat16 of @logits/tensor]`);
       expect(() => gpu.tensor(gpu.tensor([1]), "float16")).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` float16 where it is on the GPU, got float32. Convert it in the model, or read it back]`);
       expect(() => gpu.tensor(x, "int32")).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`x\` int32 where it is on the GPU, got float16. Convert it in the model, or read it back]`);
+      expect(() => gpu.tensor([1, 2], "half" as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.tensor: expected \`dtype\` float32, int32 or float16, got half]`);
       expect(() => gpu.adopt(x.gpuBuffer, [4], "float64" as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: gpu.adopt: expected \`dtype\` float32, int32 or float16, got float64]`);
     });
 

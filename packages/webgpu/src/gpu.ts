@@ -14,6 +14,10 @@ function wordsOf(where: string, x: TensorLike): { readonly shape: readonly numbe
   return { shape, data };
 }
 
+function checkDType(where: string, dtype: string): void {
+  if (!["float32", "int32", "float16"].includes(dtype)) throw typeError(where, "dtype", "float32, int32 or float16", `${dtype}`);
+}
+
 /** A file of shaders, the number of its bindings that it reads and writes, and its name. */
 export interface Family {
   readonly name: string;
@@ -122,12 +126,13 @@ export class Gpu {
    * @param x - anything that is taken as a tensor, copied; or a tensor of this backend, or of ONNX Runtime on this device (`location: "gpu-buffer"`), taken over without a copy
    * @param dtype - of the elements there. Default: that of `x` where it is on the GPU, float32 elsewhere. "float16" takes half the memory, and every operation reads it as the float32 that it
    *   stands for; in memory it is `{ data, dims, type: "float16" }`, with the bits that `float32ToFloat16` of @logits/tensor makes. "float32" of a float16 on the GPU: a copy, exact
-   * @throws RangeError for values that the dtype does not hold; TypeError for a tensor of another type on the GPU, or that is not float16
+   * @throws RangeError for values that the dtype does not hold; TypeError for another dtype, a tensor of another type on the GPU, or one that is not float16
    */
   tensor<D extends GpuDType = GpuFloat>(x: TensorLike | GpuTensor, dtype?: D): GpuTensor<D>;
   tensor(x: TensorLike | GpuTensor, dtype?: GpuDType): GpuTensor {
     const where = "gpu.tensor", like = x as { readonly location?: string; readonly gpuBuffer?: GpuBufferLike; readonly dims?: readonly number[]; readonly type?: GpuDType; readonly gpu?: unknown };
     this.check(where);
+    if (dtype !== undefined) checkDType(where, dtype);
     if (like?.location === "gpu-buffer" && like.gpuBuffer !== undefined) {
       if (like.gpu !== undefined && like.gpu !== this) throw rangeError(where, "x", "of this GPU device", "a tensor of another device", "Copy it: gpu.tensor(await x.read())");
       const { type = "float32" } = like, widen = dtype === "float32" && type === "float16";
@@ -159,7 +164,7 @@ export class Gpu {
     this.check(where);
     const wanted = STORAGE | COPY_SRC;
     if (typeof buffer?.usage !== "number" || typeof buffer.size !== "number") throw typeError(where, "buffer", "a GPUBuffer", `${buffer as unknown}`);
-    if (!["float32", "int32", "float16"].includes(dtype)) throw typeError(where, "dtype", "float32, int32 or float16", `${dtype as string}`);
+    checkDType(where, dtype);
     if ((buffer.usage & wanted) !== wanted) throw rangeError(where, "buffer", "with usages STORAGE and COPY_SRC", `usage ${buffer.usage}`);
     const half = dtype === "float16", bytes = 4 * Math.ceil(sizeOf(shape) / (half ? 2 : 1));
     if (buffer.size < bytes) throw rangeError(where, "buffer", `of ${bytes} bytes for shape [${shape.join(", ")}]`, `${buffer.size} bytes`);
