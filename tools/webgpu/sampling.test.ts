@@ -132,7 +132,7 @@ if (!missing) {
         expect(held()).toBe(before);
       }
       const small = await webgpu({ gpu: dawn, bindingBytes: 65536 }), rows = 4000, many = small.tensor(new Float32Array(rows)).reshape([rows, 1]), { bytes, idleBytes } = small.memory;
-      expect(() => sampleTokens(many, { uniforms: new Float32Array(rows), guidance: { references: [many], weights: [1, 1] }, changes: new Array(rows).fill(none) })).toThrow("with at most 3264 rows");
+      expect(() => sampleTokens(many, { uniforms: new Float32Array(rows), guidance: { references: [many], weights: [1, 1] }, changes: Array.from({ length: rows }, () => none) })).toThrow("with at most 3264 rows");
       expect(small.memory.bytes - small.memory.idleBytes).toBe(bytes - idleBytes);
       small.dispose();
     });
