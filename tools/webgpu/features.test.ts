@@ -169,9 +169,11 @@ if (!missing) {
       RangeError: linearCrossEntropy: expected \`labels\` of shape [2], got [1]
       RangeError: linearCrossEntropy: expected \`labels\` in [0, 4), got 4 at index 1
       TypeError: linearCrossEntropy: expected \`labels\` a tensor, typed array, { data, dims } or nested number arrays, got a tensor at location gpu-buffer. Pass { data: await tensor.getData(), dims: tensor.dims }
-      TypeError: linearCrossEntropy: expected \`options\` with names among [bias, classWeight, ignoreIndex, reduction, softCap, weight, where, zLoss], got labelSmoothing
-      TypeError: linearCrossEntropy: expected \`options\` with names among [bias, classWeight, ignoreIndex, reduction, softCap, weight, where, zLoss], got topK
-      TypeError: linearCrossEntropy: expected \`options\` with names among [bias, classWeight, ignoreIndex, reduction, softCap, weight, where, zLoss], got upstream
+      RangeError: linearCrossEntropy: expected \`labelSmoothing\` in [0, 1), got 1
+      RangeError: linearCrossEntropy: expected \`labelSmoothing\` or \`classWeight\` on the GPU, got both. Use linearCrossEntropy of @logits/losses on what read() gives
+      TypeError: linearCrossEntropy: expected \`options\` with names among [bias, classWeight, ignoreIndex, labelSmoothing, reduction, softCap, weight, where, zLoss], got skip
+      TypeError: linearCrossEntropy: expected \`options\` with names among [bias, classWeight, ignoreIndex, labelSmoothing, reduction, softCap, weight, where, zLoss], got topK
+      TypeError: linearCrossEntropy: expected \`options\` with names among [bias, classWeight, ignoreIndex, labelSmoothing, reduction, softCap, weight, where, zLoss], got upstream
       RangeError: linearCrossEntropy: expected \`reduction\` "mean", "sum" or "none", got max
       RangeError: linearCrossEntropy: expected \`zLoss\` a finite number >= 0, got -1
       RangeError: linearCrossEntropy: expected \`softCap\` a finite number > 0, got 0
