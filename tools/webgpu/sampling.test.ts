@@ -205,6 +205,9 @@ if (!missing) {
       expect(() => sampleTokens(x, { uniforms: [0.5], tempreature: 2 } as never)).toThrowErrorMatchingInlineSnapshot(`[TypeError: sampleTokens: expected \`options\` with names among [changes, epsilons, eta, guidance, minP, temperature, topK, topP, typicalP, uniforms], got tempreature. Did you mean temperature?]`);
       expect(() => sampleTokens(x, { uniforms: [0.5], changes: [] })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`changes\` one for each of 1 rows, with at most 268435392 numbers in all, got 0 with 3]`);
       for (const [token, change] of [[2, {}], [0, { bias: INF }], [0, { penalty: 0 }], [1, { loss: NaN }]] as const) expect(() => sampleTokens(x, { uniforms: [0.5], changes: [{ scores: new Map([[token, change]]) }] })).toThrow("`changes` of tokens in [0, 2), with finite numbers and penalties above 0");
+      expect(() => sampleTokens(x, { uniforms: [0.5], guidance: { references: [x], weights: [1, 1], margn: 1 } as never })).toThrow(/got margn\. Did you mean margin\?$/);
+      expect(() => sampleTokens(x, { uniforms: [0.5], changes: [{ scores: new Map(), olny: true } as never] })).toThrow("with names among [only, scores], got olny");
+      expect(() => sampleTokens(x, { uniforms: [0.5], changes: [{ scores: new Map([[1, { bais: 2 } as never]]) }] })).toThrow("sampleTokens: expected `changes` with bias, penalty and loss, got bais of token 1 in row 0");
       expect(() => sampleTokens(x, { uniforms: [0.5], temperature: -1 })).toThrowErrorMatchingInlineSnapshot(`[RangeError: sampleTokens: expected \`temperature\` in [2^-126, 2^126], got -1]`);
       expectExact((await sampler.sampleAsync([[1, 2]], { position: 0 })).tokens, sampler.sample([[1, 2]], { position: 0 }).tokens);
     });

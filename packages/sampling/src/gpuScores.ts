@@ -33,7 +33,7 @@ export async function drawOnGpu(logits: GpuScores, options: SamplerOptions, draw
     Object.assign(made, operations.sampleTokens(logits, {
       ...rulesOf(options), uniforms: draws.map(({ uniform }) => uniform),
       ...(guidance && { guidance }),
-      ...(draws.some(({ scores, only }) => scores.size > 0 || only) && { changes: draws }),
+      ...(draws.some(({ scores, only }) => scores.size > 0 || only) && { changes: draws.map(({ scores, only }) => ({ scores, only })) }),
       // At least the smallest normal float32: an epsilon of 0 is no rule, beside which impossible tokens count.
       ...(bounded && { epsilons: draws.map(({ bound = Infinity }) => Math.min(1, Math.max(2 ** -126, exp(-bound)))) }),
     }));

@@ -1,4 +1,4 @@
-import { checkInteger, rangeError, watchedOptions } from "@logits/tensor";
+import { checkInteger, rangeError, typeError, watchedOptions } from "@logits/tensor";
 import { changes as changesCode, sample as code, guide } from "#wgsl";
 import type { Family } from "./gpu.ts";
 import { checkGpuTensor, type GpuTensor } from "./gpuTensor.ts";
@@ -130,7 +130,9 @@ export function sampleTokens(logits: GpuTensor, options: SampleTokensOptions): S
 }
 
 /** The scores of several models in one. */
-function guided(where: string, logits: GpuTensor, rows: Rows, { references, weights, margin = Infinity, k: place = 1 }: ScoreGuidance): GpuTensor {
+function guided(where: string, logits: GpuTensor, rows: Rows, guidance: ScoreGuidance): GpuTensor {
+  const { options, refuseUnread } = watchedOptions(where, guidance), { references, weights, margin = Infinity, k: place = 1 } = options;
+  refuseUnread();
   const { gpu, shape } = logits, { cols } = rows, k = Math.min(place, cols), [a, b = a] = references, limited = margin < Infinity;
   if (!(references.length === 1 || references.length === 2) || weights.length !== references.length + 1 || !weights.every(Number.isFinite) || !(margin >= 0)) throw rangeError(where, "guidance", "of one or two references with one more finite weight, and a margin >= 0", `${references.length}, [${weights.join(", ")}] and ${margin}`);
   for (const reference of references) {
@@ -149,8 +151,12 @@ function changed(where: string, logits: GpuTensor, all: Rows, changes: readonly 
   const { gpu } = logits, { outer: rows, cols } = all, words = 2 * rows + 1, total = changes.reduce((sum, { scores }) => sum + scores.size, 0), list = new Int32Array(words + 4 * total), floats = new Float32Array(list.buffer);
   if (changes.length !== rows || list.length > gpu.reach) throw rangeError(where, "changes", `one for each of ${rows} rows, with at most ${gpu.reach} numbers in all`, `${changes.length} with ${list.length}`);
   let count = 0;
-  for (const [r, { scores, only = false }] of changes.entries()) {
-    for (const [token, { bias = 0, penalty = 1, loss = 0 }] of scores) {
+  for (const [r, row] of changes.entries()) {
+    const { options, refuseUnread } = watchedOptions(where, row), { scores, only = false } = options;
+    refuseUnread();
+    for (const [token, change] of scores) {
+      const { bias = 0, penalty = 1, loss = 0, ...unknown } = change;
+      for (const name in unknown) throw typeError(where, "changes", "with bias, penalty and loss", `${name} of token ${token} in row ${r}`);
       const at = words + 4 * count++;
       if (!(Number.isInteger(token) && token >= 0 && token < cols && bias < Infinity && penalty > 0 && penalty < Infinity && Math.abs(loss) < Infinity)) throw rangeError(where, "changes", `of tokens in [0, ${cols}), with finite numbers and penalties above 0`, `token ${token}: ${[bias, penalty, loss].join(", ")} in row ${r}`);
       list[at] = token;

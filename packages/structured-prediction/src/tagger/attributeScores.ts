@@ -35,6 +35,8 @@ interface Column {
 
 /** What is remembered: 32 MB of sums, 16 of text and half a million numbers of answers. */
 const SUMS = 1 << 22, BYTES = 1 << 24, ANSWERS = 1 << 15;
+/** Most keys of a template with its first part, such that 32 bits hold them with those of the tokens at hand. */
+const KEYS = 1 << 30;
 /** Tokens that are looked up together. */
 const CHUNK = 64;
 /** An answer that is not there; a cell that has no number yet. */
@@ -131,7 +133,7 @@ export class AttributeScores {
     const { columns } = this.#templates;
     for (let t = 0; t < tokens.length; t++) if (typeof tokens[t] !== "string" || columns > 1) columnsAt(where, argument, tokens[t], t, columns);
     for (let from = 0; from < tokens.length; from += CHUNK) {
-      if (this.#summed > SUMS || this.#parts.size > BYTES) this.#forget();
+      if (this.#summed > SUMS || this.#parts.size > BYTES || this.#parts.count > KEYS / this.#lines) this.#forget();
       const count = Math.min(CHUNK, tokens.length - from);
       this.#look(tokens, from, count);
       this.#asked = this.#stops.length = 0;
